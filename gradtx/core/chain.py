@@ -1,0 +1,74 @@
+"""Transformations one after another, as one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradtx.core.transformation import EmptyState, GradientTransformation, Transformation, transformation
+from gradtx.core.values import member_names
+
+
+@transformation
+def chain(*members: Transformation, **named: Transformation):
+    """Apply transformations in order: each gets the updates of the one before it.
+
+    Members may be gradtx's, optax's, or bare pairs `(init, update)`. `chain()` is the identity. Recipes and chains among
+    the unnamed members are spliced in, so that a chain is associative, and putting a clip in front of `adam(...)`
+    leaves Adam's state where it was.
+
+    Args:
+        *members: transformations, called by their own names: `scale_by_adam`, a second one `scale_by_adam_1`.
+        **named: transformations with names of your own, after the unnamed ones; these keep a level of their own.
+
+    State: a dict, name -> the member's state; members that keep nothing have no entry. The order is the chain's.
+
+    Raises:
+        TypeError: for a member that is no transformation; for a state whose entries are not this chain's.
+        ValueError: for a name given twice.
+
+    Source: optax's `chain` has a tuple for its state, where every change of the chain moves the entries.
+
+    Example:
+        >>> import gradtx
+        >>> gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.sgd(0.1))
+        chain(clip_by_global_norm(max_norm=1.0), sgd(learning_rate=0.1))
+    """
+    unnamed = tuple(step for member in members for step in _spliced(member))
+    names = member_names(unnamed)
+    twice = sorted(set(names) & named.keys())
+    if twice:
+        raise ValueError(f"there are two members named {twice[0]!r}: choose another name")
+    steps: dict[str, GradientTransformation] = {**dict(zip(names, unnamed, strict=True)), **named}
+
+    def init(params):
+        states = {name: step.init(params) for name, step in steps.items()}
+        return {name: state for name, state in states.items() if not isinstance(state, EmptyState)}
+
+    def update(updates, state, params=None, **extra):
+        unknown = sorted(map(str, state.keys() - steps.keys()))
+        if unknown and isinstance(updates, dict) and updates and updates.keys() <= steps.keys():
+            raise TypeError("chain: updates and state are swapped: call update(updates, state, params)")
+        if unknown:
+            raise TypeError(f"chain: the state has an entry {unknown[0]!r}; the members are {list(steps)}")
+        new_state: dict[str, Any] = {}
+        for name, step in steps.items():
+            updates, new = step.update(updates, state.get(name, EmptyState()), params, **_known(step, extra))
+            if not isinstance(new, EmptyState):
+                new_state[name] = new
+        return updates, new_state
+
+    return init, update
+
+
+def _spliced(member: GradientTransformation) -> tuple[GradientTransformation, ...]:
+    """The members of an unnamed chain, at whatever depth; any other piece alone."""
+    piece = member._recipe()
+    if piece._factory is not chain.factory or piece.named:  # pyright: ignore[reportFunctionMemberAccess]
+        return (piece,)
+    return tuple(step for inner in piece.members for step in _spliced(inner))
+
+
+def _known(step: GradientTransformation, extra: dict[str, Any]) -> dict[str, Any]:
+    extras = step._extras
+    return extra if extras.anything else {k: v for k, v in extra.items() if k in extras.known}
+

@@ -1,0 +1,70 @@
+"""Checks of hyperparameters, and the small words that errors are made of."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`' (did you mean "decay"?)'` where a known word is near, else nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def in_unit_interval(**values: Any) -> None:
+    """Raise ValueError unless each concrete value lies in [0, 1]."""
+    _require("in [0, 1]", lambda x: 0.0 <= x <= 1.0, values)
+
+
+def below_one(**values: Any) -> None:
+    """Raise ValueError unless each concrete value lies in [0, 1)."""
+    _require("in [0, 1)", lambda x: 0.0 <= x < 1.0, values)
+
+
+def above_one(**values: Any) -> None:
+    """Raise ValueError unless each concrete value is finite and at least 1."""
+    _require("finite and at least 1", lambda x: 1.0 <= x < math.inf, values)
+
+
+def non_negative(**values: Any) -> None:
+    """Raise ValueError unless each concrete value is finite and at least 0."""
+    _require("finite and at least 0", lambda x: 0.0 <= x < math.inf, values)
+
+
+def positive(**values: Any) -> None:
+    """Raise ValueError unless each concrete value is greater than 0; infinity is."""
+    _require("greater than 0", lambda x: x > 0.0, values)
+
+
+def finite(**values: Any) -> None:
+    """Raise ValueError unless each concrete value is finite."""
+    _require("finite", math.isfinite, values)
+
+
+def one_of(options: tuple[str, ...], **values: str) -> None:
+    """Raise ValueError unless each value is one of the options."""
+    for name, value in values.items():
+        if value not in options:
+            near = suggestion(value, options) if isinstance(value, str) else ""
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}; got {value!r}{near}")
+
+
+def concrete(value: Any) -> float | None:
+    """The number that stands here, or None where there is none to see yet: a tracer, a schedule, an absent option."""
+    if isinstance(value, int | float):
+        return float(value)
+    if isinstance(value, jax.core.Tracer) or not hasattr(value, "dtype") or getattr(value, "shape", None) != ():
+        return None
+    return None if isinstance(value, jax.ShapeDtypeStruct) else float(value)
+
+
+def _require(what: str, holds: Any, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        number = concrete(value)
+        if number is not None and not holds(number):
+            raise ValueError(f"{name} must be {what}; got {number!r}")

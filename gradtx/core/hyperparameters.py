@@ -1,0 +1,82 @@
+"""Hyperparameters inside the state: put there by hand with `inject`, read with `hyperparameters`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.leaves import float_dtype
+from gradtx.core.numerics import increment, zero_count
+from gradtx.core.schedule import at_step, is_schedule
+from gradtx.core.transformation import HyperparametersState, Transformation, transformation
+from gradtx.core.trees import path_name
+
+
+@transformation
+def inject(inner: Transformation):
+    """Keep every hyperparameter of a transformation in its state, where it can be read and changed while training.
+
+    A value is changed with `state._replace(hyperparameters={**state.hyperparameters, "learning_rate": x})`, without a
+    new trace. Hyperparameters that are schedules follow them: what is written over those is overwritten at each step.
+
+    Args:
+        inner: the transformation. The names are those of its arguments (`learning_rate`), and in a chain those of the
+            member too (`adam/learning_rate`).
+
+    State: `HyperparametersState` (count, hyperparameters, inner); the values are float scalars, float32 or as wide as
+        the widest parameter.
+
+    Source: optax's `inject_hyperparams` wraps a factory; this wraps the value. There is no difference for schedules.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.inject(gradtx.sgd(0.1))
+        >>> state = tx.init({"w": jnp.zeros(3)})
+        >>> {name: round(float(x), 3) for name, x in gradtx.hyperparameters(state).items()}
+        {'learning_rate': 0.1}
+    """
+    paths, structure = jax.tree_util.tree_flatten_with_path(inner, is_leaf=is_schedule)
+    given = {path_name(path): value for path, value in paths}
+
+    def at(count: jax.Array, held: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        return {k: at_step(k, given[k], count, v.dtype) if is_schedule(given[k]) else v for k, v in held.items()}
+
+    def init(params):
+        count, dtype = zero_count(), float_dtype(params)
+        numbers = {k: jnp.zeros((), dtype) if is_schedule(v) else jnp.asarray(v, dtype) for k, v in given.items()}
+        values = at(count, numbers)
+        return HyperparametersState(count, values, jax.tree.unflatten(structure, values.values()).init(params))
+
+    def update(updates, state, params=None, **extra):
+        if state.hyperparameters.keys() != given.keys():
+            raise ValueError(f"the hyperparameters are {sorted(given)}; the state has {sorted(state.hyperparameters)}")
+        # In the order of the transformation: a dict that has been through a tree comes back sorted.
+        values = at(state.count, {k: jnp.asarray(state.hyperparameters[k]) for k in given})
+        tx = jax.tree.unflatten(structure, values.values())
+        updates, inner_state = tx.update(updates, state.inner, params, **extra)
+        return updates, HyperparametersState(increment(state.count), values, inner_state)
+
+    return init, update
+
+
+def hyperparameters(state: Any) -> dict[str, Any]:
+    """The hyperparameters that a state holds, by name, for logging: those with schedules, and all under `inject`.
+
+    A name that stands at one place only is given as it is (`learning_rate`); where there are several, each is given
+    with its place in the state (`adam/learning_rate`). The values are those of the last update; before the first
+    update, those that it will use.
+    """
+    found = list(_held((), state))
+    names = [name for _, name, _ in found]
+    return {name if names.count(name) == 1 else path_name((*path, name)): value for path, name, value in found}
+
+
+def _held(path: tuple, state: Any) -> Iterator[tuple[tuple, str, Any]]:
+    entries = jax.tree_util.tree_flatten_with_path(state, is_leaf=lambda x: isinstance(x, HyperparametersState))[0]
+    for inner_path, node in entries:
+        if isinstance(node, HyperparametersState):
+            yield from (((*path, *inner_path), name, value) for name, value in node.hyperparameters.items())
+            yield from _held((*path, *inner_path), node.inner)

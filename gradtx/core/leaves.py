@@ -1,0 +1,112 @@
+"""The one door for leaf mathematics: what dtype it runs in, which leaves it sees, and how often it is traced."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.trees import flatten, is_none, is_trained, require_arrays, require_same_tree
+
+
+def float_dtype(*trees: Any) -> Any:
+    """The real type in which arithmetic on these leaves is done: the widest of theirs, and at least float32."""
+    dtypes = [jnp.result_type(leaf) for leaf in jax.tree.leaves(trees) if is_trained(leaf)]
+    return functools.reduce(jnp.promote_types, (jnp.finfo(d).dtype for d in dtypes), jnp.dtype("float32"))
+
+
+def zeros(params: Any, *, real: bool = False) -> Any:
+    """A state like the parameters, all zero: float32 or wider, `None` where a leaf is not trained.
+
+    Args:
+        params: arrays, numbers, or `jax.ShapeDtypeStruct`s.
+        real: real zeros for complex leaves too, as second moments are.
+    """
+    return full(params, 0.0, real=real)
+
+
+def full(params: Any, value: Any, *, real: bool = False) -> Any:
+    """A state like the parameters, filled with one value; see `zeros`."""
+
+    def leaf(p: Any) -> jax.Array | None:
+        if not is_trained(p):
+            return None
+        return jnp.full_like(p, jnp.asarray(value), dtype=_at_width(jnp.result_type(p), float_dtype(p), real=real))
+
+    return jax.tree.map(leaf, params, is_leaf=is_none)
+
+
+def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any) -> Any:
+    """Apply `fn(g, *others)` to every trained leaf of `updates` and to the leaves at its place in `trees`.
+
+    * `fn` computes in float32, or in the widest type among the leaves it is given. Complex leaves stay complex.
+    * It returns one array or several. The first is the new update and keeps that width; the k-th after it is the new
+      value of the k-th tree and keeps the type which that tree has, so that a state never changes its type.
+    * Leaves that are not trained (None, integers, keys, float0) pass untouched; `fn` does not see them.
+    * Under a trace it is traced once for each distinct shape and type among the leaves, not once a leaf.
+
+    Raises:
+        ValueError, TypeError: where a tree does not fit the updates, naming the leaf, and the tree by `fn`'s argument.
+    """
+    leaves, structure = flatten(updates)
+    names = _argument_names(fn, len(trees))
+    columns = []
+    for name, tree in zip(names[1:], trees, strict=True):
+        require_same_tree("update", updates, name, tree)
+        columns.append(flatten(tree)[0])
+    if not all(map(is_trained, leaves)):
+        require_arrays("update", updates)
+    on_leaf = _wide(fn)
+    if any(isinstance(x, jax.core.Tracer) for x in leaves):
+        on_leaf = jax.jit(on_leaf)
+    results = [on_leaf(*row) if is_trained(row[0]) else row for row in zip(leaves, *columns, strict=True)]
+    count, several = _outputs(on_leaf, leaves, results, len(trees))
+    out = tuple(jax.tree.unflatten(structure, [row[k] for row in results]) for k in range(count))
+    return out if several else out[0]
+
+
+def _wide(fn: Callable) -> Callable:
+    """fn between the casts: inputs to the width of the arithmetic, outputs to the types they are stored in."""
+
+    @functools.wraps(fn)
+    def on_leaf(*row: Any) -> tuple[jax.Array, ...]:
+        row = tuple(jnp.asarray(x) for x in row)
+        width = float_dtype(*row)
+        with jax.numpy_dtype_promotion("standard"):  # a float32 rate may meet a float64 leaf
+            out = fn(*(x.astype(_at_width(x.dtype, width)) for x in row))
+        out = out if isinstance(out, tuple) else (out,)
+        if len(out) > len(row):
+            raise ValueError(f"{fn.__name__} returned {len(out)} arrays for {len(row)} trees: one new value each at most")
+        return tuple(_stored(x, row[k] if 0 < k < len(row) else None, row[0].shape, width, fn) for k, x in enumerate(out))
+
+    return on_leaf
+
+
+def _stored(x: Any, like: jax.Array | None, shape: tuple, width: Any, fn: Callable) -> jax.Array:
+    x = jnp.asarray(x)
+    if x.shape != shape:
+        raise ValueError(f"{fn.__name__} returned shape {x.shape} for a leaf of shape {shape}")
+    return x.astype(_at_width(x.dtype, width) if like is None else like.dtype)
+
+
+def _at_width(dtype: Any, width: Any, *, real: bool = False) -> Any:
+    if jnp.issubdtype(dtype, jnp.complexfloating) and not real:
+        return jnp.promote_types(width, jnp.complex64)
+    return width
+
+
+def _outputs(on_leaf: Callable, leaves: list, results: list, others: int) -> tuple[int, bool]:
+    """How many trees come out, and whether as a tuple; a tree with no trained leaf is asked with a scalar instead."""
+    trained = [row for row, leaf in zip(results, leaves, strict=True) if is_trained(leaf)]
+    scalar = jax.ShapeDtypeStruct((), jnp.float32)
+    row = trained[0] if trained else jax.eval_shape(on_leaf, *[scalar] * (1 + others))
+    return len(row), len(row) > 1
+
+
+def _argument_names(fn: Callable, others: int) -> list[str]:
+    names = [p.name for p in inspect.signature(fn).parameters.values()]
+    return names if len(names) == 1 + others else ["g", *(f"tree {k + 1}" for k in range(others))]

@@ -1,0 +1,56 @@
+"""The norm of a tree: one place, so that it is right once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.leaves import float_dtype
+from gradtx.core.numerics import abs_sq, root
+from gradtx.core.trees import is_trained
+
+
+def global_norm(tree: Any) -> jax.Array:
+    """The Euclidean norm of all trained leaves together: a float32 (or wider) scalar.
+
+        ‖g‖₂ = √Σ|g|²
+
+    Right from the smallest to the largest entries: where the plain sum of squares overflows or vanishes, the entries
+    are first divided by the largest. Its derivative at zero is zero.
+
+    Args:
+        tree: the updates; leaves that are not trained do not count.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> print(gradtx.global_norm({"a": jnp.array([3e20]), "b": jnp.array(4e20)}))
+        5e+20
+    """
+    width = float_dtype(tree)
+    leaves = [jnp.asarray(x) for x in jax.tree.leaves(tree) if is_trained(x)]
+    leaves = [x.astype(jnp.promote_types(x.dtype, width)) for x in leaves if x.size]
+    if not leaves:
+        return jnp.zeros((), width)
+
+    def scaled(_: jax.Array) -> jax.Array:
+        largest = jax.lax.stop_gradient(jnp.max(jnp.stack([_largest(x) for x in leaves])))
+        unit = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1.0).astype(width)
+        return unit * root(sum(_sum_of_squares(x / unit) for x in leaves))
+
+    squares = sum(_sum_of_squares(x) for x in leaves)
+    info = jnp.finfo(width)
+    # Below tiny/eps the squares have lost digits to underflow; the second pass runs only then, or on overflow.
+    safe = (squares <= info.max) & (squares > info.tiny / info.eps)
+    return jax.lax.cond(safe, root, scaled, squares)
+
+
+@jax.jit  # of the module, so that each shape is traced once
+def _sum_of_squares(x: jax.Array) -> jax.Array:
+    return jnp.sum(abs_sq(x))
+
+
+@jax.jit
+def _largest(x: jax.Array) -> jax.Array:
+    return jnp.max(jnp.maximum(jnp.abs(x.real), jnp.abs(x.imag)) if jnp.iscomplexobj(x) else jnp.abs(x))

@@ -1,0 +1,102 @@
+"""The arithmetic that algorithms share: averages, roots, quotients and bias corrections that hold at the edges.
+
+Everything here is per leaf, in the leaf's own precision. A decay may be a Python number (then what depends on it alone
+is computed in double precision), an array or a tracer.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+COUNT_MAX = 2**31 - 1
+
+
+def zero_count() -> jax.Array:
+    """A step counter before the first step: int32 scalar 0."""
+    return jnp.zeros((), jnp.int32)
+
+
+def increment(count: jax.Array) -> jax.Array:
+    """count + 1, staying at 2**31 - 1 once there."""
+    return jnp.where(count < COUNT_MAX, count + 1, COUNT_MAX).astype(jnp.int32)
+
+
+def ema(old: jax.Array, new: jax.Array, decay: Any) -> jax.Array:
+    """The exponential moving average `decay*old + (1 - decay)*new`.
+
+    Written as a step from the nearer end: the weights then sum to one exactly, whatever the rounding of `decay`
+    (0.999 in float32 is off by 1e-8, which the sum of two products turns into 1e-5 of the average), `decay` = 0 gives
+    `new` and `decay` = 1 gives `old` to the bit.
+    """
+    if isinstance(decay, float):
+        return old + (1.0 - decay) * (new - old) if decay > 0.5 else new + decay * (old - new)
+    near_old = decay > 0.5
+    step = jnp.where(near_old, 1.0 - decay, -decay)
+    return jnp.where(near_old, old, new) + step * (new - old)
+
+
+def abs_sq(x: jax.Array) -> jax.Array:
+    """|x|², real for complex x."""
+    return x.real * x.real + x.imag * x.imag if jnp.iscomplexobj(x) else x * x
+
+
+def bounded(g: jax.Array) -> jax.Array:
+    """g with its finite entries cut to where their square is finite (1.8e19 in float32); infinities and NaN stay.
+
+    An accumulator of squares that overflowed would divide by infinity for ever after; an entry this large is cut
+    instead, and its quotient by its own root mean square keeps its size and sign.
+    """
+    if jnp.iscomplexobj(g):
+        return jax.lax.complex(bounded(g.real * _SQRT_HALF) / _SQRT_HALF, bounded(g.imag * _SQRT_HALF) / _SQRT_HALF)
+    limit = math.sqrt(float(jnp.finfo(g.dtype).max)) * (1 - 1e-6)
+    return jnp.where(jnp.isinf(g), g, jnp.clip(g, -limit, limit))
+
+
+def root(x: jax.Array, eps: Any = 0.0, *, inside: bool = False) -> jax.Array:
+    """`sqrt(x + eps)` where `inside`, else `sqrt(x) + eps`, for x >= 0; its derivative at a zero root is zero."""
+    return _sqrt(x + eps) if inside else _sqrt(x) + eps
+
+
+def quotient(x: jax.Array, y: jax.Array) -> jax.Array:
+    """x / y, and 0 with zero derivatives where y is 0."""
+    return jnp.where(y == 0, 0.0, x / jnp.where(y == 0, 1.0, y)).astype(x.dtype)
+
+
+def bias_correction(decay: Any, count: jax.Array, dtype: Any) -> jax.Array:
+    """`1 - decay**count`, to a few ulp for every decay in [0, 1) and every count up to 2**31 - 1.
+
+    Near 1 it is computed as `-expm1(count * log(decay))`: the power itself would lose all that is left after the 1.
+    """
+    t = count.astype(dtype)
+    if isinstance(decay, float):
+        return -jnp.expm1(t * math.log(decay)) if decay > 0 else jnp.ones((), dtype)
+    decay = decay.astype(dtype)
+    small = decay < 0.5
+    return jnp.where(small, 1 - decay**t, -jnp.expm1(t * jnp.log(jnp.where(small, 0.5, decay))))
+
+
+def by_parts(fn: Callable[..., tuple]) -> Callable[..., tuple]:
+    """fn for real arrays, applied to the real and imaginary parts of complex ones, each for itself."""
+
+    @functools.wraps(fn)
+    def parts(*xs: jax.Array) -> tuple:
+        if not any(map(jnp.iscomplexobj, xs)):
+            return fn(*xs)
+        pairs = zip(fn(*(x.real for x in xs)), fn(*(x.imag for x in xs)), strict=True)
+        return tuple(jax.lax.complex(re, im) for re, im in pairs)
+
+    return parts
+
+
+_SQRT_HALF = math.sqrt(0.5)
+
+
+def _sqrt(x: jax.Array) -> jax.Array:
+    zero = x == 0
+    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, x)))

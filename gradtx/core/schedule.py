@@ -1,0 +1,143 @@
+"""Schedules: functions of the step that are values, and `Hyper`, the annotation of everything that can be one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Annotated, Any, ParamSpec
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradtx.core.values import Factory, Leaves, Value
+
+P = ParamSpec("P")
+
+
+class Schedule(Value):
+    """A function of the step, kept as the call that made it: `constant_schedule(value=0.1)`.
+
+    `schedule(step)` is its value, where `step` counts the updates already done: the first update sees step 0.
+    """
+
+    __slots__ = ()
+
+    def __call__(self, step: Any) -> Any:
+        """The value for the update that follows `step` updates."""
+        if "function" not in self._cache:
+            self._cache["function"] = self._build()
+        return self._cache["function"](step)
+
+    def _build(self) -> Callable[[Any], Any]:
+        try:
+            function = self._factory.call(self._arguments)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
+        if not callable(function):
+            raise TypeError(f"{self.name} must return a function of the step; it returned {function!r}")
+        return function
+
+
+def schedule(body: Callable[P, Callable[[Any], Any]]) -> Callable[P, Schedule]:
+    """Make the factory of a schedule from a function that takes hyperparameters and returns `step -> value`.
+
+    Parameters annotated `Hyper` become leaves of the value, so that they can be swept with `jax.vmap` and
+    differentiated; each is a number or a scalar array. The others are static.
+
+    Example:
+        >>> @schedule
+        ... def halving(init_value: Hyper, every: Hyper):
+        ...     return lambda step: init_value * 0.5 ** (step // every)
+        >>> halving(0.1, every=10)
+        halving(init_value=0.1, every=10.0)
+        >>> float(halving(0.5, every=10)(25))
+        0.125
+    """
+    factory = Factory(body)
+
+    @functools.wraps(body)
+    def public(*args: P.args, **kwargs: P.kwargs) -> Schedule:
+        arguments = factory.bind(args, kwargs)
+        for name in factory.leaves:
+            if isinstance(arguments[name], Schedule):
+                raise TypeError(f"{factory.name}: {name} must be a number; got the schedule {arguments[name]!r}")
+        value = Schedule(factory, arguments)
+        value._cache["function"] = value._build()
+        return value
+
+    factory.public = public
+    public.factory = factory  # pyright: ignore[reportFunctionMemberAccess]  (the way back, for pickling)
+    return public
+
+
+@schedule
+def function_schedule(function: Callable[[Any], Any]):
+    """A plain function of the step as a schedule; bare functions given for a hyperparameter are wrapped in this."""
+    return function
+
+
+def as_hyper(name: str, value: Any) -> Any:
+    """One form for what stands for a hyperparameter: a Python float, a scalar array, or a `Schedule`.
+
+    Raises:
+        TypeError: for anything else; ValueError: for an array that is not a scalar.
+    """
+    if isinstance(value, Schedule):
+        return value
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be a number, an array or a schedule; got the bool {value!r}")
+    if isinstance(value, int | float | np.floating | np.integer):
+        return float(value)  # ints too: 1 and 0.1 are then one type, and one trace
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        if value.shape != ():
+            raise ValueError(
+                f"{name} must be a scalar; got an array of shape {tuple(value.shape)}. For one transformation per "
+                f"entry, map its factory: jax.vmap(lambda x: factory({name}=x))(array)"
+            )
+        if jnp.issubdtype(value.dtype, jnp.integer):
+            return jnp.asarray(value, jnp.float32)
+        if not jnp.issubdtype(value.dtype, jnp.floating):
+            raise TypeError(f"{name} must be real; got an array of type {value.dtype}")
+        return value
+    if callable(value) and not isinstance(value, type):
+        return function_schedule(value)
+    raise TypeError(f"{name} must be a number, a scalar array or a schedule; got {value!r}")
+
+
+def as_number(name: str, value: Any) -> Any:
+    """As `as_hyper`, for what is read once, at init: a schedule there would do nothing after it, and is refused."""
+    value = as_hyper(name, value)
+    if isinstance(value, Schedule):
+        raise TypeError(f"{name} is used when the state is made, and cannot follow a schedule; got {value!r}")
+    return value
+
+
+def is_schedule(value: Any) -> bool:
+    """Whether this is a schedule; the `is_leaf` for walking hyperparameters."""
+    return isinstance(value, Schedule)
+
+
+def at_step(name: str, value: Schedule, step: Any, dtype: Any) -> jax.Array:
+    """A schedule's value as a strong scalar of this dtype.
+
+    Raises:
+        TypeError: where the schedule returned something that is not a real number; ValueError: not a scalar.
+    """
+    got = value(step)
+    try:
+        array = jnp.asarray(got)
+    except (TypeError, ValueError):
+        raise TypeError(f"the schedule for {name} must return a number; {value!r} returned {got!r}") from None
+    if array.shape != ():
+        raise ValueError(f"the schedule for {name} must return a scalar; {value!r} returned shape {array.shape}")
+    if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
+        raise TypeError(f"the schedule for {name} must return a real number; {value!r} returned {array.dtype}")
+    return array.astype(dtype)
+
+
+Hyper = Annotated[Any, Leaves(as_hyper)]
+"""A hyperparameter: a number, a scalar array, a schedule, or a function of the step. It is a leaf of the value."""
+
+Number = Annotated[Any, Leaves(as_number)]
+"""A hyperparameter that is read once, when the state is made: a number or a scalar array. It is a leaf of the value."""

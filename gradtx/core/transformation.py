@@ -1,0 +1,278 @@
+"""The pair `init`/`update` as a value, and `@transformation`, which makes one from two closures."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, NamedTuple, ParamSpec
+
+import jax
+
+from gradtx.core.leaves import float_dtype
+from gradtx.core.numerics import increment, zero_count
+from gradtx.core.schedule import Schedule, at_step, is_schedule
+from gradtx.core.trees import require_same_tree
+from gradtx.core.values import Factory, Leaves, Value
+
+P = ParamSpec("P")
+
+ALWAYS_ALLOWED = frozenset({"value", "grad", "value_fn"})  # other libraries pass these to whatever they are given
+
+
+class EmptyState(NamedTuple):
+    """The state of a transformation that keeps nothing; a chain has no entry for it."""
+
+
+class HyperparametersState(NamedTuple):
+    """The state of a transformation some of whose hyperparameters change: by schedules, or by hand after `inject`.
+
+    count: updates done; int32 scalar, 0 at init; it stops at 2**31 - 1.
+    hyperparameters: name -> the value that the last update used (at init: that the first will use); float scalars.
+    inner: the state of the transformation itself.
+    """
+
+    count: jax.Array
+    hyperparameters: dict[str, jax.Array]
+    inner: Any
+
+
+class GradientTransformation(Value):
+    """A pair of pure functions, kept as the call that made it.
+
+    `init(params)` gives the state; `update(updates, state, params)` gives the new updates and the next state. It
+    unpacks as that pair, prints as its call, compares and hashes by value, and is a pytree of its hyperparameters.
+    """
+
+    __slots__ = ()
+
+    def init(self, params: Any) -> Any:
+        """The state before the first step, for parameters or for their `jax.ShapeDtypeStruct`s."""
+        plan = self._plan
+        if isinstance(plan, GradientTransformation):
+            return plan.init(params)
+        if not plan.scheduled:
+            return plan.init(params)
+        count, dtype = zero_count(), float_dtype(params)
+        values = {k: at_step(f"{self.name}'s {k}", v, count, dtype) for k, v in plan.scheduled.items()}
+        return HyperparametersState(count, values, self._with(values).init(params))
+
+    def update(self, updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+        """Transform the updates (at first: the gradients) and step the state; `params` are the current parameters.
+
+        Raises:
+            TypeError: where the state is not this transformation's, an extra argument is unknown or missing.
+            ValueError: where a leaf does not fit its parameter, or `params` is needed and was not given.
+        """
+        plan = self._plan
+        if isinstance(plan, GradientTransformation):
+            return plan.update(updates, state, params, **extra)
+        if not plan.scheduled:
+            return plan.update(updates, state, params, extra)
+        if not isinstance(state, HyperparametersState) or state.hyperparameters.keys() != plan.scheduled.keys():
+            raise TypeError(
+                f"{self.name} has schedules for {sorted(plan.scheduled)}: its state is a HyperparametersState with "
+                f"those names; got {_describe(state)}. Make the state with this transformation's own init"
+            )
+        count, held = state.count, state.hyperparameters
+        values = {k: at_step(f"{self.name}'s {k}", v, count, held[k].dtype) for k, v in plan.scheduled.items()}
+        updates, inner = self._with(values).update(updates, state.inner, params, **extra)
+        return updates, HyperparametersState(increment(count), values, inner)
+
+    def __iter__(self) -> Iterator[Callable]:
+        return iter((self.init, self.update))
+
+    @property
+    def _plan(self) -> Piece | GradientTransformation:
+        """What the factory's body returned: a pair, or the transformation that a recipe stands for."""
+        if "plan" not in self._cache:
+            self._cache["plan"] = self._build()
+        return self._cache["plan"]
+
+    def _with(self, values: Mapping[str, Any]) -> GradientTransformation:
+        return GradientTransformation(self._factory, {**self._arguments, **values})
+
+    def _build(self) -> Piece | GradientTransformation:
+        try:
+            result = self._factory.call({k: _delivered(v) for k, v in self._arguments.items()})
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
+        if isinstance(result, GradientTransformation):
+            return result
+        if isinstance(result, tuple) and len(result) == 2 and all(map(callable, result)):
+            return Piece(self, *result)
+        raise TypeError(f"{self.name} must return (init, update) or a transformation; it returned {result!r}")
+
+    def _recipe(self) -> GradientTransformation:
+        """The piece at the end of a recipe, or this transformation where it is a piece."""
+        plan = self._plan
+        return plan._recipe() if isinstance(plan, GradientTransformation) else self
+
+    @property
+    def _extras(self) -> Extras:
+        plan = self._recipe()._plan
+        assert isinstance(plan, Piece)
+        return plan.extras
+
+
+_RESERVED = {name for name in dir(GradientTransformation) if not name.startswith("_")}
+
+
+class Extras(NamedTuple):
+    """The extra arguments of an update: those it needs, those it may be given, and whether it takes any at all."""
+
+    needed: frozenset[str]
+    known: frozenset[str]
+    anything: bool
+
+
+class Piece:
+    """A pair of closures, called with care: arguments are checked before, so that errors speak of the caller's."""
+
+    def __init__(self, value: GradientTransformation, init: Callable, update: Callable):
+        self.name, self.init, self._update = value.name, init, update
+        self.scheduled: dict[str, Schedule] = {k: v for k, v in value._arguments.items() if is_schedule(v)}
+        inner = [v for v in jax.tree.leaves(value._arguments, is_leaf=is_transformation) if is_transformation(v)]
+        self.wraps = any(marker.coerce is as_transformation for marker in value._factory.leaves.values())
+        parameters = inspect.signature(update).parameters.values()
+        only = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+        self.forwards = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+        theirs = [tx._extras for tx in inner] if self.forwards else []
+        self.own = frozenset(p.name for p in only)
+        self.extras = Extras(
+            frozenset(p.name for p in only if p.default is p.empty).union(*(e.needed for e in theirs)),
+            self.own.union(*(e.known for e in theirs)),
+            any(e.anything for e in theirs) or (self.forwards and not self.wraps),
+        )
+        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        self.takes_params = len(positional) > 2
+        self.needs_params = self.takes_params and positional[2].default is inspect.Parameter.empty
+
+    def update(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
+        """Check the call, make it, and check what came back."""
+        self._require_extras(extra)
+        self._require_state(updates, state)
+        if params is None and self.needs_params:
+            raise ValueError(f"{self.name} needs the parameters: call update(updates, state, params)")
+        if params is not None and not self.wraps:  # a wrapper leaves it to what it wraps
+            require_same_tree("gradient", updates, "parameter", params)
+        given = {k: v for k, v in extra.items() if self.forwards or k in self.own}
+        with jax.named_scope(self.name):
+            result = self._update(updates, state, *([params] if self.takes_params else []), **given)
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise TypeError(f"{self.name}: update must return (updates, state); it returned {_describe(result)}")
+        return result
+
+    @functools.cached_property
+    def state_type(self) -> type | None:
+        """The type of the state, from `init` of an empty tree; None where that cannot be had."""
+        try:
+            return type(jax.eval_shape(self.init, {}))
+        except Exception:  # an init may need more than an empty tree; then the state goes unchecked
+            return None
+
+    def _require_state(self, updates: Any, state: Any) -> None:
+        expected = self.state_type
+        if expected is None or isinstance(state, expected):
+            return
+        if isinstance(updates, expected) and expected is not dict:
+            raise TypeError(f"{self.name}: updates and state are swapped: call update(updates, state, params)")
+        raise TypeError(
+            f"{self.name}: the state must be a {expected.__name__}; got {_describe(state)}. "
+            f"Make the state with this transformation's own init"
+        )
+
+    def _require_extras(self, extra: Mapping[str, Any]) -> None:
+        missing = sorted(self.extras.needed - extra.keys())
+        if missing:
+            raise TypeError(f"{self.name} needs {missing[0]}: call update(updates, state, params, {missing[0]}=...)")
+        unknown = sorted(extra.keys() - self.extras.known - ALWAYS_ALLOWED)
+        if unknown and not self.extras.anything:
+            known = ", ".join(sorted(self.extras.known)) or "none"
+            raise TypeError(f"{self.name} takes no argument {unknown[0]!r} in update; its extra arguments: {known}")
+
+
+def transformation(body: Callable[P, Any]) -> Callable[P, GradientTransformation]:
+    """Make the factory of a transformation from a function that takes hyperparameters and returns `(init, update)`.
+
+    Parameters annotated `Hyper` become leaves of the value: each may be a number, a scalar array or a schedule, and
+    the closures always see numbers. Parameters annotated `Transformation` are transformations inside this one. All
+    others are static. A function that returns a transformation instead of a pair is a recipe.
+
+    `update` may take extra arguments: name them, keyword-only; a wrapper takes `**extra` and passes them on.
+
+    Example:
+        >>> import jax
+        >>> @transformation
+        ... def shrink(factor: Hyper = 0.5):
+        ...     def init(params):
+        ...         return EmptyState()
+        ...
+        ...     def update(updates, state, params=None):
+        ...         return jax.tree.map(lambda g: factor * g, updates), state
+        ...
+        ...     return init, update
+        >>> shrink(0.25)
+        shrink(factor=0.25)
+        >>> shrink(0.25).update(4.0, EmptyState())[0]
+        1.0
+    """
+    factory = Factory(body)
+    reserved = sorted(set(factory.signature.parameters) & _RESERVED)
+    if reserved:
+        raise TypeError(f"{factory.name}: {reserved[0]!r} cannot be the name of a hyperparameter; it is a method")
+
+    @functools.wraps(body)
+    def public(*args: P.args, **kwargs: P.kwargs) -> GradientTransformation:
+        value = GradientTransformation(factory, factory.bind(args, kwargs))
+        value._plan  # noqa: B018  (built now, so that a wrong number is an error here and not in the training step)
+        return value
+
+    factory.public = public
+    public.factory = factory  # pyright: ignore[reportFunctionMemberAccess]  (the way back, for pickling)
+    return public
+
+
+@transformation
+def foreign(init_fn: Callable, update_fn: Callable):
+    """Another library's transformation, from its two functions; `chain` wraps optax's and bare pairs in this."""
+
+    def update_with_extra(updates, state, params=None, **extra):
+        return update_fn(updates, state, params, **extra)
+
+    def update(updates, state, params=None):
+        return update_fn(updates, state, params)
+
+    kinds = [p.kind for p in inspect.signature(update_fn).parameters.values()]
+    return init_fn, update_with_extra if inspect.Parameter.VAR_KEYWORD in kinds else update
+
+
+def as_transformation(name: str, value: Any) -> GradientTransformation:
+    """A gradtx transformation as it is; an optax transformation or a bare pair `(init, update)` as a `foreign` one."""
+    if isinstance(value, GradientTransformation):
+        return value
+    if isinstance(value, tuple) and len(value) == 2 and all(map(callable, value)):
+        return foreign(*value)
+    called = f"; did you forget to call it: {value.__name__}(...)?" if inspect.isfunction(value) else ""
+    raise TypeError(f"{name} must be a transformation or a pair (init, update); got {_describe(value)}{called}")
+
+
+def is_transformation(value: Any) -> bool:
+    """Whether this is a gradtx transformation; the `is_leaf` for walking arguments."""
+    return isinstance(value, GradientTransformation)
+
+
+Transformation = Annotated[Any, Leaves(as_transformation)]
+"""A transformation inside another: gradtx's, optax's, or a bare pair of functions."""
+
+def _delivered(value: Any) -> Any:
+    """Scalars of half precision reach the closures as float32, so that they never round what they meet."""
+    if hasattr(value, "dtype") and getattr(value, "shape", None) == () and value.dtype.itemsize < 4:
+        return value.astype("float32")
+    return value
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"a dict with the keys {sorted(map(str, value))}"
+    return repr(value) if isinstance(value, str | int | float | None) else f"something of type {type(value).__name__}"

@@ -1,0 +1,132 @@
+"""What stands in a tree, and errors that name the leaf where two trees differ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def is_none(x: Any) -> bool:
+    """Whether this is None; the `is_leaf` for trees in which None stands for "nothing here"."""
+    return x is None
+
+
+def flatten(tree: Any) -> tuple[list, Any]:
+    """The leaves, None among them, and the structure."""
+    return jax.tree.flatten(tree, is_leaf=is_none)
+
+
+def path_name(path: tuple) -> str:
+    """A leaf's path as in errors and tables: `layers/0/w`."""
+    return jax.tree_util.keystr(path, simple=True, separator="/") or "(the tree itself)"
+
+
+def leaf_names(tree: Any) -> list[str]:
+    """The name of every leaf, None among them, in order."""
+    return [path_name(path) for path, _ in jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_none)[0]]
+
+
+def is_trained(leaf: Any) -> bool:
+    """Whether this leaf takes part in arithmetic: an array or number that is real or complex.
+
+    Integers, booleans, keys, float0 and None do not: they pass every transformation untouched and have no state.
+    """
+    dtype = getattr(leaf, "dtype", None)
+    if dtype is None:
+        return isinstance(leaf, float | complex)
+    return jnp.issubdtype(dtype, jnp.inexact)
+
+
+def shape_of(leaf: Any) -> tuple[int, ...]:
+    """The shape of an array or a number."""
+    return tuple(getattr(leaf, "shape", ()))
+
+
+def require_same_tree(what: str, tree: Any, other_what: str, other: Any, *, same_kind: bool = False) -> None:
+    """Raise unless each leaf of `tree` fits the leaf of `other` at its place; the error names the leaf.
+
+    With `same_kind`, a complex leaf does not fit a real one either: adding it would drop its imaginary part.
+
+    Raises:
+        ValueError: a missing or extra leaf, another shape, None or an array where the other has the opposite.
+        TypeError: something that is neither an array nor a number; other containers than the other tree's.
+    """
+    leaves, structure = flatten(tree)
+    others, other_structure = flatten(other)
+    if structure != other_structure:
+        _raise_structure(what, tree, other_what, other)
+    bad = [not _fits(*pair) or (same_kind and _is_complex(pair[0]) > _is_complex(pair[1])) for pair in zip(leaves, others)]
+    if any(bad):
+        k = bad.index(True)
+        _raise_leaf(what, leaves[k], other_what, others[k], leaf_names(tree)[k])
+
+
+def require_arrays(what: str, tree: Any) -> None:
+    """Raise TypeError, naming the leaf, where one is neither None nor an array nor a number."""
+    for name, leaf in zip(leaf_names(tree), flatten(tree)[0], strict=True):
+        if leaf is not None and not _is_array(leaf):
+            raise TypeError(f"{what} at {name} must be an array or a number; got {leaf!r}")
+
+
+def _is_array(leaf: Any) -> bool:
+    return hasattr(leaf, "dtype") and hasattr(leaf, "shape") or isinstance(leaf, bool | int | float | complex)
+
+
+def _is_complex(leaf: Any) -> bool:
+    return is_trained(leaf) and jnp.issubdtype(jnp.result_type(leaf), jnp.complexfloating)
+
+
+def _fits(leaf: Any, target: Any) -> bool:
+    if is_trained(target):
+        return is_trained(leaf) and shape_of(leaf) == shape_of(target)
+    return leaf is None or (_is_array(leaf) and not is_trained(leaf))
+
+
+def _raise_leaf(what: str, leaf: Any, other_what: str, target: Any, name: str) -> None:
+    said = f"{what} at {name}"
+    if leaf is not None and not _is_array(leaf):
+        raise TypeError(f"{said} must be an array or a number; got {leaf!r}")
+    if leaf is None:
+        raise ValueError(f"{said} is None, the {other_what} an array of shape {shape_of(target)}: give zeros, or None in both")
+    if target is None:
+        raise ValueError(f"{said} has shape {shape_of(leaf)}, where the {other_what} is None: give None in both")
+    if not is_trained(target):
+        raise TypeError(
+            f"{said} is {_dtype(leaf)}, the {other_what} {_dtype(target)}: only real and complex leaves are trained; "
+            f"give None or float0 for the others"
+        )
+    if not is_trained(leaf):
+        raise TypeError(f"{said} is {_dtype(leaf)}, the {other_what} {_dtype(target)}: a real or complex leaf was expected")
+    if shape_of(leaf) != shape_of(target):
+        raise ValueError(f"{said} has shape {shape_of(leaf)}, the {other_what} {shape_of(target)}")
+    raise TypeError(f"{said} is {_dtype(leaf)}, the {other_what} {_dtype(target)}: its imaginary part would be lost")
+
+
+def _raise_structure(what: str, tree: Any, other_what: str, other: Any) -> None:
+    names, others = leaf_names(tree), leaf_names(other)
+    missing = [n for n in others if n not in set(names)]
+    extra = [n for n in names if n not in set(others)]
+    if tree is None:
+        raise ValueError(f"the {what}s are None, where the {other_what}s are a tree with the leaf {others[0]}")
+    if missing:
+        raise ValueError(f"there is no {what} at {missing[0]}, where there is a {other_what}{_more(missing)}{_instead(extra)}")
+    if extra:
+        raise ValueError(f"{what} at {extra[0]} has no {other_what}{_more(extra)}")
+    here, there = jax.tree.structure(tree), jax.tree.structure(other)
+    raise TypeError(f"the {what}s and the {other_what}s have the same leaves in other containers: {here}, {there}")
+
+
+def _more(names: list[str]) -> str:
+    return f" (nor at {', '.join(names[1:4])}{', ...' if len(names) > 4 else ''})" if len(names) > 1 else ""
+
+
+def _instead(extra: list[str]) -> str:
+    return f"; there is one at {extra[0]} instead" if extra else ""
+
+
+def _dtype(leaf: Any) -> str:
+    dtype = getattr(leaf, "dtype", None)
+    return "float0" if dtype == jax.dtypes.float0 else str(dtype or np.asarray(leaf).dtype)

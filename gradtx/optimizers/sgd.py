@@ -1,0 +1,47 @@
+"""Gradient descent, plain and with momentum."""
+
+from __future__ import annotations
+
+from gradtx.core.chain import chain
+from gradtx.core.schedule import Hyper
+from gradtx.core.transformation import transformation
+from gradtx.transforms.basic import scale_by_learning_rate
+from gradtx.transforms.momentum import add_damped_momentum, add_momentum, add_nesterov_momentum
+
+
+@transformation
+def sgd(
+    learning_rate: Hyper, momentum: Hyper | None = None, nesterov: bool = False, *, dampening: Hyper | None = None
+):
+    """Descend along the gradient: `add_momentum` (or Nesterov's, or the damped one), then the rate.
+
+    Args:
+        learning_rate: at least 0.
+        momentum: `decay` of `add_momentum`; None, the default, keeps no state.
+        nesterov: use `add_nesterov_momentum`.
+        dampening: use `add_damped_momentum`, torch's.
+
+    State: the momentum's, if any.
+    Raises: ValueError: nesterov or dampening without momentum, or both.
+    Source: Robbins & Monro 1951; see the pieces for momentum. The rate is applied after the buffer, as in optax and torch;
+        Keras applies it inside.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> w = jnp.array([-15.0, 20.0])  # of E = 3 w1² + 10 w2²
+        >>> tx = gradtx.sgd(0.001)
+        >>> u, state = tx.update(jnp.array([6.0, 20.0]) * w, tx.init(w), w)
+        >>> print(gradtx.apply_updates(w, u))
+        [-14.91  19.6 ]
+    """
+    if momentum is None:
+        if nesterov or dampening is not None:
+            raise ValueError(f"{'nesterov' if nesterov else 'dampening'} needs a momentum, for instance momentum=0.9")
+        return chain(scale_by_learning_rate(learning_rate))
+    if nesterov and dampening is not None:
+        raise ValueError("nesterov and dampening exclude each other")
+    if nesterov:
+        return chain(add_nesterov_momentum(momentum), scale_by_learning_rate(learning_rate))
+    if dampening is not None:
+        return chain(add_damped_momentum(momentum, dampening), scale_by_learning_rate(learning_rate))
+    return chain(add_momentum(momentum), scale_by_learning_rate(learning_rate))

@@ -1,0 +1,61 @@
+"""AdaDelta: steps in the unit of the parameters."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from gradtx.core.errors import in_unit_interval, positive
+from gradtx.core.leaves import map_leaves, zeros
+from gradtx.core.numerics import abs_sq, bounded, ema, root
+from gradtx.core.schedule import Hyper
+from gradtx.core.transformation import transformation
+
+
+class ScaleByAdadeltaState(NamedTuple):
+    """e_g: running mean s of |g|². e_x: running mean U of |u|². Like params, real, float32 or wider, 0 at init."""
+
+    e_g: Any
+    e_x: Any
+
+
+@transformation
+def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6):
+    """Scale each entry by the ratio of two running root mean squares: of its past steps, and of its gradients.
+
+        s = rho·s + (1 - rho)·|g|²
+        u = √(U + eps)/√(s + eps)·g
+        U = rho·U + (1 - rho)·|u|²
+
+    The units of u are those of the parameters, so that it needs no learning rate.
+
+    Args:
+        rho: the weight of the past in both means; in [0, 1].
+        eps: starts the steps and keeps the divisor from zero; greater than 0, for with 0 nothing would ever move.
+
+    State: `ScaleByAdadeltaState`: e_g and e_x, like params, real, float32 or wider, 0 at init.
+    Raises: ValueError: an argument out of range.
+    Source: Zeiler 2012 (arXiv:1212.5701), algorithm 1, whose step is -u. As optax and torch. Keras: rho 0.95, eps 1e-7.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.scale_by_adadelta(rho=0.75)
+        >>> print(tx.update(jnp.array([1.0, -1000.0]), tx.init(jnp.zeros(2)))[0].round(6))
+        [ 0.002 -0.002]
+    """
+    in_unit_interval(rho=rho)
+    positive(eps=eps)
+
+    def init(params):
+        return ScaleByAdadeltaState(e_g=zeros(params, real=True), e_x=zeros(params, real=True))
+
+    def update(updates, state, params=None):
+        def leaf(g, e_g, e_x):
+            g = bounded(g)
+            e_g = ema(e_g, abs_sq(g), rho)
+            u = root(e_x, eps, inside=True) / root(e_g, eps, inside=True) * g
+            return u, e_g, ema(e_x, abs_sq(u), rho)
+
+        updates, e_g, e_x = map_leaves(leaf, updates, state.e_g, state.e_x)
+        return updates, ScaleByAdadeltaState(e_g, e_x)
+
+    return init, update

@@ -1,0 +1,41 @@
+"""Weight decay."""
+
+from __future__ import annotations
+
+from gradtx.core.errors import non_negative
+from gradtx.core.leaves import map_leaves
+from gradtx.core.schedule import Hyper
+from gradtx.core.transformation import EmptyState, transformation
+
+
+@transformation
+def add_decayed_weights(weight_decay: Hyper = 0.0):
+    """Add the parameters, times a factor, to the updates.
+
+        u = g + weight_decay·w
+
+    Before an adaptive scaling this is L2 regularisation, after it (as in `adamw`) decoupled weight decay.
+
+    Args:
+        weight_decay: the factor; finite, at least 0; gradient units per parameter unit.
+
+    State: none.
+    Raises: ValueError: a negative factor; `params` not given.
+    Source: Loshchilov & Hutter 2019 (arXiv:1711.05101), line 12 of algorithm 2. As optax's; torch's `Adam(weight_decay)`
+        is this placed first, Keras' `weight_decay` is it placed last.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.add_decayed_weights(0.1)
+        >>> print(tx.update(jnp.array(1.0), tx.init(jnp.array(5.0)), jnp.array(5.0))[0])
+        1.5
+    """
+    non_negative(weight_decay=weight_decay)
+
+    def init(params):
+        return EmptyState()
+
+    def update(updates, state, params):
+        return map_leaves(lambda g, w: g + weight_decay * w, updates, params), state
+
+    return init, update

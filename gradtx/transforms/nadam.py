@@ -1,0 +1,122 @@
+"""Adam with Nesterov's momentum: with b1 constant, and with the rising b1 of the paper."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.errors import below_one, non_negative
+from gradtx.core.leaves import float_dtype, map_leaves, zeros
+from gradtx.core.numerics import abs_sq, bias_correction, bounded, ema, increment, quotient, root, zero_count
+from gradtx.core.schedule import Hyper
+from gradtx.core.transformation import transformation
+from gradtx.transforms.adam import ScaleByAdamState
+
+
+class ScaleByScheduledNadamState(NamedTuple):
+    """count, mu, nu: as `ScaleByAdamState`. rest: float scalar: 1 - μ_1·…·μ_t, 0 at init."""
+
+    count: jax.Array
+    rest: jax.Array
+    mu: Any
+    nu: Any
+
+
+@transformation
+def scale_by_nadam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_root: Hyper = 0.0):
+    """Adam, with its first moment looked at one step ahead.
+
+        m, v̂ as in `scale_by_adam`
+        u = (b1·m/(1 - b1^(t+1)) + (1 - b1)·g/(1 - b1^t))/(√(v̂ + eps_root) + eps)
+
+    Args:
+        b1, b2, eps, eps_root: as in `scale_by_adam`.
+
+    State: `ScaleByAdamState`: count, int32 scalar; mu, like params; nu, like params, real; 0 at init.
+    Raises: ValueError: an argument out of range.
+    Source: Dozat 2016 (ICLR workshop), algorithm 2, with a constant μ = b1. optax's `scale_by_adam(nesterov=True)`; torch
+        and Keras let μ rise: `scale_by_scheduled_nadam`.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.scale_by_nadam(b1=0.5)
+        >>> print(tx.update(jnp.array([0.01, -100.0]), tx.init(jnp.zeros(2)))[0].round(4))
+        [ 1.3333 -1.3333]
+    """
+    below_one(b1=b1, b2=b2)
+    non_negative(eps=eps, eps_root=eps_root)
+
+    def init(params):
+        return ScaleByAdamState(zero_count(), mu=zeros(params), nu=zeros(params, real=True))
+
+    def update(updates, state, params=None):
+        t = increment(state.count)
+
+        def leaf(g, mu, nu):
+            g = bounded(g)
+            mu, nu = ema(mu, g, b1), ema(nu, abs_sq(g), b2)
+            ahead = bias_correction(b1, increment(t), nu.dtype)
+            m = b1 * mu / ahead + (1.0 - b1) * g / bias_correction(b1, t, nu.dtype)
+            v = nu / bias_correction(b2, t, nu.dtype)
+            return quotient(m, root(v, eps_root, inside=True) + eps), mu, nu
+
+        updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu)
+        return updates, ScaleByAdamState(t, mu, nu)
+
+    return init, update
+
+
+@transformation
+def scale_by_scheduled_nadam(
+    b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_root: Hyper = 0.0, *, momentum_decay: Hyper = 0.004
+):
+    """Adam with Nesterov's momentum, whose b1 rises with the steps.
+
+        μ_t = b1·(1 - 0.5·0.96^(t·momentum_decay))
+        m, v̂ as in `scale_by_adam`
+        u = (μ_(t+1)·m/(1 - μ_1·…·μ_(t+1)) + (1 - μ_t)·g/(1 - μ_1·…·μ_t))/(√(v̂ + eps_root) + eps)
+
+    Args:
+        b1: the weight of the past in m, and the limit of μ; in [0, 1).
+        b2, eps, eps_root: as in `scale_by_adam`.
+        momentum_decay: how fast μ rises; finite, at least 0; per step. Towards infinity this is `scale_by_nadam`.
+
+    State: `ScaleByScheduledNadamState`: count, int32 scalar; rest = 1 - μ_1·…·μ_t, float scalar; mu, like params; nu,
+        like params, real; 0 at init. The rest is kept, not the product, for the digits near 1.
+    Raises: ValueError: an argument out of range.
+    Source: Dozat 2016 (ICLR workshop), section 2 and algorithm 2, as in torch's `NAdam` (0.004) and Keras' `Nadam` (1).
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.scale_by_scheduled_nadam()
+        >>> print(tx.update(jnp.array([0.01, -100.0]), tx.init(jnp.zeros(2)))[0].round(4))
+        [ 1.0565 -1.0565]
+    """
+    below_one(b1=b1, b2=b2)
+    non_negative(eps=eps, eps_root=eps_root, momentum_decay=momentum_decay)
+
+    def init(params):
+        rest = jnp.zeros((), float_dtype(params))
+        return ScaleByScheduledNadamState(zero_count(), rest, mu=zeros(params), nu=zeros(params, real=True))
+
+    def update(updates, state, params=None):
+        t = increment(state.count)
+        step = t.astype(state.rest.dtype)
+        mu_t = b1 * (1.0 - 0.5 * 0.96 ** (step * momentum_decay))
+        mu_next = b1 * (1.0 - 0.5 * 0.96 ** ((step + 1.0) * momentum_decay))
+        rest = (1.0 - mu_t) + mu_t * state.rest
+        rest_next = (1.0 - mu_next) + mu_next * rest
+
+        def leaf(g, mu, nu):
+            g = bounded(g)
+            mu, nu = ema(mu, g, b1), ema(nu, abs_sq(g), b2)
+            m = mu_next * mu / rest_next + (1.0 - mu_t) * g / rest
+            v = nu / bias_correction(b2, t, nu.dtype)
+            return quotient(m, root(v, eps_root, inside=True) + eps), mu, nu
+
+        updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu)
+        return updates, ScaleByScheduledNadamState(t, rest.astype(state.rest.dtype), mu, nu)
+
+    return init, update

@@ -1,0 +1,152 @@
+"""Division by a running root mean square: RMSProp's part, plain and centered."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+
+from gradtx.core.errors import below_one, in_unit_interval, non_negative
+from gradtx.core.leaves import full, map_leaves, zeros
+from gradtx.core.numerics import abs_sq, bias_correction, bounded, ema, increment, quotient, root, zero_count
+from gradtx.core.schedule import Hyper, Number
+from gradtx.core.transformation import transformation
+
+
+class ScaleByRmsState(NamedTuple):
+    """count: int32 scalar, updates done. nu: like params, real, float32 or wider: running mean s of |g|²."""
+
+    count: jax.Array
+    nu: Any
+
+
+class ScaleByStddevState(NamedTuple):
+    """count: int32 scalar, updates done. mu: like params: running mean m of g, starts at 0. nu: like params, real:
+    running variance s - |m|². Both float32 or wider."""
+
+    count: jax.Array
+    mu: Any
+    nu: Any
+
+
+@transformation
+def scale_by_rms(
+    decay: Hyper = 0.9,
+    eps: Hyper = 1e-8,
+    initial_scale: Number = 0.0,
+    *,
+    eps_in_sqrt: bool = True,
+    bias_correction: bool = False,
+):
+    """Divide each entry by a running root mean square of its past.
+
+        s = decay·s + (1 - decay)·|g|²
+        u = g/√(s + eps)      or g/(√s + eps);   with bias_correction, s/(1 - decay^t) in the place of s
+
+    The first step from s = 0 is g/|g|·1/√(1 - decay), whatever the size of the gradient. With decay = 0 every step is
+    the sign of the gradient; with decay = 1 the divisor stays that of `initial_scale`.
+
+    Args:
+        decay: the weight of the past; in [0, 1]; below 1 with bias_correction.
+        eps: keeps the divisor from zero; finite, at least 0. With 0, an entry without any gradient yet gives 0.
+        initial_scale: s before the first step; finite, at least 0; gradient units squared.
+        eps_in_sqrt: eps inside the root (the default, as in optax and Keras) or outside (torch).
+        bias_correction: divide s by the sum of its weights so far.
+
+    State: `ScaleByRmsState`: count, int32 scalar, 0 at init; nu, like params, real, float32 or wider, `initial_scale`
+        at init. The same with and without bias_correction.
+    Raises: ValueError: an argument out of range.
+    Source: Tieleman & Hinton 2012, lecture 6.5; Graves 2013 (arXiv:1308.0850), equations 38 to 45, without the mean. As
+        optax's, whose state has a count with bias_correction only. torch: decay 0.99, eps outside. Keras: eps 1e-7.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.scale_by_rms(decay=0.75, eps=0.0)
+        >>> print(tx.update(jnp.array([0.001, -1000.0]), tx.init(jnp.zeros(2)))[0])
+        [ 2. -2.]
+    """
+    (below_one if bias_correction else in_unit_interval)(decay=decay)
+    non_negative(eps=eps, initial_scale=initial_scale)
+
+    def init(params):
+        return ScaleByRmsState(count=zero_count(), nu=full(params, initial_scale, real=True))
+
+    def update(updates, state, params=None):
+        t = increment(state.count)
+
+        def leaf(g, nu):
+            g = bounded(g)
+            nu = ema(nu, abs_sq(g), decay)
+            mean = nu / _correction(decay, t, nu.dtype) if bias_correction else nu
+            return quotient(g, root(mean, eps, inside=eps_in_sqrt)), nu
+
+        updates, nu = map_leaves(leaf, updates, state.nu)
+        return updates, ScaleByRmsState(t, nu)
+
+    return init, update
+
+
+@transformation
+def scale_by_stddev(
+    decay: Hyper = 0.9,
+    eps: Hyper = 1e-8,
+    initial_scale: Number = 0.0,
+    *,
+    eps_in_sqrt: bool = True,
+    bias_correction: bool = False,
+):
+    """Divide each entry by a running standard deviation of its past: RMSProp, centered.
+
+        m = decay·m + (1 - decay)·g
+        s = decay·s + (1 - decay)·|g|²
+        u = g/√(s - |m|² + eps)      or g/(√(s - |m|²) + eps)
+
+    The variance v = s - |m|² itself is kept, by the identity v = decay·(v + (1 - decay)·|g - m|²) with the old m: a sum of
+    squares, never negative, where the difference of two near numbers loses its digits. With bias_correction, s and m
+    are divided by 1 - decay^t first; the variance of the first step is then 0, and the step g/√eps.
+
+    Args:
+        decay: the weight of the past; in [0, 1]; below 1 with bias_correction.
+        eps: keeps the divisor from zero; finite, at least 0. With 0, an entry without any variance yet gives 0.
+        initial_scale: v before the first step; finite, at least 0; gradient units squared.
+        eps_in_sqrt: eps inside the root (the default, as in optax and Keras) or outside (torch).
+        bias_correction: divide both averages by the sum of their weights so far.
+
+    State: `ScaleByStddevState`: count, int32 scalar, 0 at init; mu, like params, 0 at init; nu, like params, real,
+        `initial_scale` at init; both float32 or wider.
+    Raises: ValueError: an argument out of range.
+    Source: Graves 2013 (arXiv:1308.0850), equations 38 to 45. optax's `scale_by_stddev` and torch's `RMSprop(centered)`
+        keep s and subtract.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.scale_by_stddev(decay=0.5, eps=0.0)
+        >>> print(tx.update(jnp.array([0.001, -1000.0]), tx.init(jnp.zeros(2)))[0])
+        [ 2. -2.]
+    """
+    (below_one if bias_correction else in_unit_interval)(decay=decay)
+    non_negative(eps=eps, initial_scale=initial_scale)
+
+    def init(params):
+        return ScaleByStddevState(zero_count(), mu=zeros(params), nu=full(params, initial_scale, real=True))
+
+    def update(updates, state, params=None):
+        t = increment(state.count)
+
+        def leaf(g, mu, nu):
+            g = bounded(g)
+            nu = decay * (nu + (1.0 - decay) * abs_sq(g - mu))
+            mu = ema(mu, g, decay)
+            variance = nu
+            if bias_correction:  # s/c - |m/c|², of which s = nu + |m|²
+                c = _correction(decay, t, nu.dtype)
+                variance = jax.numpy.maximum(nu / c - abs_sq(mu / c) * (1.0 - c), 0.0)
+            return quotient(g, root(variance, eps, inside=eps_in_sqrt)), mu, nu
+
+        updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu)
+        return updates, ScaleByStddevState(t, mu, nu)
+
+    return init, update
+
+
+_correction = bias_correction  # the name is also that of the option which optax's users know

@@ -1,0 +1,80 @@
+"""Methods that use the sign: of the gradient, or of a running mean of it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from gradtx.core.errors import in_unit_interval
+from gradtx.core.leaves import map_leaves, zeros
+from gradtx.core.numerics import ema
+from gradtx.core.schedule import Hyper
+from gradtx.core.transformation import EmptyState, transformation
+
+
+class ScaleByLionState(NamedTuple):
+    """mu: like params, float32 or wider: running mean m of g, 0 at init."""
+
+    mu: Any
+
+
+@transformation
+def scale_by_sign():
+    """Replace each entry by its sign.
+
+        u = sign(g),   0 for 0;   g/|g| for complex g
+
+    State: none.
+    Source: Bernstein et al. 2018 (arXiv:1802.04434), algorithm 1. optax's `scale_by_sign`.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.scale_by_sign()
+        >>> print(tx.update(jnp.array([-3.0, 0.0, 0.1]), tx.init(jnp.zeros(3)))[0])
+        [-1.  0.  1.]
+    """
+
+    def init(params):
+        return EmptyState()
+
+    def update(updates, state, params=None):
+        return map_leaves(jnp.sign, updates), state
+
+    return init, update
+
+
+@transformation
+def scale_by_lion(b1: Hyper = 0.9, b2: Hyper = 0.99):
+    """Replace each entry by the sign of a mean of it and its past.
+
+        u = sign(b1·m + (1 - b1)·g)
+        m = b2·m + (1 - b2)·g
+
+    Args:
+        b1: the weight of the past in the step; in [0, 1]; with 1 the newest gradient waits a step.
+        b2: the weight of the past in m; in [0, 1].
+
+    State: `ScaleByLionState`: mu, like params, float32 or wider, 0 at init.
+    Raises: ValueError: an argument out of range.
+    Source: Chen et al. 2023 (arXiv:2302.06675), algorithm 2. As optax's, whose state has a count besides.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.scale_by_lion()
+        >>> print(tx.update(jnp.array([-3.0, 0.0, 0.1]), tx.init(jnp.zeros(3)))[0])
+        [-1.  0.  1.]
+    """
+    in_unit_interval(b1=b1, b2=b2)
+
+    def init(params):
+        return ScaleByLionState(mu=zeros(params))
+
+    def update(updates, state, params=None):
+        def leaf(g, mu):
+            return jnp.sign(ema(mu, g, b1)), ema(mu, g, b2)
+
+        updates, mu = map_leaves(leaf, updates, state.mu)
+        return updates, ScaleByLionState(mu)
+
+    return init, update

@@ -1,0 +1,61 @@
+"""Division by the root of a sum of squares: Adagrad's part."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from gradtx.core.errors import non_negative
+from gradtx.core.leaves import full, map_leaves
+from gradtx.core.numerics import abs_sq, bounded, quotient, root
+from gradtx.core.schedule import Hyper, Number
+from gradtx.core.transformation import transformation
+
+
+class AccumulateSquaresState(NamedTuple):
+    """sum_of_squares: like params, real, float32 or wider: s, starts at `initial_accumulator_value`."""
+
+    sum_of_squares: Any
+
+
+@transformation
+def accumulate_squares(initial_accumulator_value: Number = 0.1, eps: Hyper = 1e-7, *, eps_in_sqrt: bool = True):
+    """Divide each entry by the root of the sum of all its squares so far.
+
+        s = s + |g|²
+        u = g/√(s + eps)      or g/(√s + eps)
+
+    Args:
+        initial_accumulator_value: s before the first step; finite, at least 0; gradient units squared.
+        eps: keeps the divisor from zero; finite, at least 0. With 0, an entry without any gradient yet gives 0.
+        eps_in_sqrt: eps inside the root (the default, as in optax and Keras) or outside (torch, the paper's δ).
+
+    State: `AccumulateSquaresState`: sum_of_squares, like params, real, float32 or wider. It stops at the largest
+        number of its type; entries above 1.8e19 count as that much (float32).
+    Raises: ValueError: a negative argument.
+    Source: Duchi, Hazan & Singer 2011, section 1.1 and figure 1 (diagonal). optax's `scale_by_rss`, which has eps inside
+        only. torch's `Adagrad`: initial 0, eps 1e-10 outside, and its own decay of the rate. Keras: as here.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.accumulate_squares(0.0, eps=0.0)
+        >>> u, state = tx.update(jnp.array(3.0), tx.init(jnp.array(0.0)))
+        >>> print(u, tx.update(jnp.array(4.0), state)[0])
+        1.0 0.8
+    """
+    non_negative(initial_accumulator_value=initial_accumulator_value, eps=eps)
+
+    def init(params):
+        return AccumulateSquaresState(full(params, initial_accumulator_value, real=True))
+
+    def update(updates, state, params=None):
+        def leaf(g, s):
+            g = bounded(g)
+            s = jnp.minimum(s + abs_sq(g), jnp.finfo(s.dtype).max)
+            return quotient(g, root(s, eps, inside=eps_in_sqrt)), s
+
+        updates, s = map_leaves(leaf, updates, state.sum_of_squares)
+        return updates, AccumulateSquaresState(s)
+
+    return init, update

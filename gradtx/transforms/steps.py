@@ -1,0 +1,149 @@
+"""A step size for each entry, grown while the sign of its gradient holds: Rprop and SuperSAB."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from gradtx.core.errors import above_one, below_one, positive
+from gradtx.core.leaves import map_leaves, zeros
+from gradtx.core.numerics import by_parts
+from gradtx.core.schedule import Hyper, Number
+from gradtx.core.transformation import transformation
+
+
+class ScaleByRpropState(NamedTuple):
+    """step_sizes: like params, starts at `learning_rate`. prev_sign: like params: sign of the last gradient, 0 at init
+    and after it flipped. Both float32 or wider."""
+
+    step_sizes: Any
+    prev_sign: Any
+
+
+class ScaleBySupersabState(NamedTuple):
+    """rates: like params, starts at `learning_rate`. prev_update: like params: the last step, 0 at init and after it
+    was undone. prev_sign: like params: sign of the last gradient, 0 likewise. All float32 or wider."""
+
+    rates: Any
+    prev_update: Any
+    prev_sign: Any
+
+
+@transformation
+def scale_by_rprop(
+    learning_rate: Number = 1e-3,
+    eta_minus: Hyper = 0.5,
+    eta_plus: Hyper = 1.2,
+    min_step_size: Hyper = 1e-6,
+    max_step_size: Hyper = 50.0,
+):
+    """Replace each entry by its sign times a step size of its own, which follows whether the sign holds.
+
+        Δ = min(eta_plus·Δ, max_step_size)     where the sign of g is that of the step before
+        Δ = max(eta_minus·Δ, min_step_size)    where it has flipped; there g counts as 0 now and in the next comparison
+        u = sign(g)·Δ
+
+    Only for gradients without noise (full batches): the size of g is not used. Complex entries count as two.
+
+    Args:
+        learning_rate: Δ before the first step; greater than 0; parameter units.
+        eta_minus: in [0, 1). eta_plus: at least 1.
+        min_step_size, max_step_size: the bounds of Δ; greater than 0; parameter units.
+
+    State: `ScaleByRpropState`: step_sizes and prev_sign, like params, float32 or wider.
+    Raises: ValueError: an argument out of range.
+    Source: Riedmiller & Braun 1993, equations 4 to 7, without the step back, as in torch's `Rprop` (iRprop⁻ of Igel & Hüsken
+        2003). optax 0.2.8 returns the step before, and 0 at first.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.scale_by_rprop(0.1)
+        >>> u, state = tx.update(jnp.array([5.0, -0.1]), tx.init(jnp.zeros(2)))
+        >>> print(u, tx.update(jnp.array([1.0, 1.0]), state)[0])
+        [ 0.1 -0.1] [0.12 0.  ]
+    """
+    positive(learning_rate=learning_rate, min_step_size=min_step_size, max_step_size=max_step_size)
+    below_one(eta_minus=eta_minus)
+    above_one(eta_plus=eta_plus)
+
+    @by_parts
+    def leaf(g, step, prev_sign):
+        sign = jnp.sign(g)
+        flipped, held = sign * prev_sign < 0, sign * prev_sign > 0
+        step = step * jnp.where(held, eta_plus, jnp.where(flipped, eta_minus, 1.0))
+        step = jnp.clip(step, min_step_size, max_step_size)
+        sign = jnp.where(flipped, 0.0, sign)
+        return sign * step, step, sign
+
+    def init(params):
+        return ScaleByRpropState(_filled(params, learning_rate), prev_sign=zeros(params))
+
+    def update(updates, state, params=None):
+        updates, steps, signs = map_leaves(leaf, updates, state.step_sizes, state.prev_sign)
+        return updates, ScaleByRpropState(steps, signs)
+
+    return init, update
+
+
+@transformation
+def scale_by_supersab(
+    learning_rate: Number = 1e-2,
+    eta_minus: Hyper = 0.5,
+    eta_plus: Hyper = 1.05,
+    momentum: Hyper = 0.9,
+    min_learning_rate: Hyper = 1e-6,
+    max_learning_rate: Hyper = 10.0,
+):
+    """Give each entry a learning rate of its own, which follows whether the sign of its gradient holds, and momentum.
+
+        η = min(eta_plus·η, max_learning_rate),   u = η·g + momentum·u     where the sign of g is that of the step before
+        η = max(eta_minus·η, min_learning_rate),  u = -u                   where it has flipped: the last step is undone
+
+    After it was undone, an entry has no momentum, and its next sign is compared with none. Complex entries count as two.
+
+    Args:
+        learning_rate: η before the first step; greater than 0; parameter units per gradient unit.
+        eta_minus: in [0, 1). eta_plus: at least 1.
+        momentum: what is kept of the last step; in [0, 1).
+        min_learning_rate, max_learning_rate: the bounds of η; greater than 0.
+
+    State: `ScaleBySupersabState`: rates, prev_update and prev_sign, like params, float32 or wider.
+    Raises: ValueError: an argument out of range.
+    Source: Tollenaere 1990, "SuperSAB: fast adaptive back propagation with good scaling properties", Neural Networks 3,
+        section 3. The bounds are ours, as in Rprop: without an upper one the rates grow until they overflow. No optax,
+        torch or Keras counterpart. The undoing is exact where nothing after it in a chain changes more than the sign.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.scale_by_supersab(0.1)
+        >>> u, state = tx.update(jnp.array(2.0), tx.init(jnp.array(0.0)))
+        >>> print(u, tx.update(jnp.array(-1.0), state)[0])
+        0.2 -0.2
+    """
+    positive(learning_rate=learning_rate, min_learning_rate=min_learning_rate, max_learning_rate=max_learning_rate)
+    below_one(eta_minus=eta_minus, momentum=momentum)
+    above_one(eta_plus=eta_plus)
+
+    @by_parts
+    def leaf(g, rate, last, prev_sign):
+        sign = jnp.sign(g)
+        flipped, held = sign * prev_sign < 0, sign * prev_sign > 0
+        rate = rate * jnp.where(held, eta_plus, jnp.where(flipped, eta_minus, 1.0))
+        rate = jnp.clip(rate, min_learning_rate, max_learning_rate)
+        u = jnp.where(flipped, -last, rate * g + momentum * last)
+        return u, rate, jnp.where(flipped, 0.0, u), jnp.where(flipped, 0.0, sign)
+
+    def init(params):
+        return ScaleBySupersabState(_filled(params, learning_rate), prev_update=zeros(params), prev_sign=zeros(params))
+
+    def update(updates, state, params=None):
+        updates, rates, last, signs = map_leaves(leaf, updates, state.rates, state.prev_update, state.prev_sign)
+        return updates, ScaleBySupersabState(rates, last, signs)
+
+    return init, update
+
+
+def _filled(params: Any, value: Any) -> Any:
+    """Like params, full of one value, in both parts of complex leaves."""
+    return map_leaves(by_parts(lambda z: (z + value,)), zeros(params))
