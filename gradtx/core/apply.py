@@ -25,9 +25,12 @@ def apply_updates(params: Any, updates: Any) -> Any:
     require_same_tree("update", updates, "parameter", params, same_kind=True)
 
     def leaf(p: Any, u: Any) -> Any:
-        if not is_trained(p):
-            return p
-        wide = jnp.promote_types(jnp.promote_types(jnp.result_type(p), jnp.result_type(u)), jnp.float32)
-        return (jnp.asarray(p, wide) + jnp.asarray(u, wide)).astype(jnp.result_type(p))
+        return _add(jnp.asarray(p), jnp.asarray(u)) if is_trained(p) else p
 
     return jax.tree.map(leaf, params, updates, is_leaf=is_none)
+
+
+@jax.jit  # of the module, so that each shape is traced once
+def _add(p: jax.Array, u: jax.Array) -> jax.Array:
+    wide = jnp.promote_types(jnp.promote_types(p.dtype, u.dtype), jnp.float32)
+    return (p.astype(wide) + u.astype(wide)).astype(p.dtype)

@@ -12,8 +12,8 @@ from gradtx.core.values import member_names
 def chain(*members: Transformation, **named: Transformation):
     """Apply transformations in order: each gets the updates of the one before it.
 
-    Members may be gradtx's, optax's, or bare pairs `(init, update)`. `chain()` is the identity. Recipes and chains among
-    the unnamed members are spliced in, so that a chain is associative, and putting a clip in front of `adam(...)`
+    Members may be gradtx's, optax's, or bare pairs `(init, update)`. `chain()` is the identity. Recipes and chains
+    among the unnamed members are spliced in, so that a chain is associative, and putting a clip in front of `adam(...)`
     leaves Adam's state where it was.
 
     Args:
@@ -71,4 +71,3 @@ def _spliced(member: GradientTransformation) -> tuple[GradientTransformation, ..
 def _known(step: GradientTransformation, extra: dict[str, Any]) -> dict[str, Any]:
     extras = step._extras
     return extra if extras.anything else {k: v for k, v in extra.items() if k in extras.known}
-

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import jax
+from jax.core import Tracer
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
@@ -58,7 +59,7 @@ def concrete(value: Any) -> float | None:
     """The number that stands here, or None where there is none to see yet: a tracer, a schedule, an absent option."""
     if isinstance(value, int | float):
         return float(value)
-    if isinstance(value, jax.core.Tracer) or not hasattr(value, "dtype") or getattr(value, "shape", None) != ():
+    if isinstance(value, Tracer) or not hasattr(value, "dtype") or getattr(value, "shape", None) != ():
         return None
     return None if isinstance(value, jax.ShapeDtypeStruct) else float(value)
 

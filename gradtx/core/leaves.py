@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from gradtx.core.trees import flatten, is_none, is_trained, require_arrays, require_same_tree
 
@@ -61,7 +62,7 @@ def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any) -> Any:
     if not all(map(is_trained, leaves)):
         require_arrays("update", updates)
     on_leaf = _wide(fn)
-    if any(isinstance(x, jax.core.Tracer) for x in leaves):
+    if any(isinstance(x, Tracer) for x in leaves):
         on_leaf = jax.jit(on_leaf)
     results = [on_leaf(*row) if is_trained(row[0]) else row for row in zip(leaves, *columns, strict=True)]
     count, several = _outputs(on_leaf, leaves, results, len(trees))
@@ -80,8 +81,12 @@ def _wide(fn: Callable) -> Callable:
             out = fn(*(x.astype(_at_width(x.dtype, width)) for x in row))
         out = out if isinstance(out, tuple) else (out,)
         if len(out) > len(row):
-            raise ValueError(f"{fn.__name__} returned {len(out)} arrays for {len(row)} trees: one new value each at most")
-        return tuple(_stored(x, row[k] if 0 < k < len(row) else None, row[0].shape, width, fn) for k, x in enumerate(out))
+            raise ValueError(
+                f"{fn.__name__} returned {len(out)} arrays for {len(row)} trees: one new value each at most"
+            )
+        return tuple(
+            _stored(x, row[k] if 0 < k < len(row) else None, row[0].shape, width, fn) for k, x in enumerate(out)
+        )
 
     return on_leaf
 

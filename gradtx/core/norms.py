@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.leaves import float_dtype
-from gradtx.core.numerics import abs_sq, root
+from gradtx.core.numerics import abs_sq, safe_sqrt
 from gradtx.core.trees import is_trained
 
 
@@ -37,13 +37,13 @@ def global_norm(tree: Any) -> jax.Array:
     def scaled(_: jax.Array) -> jax.Array:
         largest = jax.lax.stop_gradient(jnp.max(jnp.stack([_largest(x) for x in leaves])))
         unit = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1.0).astype(width)
-        return unit * root(sum(_sum_of_squares(x / unit) for x in leaves))
+        return unit * safe_sqrt(sum(_sum_of_squares(x / unit) for x in leaves))
 
     squares = sum(_sum_of_squares(x) for x in leaves)
     info = jnp.finfo(width)
     # Below tiny/eps the squares have lost digits to underflow; the second pass runs only then, or on overflow.
     safe = (squares <= info.max) & (squares > info.tiny / info.eps)
-    return jax.lax.cond(safe, root, scaled, squares)
+    return jax.lax.cond(safe, safe_sqrt, scaled, squares)
 
 
 @jax.jit  # of the module, so that each shape is traced once

@@ -54,18 +54,35 @@ def bounded(g: jax.Array) -> jax.Array:
     """
     if jnp.iscomplexobj(g):
         return jax.lax.complex(bounded(g.real * _SQRT_HALF) / _SQRT_HALF, bounded(g.imag * _SQRT_HALF) / _SQRT_HALF)
-    limit = math.sqrt(float(jnp.finfo(g.dtype).max)) * (1 - 1e-6)
-    return jnp.where(jnp.isinf(g), g, jnp.clip(g, -limit, limit))
+    limit = jnp.asarray(math.sqrt(float(jnp.finfo(g.dtype).max)) * (1 - 1e-6), g.dtype)
+    return jnp.where(abs(g) == math.inf, g, jax.lax.clamp(-limit, g, limit))
 
 
-def root(x: jax.Array, eps: Any = 0.0, *, inside: bool = False) -> jax.Array:
-    """`sqrt(x + eps)` where `inside`, else `sqrt(x) + eps`, for x >= 0; its derivative at a zero root is zero."""
-    return _sqrt(x + eps) if inside else _sqrt(x) + eps
+@jax.custom_jvp
+def safe_sqrt(x: jax.Array) -> jax.Array:
+    """The square root, with the derivative 0 at 0, where the true one is infinite and would turn into NaN."""
+    return jnp.sqrt(x)
+
+
+@safe_sqrt.defjvp
+def _(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
+    (x,), (dx,) = primals, tangents
+    y = safe_sqrt(x)
+    return y, jnp.where(x == 0, 0.0, dx * 0.5 / jnp.where(x == 0, 1.0, y)).astype(y.dtype)
 
 
 def quotient(x: jax.Array, y: jax.Array) -> jax.Array:
     """x / y, and 0 with zero derivatives where y is 0."""
     return jnp.where(y == 0, 0.0, x / jnp.where(y == 0, 1.0, y)).astype(x.dtype)
+
+
+def over_root(x: jax.Array, s: jax.Array, eps: Any = 0.0, eps_root: Any = 0.0) -> jax.Array:
+    """`x/(√(s + eps_root) + eps)` for s >= 0, and 0 where the divisor is 0; all derivatives are finite."""
+    root = safe_sqrt(s if _is_zero(eps_root) else s + eps_root)
+    divisor = root if _is_zero(eps) else root + eps
+    tiny = float(jnp.finfo(s.dtype).tiny)
+    never_zero = any(isinstance(e, float) and e > tiny for e in (eps, eps_root))
+    return x / divisor if never_zero else quotient(x, divisor)
 
 
 def bias_correction(decay: Any, count: jax.Array, dtype: Any) -> jax.Array:
@@ -97,6 +114,5 @@ def by_parts(fn: Callable[..., tuple]) -> Callable[..., tuple]:
 _SQRT_HALF = math.sqrt(0.5)
 
 
-def _sqrt(x: jax.Array) -> jax.Array:
-    zero = x == 0
-    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, x)))
+def _is_zero(x: Any) -> bool:
+    return isinstance(x, float) and x == 0.0

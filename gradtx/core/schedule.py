@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Annotated, Any, ParamSpec
 
@@ -56,9 +55,7 @@ def schedule(body: Callable[P, Callable[[Any], Any]]) -> Callable[P, Schedule]:
     """
     factory = Factory(body)
 
-    @functools.wraps(body)
-    def public(*args: P.args, **kwargs: P.kwargs) -> Schedule:
-        arguments = factory.bind(args, kwargs)
+    def make(arguments: dict[str, Any]) -> Schedule:
         for name in factory.leaves:
             if isinstance(arguments[name], Schedule):
                 raise TypeError(f"{factory.name}: {name} must be a number; got the schedule {arguments[name]!r}")
@@ -66,9 +63,7 @@ def schedule(body: Callable[P, Callable[[Any], Any]]) -> Callable[P, Schedule]:
         value._cache["function"] = value._build()
         return value
 
-    factory.public = public
-    public.factory = factory  # pyright: ignore[reportFunctionMemberAccess]  (the way back, for pickling)
-    return public
+    return factory.publish(make)
 
 
 @schedule

@@ -203,6 +203,7 @@ def transformation(body: Callable[P, Any]) -> Callable[P, GradientTransformation
 
     Example:
         >>> import jax
+        >>> from gradtx import Hyper
         >>> @transformation
         ... def shrink(factor: Hyper = 0.5):
         ...     def init(params):
@@ -222,15 +223,12 @@ def transformation(body: Callable[P, Any]) -> Callable[P, GradientTransformation
     if reserved:
         raise TypeError(f"{factory.name}: {reserved[0]!r} cannot be the name of a hyperparameter; it is a method")
 
-    @functools.wraps(body)
-    def public(*args: P.args, **kwargs: P.kwargs) -> GradientTransformation:
-        value = GradientTransformation(factory, factory.bind(args, kwargs))
+    def make(arguments: dict[str, Any]) -> GradientTransformation:
+        value = GradientTransformation(factory, arguments)
         value._plan  # noqa: B018  (built now, so that a wrong number is an error here and not in the training step)
         return value
 
-    factory.public = public
-    public.factory = factory  # pyright: ignore[reportFunctionMemberAccess]  (the way back, for pickling)
-    return public
+    return factory.publish(make)
 
 
 @transformation
@@ -264,6 +262,7 @@ def is_transformation(value: Any) -> bool:
 
 Transformation = Annotated[Any, Leaves(as_transformation)]
 """A transformation inside another: gradtx's, optax's, or a bare pair of functions."""
+
 
 def _delivered(value: Any) -> Any:
     """Scalars of half precision reach the closures as float32, so that they never round what they meet."""

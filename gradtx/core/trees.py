@@ -58,7 +58,10 @@ def require_same_tree(what: str, tree: Any, other_what: str, other: Any, *, same
     others, other_structure = flatten(other)
     if structure != other_structure:
         _raise_structure(what, tree, other_what, other)
-    bad = [not _fits(*pair) or (same_kind and _is_complex(pair[0]) > _is_complex(pair[1])) for pair in zip(leaves, others)]
+    bad = [
+        not _fits(leaf, target) or (same_kind and _is_complex(leaf) and not _is_complex(target))
+        for leaf, target in zip(leaves, others, strict=True)
+    ]
     if any(bad):
         k = bad.index(True)
         _raise_leaf(what, leaves[k], other_what, others[k], leaf_names(tree)[k])
@@ -72,7 +75,7 @@ def require_arrays(what: str, tree: Any) -> None:
 
 
 def _is_array(leaf: Any) -> bool:
-    return hasattr(leaf, "dtype") and hasattr(leaf, "shape") or isinstance(leaf, bool | int | float | complex)
+    return (hasattr(leaf, "dtype") and hasattr(leaf, "shape")) or isinstance(leaf, bool | int | float | complex)
 
 
 def _is_complex(leaf: Any) -> bool:
@@ -90,7 +93,9 @@ def _raise_leaf(what: str, leaf: Any, other_what: str, target: Any, name: str) -
     if leaf is not None and not _is_array(leaf):
         raise TypeError(f"{said} must be an array or a number; got {leaf!r}")
     if leaf is None:
-        raise ValueError(f"{said} is None, the {other_what} an array of shape {shape_of(target)}: give zeros, or None in both")
+        raise ValueError(
+            f"{said} is None, the {other_what} an array of shape {shape_of(target)}: give zeros, or None in both"
+        )
     if target is None:
         raise ValueError(f"{said} has shape {shape_of(leaf)}, where the {other_what} is None: give None in both")
     if not is_trained(target):
@@ -99,7 +104,9 @@ def _raise_leaf(what: str, leaf: Any, other_what: str, target: Any, name: str) -
             f"give None or float0 for the others"
         )
     if not is_trained(leaf):
-        raise TypeError(f"{said} is {_dtype(leaf)}, the {other_what} {_dtype(target)}: a real or complex leaf was expected")
+        raise TypeError(
+            f"{said} is {_dtype(leaf)}, the {other_what} {_dtype(target)}: a real or complex leaf was expected"
+        )
     if shape_of(leaf) != shape_of(target):
         raise ValueError(f"{said} has shape {shape_of(leaf)}, the {other_what} {shape_of(target)}")
     raise TypeError(f"{said} is {_dtype(leaf)}, the {other_what} {_dtype(target)}: its imaginary part would be lost")
@@ -112,7 +119,9 @@ def _raise_structure(what: str, tree: Any, other_what: str, other: Any) -> None:
     if tree is None:
         raise ValueError(f"the {what}s are None, where the {other_what}s are a tree with the leaf {others[0]}")
     if missing:
-        raise ValueError(f"there is no {what} at {missing[0]}, where there is a {other_what}{_more(missing)}{_instead(extra)}")
+        raise ValueError(
+            f"there is no {what} at {missing[0]}, where there is a {other_what}{_more(missing)}{_instead(extra)}"
+        )
     if extra:
         raise ValueError(f"{what} at {extra[0]} has no {other_what}{_more(extra)}")
     here, there = jax.tree.structure(tree), jax.tree.structure(other)

@@ -13,7 +13,9 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Self
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from gradtx.core.errors import suggestion
 
@@ -39,15 +41,31 @@ class Factory:
         self.name = body.__name__
         self.signature = inspect.signature(body)
         bare = [p.replace(annotation=inspect.Parameter.empty) for p in self.signature.parameters.values()]
-        self.call_form = f"{self.name}{self.signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)}"
-        self.public: Callable[..., Any] = body  # replaced by the decorator: the function that makes values
+        self.call_form = (
+            f"{self.name}{self.signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)}"
+        )
+        self.public: Callable[..., Any] = body  # until published
 
     @functools.cached_property
     def leaves(self) -> dict[str, Leaves]:
         """The marker of each parameter that is part of the pytree, by name."""
-        hints = typing.get_type_hints(self.body, include_extras=True)
+        try:
+            hints = typing.get_type_hints(self.body, include_extras=True)
+        except NameError as error:
+            raise NameError(f"{self.name}: its annotations must be importable where it is defined: {error}") from None
         found = {name: _marker(hints.get(name)) for name in self.signature.parameters}
         return {name: marker for name, marker in found.items() if marker is not None}
+
+    def publish(self, make: Callable[[dict[str, Any]], Value]) -> Any:
+        """The function that users call, with the name and the docstring of the body: it makes values from calls."""
+
+        @functools.wraps(self.body)
+        def public(*args: Any, **kwargs: Any) -> Value:
+            return make(self.bind(args, kwargs))
+
+        public.__dict__["factory"] = self  # the way back, for pickling
+        self.public = public
+        return public
 
     def bind(self, args: tuple, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a call by name: defaults filled in, leaves in their one form."""
@@ -124,7 +142,9 @@ class Value:
         parameters = self._factory.signature.parameters
         for name in changes:
             if name not in parameters or parameters[name].kind in (_POSITIONAL, _KEYWORDS):
-                raise TypeError(f"{self.name} has no argument {name!r} to replace{suggestion(name, parameters)}; {self}")
+                raise TypeError(
+                    f"{self.name} has no argument {name!r} to replace{suggestion(name, parameters)}; {self}"
+                )
         arguments, positional, keywords = {**self._arguments, **changes}, [], {}
         for name, parameter in parameters.items():
             if parameter.kind is _POSITIONAL:
@@ -167,7 +187,7 @@ class Value:
                 shown.extend(_show(v) for v in value)
             elif parameter.kind is _KEYWORDS:
                 shown.extend(f"{k}={_show(v)}" for k, v in value.items())
-            elif name in self._factory.leaves and value is not None or not same(value, parameter.default):
+            elif (name in self._factory.leaves and value is not None) or not same(value, parameter.default):
                 shown.append(f"{name}={_show(value)}")
         return f"{self.name}({', '.join(shown)})"
 
@@ -182,10 +202,10 @@ class Value:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two arguments are equal; arrays are when their types, shapes and bytes are, tracers only to themselves."""
+    """Whether two arguments are equal: arrays by type, shape and bytes, tracers only to themselves."""
     if a is b:
         return True
-    if isinstance(a, jax.core.Tracer) or isinstance(b, jax.core.Tracer):
+    if isinstance(a, Tracer) or isinstance(b, Tracer):
         return False
     if _is_array(a) or _is_array(b):
         return _is_array(a) and _is_array(b) and _fingerprint(a) == _fingerprint(b)
@@ -198,7 +218,7 @@ def same(a: Any, b: Any) -> bool:
 
 def frozen(x: Any) -> Hashable:
     """A hashable stand-in for an argument: equal arguments have equal ones."""
-    if isinstance(x, jax.core.Tracer):
+    if isinstance(x, Tracer):
         return id(x)
     if _is_array(x):
         return _fingerprint(x)
@@ -294,7 +314,7 @@ def _is_array(x: Any) -> bool:
 
 
 def _fingerprint(x: Any) -> Hashable:
-    if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
         x = jax.random.key_data(x)
     x = np.asarray(x)
     return (x.shape, str(x.dtype), x.tobytes())
@@ -302,8 +322,8 @@ def _fingerprint(x: Any) -> Hashable:
 
 def _show(x: Any) -> str:
     """How an argument is written in the call; a concrete scalar array as an expression that makes it again."""
-    if isinstance(x, jax.Array | np.ndarray) and not isinstance(x, jax.core.Tracer):
-        if x.shape == () and not jax.dtypes.issubdtype(x.dtype, jax.dtypes.extended):
+    if isinstance(x, jax.Array | np.ndarray) and not isinstance(x, Tracer):
+        if x.shape == () and not jnp.issubdtype(x.dtype, jax.dtypes.extended):
             return f"jnp.{x.dtype}({float(x)!r})"
         return f"<{x.dtype}{list(x.shape)}>"
     if isinstance(x, type) or inspect.isfunction(x):

@@ -83,9 +83,7 @@ def amsgrad(
     State: `ScaleByAmsgradState`.
     Source: Reddi, Kale & Kumar 2018 (arXiv:1904.09237).
     """
-    return chain(
-        scale_by_amsgrad(b1, b2, eps, eps_root, maximum_of=maximum_of), scale_by_learning_rate(learning_rate)
-    )
+    return chain(scale_by_amsgrad(b1, b2, eps, eps_root, maximum_of=maximum_of), scale_by_learning_rate(learning_rate))
 
 
 @transformation

@@ -10,9 +10,7 @@ from gradtx.transforms.momentum import add_damped_momentum, add_momentum, add_ne
 
 
 @transformation
-def sgd(
-    learning_rate: Hyper, momentum: Hyper | None = None, nesterov: bool = False, *, dampening: Hyper | None = None
-):
+def sgd(learning_rate: Hyper, momentum: Hyper | None = None, nesterov: bool = False, *, dampening: Hyper | None = None):
     """Descend along the gradient: `add_momentum` (or Nesterov's, or the damped one), then the rate.
 
     Args:
@@ -23,8 +21,8 @@ def sgd(
 
     State: the momentum's, if any.
     Raises: ValueError: nesterov or dampening without momentum, or both.
-    Source: Robbins & Monro 1951; see the pieces for momentum. The rate is applied after the buffer, as in optax and torch;
-        Keras applies it inside.
+    Source: Robbins & Monro 1951; see the pieces for momentum. The rate is applied after the buffer, as in optax and
+        torch; Keras applies it inside.
 
     Example:
         >>> import gradtx, jax.numpy as jnp

@@ -85,7 +85,7 @@ def adadelta(learning_rate: Hyper = 1.0, rho: Hyper = 0.9, eps: Hyper = 1e-6):
         rho, eps: as in `scale_by_adadelta`.
 
     State: `ScaleByAdadeltaState`.
-    Source: Zeiler 2012 (arXiv:1212.5701). torch: rate 1 too. Keras: rate 0.001, rho 0.95, eps 1e-7. optax's default rate
-        of None leaves out the minus as well, so that `optax.adadelta()` ascends; this descends.
+    Source: Zeiler 2012 (arXiv:1212.5701). torch: rate 1 too. Keras: rate 0.001, rho 0.95, eps 1e-7. optax's default
+        rate of None leaves out the minus as well, so that `optax.adadelta()` ascends; this descends.
     """
     return chain(scale_by_adadelta(rho, eps), scale_by_learning_rate(learning_rate))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
+
 from gradtx.core.errors import in_unit_interval, positive
 from gradtx.core.leaves import map_leaves, zeros
-from gradtx.core.numerics import abs_sq, bounded, ema, root
+from gradtx.core.numerics import abs_sq, bounded, ema
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import transformation
 
@@ -52,7 +54,7 @@ def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6):
         def leaf(g, e_g, e_x):
             g = bounded(g)
             e_g = ema(e_g, abs_sq(g), rho)
-            u = root(e_x, eps, inside=True) / root(e_g, eps, inside=True) * g
+            u = jnp.sqrt(e_x + eps) / jnp.sqrt(e_g + eps) * g
             return u, e_g, ema(e_x, abs_sq(u), rho)
 
         updates, e_g, e_x = map_leaves(leaf, updates, state.e_g, state.e_x)

@@ -8,8 +8,18 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.errors import below_one, non_negative, one_of
-from gradtx.core.leaves import map_leaves, zeros
-from gradtx.core.numerics import abs_sq, bias_correction, bounded, ema, increment, quotient, root, zero_count
+from gradtx.core.leaves import float_dtype, map_leaves, zeros
+from gradtx.core.numerics import (
+    abs_sq,
+    bias_correction,
+    bounded,
+    ema,
+    increment,
+    over_root,
+    quotient,
+    safe_sqrt,
+    zero_count,
+)
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import transformation
 
@@ -48,8 +58,8 @@ def scale_by_adam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_roo
 
     State: `ScaleByAdamState`: count, int32 scalar; mu, like params; nu, like params, real; 0 at init.
     Raises: ValueError: an argument out of range.
-    Source: Kingma & Ba 2015 (arXiv:1412.6980), algorithm 1. As optax and torch (which has no eps_root). Keras: eps 1e-7,
-        added to the uncorrected root, so that it is larger by 1/√(1 - b2^t) in the first steps. Within 30 ulp of
+    Source: Kingma & Ba 2015 (arXiv:1412.6980), algorithm 1. As optax and torch (which has no eps_root). Keras: eps
+        1e-7, added to the uncorrected root, so that it is larger by 1/√(1 - b2^t) in the first steps. Within 30 ulp of
         exact arithmetic over 1,000 steps in float32.
 
     Example:
@@ -65,14 +75,14 @@ def scale_by_adam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_roo
         return ScaleByAdamState(zero_count(), mu=zeros(params), nu=zeros(params, real=True))
 
     def update(updates, state, params=None):
-        t = increment(state.count)
+        t, width = increment(state.count), float_dtype(updates)
+        c1, c2 = bias_correction(b1, t, width), bias_correction(b2, t, width)
 
         def leaf(g, mu, nu):
             g = bounded(g)
             mu, nu = ema(mu, g, b1), ema(nu, abs_sq(g), b2)
-            m = mu / bias_correction(b1, t, nu.dtype)
-            v = nu / bias_correction(b2, t, nu.dtype)
-            return quotient(m, root(v, eps_root, inside=True) + eps), mu, nu
+            m, v = mu / c1, nu / c2
+            return over_root(m, v, eps, eps_root), mu, nu
 
         updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu)
         return updates, ScaleByAdamState(t, mu, nu)
@@ -115,15 +125,15 @@ def scale_by_amsgrad(
         return ScaleByAmsgradState(zero_count(), zeros(params), nu, nu_max)
 
     def update(updates, state, params=None):
-        t = increment(state.count)
+        t, width = increment(state.count), float_dtype(updates)
+        c1, c2 = bias_correction(b1, t, width), bias_correction(b2, t, width)
 
         def leaf(g, mu, nu, nu_max):
             g = bounded(g)
             mu, nu = ema(mu, g, b1), ema(nu, abs_sq(g), b2)
-            m, c2 = mu / bias_correction(b1, t, nu.dtype), bias_correction(b2, t, nu.dtype)
             nu_max = jnp.maximum(nu_max, nu / c2 if maximum_of == "corrected" else nu)
             v = nu_max if maximum_of == "corrected" else nu_max / c2
-            return quotient(m, root(v, eps_root, inside=True) + eps), mu, nu, nu_max
+            return over_root(mu / c1, v, eps, eps_root), mu, nu, nu_max
 
         updates, mu, nu, nu_max = map_leaves(leaf, updates, state.mu, state.nu, state.nu_max)
         return updates, ScaleByAmsgradState(t, mu, nu, nu_max)
@@ -146,8 +156,8 @@ def scale_by_adamax(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8):
 
     State: `ScaleByAdamState`: count, int32 scalar; mu, like params; nu, like params, real: the maximum x; 0 at init.
     Raises: ValueError: an argument out of range.
-    Source: Kingma & Ba 2015 (arXiv:1412.6980), algorithm 2, with eps inside the maximum as in optax and torch. Keras adds
-        1e-7 to the maximum instead; MLX does not correct m.
+    Source: Kingma & Ba 2015 (arXiv:1412.6980), algorithm 2, with eps inside the maximum as in optax and torch. Keras
+        adds 1e-7 to the maximum instead; MLX does not correct m.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -163,11 +173,13 @@ def scale_by_adamax(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8):
 
     def update(updates, state, params=None):
         t = increment(state.count)
+        c1 = bias_correction(b1, t, float_dtype(updates))
 
         def leaf(g, mu, nu):
             mu = ema(mu, g, b1)
-            nu = jnp.maximum(b2 * nu, root(abs_sq(bounded(g))) + eps if jnp.iscomplexobj(g) else jnp.abs(g) + eps)
-            return quotient(mu / bias_correction(b1, t, nu.dtype), nu), mu, nu
+            size = safe_sqrt(abs_sq(bounded(g))) if jnp.iscomplexobj(g) else jnp.abs(g)
+            nu = jnp.maximum(b2 * nu, size + eps)
+            return quotient(mu / c1, nu), mu, nu
 
         updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu)
         return updates, ScaleByAdamState(t, mu, nu)

@@ -79,7 +79,7 @@ def clip_by_global_norm(max_norm: Hyper):
 
     def update(updates, state, params=None):
         norm = global_norm(updates)
-        factor = jnp.minimum(1.0, max_norm / jnp.where(norm == 0, 1.0, norm))
+        factor = jnp.minimum(1.0, jnp.asarray(max_norm, norm.dtype) / jnp.where(norm == 0, 1.0, norm))
         return map_leaves(lambda g: factor * g, updates), state
 
     return init, update

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from gradtx.core.errors import below_one, in_unit_interval
-from gradtx.core.leaves import map_leaves, zeros
-from gradtx.core.numerics import bias_correction, ema as average, increment, zero_count
+from gradtx.core.leaves import float_dtype, map_leaves, zeros
+from gradtx.core.numerics import bias_correction, increment, zero_count
+from gradtx.core.numerics import ema as average
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import transformation
 
@@ -45,8 +47,8 @@ def add_momentum(decay: Hyper = 0.9):
 
     State: `AddMomentumState`: trace, like params, float32 or wider, 0 at init.
     Raises: ValueError: decay outside [0, 1].
-    Source: Polyak 1964; Sutskever et al. 2013, equations 1 and 2. optax's `trace(decay)`, torch's `SGD(momentum)`; Keras
-        keeps the learning rate inside the buffer, which differs when the rate changes.
+    Source: Polyak 1964; Sutskever et al. 2013, equations 1 and 2. optax's `trace(decay)`, torch's `SGD(momentum)`;
+        Keras keeps the learning rate inside the buffer, which differs when the rate changes.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -138,10 +140,9 @@ def add_damped_momentum(decay: Hyper = 0.9, dampening: Hyper = 0.0):
         return AddDampedMomentumState(count=zero_count(), trace=zeros(params))
 
     def update(updates, state, params=None):
-        first = state.count == 0
+        share = jnp.where(state.count == 0, 1.0, 1.0 - dampening)
 
         def leaf(g, trace):
-            share = jax.numpy.where(first, 1.0, 1.0 - dampening)
             trace = decay * trace + share * g
             return trace, trace
 
@@ -180,10 +181,11 @@ def ema(decay: Hyper = 0.9, *, debias: bool = True):
 
     def update(updates, state, params=None):
         t = increment(state.count)
+        c = bias_correction(decay, t, float_dtype(updates))
 
         def leaf(g, mu):
             mu = average(mu, g, decay)
-            return mu / bias_correction(decay, t, g.real.dtype) if debias else mu, mu
+            return mu / c if debias else mu, mu
 
         updates, mu = map_leaves(leaf, updates, state.mu)
         return updates, EmaState(t, mu)

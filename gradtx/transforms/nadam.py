@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import below_one, non_negative
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
-from gradtx.core.numerics import abs_sq, bias_correction, bounded, ema, increment, quotient, root, zero_count
+from gradtx.core.numerics import abs_sq, bias_correction, bounded, ema, increment, over_root, zero_count
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import transformation
 from gradtx.transforms.adam import ScaleByAdamState
@@ -36,8 +36,8 @@ def scale_by_nadam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_ro
 
     State: `ScaleByAdamState`: count, int32 scalar; mu, like params; nu, like params, real; 0 at init.
     Raises: ValueError: an argument out of range.
-    Source: Dozat 2016 (ICLR workshop), algorithm 2, with a constant μ = b1. optax's `scale_by_adam(nesterov=True)`; torch
-        and Keras let μ rise: `scale_by_scheduled_nadam`.
+    Source: Dozat 2016 (ICLR workshop), algorithm 2, with a constant μ = b1. optax's `scale_by_adam(nesterov=True)`;
+        torch and Keras let μ rise: `scale_by_scheduled_nadam`.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -52,15 +52,15 @@ def scale_by_nadam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_ro
         return ScaleByAdamState(zero_count(), mu=zeros(params), nu=zeros(params, real=True))
 
     def update(updates, state, params=None):
-        t = increment(state.count)
+        t, width = increment(state.count), float_dtype(updates)
+        c1, c2 = bias_correction(b1, t, width), bias_correction(b2, t, width)
+        c1_next = bias_correction(b1, increment(t), width)
 
         def leaf(g, mu, nu):
             g = bounded(g)
             mu, nu = ema(mu, g, b1), ema(nu, abs_sq(g), b2)
-            ahead = bias_correction(b1, increment(t), nu.dtype)
-            m = b1 * mu / ahead + (1.0 - b1) * g / bias_correction(b1, t, nu.dtype)
-            v = nu / bias_correction(b2, t, nu.dtype)
-            return quotient(m, root(v, eps_root, inside=True) + eps), mu, nu
+            m = b1 * mu / c1_next + (1.0 - b1) * g / c1
+            return over_root(m, nu / c2, eps, eps_root), mu, nu
 
         updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu)
         return updates, ScaleByAdamState(t, mu, nu)
@@ -103,20 +103,20 @@ def scale_by_scheduled_nadam(
 
     def update(updates, state, params=None):
         t = increment(state.count)
-        step = t.astype(state.rest.dtype)
-        mu_t = b1 * (1.0 - 0.5 * 0.96 ** (step * momentum_decay))
-        mu_next = b1 * (1.0 - 0.5 * 0.96 ** ((step + 1.0) * momentum_decay))
+        limit, psi, step = (jnp.asarray(x, state.rest.dtype) for x in (b1, momentum_decay, t))
+        mu_t = limit * (1.0 - 0.5 * 0.96 ** (step * psi))
+        mu_next = limit * (1.0 - 0.5 * 0.96 ** ((step + 1.0) * psi))
         rest = (1.0 - mu_t) + mu_t * state.rest
         rest_next = (1.0 - mu_next) + mu_next * rest
+        c2 = bias_correction(b2, t, float_dtype(updates))
 
         def leaf(g, mu, nu):
             g = bounded(g)
             mu, nu = ema(mu, g, b1), ema(nu, abs_sq(g), b2)
             m = mu_next * mu / rest_next + (1.0 - mu_t) * g / rest
-            v = nu / bias_correction(b2, t, nu.dtype)
-            return quotient(m, root(v, eps_root, inside=True) + eps), mu, nu
+            return over_root(m, nu / c2, eps, eps_root), mu, nu
 
         updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu)
-        return updates, ScaleByScheduledNadamState(t, rest.astype(state.rest.dtype), mu, nu)
+        return updates, ScaleByScheduledNadamState(t, rest, mu, nu)
 
     return init, update

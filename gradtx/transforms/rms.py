@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from gradtx.core.errors import below_one, in_unit_interval, non_negative
-from gradtx.core.leaves import full, map_leaves, zeros
-from gradtx.core.numerics import abs_sq, bias_correction, bounded, ema, increment, quotient, root, zero_count
+from gradtx.core.leaves import float_dtype, full, map_leaves, zeros
+from gradtx.core.numerics import abs_sq, bias_correction, bounded, ema, increment, over_root, zero_count
 from gradtx.core.schedule import Hyper, Number
 from gradtx.core.transformation import transformation
 
@@ -67,18 +68,19 @@ def scale_by_rms(
     """
     (below_one if bias_correction else in_unit_interval)(decay=decay)
     non_negative(eps=eps, initial_scale=initial_scale)
+    eps_out_in = (0.0, eps) if eps_in_sqrt else (eps, 0.0)
 
     def init(params):
         return ScaleByRmsState(count=zero_count(), nu=full(params, initial_scale, real=True))
 
     def update(updates, state, params=None):
         t = increment(state.count)
+        c = _correction(decay, t, float_dtype(updates)) if bias_correction else 1.0
 
         def leaf(g, nu):
             g = bounded(g)
             nu = ema(nu, abs_sq(g), decay)
-            mean = nu / _correction(decay, t, nu.dtype) if bias_correction else nu
-            return quotient(g, root(mean, eps, inside=eps_in_sqrt)), nu
+            return over_root(g, nu / c if bias_correction else nu, *eps_out_in), nu
 
         updates, nu = map_leaves(leaf, updates, state.nu)
         return updates, ScaleByRmsState(t, nu)
@@ -101,9 +103,9 @@ def scale_by_stddev(
         s = decay·s + (1 - decay)·|g|²
         u = g/√(s - |m|² + eps)      or g/(√(s - |m|²) + eps)
 
-    The variance v = s - |m|² itself is kept, by the identity v = decay·(v + (1 - decay)·|g - m|²) with the old m: a sum of
-    squares, never negative, where the difference of two near numbers loses its digits. With bias_correction, s and m
-    are divided by 1 - decay^t first; the variance of the first step is then 0, and the step g/√eps.
+    The variance v = s - |m|² itself is kept, by the identity v = decay·(v + (1 - decay)·|g - m|²) with the old m: a
+    sum of squares, never negative, where the difference of two near numbers loses its digits. With bias_correction, s
+    and m are divided by 1 - decay^t first; the variance of the first step is then 0, and the step g/√eps.
 
     Args:
         decay: the weight of the past; in [0, 1]; below 1 with bias_correction.
@@ -126,12 +128,14 @@ def scale_by_stddev(
     """
     (below_one if bias_correction else in_unit_interval)(decay=decay)
     non_negative(eps=eps, initial_scale=initial_scale)
+    eps_out_in = (0.0, eps) if eps_in_sqrt else (eps, 0.0)
 
     def init(params):
         return ScaleByStddevState(zero_count(), mu=zeros(params), nu=full(params, initial_scale, real=True))
 
     def update(updates, state, params=None):
         t = increment(state.count)
+        c = _correction(decay, t, float_dtype(updates)) if bias_correction else 1.0
 
         def leaf(g, mu, nu):
             g = bounded(g)
@@ -139,9 +143,8 @@ def scale_by_stddev(
             mu = ema(mu, g, decay)
             variance = nu
             if bias_correction:  # s/c - |m/c|², of which s = nu + |m|²
-                c = _correction(decay, t, nu.dtype)
-                variance = jax.numpy.maximum(nu / c - abs_sq(mu / c) * (1.0 - c), 0.0)
-            return quotient(g, root(variance, eps, inside=eps_in_sqrt)), mu, nu
+                variance = jnp.maximum(nu / c - abs_sq(mu / c) * (1.0 - c), 0.0)
+            return over_root(g, variance, *eps_out_in), mu, nu
 
         updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu)
         return updates, ScaleByStddevState(t, mu, nu)

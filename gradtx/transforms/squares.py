@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import non_negative
 from gradtx.core.leaves import full, map_leaves
-from gradtx.core.numerics import abs_sq, bounded, quotient, root
+from gradtx.core.numerics import abs_sq, bounded, over_root
 from gradtx.core.schedule import Hyper, Number
 from gradtx.core.transformation import transformation
 
@@ -34,8 +34,8 @@ def accumulate_squares(initial_accumulator_value: Number = 0.1, eps: Hyper = 1e-
     State: `AccumulateSquaresState`: sum_of_squares, like params, real, float32 or wider. It stops at the largest
         number of its type; entries above 1.8e19 count as that much (float32).
     Raises: ValueError: a negative argument.
-    Source: Duchi, Hazan & Singer 2011, section 1.1 and figure 1 (diagonal). optax's `scale_by_rss`, which has eps inside
-        only. torch's `Adagrad`: initial 0, eps 1e-10 outside, and its own decay of the rate. Keras: as here.
+    Source: Duchi, Hazan & Singer 2011, section 1.1 and figure 1 (diagonal). optax's `scale_by_rss`, which has eps
+        inside only. torch's `Adagrad`: initial 0, eps 1e-10 outside, and its own decay of the rate. Keras: as here.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -45,6 +45,7 @@ def accumulate_squares(initial_accumulator_value: Number = 0.1, eps: Hyper = 1e-
         1.0 0.8
     """
     non_negative(initial_accumulator_value=initial_accumulator_value, eps=eps)
+    eps_out_in = (0.0, eps) if eps_in_sqrt else (eps, 0.0)
 
     def init(params):
         return AccumulateSquaresState(full(params, initial_accumulator_value, real=True))
@@ -53,7 +54,7 @@ def accumulate_squares(initial_accumulator_value: Number = 0.1, eps: Hyper = 1e-
         def leaf(g, s):
             g = bounded(g)
             s = jnp.minimum(s + abs_sq(g), jnp.finfo(s.dtype).max)
-            return quotient(g, root(s, eps, inside=eps_in_sqrt)), s
+            return over_root(g, s, *eps_out_in), s
 
         updates, s = map_leaves(leaf, updates, state.sum_of_squares)
         return updates, AccumulateSquaresState(s)

@@ -53,8 +53,8 @@ def scale_by_rprop(
 
     State: `ScaleByRpropState`: step_sizes and prev_sign, like params, float32 or wider.
     Raises: ValueError: an argument out of range.
-    Source: Riedmiller & Braun 1993, equations 4 to 7, without the step back, as in torch's `Rprop` (iRprop⁻ of Igel & Hüsken
-        2003). optax 0.2.8 returns the step before, and 0 at first.
+    Source: Riedmiller & Braun 1993, equations 4 to 7, without the step back, as in torch's `Rprop` (iRprop⁻ of Igel &
+        Hüsken 2003). optax 0.2.8 returns the step before, and 0 at first.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -97,10 +97,12 @@ def scale_by_supersab(
 ):
     """Give each entry a learning rate of its own, which follows whether the sign of its gradient holds, and momentum.
 
-        η = min(eta_plus·η, max_learning_rate),   u = η·g + momentum·u     where the sign of g is that of the step before
-        η = max(eta_minus·η, min_learning_rate),  u = -u                   where it has flipped: the last step is undone
+        η = min(eta_plus·η, max_learning_rate),   u = η·g + momentum·u     where the sign of g is that of the step
+        before η = max(eta_minus·η, min_learning_rate),  u = -u                   where it has flipped: the last step
+        is undone
 
-    After it was undone, an entry has no momentum, and its next sign is compared with none. Complex entries count as two.
+    After it was undone, an entry has no momentum, and its next sign is compared with none. Complex entries count as
+    two.
 
     Args:
         learning_rate: η before the first step; greater than 0; parameter units per gradient unit.

@@ -1,0 +1,21 @@
+"""What every test runs under: eight simulated devices, and JAX at its strictest."""
+
+import os
+
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import hypothesis  # noqa: E402  (JAX reads the environment when it is first imported)
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+hypothesis.settings.register_profile("gradtx", deadline=None, derandomize=True, max_examples=25)
+hypothesis.settings.load_profile("gradtx")
+
+
+@pytest.fixture(autouse=True)
+def strictness(request):
+    """No silent promotion of types or ranks, except where another library does the arithmetic."""
+    elsewhere = {"peers", "clients"} & set(request.path.parts)
+    with jax.numpy_dtype_promotion("standard" if elsewhere else "strict"), jax.numpy_rank_promotion("raise"):
+        yield
