@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.trees import is_none, is_trained, require_same_tree
 
 
@@ -32,5 +33,5 @@ def apply_updates(params: Any, updates: Any) -> Any:
 
 @jax.jit  # of the module, so that each shape is traced once
 def _add(p: jax.Array, u: jax.Array) -> jax.Array:
-    wide = jnp.promote_types(jnp.promote_types(p.dtype, u.dtype), jnp.float32)
+    wide = at_width(p.dtype, float_dtype(p, u))
     return (p.astype(wide) + u.astype(wide)).astype(p.dtype)

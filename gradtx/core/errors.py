@@ -17,6 +17,13 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
+def describe(value: Any) -> str:
+    """A short word for what came where something else was expected."""
+    if isinstance(value, dict):
+        return f"a dict with the keys {sorted(map(str, value))}"
+    return repr(value) if isinstance(value, str | int | float | None) else f"something of type {type(value).__name__}"
+
+
 def in_unit_interval(**values: Any) -> None:
     """Raise ValueError unless each concrete value lies in [0, 1]."""
     _require("in [0, 1]", lambda x: 0.0 <= x <= 1.0, values)

@@ -16,8 +16,15 @@ from gradtx.core.trees import flatten, is_none, is_trained, require_arrays, requ
 
 def float_dtype(*trees: Any) -> Any:
     """The real type in which arithmetic on these leaves is done: the widest of theirs, and at least float32."""
-    dtypes = [jnp.result_type(leaf) for leaf in jax.tree.leaves(trees) if is_trained(leaf)]
-    return functools.reduce(jnp.promote_types, (jnp.finfo(d).dtype for d in dtypes), jnp.dtype("float32"))
+    wide = any(jnp.finfo(jnp.result_type(x)).bits == 64 for x in jax.tree.leaves(trees) if is_trained(x))
+    return jnp.dtype("float64" if wide else "float32")
+
+
+def at_width(dtype: Any, width: Any) -> Any:
+    """The type of this kind, real or complex, at a real width."""
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        return jnp.dtype("complex128" if width.itemsize == 8 else "complex64")
+    return width
 
 
 def zeros(params: Any, *, real: bool = False) -> Any:
@@ -36,7 +43,8 @@ def full(params: Any, value: Any, *, real: bool = False) -> Any:
     def leaf(p: Any) -> jax.Array | None:
         if not is_trained(p):
             return None
-        return jnp.full_like(p, jnp.asarray(value), dtype=_at_width(jnp.result_type(p), float_dtype(p), real=real))
+        width = float_dtype(p)
+        return jnp.full_like(p, jnp.asarray(value), dtype=width if real else at_width(jnp.result_type(p), width))
 
     return jax.tree.map(leaf, params, is_leaf=is_none)
 
@@ -78,7 +86,7 @@ def _wide(fn: Callable) -> Callable:
         row = tuple(jnp.asarray(x) for x in row)
         width = float_dtype(*row)
         with jax.numpy_dtype_promotion("standard"):  # a float32 rate may meet a float64 leaf
-            out = fn(*(x.astype(_at_width(x.dtype, width)) for x in row))
+            out = fn(*(x.astype(at_width(x.dtype, width)) for x in row))
         out = out if isinstance(out, tuple) else (out,)
         if len(out) > len(row):
             raise ValueError(
@@ -95,13 +103,7 @@ def _stored(x: Any, like: jax.Array | None, shape: tuple, width: Any, fn: Callab
     x = jnp.asarray(x)
     if x.shape != shape:
         raise ValueError(f"{fn.__name__} returned shape {x.shape} for a leaf of shape {shape}")
-    return x.astype(_at_width(x.dtype, width) if like is None else like.dtype)
-
-
-def _at_width(dtype: Any, width: Any, *, real: bool = False) -> Any:
-    if jnp.issubdtype(dtype, jnp.complexfloating) and not real:
-        return jnp.promote_types(width, jnp.complex64)
-    return width
+    return x.astype(at_width(x.dtype, width) if like is None else like.dtype)
 
 
 def _outputs(on_leaf: Callable, leaves: list, results: list, others: int) -> tuple[int, bool]:

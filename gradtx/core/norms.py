@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.leaves import float_dtype
+from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.numerics import abs_sq, safe_sqrt
 from gradtx.core.trees import is_trained
 
@@ -30,7 +30,7 @@ def global_norm(tree: Any) -> jax.Array:
     """
     width = float_dtype(tree)
     leaves = [jnp.asarray(x) for x in jax.tree.leaves(tree) if is_trained(x)]
-    leaves = [x.astype(jnp.promote_types(x.dtype, width)) for x in leaves if x.size]
+    leaves = [x.astype(at_width(x.dtype, width)) for x in leaves if x.size]
     if not leaves:
         return jnp.zeros((), width)
 

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.values import Factory, Leaves, Value
+from gradtx.core.factory import Factory, Leaves
+from gradtx.core.values import Value
 
 P = ParamSpec("P")
 
@@ -24,9 +25,8 @@ class Schedule(Value):
 
     def __call__(self, step: Any) -> Any:
         """The value for the update that follows `step` updates."""
-        if "function" not in self._cache:
-            self._cache["function"] = self._build()
-        return self._cache["function"](step)
+        with jax.numpy_dtype_promotion("standard"):  # a step is an integer, a rate is not
+            return (self._cache.get("function") or self._build())(step)
 
     def _build(self) -> Callable[[Any], Any]:
         try:
@@ -86,10 +86,9 @@ def as_hyper(name: str, value: Any) -> Any:
         return float(value)  # ints too: 1 and 0.1 are then one type, and one trace
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         if value.shape != ():
-            raise ValueError(
-                f"{name} must be a scalar; got an array of shape {tuple(value.shape)}. For one transformation per "
-                f"entry, map its factory: jax.vmap(lambda x: factory({name}=x))(array)"
-            )
+            shape = tuple(value.shape)
+            hint = "to make one value for each entry, map the factory over them with jax.vmap"
+            raise ValueError(f"{name} must be a scalar; got an array of shape {shape}; {hint}")
         if jnp.issubdtype(value.dtype, jnp.integer):
             return jnp.asarray(value, jnp.float32)
         if not jnp.issubdtype(value.dtype, jnp.floating):
@@ -104,7 +103,7 @@ def as_number(name: str, value: Any) -> Any:
     """As `as_hyper`, for what is read once, at init: a schedule there would do nothing after it, and is refused."""
     value = as_hyper(name, value)
     if isinstance(value, Schedule):
-        raise TypeError(f"{name} is used when the state is made, and cannot follow a schedule; got {value!r}")
+        raise TypeError(f"{name} is read once and cannot follow a schedule: give a number; got {value!r}")
     return value
 
 

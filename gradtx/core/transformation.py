@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, NamedTuple, ParamSpec
 
 import jax
 
+from gradtx.core.errors import describe
+from gradtx.core.factory import Factory, Leaves
 from gradtx.core.leaves import float_dtype
 from gradtx.core.numerics import increment, zero_count
+from gradtx.core.piece import Extras, Piece
 from gradtx.core.schedule import Schedule, at_step, is_schedule
-from gradtx.core.trees import require_same_tree
-from gradtx.core.values import Factory, Leaves, Value
+from gradtx.core.values import Value
 
 P = ParamSpec("P")
-
-ALWAYS_ALLOWED = frozenset({"value", "grad", "value_fn"})  # other libraries pass these to whatever they are given
 
 
 class EmptyState(NamedTuple):
@@ -48,13 +47,11 @@ class GradientTransformation(Value):
 
     def init(self, params: Any) -> Any:
         """The state before the first step, for parameters or for their `jax.ShapeDtypeStruct`s."""
-        plan = self._plan
-        if isinstance(plan, GradientTransformation):
-            return plan.init(params)
-        if not plan.scheduled:
+        plan, scheduled = self._plan, self._scheduled
+        if isinstance(plan, GradientTransformation) or not scheduled:
             return plan.init(params)
         count, dtype = zero_count(), float_dtype(params)
-        values = {k: at_step(f"{self.name}'s {k}", v, count, dtype) for k, v in plan.scheduled.items()}
+        values = {k: at_step(f"{self.name}'s {k}", v, count, dtype) for k, v in scheduled.items()}
         return HyperparametersState(count, values, self._with(values).init(params))
 
     def update(self, updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
@@ -64,18 +61,16 @@ class GradientTransformation(Value):
             TypeError: where the state is not this transformation's, an extra argument is unknown or missing.
             ValueError: where a leaf does not fit its parameter, or `params` is needed and was not given.
         """
-        plan = self._plan
-        if isinstance(plan, GradientTransformation):
+        plan, scheduled = self._plan, self._scheduled
+        if isinstance(plan, GradientTransformation) or not scheduled:
             return plan.update(updates, state, params, **extra)
-        if not plan.scheduled:
-            return plan.update(updates, state, params, extra)
-        if not isinstance(state, HyperparametersState) or state.hyperparameters.keys() != plan.scheduled.keys():
+        if not isinstance(state, HyperparametersState) or state.hyperparameters.keys() != scheduled.keys():
             raise TypeError(
-                f"{self.name} has schedules for {sorted(plan.scheduled)}: its state is a HyperparametersState with "
-                f"those names; got {_describe(state)}. Make the state with this transformation's own init"
+                f"{self.name} has schedules for {sorted(scheduled)}: its state is a HyperparametersState with "
+                f"those names; got {describe(state)}. Make the state with this transformation's own init"
             )
         count, held = state.count, state.hyperparameters
-        values = {k: at_step(f"{self.name}'s {k}", v, count, held[k].dtype) for k, v in plan.scheduled.items()}
+        values = {k: at_step(f"{self.name}'s {k}", v, count, held[k].dtype) for k, v in scheduled.items()}
         updates, inner = self._with(values).update(updates, state.inner, params, **extra)
         return updates, HyperparametersState(increment(count), values, inner)
 
@@ -85,9 +80,13 @@ class GradientTransformation(Value):
     @property
     def _plan(self) -> Piece | GradientTransformation:
         """What the factory's body returned: a pair, or the transformation that a recipe stands for."""
-        if "plan" not in self._cache:
-            self._cache["plan"] = self._build()
-        return self._cache["plan"]
+        # Only factories keep it. A value that came out of a pytree is built anew each time: what its body computes
+        # under a trace belongs to that trace, and the value may outlive it.
+        return self._cache.get("plan") or self._build()
+
+    @property
+    def _scheduled(self) -> dict[str, Schedule]:
+        return {k: v for k, v in self._arguments.items() if is_schedule(v)}
 
     def _with(self, values: Mapping[str, Any]) -> GradientTransformation:
         return GradientTransformation(self._factory, {**self._arguments, **values})
@@ -100,7 +99,11 @@ class GradientTransformation(Value):
         if isinstance(result, GradientTransformation):
             return result
         if isinstance(result, tuple) and len(result) == 2 and all(map(callable, result)):
-            return Piece(self, *result)
+            inner = [
+                v._extras for v in jax.tree.leaves(self._arguments, is_leaf=is_transformation) if is_transformation(v)
+            ]
+            wraps = any(marker.coerce is as_transformation for marker in self._factory.leaves.values())
+            return Piece(self.name, *result, wraps=wraps, inner=inner)
         raise TypeError(f"{self.name} must return (init, update) or a transformation; it returned {result!r}")
 
     def _recipe(self) -> GradientTransformation:
@@ -116,80 +119,6 @@ class GradientTransformation(Value):
 
 
 _RESERVED = {name for name in dir(GradientTransformation) if not name.startswith("_")}
-
-
-class Extras(NamedTuple):
-    """The extra arguments of an update: those it needs, those it may be given, and whether it takes any at all."""
-
-    needed: frozenset[str]
-    known: frozenset[str]
-    anything: bool
-
-
-class Piece:
-    """A pair of closures, called with care: arguments are checked before, so that errors speak of the caller's."""
-
-    def __init__(self, value: GradientTransformation, init: Callable, update: Callable):
-        self.name, self.init, self._update = value.name, init, update
-        self.scheduled: dict[str, Schedule] = {k: v for k, v in value._arguments.items() if is_schedule(v)}
-        inner = [v for v in jax.tree.leaves(value._arguments, is_leaf=is_transformation) if is_transformation(v)]
-        self.wraps = any(marker.coerce is as_transformation for marker in value._factory.leaves.values())
-        parameters = inspect.signature(update).parameters.values()
-        only = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
-        self.forwards = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
-        theirs = [tx._extras for tx in inner] if self.forwards else []
-        self.own = frozenset(p.name for p in only)
-        self.extras = Extras(
-            frozenset(p.name for p in only if p.default is p.empty).union(*(e.needed for e in theirs)),
-            self.own.union(*(e.known for e in theirs)),
-            any(e.anything for e in theirs) or (self.forwards and not self.wraps),
-        )
-        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        self.takes_params = len(positional) > 2
-        self.needs_params = self.takes_params and positional[2].default is inspect.Parameter.empty
-
-    def update(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
-        """Check the call, make it, and check what came back."""
-        self._require_extras(extra)
-        self._require_state(updates, state)
-        if params is None and self.needs_params:
-            raise ValueError(f"{self.name} needs the parameters: call update(updates, state, params)")
-        if params is not None and not self.wraps:  # a wrapper leaves it to what it wraps
-            require_same_tree("gradient", updates, "parameter", params)
-        given = {k: v for k, v in extra.items() if self.forwards or k in self.own}
-        with jax.named_scope(self.name):
-            result = self._update(updates, state, *([params] if self.takes_params else []), **given)
-        if not (isinstance(result, tuple) and len(result) == 2):
-            raise TypeError(f"{self.name}: update must return (updates, state); it returned {_describe(result)}")
-        return result
-
-    @functools.cached_property
-    def state_type(self) -> type | None:
-        """The type of the state, from `init` of an empty tree; None where that cannot be had."""
-        try:
-            return type(jax.eval_shape(self.init, {}))
-        except Exception:  # an init may need more than an empty tree; then the state goes unchecked
-            return None
-
-    def _require_state(self, updates: Any, state: Any) -> None:
-        expected = self.state_type
-        if expected is None or isinstance(state, expected):
-            return
-        if isinstance(updates, expected) and expected is not dict:
-            raise TypeError(f"{self.name}: updates and state are swapped: call update(updates, state, params)")
-        raise TypeError(
-            f"{self.name}: the state must be a {expected.__name__}; got {_describe(state)}. "
-            f"Make the state with this transformation's own init"
-        )
-
-    def _require_extras(self, extra: Mapping[str, Any]) -> None:
-        missing = sorted(self.extras.needed - extra.keys())
-        if missing:
-            raise TypeError(f"{self.name} needs {missing[0]}: call update(updates, state, params, {missing[0]}=...)")
-        unknown = sorted(extra.keys() - self.extras.known - ALWAYS_ALLOWED)
-        if unknown and not self.extras.anything:
-            known = ", ".join(sorted(self.extras.known)) or "none"
-            raise TypeError(f"{self.name} takes no argument {unknown[0]!r} in update; its extra arguments: {known}")
 
 
 def transformation(body: Callable[P, Any]) -> Callable[P, GradientTransformation]:
@@ -225,7 +154,7 @@ def transformation(body: Callable[P, Any]) -> Callable[P, GradientTransformation
 
     def make(arguments: dict[str, Any]) -> GradientTransformation:
         value = GradientTransformation(factory, arguments)
-        value._plan  # noqa: B018  (built now, so that a wrong number is an error here and not in the training step)
+        value._cache["plan"] = value._build()  # now: a wrong number is an error here, not in the training step
         return value
 
     return factory.publish(make)
@@ -235,13 +164,16 @@ def transformation(body: Callable[P, Any]) -> Callable[P, GradientTransformation
 def foreign(init_fn: Callable, update_fn: Callable):
     """Another library's transformation, from its two functions; `chain` wraps optax's and bare pairs in this."""
 
+    parameters = inspect.signature(update_fn).parameters.values()
+    kinds = [p.kind for p in parameters]
+    two = not {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD} & set(kinds) and len(kinds) == 2
+
     def update_with_extra(updates, state, params=None, **extra):
         return update_fn(updates, state, params, **extra)
 
     def update(updates, state, params=None):
-        return update_fn(updates, state, params)
+        return update_fn(updates, state) if two else update_fn(updates, state, params)
 
-    kinds = [p.kind for p in inspect.signature(update_fn).parameters.values()]
     return init_fn, update_with_extra if inspect.Parameter.VAR_KEYWORD in kinds else update
 
 
@@ -252,7 +184,7 @@ def as_transformation(name: str, value: Any) -> GradientTransformation:
     if isinstance(value, tuple) and len(value) == 2 and all(map(callable, value)):
         return foreign(*value)
     called = f"; did you forget to call it: {value.__name__}(...)?" if inspect.isfunction(value) else ""
-    raise TypeError(f"{name} must be a transformation or a pair (init, update); got {_describe(value)}{called}")
+    raise TypeError(f"{name} must be a transformation or a pair (init, update); got {describe(value)}{called}")
 
 
 def is_transformation(value: Any) -> bool:
@@ -269,9 +201,3 @@ def _delivered(value: Any) -> Any:
     if hasattr(value, "dtype") and getattr(value, "shape", None) == () and value.dtype.itemsize < 4:
         return value.astype("float32")
     return value
-
-
-def _describe(value: Any) -> str:
-    if isinstance(value, dict):
-        return f"a dict with the keys {sorted(map(str, value))}"
-    return repr(value) if isinstance(value, str | int | float | None) else f"something of type {type(value).__name__}"

@@ -1,0 +1,78 @@
+"""Arguments of a call: when two are equal, what stands for one in a hash, how one is printed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two arguments are equal: arrays by type, shape and bytes, tracers only to themselves."""
+    if a is b:
+        return True
+    if isinstance(a, Tracer) or isinstance(b, Tracer):
+        return False
+    if _is_array(a) or _is_array(b):
+        return _is_array(a) and _is_array(b) and _fingerprint(a) == _fingerprint(b)
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return list(a) == list(b) and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, tuple | list) and type(a) is type(b):
+        return len(a) == len(b) and all(map(same, a, b))
+    return type(a) is type(b) and bool(a == b)
+
+
+def frozen(x: Any) -> Hashable:
+    """A hashable stand-in for an argument: equal arguments have equal ones."""
+    if isinstance(x, Tracer):
+        return id(x)
+    if _is_array(x):
+        return _fingerprint(x)
+    if isinstance(x, Mapping):
+        return tuple((k, frozen(v)) for k, v in x.items())
+    if isinstance(x, tuple | list):
+        return tuple(map(frozen, x))
+    return x
+
+
+class Statics:
+    """The arguments that are not leaves: equal and hashable by value, whatever they are made of."""
+
+    def __init__(self, arguments: dict[str, Any]):
+        self.arguments = arguments
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Statics) and same(self.arguments, other.arguments)
+
+    def __hash__(self) -> int:
+        return hash(frozen(self.arguments))
+
+    def __repr__(self) -> str:
+        return repr(self.arguments)
+
+
+def show(x: Any) -> str:
+    """How an argument is written in the call; a concrete scalar array as an expression that makes it again."""
+    if isinstance(x, jax.Array | np.ndarray) and not isinstance(x, Tracer):
+        if x.shape == () and not jnp.issubdtype(x.dtype, jax.dtypes.extended):
+            return f"jnp.{x.dtype}({float(x)!r})"
+        return f"<{x.dtype}{list(x.shape)}>"
+    if isinstance(x, type) or inspect.isfunction(x):
+        return x.__name__
+    return repr(x)
+
+
+def _is_array(x: Any) -> bool:
+    return isinstance(x, jax.Array | np.ndarray | np.generic)
+
+
+def _fingerprint(x: Any) -> Hashable:
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        x = jax.random.key_data(x)
+    x = np.asarray(x)
+    return (x.shape, str(x.dtype), x.tobytes())

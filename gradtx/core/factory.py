@@ -1,0 +1,118 @@
+"""Factories: functions that make values, and know which of their parameters are leaves of the pytree."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gradtx.core.errors import suggestion
+
+POSITIONAL, KEYWORDS = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+
+
+class Leaves:
+    """Marks a parameter as part of the pytree, and brings what is given for it into one form.
+
+    Used in an annotation: `Hyper = Annotated[..., Leaves(as_hyper)]`. Whether a parameter is a leaf is decided here, by
+    the signature, and never by what stands in it: tools put masks, `None` and tracers where numbers were.
+    """
+
+    def __init__(self, coerce: Callable[[str, Any], Any]):
+        self.coerce = coerce
+
+
+class Factory:
+    """What a decorated function knows of itself: its name, its parameters, and which of them are leaves."""
+
+    def __init__(self, body: Callable[..., Any]):
+        self.body = body
+        self.name = body.__name__
+        self.signature = inspect.signature(body)
+        bare = [p.replace(annotation=inspect.Parameter.empty) for p in self.signature.parameters.values()]
+        self.call_form = (
+            f"{self.name}{self.signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)}"
+        )
+        self.public: Callable[..., Any] = body  # until published
+
+    @functools.cached_property
+    def leaves(self) -> dict[str, Leaves]:
+        """The marker of each parameter that is part of the pytree, by name."""
+        try:
+            hints = typing.get_type_hints(self.body, include_extras=True)
+        except NameError as error:
+            raise NameError(f"{self.name}: its annotations must be importable where it is defined: {error}") from None
+        found = {name: _marker(hints.get(name)) for name in self.signature.parameters}
+        return {name: marker for name, marker in found.items() if marker is not None}
+
+    def publish(self, make: Callable[[dict[str, Any]], Any]) -> Any:
+        """The function that users call, with the name and the docstring of the body: it makes values from calls."""
+
+        @functools.wraps(self.body)
+        def public(*args: Any, **kwargs: Any) -> Any:
+            return make(self.bind(args, kwargs))
+
+        public.__dict__["factory"] = self  # the way back, for pickling
+        self.public = public
+        return public
+
+    def bind(self, args: tuple, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a call by name: defaults filled in, leaves in their one form."""
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.name}: {error}{self._hint(kwargs)}; it is {self.call_form}") from None
+        bound.apply_defaults()
+        arguments = dict(bound.arguments)
+        try:
+            for name, marker in self.leaves.items():
+                arguments[name] = self._coerced(name, marker, arguments[name])
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{self.name}: {error}") from None
+        return arguments
+
+    def _coerced(self, name: str, marker: Leaves, value: Any) -> Any:
+        parameter = self.signature.parameters[name]
+        if parameter.kind is POSITIONAL:
+            return tuple(marker.coerce(f"{name}[{i}]", v) for i, v in enumerate(value))
+        if parameter.kind is KEYWORDS:
+            return {k: marker.coerce(k, v) for k, v in value.items()}
+        return None if value is None and parameter.default is None else marker.coerce(name, value)
+
+    def call(self, arguments: Mapping[str, Any]) -> Any:
+        """Run the body with arguments as `bind` gives them."""
+        args, kwargs = [], {}
+        for name, parameter in self.signature.parameters.items():
+            if parameter.kind is POSITIONAL:
+                args.extend(arguments[name])
+            elif parameter.kind is KEYWORDS:
+                kwargs.update(arguments[name])
+            elif parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+                kwargs[name] = arguments[name]
+            else:
+                args.append(arguments[name])
+        return self.body(*args, **kwargs)
+
+    def _hint(self, kwargs: Mapping[str, Any]) -> str:
+        unknown = [name for name in kwargs if name not in self.signature.parameters]
+        return suggestion(unknown[0], self.signature.parameters) if unknown else ""
+
+    def __reduce__(self):
+        return _factory_of, (self.public,)
+
+    def __repr__(self) -> str:
+        return f"<factory {self.name}>"
+
+
+def _factory_of(public: Any) -> Factory:
+    return public.factory
+
+
+def _marker(hint: Any) -> Leaves | None:
+    """The marker in an annotation, wherever it stands: `Hyper`, `Hyper | None`, `dict[str, Transformation]`."""
+    for extra in getattr(hint, "__metadata__", ()):
+        if isinstance(extra, Leaves):
+            return extra
+    return next((m for m in map(_marker, typing.get_args(hint)) if m is not None), None)

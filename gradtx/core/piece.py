@@ -1,0 +1,100 @@
+"""A pair of closures as the core calls it: checked before and after, so that errors speak of the caller's leaves."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+from gradtx.core.errors import describe
+from gradtx.core.trees import require_arrays, require_same_tree
+
+ALWAYS_ALLOWED = frozenset({"value", "grad", "value_fn"})  # other libraries pass these to whatever they are given
+
+
+class Extras(NamedTuple):
+    """The extra arguments of an update: those it needs, those it may be given, and whether it takes any at all."""
+
+    needed: frozenset[str]
+    known: frozenset[str]
+    anything: bool
+
+
+class Piece:
+    """A pair of closures, called with care: arguments are checked before, so that errors speak of the caller's."""
+
+    def __init__(self, name: str, init: Callable, update: Callable, *, wraps: bool, inner: list[Extras]):
+        """Read off the signature of `update` what it takes.
+
+        Args:
+            name: as in errors.
+            init, update: the closures.
+            wraps: whether this is a wrapper, which leaves the checks of trees to what is inside.
+            inner: the extra arguments of the transformations inside.
+        """
+        self.name, self._init, self._update, self.wraps = name, init, update, wraps
+        parameters = inspect.signature(update).parameters.values()
+        only = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+        self.forwards = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+        theirs = inner if self.forwards else []
+        self.own = frozenset(p.name for p in only)
+        self.extras = Extras(
+            frozenset(p.name for p in only if p.default is p.empty).union(*(e.needed for e in theirs)),
+            self.own.union(*(e.known for e in theirs)),
+            any(e.anything for e in theirs) or (self.forwards and not self.wraps),
+        )
+        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        self.takes_params = len(positional) > 2
+        self.needs_params = self.takes_params and positional[2].default is inspect.Parameter.empty
+
+    def init(self, params: Any) -> Any:
+        """Check the parameters, and make the state."""
+        if not self.wraps:
+            require_arrays("parameter", params)
+        return self._init(params)
+
+    def update(self, updates: Any, state: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
+        """Check the call, make it, and check what came back."""
+        self._require_extras(extra)
+        self._require_state(updates, state)
+        if params is None and self.needs_params:
+            raise ValueError(f"{self.name} needs the parameters: call update(updates, state, params)")
+        if params is not None and not self.wraps:  # a wrapper leaves it to what it wraps
+            require_same_tree("gradient", updates, "parameter", params)
+        given = {k: v for k, v in extra.items() if self.forwards or k in self.own}
+        with jax.named_scope(self.name):
+            result = self._update(updates, state, *([params] if self.takes_params else []), **given)
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise TypeError(f"{self.name}: update must return (updates, state); it returned {describe(result)}")
+        return result
+
+    @functools.cached_property
+    def state_type(self) -> type | None:
+        """The type of the state, from `init` of an empty tree; None where that cannot be had."""
+        try:
+            return type(jax.eval_shape(self._init, {}))
+        except Exception:  # an init may need more than an empty tree; then the state goes unchecked
+            return None
+
+    def _require_state(self, updates: Any, state: Any) -> None:
+        expected = self.state_type
+        if expected is None or isinstance(state, expected):
+            return
+        if isinstance(updates, expected) and expected is not dict:
+            raise TypeError(f"{self.name}: updates and state are swapped: call update(updates, state, params)")
+        raise TypeError(
+            f"{self.name}: the state must be a {expected.__name__}; got {describe(state)}. "
+            f"Make the state with this transformation's own init"
+        )
+
+    def _require_extras(self, extra: Mapping[str, Any]) -> None:
+        missing = sorted(self.extras.needed - extra.keys())
+        if missing:
+            raise TypeError(f"{self.name} needs {missing[0]}: call update(updates, state, params, {missing[0]}=...)")
+        unknown = sorted(extra.keys() - self.extras.known - ALWAYS_ALLOWED)
+        if unknown and not self.extras.anything:
+            known = ", ".join(sorted(self.extras.known)) or "none"
+            raise TypeError(f"{self.name} takes no argument {unknown[0]!r} in update; its extra arguments: {known}")

@@ -1,0 +1,97 @@
+"""`inject` puts hyperparameters in the state; `hyperparameters` reads them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradtx
+from gradtx import adam, chain, clip_by_global_norm, hyperparameters, inject, sgd
+
+W = jnp.array([1.0, -2.0])
+G = jnp.array([0.5, 3.0])
+
+
+def test_inject_changes_nothing_but_where_the_numbers_are():
+    plain, injected = adam(0.1), inject(adam(0.1))
+    a, b = plain.init(W), injected.init(W)
+    for _ in range(5):
+        u, a = plain.update(G, a, W)
+        v, b = injected.update(G, b, W)
+        np.testing.assert_allclose(u, v, rtol=1e-6)
+    assert int(b.count) == 5
+
+
+def test_every_number_is_there_by_name():
+    state = inject(chain(clip_by_global_norm(1.0), adam(0.1), last=sgd(0.2, momentum=0.9))).init(W)
+    assert {k: round(float(v), 6) for k, v in hyperparameters(state).items()} == {
+        "clip_by_global_norm/max_norm": 1.0,
+        "adam/learning_rate": 0.1,
+        "adam/b1": 0.9,
+        "adam/b2": 0.999,
+        "adam/eps": 0.0,
+        "adam/eps_root": 0.0,
+        "last/learning_rate": 0.2,
+        "last/momentum": 0.9,
+    }
+    assert all(v.dtype == jnp.float32 and not v.weak_type for v in hyperparameters(state).values())
+
+
+def test_a_value_is_changed_in_the_state_without_a_new_trace():
+    tx, traces = inject(sgd(0.1)), []
+
+    @jax.jit
+    def step(state):
+        traces.append(state)
+        return tx.update(G, state, W)
+
+    state = tx.init(W)
+    for rate in (0.1, 0.7, 0.01):
+        state = state._replace(hyperparameters={**state.hyperparameters, "learning_rate": jnp.float32(rate)})
+        updates, state = step(state)
+        np.testing.assert_allclose(updates, -rate * G, rtol=1e-6)
+    assert len(traces) == 1
+
+
+def test_schedules_under_inject_are_followed():
+    tx = inject(sgd(gradtx.linear_schedule(1.0, 0.0, 4), momentum=0.5))
+    state = tx.init(W)
+    rates = [float(hyperparameters(state)["learning_rate"])]
+    for _ in range(3):
+        _, state = jax.jit(tx.update)(G, state, W)
+        rates.append(float(hyperparameters(state)["learning_rate"]))
+    assert rates == [1.0, 1.0, 0.75, 0.5]
+
+
+def test_a_state_with_other_names_is_refused():
+    state = inject(sgd(0.1)).init(W)
+    with pytest.raises(ValueError, match=r"the hyperparameters are \['b1', .*the state has \['learning_rate'\]"):
+        inject(adam(0.1)).update(G, state, W)
+
+
+def test_names_at_several_places_carry_their_place():
+    tx = chain(a=sgd(lambda step: 0.1), b=sgd(lambda step: 0.2), c=gradtx.scale(lambda step: 3.0))
+    read = {k: round(float(v), 6) for k, v in hyperparameters(tx.init(W)).items()}
+    assert read == {
+        "a/scale_by_learning_rate/learning_rate": 0.1,
+        "b/scale_by_learning_rate/learning_rate": 0.2,
+        "step_size": 3.0,
+    }
+    nested = inject(sgd(0.1))
+    assert set(hyperparameters((nested.init(W), {"x": nested.init(W)}))) == {"0/learning_rate", "1/x/learning_rate"}
+
+
+def test_hyperparameters_are_swept_in_the_state_too():
+    tx = inject(sgd(0.1))
+    states = jax.vmap(lambda r: tx.init(W)._replace(hyperparameters={"learning_rate": r}))(jnp.array([0.1, 0.2]))
+    updates, _ = jax.vmap(lambda s: tx.update(G, s, W))(states)
+    np.testing.assert_allclose(updates, -jnp.outer(jnp.array([0.1, 0.2]), G), rtol=1e-6)
+
+
+def test_the_count_of_updates_stops_at_its_largest():
+    tx = sgd(lambda step: step)
+    state = tx.init(W)
+    rate = state["scale_by_learning_rate"]
+    full = {"scale_by_learning_rate": rate._replace(count=jnp.int32(2**31 - 1))}
+    _, after = tx.update(G, full)
+    assert int(after["scale_by_learning_rate"].count) == 2**31 - 1

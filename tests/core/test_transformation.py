@@ -1,0 +1,221 @@
+"""The pair: what update checks before it runs, extras, schedules in any hyperparameter, foreign pairs."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradtx
+from gradtx import EmptyState, Hyper, Transformation, adam, adamw, chain, hyperparameters, scale, sgd, transformation
+
+PARAMS = {"layers": [{"w": jnp.ones((3, 1)), "b": jnp.zeros(1)}]}
+GRADS = {"layers": [{"w": jnp.full((3, 1), 2.0), "b": jnp.ones(1)}]}
+
+
+def grads_with(**changes):
+    return {"layers": [{**GRADS["layers"][0], **changes}]}
+
+
+@transformation
+def scale_by_loss(strength: Hyper = 1.0):
+    """A piece that needs `value`, and takes `damping`."""
+
+    def init(params):
+        return EmptyState()
+
+    def update(updates, state, params=None, *, value, damping=0.0):
+        return jax.tree.map(lambda g: g * (strength * value - damping), updates), state
+
+    return init, update
+
+
+@transformation
+def wrap(inner: Transformation):
+    """A wrapper that forwards everything."""
+
+    def update(updates, state, params=None, **extra):
+        return inner.update(updates, state, params, **extra)
+
+    return inner.init, update
+
+
+@pytest.mark.parametrize("tx", [adam(1e-3), wrap(adam(1e-3)), chain(a=adam(1e-3)), gradtx.inject(adam(1e-3))], ids=str)
+@pytest.mark.parametrize(
+    ("grads", "error", "message"),
+    [
+        (grads_with(w=jnp.ones(3)), ValueError, r"at layers/0/w has shape \(3,\), the \w+ \(3, 1\)"),
+        (grads_with(w=None), ValueError, r"at layers/0/w is None"),
+        (grads_with(w="text"), TypeError, r"at layers/0/w must be an array or a number; got 'text'"),
+        (grads_with(w=print), TypeError, r"at layers/0/w must be an array or a number; got <built-in function print>"),
+        (grads_with(w=jnp.ones((3, 1), jnp.int32)), TypeError, r"at layers/0/w is int32, the \w+ float32"),
+        ({"layers": [{"w": jnp.ones((3, 1))}]}, ValueError, r"there is no (gradient|update) at layers/0/b"),
+        (grads_with(c=jnp.ones(1)), ValueError, r"at layers/0/c has no (parameter|mu)"),
+        ({"layers": ({**GRADS["layers"][0]},)}, TypeError, r"the same leaves in other containers"),
+        (None, ValueError, r"are None, where the \w+s are a tree"),
+    ],
+    ids=["shape", "none", "string", "function", "int", "missing", "extra", "containers", "nothing"],
+)
+@pytest.mark.parametrize("with_params", [True, False])
+def test_a_wrong_gradient_is_an_error_that_names_the_leaf(tx, grads, error, message, with_params):
+    with pytest.raises(error, match=message):
+        tx.update(grads, tx.init(PARAMS), PARAMS if with_params else None)
+
+
+@pytest.mark.parametrize("tx", [sgd(0.1), scale(2.0)], ids=str)
+def test_a_stateless_transformation_refuses_what_is_no_array(tx):
+    with pytest.raises(TypeError, match="update at layers/0/w must be an array or a number; got 'text'"):
+        tx.update(grads_with(w="text"), tx.init(PARAMS))
+
+
+def test_parameters_that_are_no_arrays_are_refused_at_init():
+    with pytest.raises(TypeError, match="parameter at activation must be an array or a number; got <function"):
+        adam(1e-3).init({"w": jnp.ones(2), "activation": lambda x: x})
+
+
+def test_the_state_of_another_transformation_is_refused():
+    with pytest.raises(TypeError, match=r"scale_by_rms: the state must be a ScaleByRmsState; got .*ScaleByAdamState"):
+        gradtx.scale_by_rms().update(GRADS, gradtx.scale_by_adam().init(PARAMS), PARAMS)
+    with pytest.raises(TypeError, match=r"chain: the state has an entry 'add_momentum'; the members are \["):
+        adam(1e-3).update(GRADS, sgd(0.1, 0.9).init(PARAMS), PARAMS)
+    with pytest.raises(TypeError, match=r"scale_by_adam: the state must be a ScaleByAdamState; got .*EmptyState"):
+        adam(1e-3).update(GRADS, sgd(0.1).init(PARAMS), PARAMS)
+    with pytest.raises(TypeError, match=r"has schedules for \['learning_rate'\]"):
+        sgd(lambda step: 0.1).update(GRADS, sgd(0.1).init(PARAMS))
+    with pytest.raises(TypeError, match="chain: the state must be a dict; got None"):
+        adam(1e-3).update(GRADS, None, PARAMS)
+
+
+@pytest.mark.parametrize("tx", [adam(1e-3), gradtx.scale_by_adam()], ids=str)
+def test_swapped_arguments_get_their_own_message(tx):
+    with pytest.raises(TypeError, match=r"updates and state are swapped: call update\(updates, state, params\)"):
+        tx.update(tx.init(PARAMS), GRADS, PARAMS)
+
+
+def test_missing_params_are_named():
+    with pytest.raises(ValueError, match="add_decayed_weights needs the parameters"):
+        adamw(1e-3).update(GRADS, adamw(1e-3).init(PARAMS))
+
+
+def test_extras_reach_those_who_declare_them_and_no_others():
+    tx = chain(scale(2.0), wrap(scale_by_loss()), scale(1.0))
+    updates, _ = tx.update(GRADS, tx.init(PARAMS), PARAMS, value=3.0, damping=1.0)
+    np.testing.assert_allclose(updates["layers"][0]["b"], [4.0])
+    with pytest.raises(TypeError, match="chain needs value: call update"):
+        tx.update(GRADS, tx.init(PARAMS), PARAMS)
+    with pytest.raises(TypeError, match="no argument 'speed' in update; its extra arguments: damping, value"):
+        tx.update(GRADS, tx.init(PARAMS), PARAMS, value=3.0, speed=1.0)
+
+
+@pytest.mark.parametrize("tx", [sgd(0.1), chain(), adam(0.1), gradtx.identity(), gradtx.inject(sgd(0.1))], ids=str)
+def test_what_other_libraries_always_pass_is_always_allowed(tx):
+    tx.update(GRADS, tx.init(PARAMS), PARAMS, value=1.0, grad=GRADS, value_fn=lambda p: 0.0)
+    with pytest.raises(TypeError, match="takes no argument 'other'"):
+        tx.update(GRADS, tx.init(PARAMS), PARAMS, other=1.0)
+
+
+def test_unpacks_as_the_pair():
+    init, update = sgd(0.5)
+    updates, _ = update(GRADS, init(PARAMS))
+    np.testing.assert_allclose(updates["layers"][0]["b"], [-0.5])
+
+
+def test_a_body_that_returns_nonsense_from_update_is_told():
+    @transformation
+    def forgetful():
+        return lambda params: EmptyState(), lambda updates, state, params=None: updates
+
+    with pytest.raises(TypeError, match=r"forgetful: update must return \(updates, state\)"):
+        forgetful().update(GRADS, EmptyState())
+
+
+@pytest.mark.parametrize(
+    ("tx", "expected"),
+    [
+        (sgd(lambda step: 0.1 / (1 + step)), [-0.1, -0.05, -0.1 / 3]),
+        (sgd(gradtx.linear_schedule(1.0, 0.0, 2)), [-1.0, -0.5, 0.0]),
+        (scale(lambda step: step), [0.0, 1.0, 2.0]),
+    ],
+    ids=str,
+)
+def test_the_first_update_sees_step_zero(tx, expected):
+    state, seen = tx.init(jnp.float32(0.0)), []
+    for _ in range(3):
+        updates, state = tx.update(jnp.float32(1.0), state)
+        seen.append(float(updates))
+    np.testing.assert_allclose(seen, expected, rtol=1e-6)
+
+
+def test_the_rate_in_use_is_read_from_the_state():
+    tx = adam(lambda step: 0.1 * 0.5**step, b2=gradtx.constant_schedule(0.99))
+    state = tx.init(PARAMS)
+    assert {k: float(v) for k, v in hyperparameters(state).items()} == pytest.approx({"learning_rate": 0.1, "b2": 0.99})
+    for expected in (0.1, 0.05, 0.025):
+        _, state = tx.update(GRADS, state, PARAMS)
+        assert float(hyperparameters(state)["learning_rate"]) == pytest.approx(expected)
+    assert hyperparameters(adam(0.1).init(PARAMS)) == {}
+
+
+def test_scheduled_values_are_strong_float32_or_as_wide_as_the_parameters():
+    tx = sgd(lambda step: 0.1)
+    for params, expected in ((jnp.ones(2, jnp.bfloat16), jnp.float32), (jnp.ones(2), jnp.float32)):
+        state = tx.init(params)
+        rate = hyperparameters(state)["learning_rate"]
+        assert rate.dtype == expected
+        assert not rate.weak_type
+    with jax.enable_x64(True):
+        rate = hyperparameters(tx.init(jnp.ones(2, jnp.float64)))["learning_rate"]
+        assert rate.dtype == jnp.float64
+        assert float(rate) == 0.1
+
+
+@pytest.mark.parametrize(
+    ("rate", "error", "message"),
+    [
+        (lambda step: jnp.ones(3), ValueError, r"the schedule for .*learning_rate must return a scalar.*\(3,\)"),
+        (lambda step: "fast", TypeError, "the schedule for .*learning_rate must return a number.*'fast'"),
+        (lambda step: None, TypeError, "the schedule for .*learning_rate must return a number.*None"),
+        (lambda step: 1j, TypeError, "must return a real number.*complex64"),
+        (lambda step: -1.0, ValueError, "learning_rate must be finite and at least 0; got -1.0"),
+    ],
+    ids=["shape", "string", "none", "complex", "negative"],
+)
+def test_a_schedule_that_returns_nonsense_is_told_at_init(rate, error, message):
+    with pytest.raises(error, match=message):
+        sgd(rate).init(PARAMS)
+
+
+def test_what_is_read_once_cannot_follow_a_schedule():
+    with pytest.raises(TypeError, match="rprop: learning_rate is read once and cannot follow a schedule"):
+        gradtx.rprop(lambda step: 0.1)
+    with pytest.raises(TypeError, match="initial_accumulator_value is read once"):
+        gradtx.adagrad(0.1, gradtx.constant_schedule(0.1))
+
+
+def test_half_precision_hyperparameters_do_not_round_what_they_meet():
+    rate = jnp.bfloat16(0.5)
+    updates, _ = sgd(rate).update(jnp.float32(1 + 2**-20), {}, None)
+    assert updates.dtype == jnp.float32
+    assert float(updates) == -0.5 * (1 + 2**-20)
+
+
+def test_bare_pairs_with_two_or_three_arguments():
+    two = (lambda params: (), lambda updates, state: (jax.tree.map(jnp.negative, updates), state))
+    three = (lambda params: (), lambda updates, state, params=None: (params, state))
+    tx = chain(two, three)
+    updates, state = tx.update(GRADS, tx.init(PARAMS), PARAMS)
+    assert updates is PARAMS
+    assert jax.tree.leaves(state) == []
+    assert chain(two) == chain(two)
+
+
+@pytest.mark.parametrize("wrong", [adam, 3.0, None, "adam", (1, 2), (print,)], ids=str)
+def test_a_chain_of_something_else_is_refused(wrong):
+    with pytest.raises(TypeError, match=r"chain: members\[1\] must be a transformation or a pair \(init, update\)"):
+        chain(sgd(0.1), wrong)
+    with pytest.raises(TypeError, match="chain: extra must be a transformation"):
+        chain(extra=wrong)
+
+
+def test_the_factory_itself_in_place_of_its_value():
+    with pytest.raises(TypeError, match=r"did you forget to call it: adam\(...\)\?"):
+        chain(adam)
