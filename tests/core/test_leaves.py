@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradtx import apply_updates, full, map_leaves, scale, scale_by_adam, zeros
+from tests.precision import enable_x64
 
 FLOATS = [jnp.float16, jnp.bfloat16, jnp.float32]
 
@@ -54,7 +55,7 @@ def test_arithmetic_is_float32_and_each_tree_keeps_its_type(g, s):
 
 
 def test_the_widest_leaf_decides():
-    with jax.enable_x64(True):
+    with enable_x64(True):
         u, s = map_leaves(lambda g, s: (g + s, s + g), jnp.ones(2, jnp.float32), jnp.ones(2, jnp.float64))
         assert (u.dtype, s.dtype) == (jnp.float64, jnp.float64)
         u, s = map_leaves(lambda g, s: (g + s, s + g), jnp.ones(2, jnp.float64), jnp.ones(2, jnp.float32))

@@ -7,6 +7,7 @@ import pytest
 
 import gradtx
 from gradtx import EmptyState, Hyper, Transformation, adam, adamw, chain, hyperparameters, scale, sgd, transformation
+from tests.precision import enable_x64
 
 PARAMS = {"layers": [{"w": jnp.ones((3, 1)), "b": jnp.zeros(1)}]}
 GRADS = {"layers": [{"w": jnp.full((3, 1), 2.0), "b": jnp.ones(1)}]}
@@ -162,7 +163,7 @@ def test_scheduled_values_are_strong_float32_or_as_wide_as_the_parameters():
         rate = hyperparameters(state)["learning_rate"]
         assert rate.dtype == expected
         assert not rate.weak_type
-    with jax.enable_x64(True):
+    with enable_x64(True):
         rate = hyperparameters(tx.init(jnp.ones(2, jnp.float64)))["learning_rate"]
         assert rate.dtype == jnp.float64
         assert float(rate) == 0.1
