@@ -1,0 +1,149 @@
+"""README, "What is different from optax": a test for each line of the table, on both sides of it."""
+
+import inspect
+import pickle
+import re
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradtx
+
+optax = pytest.importorskip("optax", reason="comparisons need the extra: pip install -e '.[peers]'")
+
+W, G = jnp.ones(2), jnp.full(2, 0.5, jnp.float32)
+
+
+def traces_of(make):
+    """How often a step is traced when it gets three equal transformations as static arguments."""
+    seen = []
+
+    def step(tx, g):
+        seen.append(tx)
+        return tx.update(g, tx.init(W), W)[0]
+
+    jitted = jax.jit(step, static_argnums=0)
+    for _ in range(3):
+        jitted(make(), G)
+    return len(seen)
+
+
+def after(tx, grads, params, steps=1):
+    state = tx.init(params)
+    for _ in range(steps):
+        updates, state = tx.update(grads, state, params)
+    return updates, state
+
+
+def types(tree):
+    return [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]
+
+
+def test_every_line_has_a_test():
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    table = text[text.index("| | gradtx | optax |") :].split("\n\n")[0].splitlines()[2:]
+    lines = [re.sub(r"\W+", "_", row.split("|")[1]).strip("_").lower() for row in table]
+    tests = {name.removeprefix("test_line_") for name in globals() if name.startswith("test_line_")}
+    assert set(lines) == tests
+
+
+def test_line_two_equal_calls():
+    assert gradtx.sgd(0.1) == gradtx.sgd(0.1)
+    assert repr(gradtx.sgd(0.1)) == "sgd(learning_rate=0.1)"
+    assert pickle.loads(pickle.dumps(gradtx.sgd(0.1))) == gradtx.sgd(0.1)
+    assert traces_of(lambda: gradtx.sgd(0.1)) == 1
+    assert optax.sgd(0.1) != optax.sgd(0.1)
+    assert traces_of(lambda: optax.sgd(0.1)) == 3
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        pickle.dumps(optax.sgd(0.1))
+
+
+def test_line_a_new_learning_rate():
+    assert jax.tree.leaves(gradtx.sgd(0.1)) == [0.1]
+    assert all(callable(leaf) for leaf in jax.tree.leaves(optax.sgd(0.1)))
+
+
+def test_line_a_schedule():
+    tx = gradtx.adam(0.1, b2=lambda step: 0.9)
+    assert gradtx.hyperparameters(tx.init(W)) == {"b2": jnp.float32(0.9)}
+    with pytest.raises(TypeError):
+        after(optax.adam(0.1, b2=lambda step: 0.9), G, W)
+
+
+def test_line_a_clip_put_in_front_of_adam():
+    clip = 1.0
+    before = gradtx.adam(0.1).init(W)
+    assert gradtx.chain(gradtx.clip_by_global_norm(clip), gradtx.adam(0.1)).init(W).keys() == before.keys()
+    theirs = optax.chain(optax.clip_by_global_norm(clip), optax.adam(0.1)).init(W)
+    assert jax.tree.structure(theirs) != jax.tree.structure(optax.adam(0.1).init(W))
+
+
+def test_line_bfloat16_parameters_float32_gradients():
+    half = W.astype(jnp.bfloat16)
+    for library, kept in ((gradtx, True), (optax, False)):
+        tx = library.adam(0.1)
+        assert (types(tx.init(half)) == types(after(tx, G, half)[1])) is kept
+
+
+def test_line_a_gradient_that_does_not_fit_its_parameter():
+    params, grads = {"layers": [{"w": jnp.ones((3, 1))}]}, {"layers": [{"w": jnp.ones(3)}]}
+    with pytest.raises(ValueError, match=r"gradient at layers/0/w has shape \(3,\), the parameter \(3, 1\)"):
+        after(gradtx.adam(0.1), grads, params)
+    updates, _ = after(optax.adam(0.1), grads, params)
+    assert updates["layers"][0]["w"].shape == (3, 3)
+
+
+def test_line_a_forgotten_or_misspelt_extra_argument():
+    with pytest.raises(TypeError, match="takes no argument 'valeu'"):
+        gradtx.adam(0.1).update(G, gradtx.adam(0.1).init(W), W, valeu=1.0)
+    optax.adam(0.1).update(G, optax.adam(0.1).init(W), W, valeu=1.0)
+
+
+def test_line_integer_leaves():
+    params, updates = {"n": jnp.array([7])}, {"n": jnp.array([0.9])}
+    with pytest.raises(TypeError, match="update at n is float32, the parameter int32"):
+        gradtx.apply_updates(params, updates)
+    assert int(gradtx.apply_updates(params, {"n": None})["n"][0]) == 7
+    assert int(optax.apply_updates(params, updates)["n"][0]) == 7  # 7.9, cut back to 7
+
+
+def test_line_adam_in_float32_after_1_000_steps():
+    """The figures themselves are asserted in test_optax and in tests/transforms/test_adam."""
+    assert "Within 30 ulp" in inspect.getdoc(gradtx.scale_by_adam)
+
+
+def test_line_a_gradient_of_1e25():
+    huge, small = jnp.array([1e25, 1.0]), jnp.ones(2)
+    for library, recovers in ((gradtx, True), (optax, False)):
+        tx = library.rmsprop(0.1, decay=0.1)
+        step = jax.jit(tx.update)
+        state = tx.init(W)
+        updates, state = step(huge, state, W)
+        for _ in range(100):
+            updates, state = step(small, state, W)
+        assert (abs(float(updates[0])) > 0.05) is recovers
+
+
+def test_line_adadelta():
+    assert float(after(gradtx.adadelta(), G, W)[0][0]) < 0
+    assert float(after(optax.adadelta(), G, W)[0][0]) > 0
+
+
+def test_line_rprop():
+    np.testing.assert_allclose(after(gradtx.rprop(0.1), G, W)[0], -0.1, rtol=1e-6)
+    np.testing.assert_array_equal(after(optax.rprop(0.1), G, W)[0], 0.0)
+
+
+def test_line_amsgrad():
+    assert gradtx.amsgrad(0.1, maximum_of="raw") != gradtx.amsgrad(0.1, maximum_of="corrected")
+    assert "maximum_of" not in inspect.signature(optax.amsgrad).parameters
+
+
+def test_line_supersab_dampened_momentum():
+    assert gradtx.supersab()
+    assert gradtx.sgd(0.1, 0.9, dampening=0.9)
+    assert not hasattr(optax, "supersab")
+    assert "dampening" not in inspect.signature(optax.sgd).parameters

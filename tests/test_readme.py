@@ -1,0 +1,43 @@
+"""What the README says: its code runs, its tables name everything, its commands are those that CI runs."""
+
+import re
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+import gradtx
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text()
+
+
+def test_the_code_runs_as_printed(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    assert len(blocks) == 3
+    names: dict = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), names)
+    assert "learning_rate" in capsys.readouterr().out
+    assert names["losses"].shape == (16,)
+    assert np.isfinite(names["slope"])
+    assert float(jnp.min(names["losses"])) < float(names["losses"][0])
+
+
+def test_ten_lines_are_ten():
+    first = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)[0]
+    assert len([line for line in first.splitlines() if line.strip()]) <= 10
+
+
+def test_the_tables_name_every_transformation_and_schedule():
+    table = "\n".join(line for line in TEXT.splitlines() if line.startswith("|"))
+    named = set(re.findall(r"`(?:gradtx\.)?@?(\w+)", table))
+    factories = {name for name in gradtx.__all__ if hasattr(getattr(gradtx, name), "factory")}
+    assert factories - named == {"foreign", "function_schedule"}
+
+
+def test_the_two_commands_are_those_that_ci_runs():
+    commands = re.findall(r"```bash\n(.*?)\n```", TEXT, re.DOTALL)
+    assert commands == ['pip install -e ".[demo]" && python -m gradtx', 'pip install -e ".[testing]" && pytest -n 2']
+    script = (ROOT / ".ci" / "run").read_text()
+    assert all(f"'{command.split('&& ')[1]}'" in script for command in commands)
