@@ -10,10 +10,13 @@ from typing import Any
 import jax
 from jax.core import Tracer
 
+_ELSEWHERE = {"lr": "learning_rate", "beta1": "b1", "beta2": "b2", "epsilon": "eps", "alpha": "decay", "rho": "decay"}
+
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """`' (did you mean "decay"?)'` where a known word is near, else nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1)
+    """`' (did you mean 'decay'?)'` where a known word is near, or has this name in another library; else nothing."""
+    known = list(known)
+    near = [x for x in (_ELSEWHERE.get(word),) if x in known] or difflib.get_close_matches(word, known, n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 

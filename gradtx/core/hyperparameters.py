@@ -67,7 +67,8 @@ def hyperparameters(state: Any) -> dict[str, Any]:
 
     A name that stands at one place only is given as it is (`learning_rate`); where there are several, each is given
     with its place in the state (`adam/learning_rate`). The values are those of the last update; before the first
-    update, those that it will use.
+    update, those that it will use. The names are those of the pieces: the momentum of `sgd` is `decay` of
+    `add_momentum`, unless `sgd` itself is under `inject`.
     """
     found = list(_held((), state))
     names = [name for _, name, _ in found]

@@ -16,9 +16,9 @@ ALWAYS_ALLOWED = frozenset({"value", "grad", "value_fn"})  # other libraries pas
 
 
 class Extras(NamedTuple):
-    """The extra arguments of an update: those it needs, those it may be given, and whether it takes any at all."""
+    """The extra arguments of an update: those it needs, with who needs them; those it may be given; whether any."""
 
-    needed: frozenset[str]
+    needed: Mapping[str, str]
     known: frozenset[str]
     anything: bool
 
@@ -41,11 +41,11 @@ class Piece:
         self.forwards = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
         theirs = inner if self.forwards else []
         self.own = frozenset(p.name for p in only)
-        self.extras = Extras(
-            frozenset(p.name for p in only if p.default is p.empty).union(*(e.needed for e in theirs)),
-            self.own.union(*(e.known for e in theirs)),
-            any(e.anything for e in theirs) or (self.forwards and not self.wraps),
-        )
+        needed = {p.name: name for p in only if p.default is p.empty}
+        for theirs_needed in (e.needed for e in theirs):
+            needed = {**theirs_needed, **needed}
+        anything = any(e.anything for e in theirs) or (self.forwards and not self.wraps)
+        self.extras = Extras(needed, self.own.union(*(e.known for e in theirs)), anything)
         positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         self.takes_params = len(positional) > 2
         self.needs_params = self.takes_params and positional[2].default is inspect.Parameter.empty
@@ -91,9 +91,9 @@ class Piece:
         )
 
     def _require_extras(self, extra: Mapping[str, Any]) -> None:
-        missing = sorted(self.extras.needed - extra.keys())
-        if missing:
-            raise TypeError(f"{self.name} needs {missing[0]}: call update(updates, state, params, {missing[0]}=...)")
+        for name, who in self.extras.needed.items():
+            if name not in extra:
+                raise TypeError(f"{who} needs {name}: call update(updates, state, params, {name}=...)")
         unknown = sorted(extra.keys() - self.extras.known - ALWAYS_ALLOWED)
         if unknown and not self.extras.anything:
             known = ", ".join(sorted(self.extras.known)) or "none"

@@ -101,7 +101,7 @@ def test_extras_reach_those_who_declare_them_and_no_others():
     tx = chain(scale(2.0), wrap(scale_by_loss()), scale(1.0))
     updates, _ = tx.update(GRADS, tx.init(PARAMS), PARAMS, value=3.0, damping=1.0)
     np.testing.assert_allclose(updates["layers"][0]["b"], [4.0])
-    with pytest.raises(TypeError, match="chain needs value: call update"):
+    with pytest.raises(TypeError, match="scale_by_loss needs value: call update"):
         tx.update(GRADS, tx.init(PARAMS), PARAMS)
     with pytest.raises(TypeError, match="no argument 'speed' in update; its extra arguments: damping, value"):
         tx.update(GRADS, tx.init(PARAMS), PARAMS, value=3.0, speed=1.0)

@@ -85,6 +85,8 @@ def test_arguments_are_read_as_attributes_and_replaced():
 def test_wrong_calls_show_the_right_one():
     with pytest.raises(TypeError, match=r"adam: .*'b3'.*it is adam\(learning_rate, b1=0.9, b2=0.999"):
         adam(1e-3, b3=0.9)
+    with pytest.raises(TypeError, match=r"'beta2' .did you mean 'b2'"):
+        adam(1e-3, beta2=0.9)
     with pytest.raises(TypeError, match="missing a required argument: 'learning_rate'"):
         adam()
     for wrong in ("fast", None, True, [0.1], 1j, jnp.array(True)):
