@@ -16,8 +16,10 @@ _ELSEWHERE = {"lr": "learning_rate", "beta1": "b1", "beta2": "b2", "epsilon": "e
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`' (did you mean 'decay'?)'` where a known word is near, or has this name in another library; else nothing."""
     known = list(known)
-    near = [x for x in (_ELSEWHERE.get(word),) if x in known] or difflib.get_close_matches(word, known, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    near = [x for x in (_ELSEWHERE.get(word),) if x in known] or difflib.get_close_matches(word, known)
+    if not near:
+        return ""
+    return f" (did you mean {min(near, key=lambda x: abs(len(x) - len(word)))!r}?)"  # a slip seldom changes the length
 
 
 def describe(value: Any) -> str:

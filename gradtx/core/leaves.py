@@ -58,8 +58,19 @@ def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any) -> Any:
     * Leaves that are not trained (None, integers, keys, float0) pass untouched; `fn` does not see them.
     * Under a trace it is traced once for each distinct shape and type among the leaves, not once a leaf.
 
+    Args:
+        fn: a function of arrays of one shape, the leaves at one place; it returns arrays of that shape.
+        updates: the tree that is transformed.
+        *trees: states, parameters; as many as `fn` has further arguments, by whose names errors call them.
+
     Raises:
-        ValueError, TypeError: where a tree does not fit the updates, naming the leaf, and the tree by `fn`'s argument.
+        ValueError, TypeError: where a tree does not fit the updates, naming the leaf.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> u, trace = gradtx.map_leaves(lambda g, trace: (g + trace, 0.5 * trace + g), jnp.ones(2), jnp.ones(2))
+        >>> print(u, trace)
+        [2. 2.] [1.5 1.5]
     """
     leaves, structure = flatten(updates)
     names = _argument_names(fn, len(trees))

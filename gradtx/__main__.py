@@ -1,0 +1,8 @@
+"""The program behind `python -m gradtx`: see `python -m gradtx --help`."""
+
+import sys
+
+from gradtx.demo.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""The command line of `python -m gradtx`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from gradtx.core.errors import suggestion
+from gradtx.demo.contenders import CONTENDERS, Contender
+from gradtx.demo.extras import MissingExtraError, require
+
+LARGEST_SEED = 2**32 - 1  # scikit-learn's
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command of `python -m gradtx`, which is the demonstration where none is named; the exit code.
+
+    Args:
+        arguments: the words after `python -m gradtx`; by default this process's own.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    name = words.pop(0) if words and not words[0].startswith("-") else "demo"
+    if name not in COMMANDS:
+        near = suggestion(name, COMMANDS)
+        print(f"gradtx: there is no command {name!r}{near}; there is {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    try:
+        return COMMANDS[name](words)
+    except MissingExtraError as error:
+        print(f"gradtx: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("gradtx: stopped; nothing was written", file=sys.stderr)
+        return 130
+
+
+def demo(words: Sequence[str]) -> int:
+    """Train, print the table, write the picture and the numbers."""
+    parser = demo_parser()
+    options = parser.parse_args(words)
+    if options.list:
+        print(listing())
+        return 0
+    _require_folder(parser, options.output)
+    from gradtx.demo import data, figure, report, table, train  # after the quick answers: these take seconds
+
+    require("demo", "matplotlib.figure", "sklearn.datasets", "tqdm")
+    digits = data.load(options.seed)
+    if options.batch_size > len(digits.train_y):
+        parser.error(f"argument --batch-size: the training set has {len(digits.train_y):,} images; a batch has no more")
+    contenders = chosen(options.optimizers, options.rates)
+    start = time.perf_counter()
+    print(_introduction(contenders, len(digits.train_y), len(digits.test_y), options))
+    curves = train.race(contenders, digits, epochs=options.epochs, batch_size=options.batch_size, seed=options.seed)
+    print(f"\n{table.table(curves, all_rates=options.all_rates)}\n")
+    print(_footnotes(contenders, len(digits.test_y), options.all_rates))
+    settings = {"epochs": options.epochs, "batch_size": options.batch_size, "seed": options.seed}
+    numbers, picture = options.output / "results.json", options.output / "loss.png"
+    numbers.write_text(report.report(contenders, curves, settings), encoding="utf-8")
+    full_batch = [name for name, contender in contenders.items() if contender.full_batch]
+    figure.draw(curves, picture, full_batch=full_batch)
+    print(f"\nWrote {picture} and {numbers} after {time.perf_counter() - start:.0f} seconds.")
+    return 0
+
+
+def demo_parser() -> argparse.ArgumentParser:
+    """The options of the demonstration."""
+    parser = argparse.ArgumentParser(
+        prog="python -m gradtx",
+        description="Train a small network on scikit-learn's handwritten digits with many optimizers and learning "
+        "rates, and compare them. All rates of an optimizer are one value and train in one compiled program.",
+    )
+    parser.add_argument(
+        "--optimizers", nargs="+", type=_names, metavar="NAME", help="names, apart by commas or spaces; see --list"
+    )
+    parser.add_argument(
+        "--rates", nargs="+", type=_rates, metavar="RATE", help="learning rates for all of them, instead of their own"
+    )
+    parser.add_argument("--epochs", type=_at_least_one, default=40, metavar="N", help="default: %(default)s")
+    parser.add_argument("--batch-size", type=_at_least_one, default=32, metavar="N", help="default: %(default)s")
+    parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="default: %(default)s")
+    parser.add_argument("--all-rates", action="store_true", help="a row for every rate, not for the best alone")
+    parser.add_argument(
+        "--output", type=Path, default=Path("gradtx-demo"), metavar="FOLDER", help="default: %(default)s"
+    )
+    parser.add_argument("--list", action="store_true", help="show the optimizers and their rates, and stop")
+    parser.add_argument("--version", action="version", version=f"gradtx {importlib.metadata.version('gradtx')}")
+    return parser
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"demo": demo}
+"""What `python -m gradtx NAME` runs."""
+
+
+def chosen(names: Sequence[Sequence[str]] | None, rates: Sequence[Sequence[float]] | None) -> dict[str, Contender]:
+    """The contenders that the options ask for, with the rates that they ask for; each once."""
+    flat = [name for group in names for name in group] if names else list(CONTENDERS)
+    contenders = {name: CONTENDERS[name] for name in flat}
+    if not rates:
+        return contenders
+    each = tuple(sorted({rate for group in rates for rate in group}))
+    return {name: contender._replace(rates=each) for name, contender in contenders.items()}
+
+
+def listing() -> str:
+    """The contenders, one a line: the name, the rates, and whether it takes full batches."""
+    lines = []
+    for name, contender in CONTENDERS.items():
+        rates = ", ".join(f"{rate:g}" for rate in contender.rates)
+        lines.append(f"{name:<10} {rates}{'  (on full batches)' if contender.full_batch else ''}")
+    return "\n".join(lines)
+
+
+def _introduction(contenders: dict[str, Contender], train: int, test: int, options: argparse.Namespace) -> str:
+    trainings = _count(sum(len(c.rates) for c in contenders.values()), "training")
+    return (
+        f"{_count(len(contenders), 'optimizer')}, {trainings} of {_count(options.epochs, 'epoch')}: "
+        f"{train:,} images of digits to train on, {test} to test on,\n"
+        f"batches of {options.batch_size}, seed {options.seed}. The same first network and the same batches for all."
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _footnotes(contenders: dict[str, Contender], test: int, all_rates: bool) -> str:
+    notes = [
+        "Loss: mean of -log p, in nats. Accuracy: at the end of an epoch; "
+        f"one image of the test set is {1 / test:.2%}.",
+        "One program trains all rates of an optimizer at once: the seconds are for all of them together.",
+    ]
+    if not all_rates:
+        notes.append("The rate shown is the one most accurate on test at the end; --all-rates shows each.")
+    full = [name for name, c in contenders.items() if c.full_batch]
+    if full:
+        notes.append(f"On full batches, one step an epoch: {', '.join(full)}.")
+    return "\n".join(notes)
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip().lower() for name in text.split(",") if name.strip()]
+    if not names:
+        _wrong("name at least one optimizer; --list shows them")
+    for name in names:
+        if name not in CONTENDERS:
+            _wrong(f"there is no optimizer {name!r}{suggestion(name, CONTENDERS)}; --list shows them")
+    return names
+
+
+def _rates(text: str) -> list[float]:
+    rates = []
+    for word in filter(None, (word.strip() for word in text.split(","))):
+        try:
+            rate = float(word)
+        except ValueError:
+            _wrong(f"a rate is a number, for instance 1e-3; got {word!r}")
+        if not 0 < rate < math.inf:
+            _wrong(f"a rate is finite and greater than 0; got {word}")
+        rates.append(rate)
+    if not rates:
+        _wrong("give at least one rate, for instance 1e-3")
+    return rates
+
+
+def _at_least_one(text: str) -> int:
+    return _whole(text, 1, None)
+
+
+def _seed(text: str) -> int:
+    return _whole(text, 0, LARGEST_SEED)
+
+
+def _whole(text: str, least: int, most: int | None) -> int:
+    wanted = f"a whole number, at least {least}" + (f", at most {most}" if most is not None else "")
+    try:
+        number = int(text)
+    except ValueError:
+        _wrong(f"must be {wanted}; got {text!r}")
+    if number < least or (most is not None and number > most):
+        _wrong(f"must be {wanted}; got {number}")
+    return number
+
+
+def _require_folder(parser: argparse.ArgumentParser, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        parser.error(f"argument --output: cannot write into {str(folder)!r}: {error.strerror}")
+
+
+def _wrong(message: str) -> NoReturn:
+    raise argparse.ArgumentTypeError(message)
