@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from gradtx.core.leaves import float_dtype
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.schedule import at_step, is_schedule
-from gradtx.core.transformation import HyperparametersState, Transformation, transformation
+from gradtx.core.transformation import GradientTransformation, HyperparametersState, Transformation, transformation
 from gradtx.core.trees import path_name
 
 
@@ -29,6 +29,7 @@ def inject(inner: Transformation):
     State: `HyperparametersState` (count, hyperparameters, inner); the values are float scalars, float32 or as wide as
         the widest parameter.
 
+    Raises: ValueError: a state with other names. What is under `inject` already is left to itself.
     Source: optax's `inject_hyperparams` wraps a factory; this wraps the value. There is no difference for schedules.
 
     Example:
@@ -38,8 +39,12 @@ def inject(inner: Transformation):
         >>> {name: round(float(x), 3) for name, x in gradtx.hyperparameters(state).items()}
         {'learning_rate': 0.1}
     """
-    paths, structure = jax.tree_util.tree_flatten_with_path(inner, is_leaf=is_schedule)
-    given = {path_name(path): value for path, value in paths}
+    paths, structure = jax.tree_util.tree_flatten_with_path(inner, is_leaf=lambda x: is_schedule(x) or _is_injected(x))
+    leaves = {path_name(path): value for path, value in paths}
+    given = {name: value for name, value in leaves.items() if not _is_injected(value)}
+
+    def holding(values: dict[str, jax.Array]) -> Any:
+        return jax.tree.unflatten(structure, {**leaves, **values}.values())
 
     def at(count: jax.Array, held: dict[str, jax.Array]) -> dict[str, jax.Array]:
         return {k: at_step(k, given[k], count, v.dtype) if is_schedule(given[k]) else v for k, v in held.items()}
@@ -48,15 +53,14 @@ def inject(inner: Transformation):
         count, dtype = zero_count(), float_dtype(params)
         numbers = {k: jnp.zeros((), dtype) if is_schedule(v) else jnp.asarray(v, dtype) for k, v in given.items()}
         values = at(count, numbers)
-        return HyperparametersState(count, values, jax.tree.unflatten(structure, values.values()).init(params))
+        return HyperparametersState(count, values, holding(values).init(params))
 
     def update(updates, state, params=None, **extra):
         if state.hyperparameters.keys() != given.keys():
             raise ValueError(f"the hyperparameters are {sorted(given)}; the state has {sorted(state.hyperparameters)}")
         # In the order of the transformation: a dict that has been through a tree comes back sorted.
         values = at(state.count, {k: jnp.asarray(state.hyperparameters[k]) for k in given})
-        tx = jax.tree.unflatten(structure, values.values())
-        updates, inner_state = tx.update(updates, state.inner, params, **extra)
+        updates, inner_state = holding(values).update(updates, state.inner, params, **extra)
         return updates, HyperparametersState(increment(state.count), values, inner_state)
 
     return init, update
@@ -73,6 +77,10 @@ def hyperparameters(state: Any) -> dict[str, Any]:
     found = list(_held((), state))
     names = [name for _, name, _ in found]
     return {name if names.count(name) == 1 else path_name((*path, name)): value for path, name, value in found}
+
+
+def _is_injected(value: Any) -> bool:
+    return isinstance(value, GradientTransformation) and value._factory is inject.factory
 
 
 def _held(path: tuple, state: Any) -> Iterator[tuple[tuple, str, Any]]:

@@ -37,7 +37,7 @@ def global_norm(tree: Any) -> jax.Array:
     def scaled(_: jax.Array) -> jax.Array:
         largest = jax.lax.stop_gradient(jnp.max(jnp.stack([_largest(x) for x in leaves])))
         unit = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1.0).astype(width)
-        return unit * safe_sqrt(sum(_sum_of_squares(x / unit) for x in leaves))
+        return unit * safe_sqrt(sum(_sum_of_squares(x / unit.astype(x.dtype)) for x in leaves))
 
     squares = sum(_sum_of_squares(x) for x in leaves)
     info = jnp.finfo(width)

@@ -32,10 +32,11 @@ class Piece:
         Args:
             name: as in errors.
             init, update: the closures.
-            wraps: whether this is a wrapper, which leaves the checks of trees to what is inside.
+            wraps: whether it takes transformations; it then leaves the checks of trees to those inside.
             inner: the extra arguments of the transformations inside.
         """
-        self.name, self._init, self._update, self.wraps = name, init, update, wraps
+        self.name, self._init, self._update = name, init, update
+        self.checks = not (wraps and inner)  # an empty chain has nobody inside to leave the checks to
         parameters = inspect.signature(update).parameters.values()
         only = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
         self.forwards = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
@@ -44,7 +45,7 @@ class Piece:
         needed = {p.name: name for p in only if p.default is p.empty}
         for theirs_needed in (e.needed for e in theirs):
             needed = {**theirs_needed, **needed}
-        anything = any(e.anything for e in theirs) or (self.forwards and not self.wraps)
+        anything = any(e.anything for e in theirs) or (self.forwards and not wraps)
         self.extras = Extras(needed, self.own.union(*(e.known for e in theirs)), anything)
         positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         self.takes_params = len(positional) > 2
@@ -52,7 +53,7 @@ class Piece:
 
     def init(self, params: Any) -> Any:
         """Check the parameters, and make the state."""
-        if not self.wraps:
+        if self.checks:
             require_arrays("parameter", params)
         return self._init(params)
 
@@ -62,7 +63,7 @@ class Piece:
         self._require_state(updates, state)
         if params is None and self.needs_params:
             raise ValueError(f"{self.name} needs the parameters: call update(updates, state, params)")
-        if params is not None and not self.wraps:  # a wrapper leaves it to what it wraps
+        if params is not None and self.checks:
             require_same_tree("gradient", updates, "parameter", params)
         given = {k: v for k, v in extra.items() if self.forwards or k in self.own}
         with jax.named_scope(self.name):

@@ -162,7 +162,12 @@ def transformation(body: Callable[P, Any]) -> Callable[P, GradientTransformation
 
 @transformation
 def foreign(init_fn: Callable, update_fn: Callable):
-    """Another library's transformation, from its two functions; `chain` wraps optax's and bare pairs in this."""
+    """Another library's transformation, from its two functions; `chain` wraps optax's and bare pairs in this.
+
+    Args:
+        init_fn: `params -> state`.
+        update_fn: `(updates, state, params) -> (updates, state)`; without `params`, or with `**extra`, if it likes.
+    """
 
     parameters = inspect.signature(update_fn).parameters.values()
     kinds = [p.kind for p in parameters]

@@ -209,7 +209,9 @@ def test_bare_pairs_with_two_or_three_arguments():
     assert chain(two) == chain(two)
 
 
-@pytest.mark.parametrize("wrong", [adam, 3.0, None, "adam", (1, 2), (print,)], ids=str)
+@pytest.mark.parametrize(
+    "wrong", [adam, 3.0, None, "adam", (1, 2), (print,)], ids=["factory", "number", "none", "name", "numbers", "one"]
+)
 def test_a_chain_of_something_else_is_refused(wrong):
     with pytest.raises(TypeError, match=r"chain: members\[1\] must be a transformation or a pair \(init, update\)"):
         chain(sgd(0.1), wrong)

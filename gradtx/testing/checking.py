@@ -1,0 +1,122 @@
+"""`check`: hand it anybody's transformation, and it says in sentences which laws it breaks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from gradtx.core.errors import suggestion
+from gradtx.core.transformation import GradientTransformation
+from gradtx.testing.case import Case
+from gradtx.testing.compare import BrokenError, SkippedError, first_line
+from gradtx.testing.law import Law
+from gradtx.testing.laws import LAWS
+
+
+class LawsBrokenError(AssertionError):
+    """Some laws do not hold; the message has a sentence for each, `report` the rest."""
+
+    def __init__(self, report: Report):
+        super().__init__(str(report))
+        self.report = report
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What `check` found: which laws hold, which are broken and how, which were not tried and why.
+
+    held: names of laws. broken: name -> the sentence that says where. skipped: name -> the reason.
+    """
+
+    subject: str
+    held: tuple[str, ...]
+    broken: dict[str, str]
+    skipped: dict[str, str]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no law is broken."""
+        return not self.broken
+
+    def __str__(self) -> str:
+        tried = len(self.held) + len(self.broken)
+        if self.ok:
+            lines = [f"{self.subject} keeps all {tried} laws that were tried: {', '.join(self.held)}."]
+        else:
+            lines = [f"{self.subject} breaks {len(self.broken)} of {tried} laws:"]
+            lines += [f"  {name}: {sentence}" for name, sentence in self.broken.items()]
+        reasons: dict[str, list[str]] = {}
+        for name, reason in self.skipped.items():
+            reasons.setdefault(reason, []).append(name)
+        lines += [f"  not tried, {reason}: {', '.join(names)}" for reason, names in reasons.items()]
+        return "\n".join(lines)
+
+
+def check(
+    tx: Any,
+    params: Any = None,
+    grads: Any = None,
+    *,
+    laws: Iterable[str | Law] | None = None,
+    raises: bool = True,
+    **differences: Any,
+) -> Report:
+    """Try the laws on a transformation: on gradtx's all, on any other those that make sense for it.
+
+    Args:
+        tx: a gradtx value, an optax transformation, or a bare pair `(init, update)`.
+        params: parameters to try it on; a small float32 tree unless given. They should be few and small.
+        grads: gradients of a usual size for them; normal draws unless given.
+        laws: some of the laws, by name or as `Law`s of your own; all unless given. Laws that these presuppose, and
+            that are not among them, are taken to hold.
+        raises: raise where a law is broken; otherwise only report it.
+        **differences: the other fields of `Case`: `extras={"value": 1.0}`, `complex_leaves=True`, ...
+
+    Returns: a `Report`, which prints as sentences.
+    Raises: LawsBrokenError: an AssertionError with one sentence per broken law, naming law and leaf.
+
+    Example:
+        >>> import gradtx, gradtx.testing
+        >>> report = gradtx.testing.check(gradtx.sgd(0.1), laws=["state_types", "equality"])
+        >>> print(report)
+        sgd(learning_rate=0.1) keeps all 2 laws that were tried: state_types, equality.
+    """
+    case = Case(tx, params, grads, **{"complex_leaves": isinstance(tx, GradientTransformation), **differences})
+    chosen = [_law(x) for x in (LAWS.values() if laws is None else laws)]
+    held: list[str] = []
+    broken: dict[str, str] = {}
+    skipped: dict[str, str] = {}
+    for law in chosen:
+        obstacle = next((name for name in law.after if name in broken), None)
+        if obstacle is not None:
+            skipped[law.name] = f"because {obstacle} is broken"
+            continue
+        try:
+            law(case)
+            held.append(law.name)
+        except SkippedError as reason:
+            skipped[law.name] = str(reason)
+        except BrokenError as sentence:
+            broken[law.name] = str(sentence)
+        except Exception as error:  # whatever a stranger's transformation raises is a finding, not a crash
+            broken[law.name] = f"it raised {first_line(error)}"
+    report = Report(_subject(tx), tuple(held), broken, skipped)
+    if raises and broken:
+        raise LawsBrokenError(report)
+    return report
+
+
+def _law(chosen: str | Law) -> Law:
+    if isinstance(chosen, Law):
+        return chosen
+    if chosen not in LAWS:
+        raise ValueError(f"there is no law {chosen!r}{suggestion(chosen, LAWS)}")
+    return LAWS[chosen]
+
+
+def _subject(tx: Any) -> str:
+    if isinstance(tx, GradientTransformation):
+        return repr(tx)
+    init = next(iter(tx))
+    return f"the pair of {init.__module__}.{init.__qualname__}" if hasattr(init, "__qualname__") else "the pair"

@@ -1,0 +1,178 @@
+"""Laws of the numbers: mapping over batches, derivatives, and gradients of every size."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradtx.core.apply import apply_updates
+from gradtx.core.chain import chain
+from gradtx.core.hyperparameters import inject
+from gradtx.core.schedule import is_schedule
+from gradtx.core.transformation import EmptyState
+from gradtx.core.trees import is_trained
+from gradtx.testing.case import Case, cast, double_precision, like, like_or_self
+from gradtx.testing.compare import BrokenError, SkippedError, all_finite, near, over_time, same_bits
+from gradtx.testing.law import law
+
+RUNS = ("traceable", "updates_fit", "state_types")
+
+
+@law(after=RUNS)
+def vmap_over_params(case: Case) -> None:
+    """Mapped over a batch of parameters and gradients, it does to each what it does to it alone."""
+    batch = [like_or_self(case.params, lambda p, k=k: jnp.asarray(p) * (1 - k) + k) for k in range(3)]
+    grads = [case.gradients(1, seed=k)[0] for k in range(3)]
+    over = jax.tree.map(lambda *x: jnp.stack(x), *zip(grads, batch, strict=True))
+
+    def one(grads: Any, params: Any) -> Any:
+        updates, state, params = case.eager_step(grads, case.init(params), params)
+        return updates, state, params
+
+    mapped = jax.jit(jax.vmap(one))(*over)
+    for k in range(3):
+        alone = case.step(grads[k], case.init(batch[k]), batch[k])
+        near(f"row {k} of a mapped step", jax.tree.map(lambda x, k=k: x[k], mapped), tuple(alone))
+
+
+@law(values_only=True, after=RUNS)
+def vmap_over_hyperparameters(case: Case) -> None:
+    """Mapped over a batch of hyperparameters, it does for each what it does for it alone."""
+    factors = (1.0, 0.9, 0.5)
+    values = [_scaled(case.tx, factor) for factor in factors]
+    gradients = case.gradients(2)
+
+    def run(tx: Any) -> Any:
+        history, state, _ = case.with_tx(tx).run(gradients, jit=False)
+        return history[-1], state
+
+    mapped = jax.jit(jax.vmap(run))(jax.tree.map(lambda *x: jnp.stack(x), *values))
+    alone = jax.jit(run)
+    for k, tx in enumerate(values):
+        near(f"row {k} of the mapped hyperparameters", jax.tree.map(lambda x, k=k: x[k], mapped), alone(tx))
+
+
+@law(after=RUNS)
+def finite_steps(case: Case) -> None:
+    """Zero, tiny, huge and mixed gradients give finite updates and a finite state."""
+    for size, entries in (("zero", [0.0]), ("tiny", [1e-30]), ("huge", [1e25]), ("mixed", [0.0, 1e-30, 1.0, -1e25])):
+        grads = like(case.params, functools.partial(_filled, entries))
+        history, state, _ = case.run([grads] * 3)
+        for step, updates in enumerate(history):
+            all_finite(f"the update for {size} gradients, at step {step + 1},", updates)
+        all_finite(f"the state after {size} gradients", state)
+
+
+@law(after=(*RUNS, "finite_steps"))
+def finite_derivatives(case: Case) -> None:
+    """The derivative through five steps is finite, also where all gradients are zero."""
+    aim = like_or_self(case.params, lambda p: jnp.asarray(p) + 1)
+    derivative = jax.jit(jax.grad(functools.partial(_loss, case), argnums=(0, 2), allow_int=True))
+    hyperparameters = case.tx if case.is_value else ()
+    for what, goal in (("", aim), (" at zero gradients", case.params)):
+        of_params, of_tx = derivative(case.params, goal, hyperparameters)
+        all_finite(f"the derivative by the parameters{what}", of_params)
+        all_finite(f"the derivative by the hyperparameters{what}", of_tx)
+
+
+@law(after=(*RUNS, "finite_steps", "finite_derivatives"))
+def right_derivatives(case: Case) -> None:
+    """The derivative through five steps agrees with finite differences."""
+    if not case.smooth:
+        raise SkippedError("not smooth, or not known to be")
+    with double_precision():
+        params = cast(case.params, "float64")
+        aim = like_or_self(params, lambda p: p + jnp.asarray(np.linspace(0.7, 1.3, p.size).reshape(p.shape)))
+        way = like_or_self(params, lambda p: jnp.asarray(np.cos(np.arange(p.size)).reshape(p.shape)))
+
+        def along(t: Any) -> jax.Array:
+            here = jax.tree.map(lambda p, v: p + t * v if is_trained(p) else p, params, way)
+            return _loss(case, here, aim, case.tx if case.is_value else ())
+
+        value_and_slope = jax.jit(lambda t: jax.jvp(along, (t,), (jnp.ones_like(t),)))
+        h = 1e-4
+        (_, slope), (above, _), (below, _) = (value_and_slope(jnp.asarray(t)) for t in (0.0, h, -h))
+        expected = (float(above) - float(below)) / (2 * h)
+    if not abs(float(slope) - expected) <= 1e-5 * max(abs(expected), 1e-3):
+        raise BrokenError(f"the derivative along a line is {float(slope)}; {expected} was expected, by differences")
+
+
+@law(after=RUNS)
+def chain_of_one(case: Case) -> None:
+    """A chain of it alone, or of it and empty chains, does the same to the bit."""
+    gradients = case.gradients(2)
+    history, _, params = case.run(gradients, jit=False)
+    for tx in (chain(case.tx), chain(chain(), case.tx, chain())):
+        other, _, other_params = case.with_tx(tx).run(gradients, jit=False)
+        same_bits(f"the update of {len(tx.members)} in a chain", other, history)
+        same_bits("the parameters after a chain", other_params, params)
+
+
+@law(after=RUNS)
+def chain_is_associative(case: Case) -> None:
+    """Brackets in a chain change nothing, to the bit."""
+    gradients = case.gradients(2)
+    left, right = chain(chain(_HALVE, case.tx), _FLIP), chain(_HALVE, chain(case.tx, _FLIP))
+    history, state, _ = case.with_tx(left).run(gradients, jit=False)
+    other, other_state, _ = case.with_tx(right).run(gradients, jit=False)
+    same_bits("the update with the other brackets", other, history)
+    same_bits("the state with the other brackets", other_state, state)
+
+
+@law(values_only=True, after=RUNS)
+def inject_is_neutral(case: Case) -> None:
+    """With its hyperparameters moved into the state, it does what it does with float32 hyperparameters."""
+    gradients = case.gradients(2)
+    as_arrays = jax.tree.map(
+        lambda x: x if is_schedule(x) else jnp.asarray(x, jnp.float32), case.tx, is_leaf=is_schedule
+    )
+    history, state, _ = case.with_tx(as_arrays).run(gradients, jit=False)
+    injected, injected_state, _ = case.with_tx(inject(case.tx)).run(gradients, jit=False)
+    near("the update after inject", over_time(injected), over_time(history))
+    # Schedules are resolved by inject itself: their part of the state then stands elsewhere.
+    if not any(map(is_schedule, jax.tree.leaves(case.tx, is_leaf=is_schedule))):
+        near("the state inside inject", injected_state.inner, state)
+
+
+def _loss(case: Case, params: Any, aim: Any, tx: Any) -> jax.Array:
+    """Half the squared distance from the aim, after five steps towards it."""
+    case = case.with_tx(tx) if case.is_value else case
+
+    def body(carry: Any, _: None) -> tuple[Any, None]:
+        params, state = carry
+        grads = jax.tree.map(lambda p, a: p - a if is_trained(p) else jnp.zeros_like(p), params, aim)
+        updates, state = case.update(grads, state, params)
+        return (apply_updates(params, updates), state), None
+
+    (params, _), _ = jax.lax.scan(body, (params, case.init(params)), length=5)
+    pairs = zip(jax.tree.leaves(params), jax.tree.leaves(aim), strict=True)
+    return sum((jnp.sum(jnp.abs(p - a) ** 2) / 2 for p, a in pairs if is_trained(p)), jnp.zeros(()))
+
+
+def _filled(entries: list, p: Any) -> jax.Array:
+    dtype, shape = jnp.result_type(p), np.shape(p)
+    most = float(jnp.finfo(dtype).max) / 8
+    return jnp.asarray(np.clip(np.resize(entries, shape), -most, most), dtype)
+
+
+def _scaled(tx: Any, factor: float) -> Any:
+    """The value with every hyperparameter multiplied, as float32 arrays."""
+    if not jax.tree.leaves(tx):
+        raise SkippedError("it has no hyperparameters")
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32) * jnp.float32(factor), tx)
+
+
+def _times(factor: float) -> tuple[Any, Any]:
+    """A bare pair that multiplies by a power of two, which rounds nothing."""
+
+    def update(updates: Any, state: Any, params: Any = None) -> Any:
+        return like_or_self(updates, lambda g: g * jnp.asarray(factor, jnp.result_type(g))), state
+
+    return lambda params: EmptyState(), update
+
+
+_HALVE, _FLIP = _times(0.5), _times(-1.0)

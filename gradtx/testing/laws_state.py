@@ -1,0 +1,189 @@
+"""Laws of the state: its types, its buffers, and how often it is traced."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradtx.core.apply import apply_updates
+from gradtx.testing.case import Case, cast, double_precision
+from gradtx.testing.compare import (
+    BrokenError,
+    error_of,
+    first_line,
+    named,
+    near,
+    over_time,
+    same_bits,
+    same_structure,
+    same_types,
+)
+from gradtx.testing.law import law
+
+HALF_AND_SINGLE = ("float16", "bfloat16", "float32")
+WITH_DOUBLE = (("float64", "float64"), ("float64", "float32"), ("float32", "float64"), ("float32", "float32"))
+
+
+@law(after=())
+def traceable(case: Case) -> None:
+    """Init and update can be traced by jax.jit."""
+    for what, call in (
+        ("init", lambda: jax.eval_shape(case.init, case.params)),
+        ("update", lambda: jax.eval_shape(case.eager_step, case.gradients(1)[0], case.init(case.params), case.params)),
+    ):
+        error = error_of(call)
+        if error is not None:
+            raise BrokenError(f"{what} cannot be traced: it raised {first_line(error)}")
+
+
+@law()
+def updates_fit(case: Case) -> None:
+    """The updates have the structure and shapes of the parameters."""
+    grads = case.gradients(1)[0]
+    state = jax.eval_shape(case.init, case.params)
+    updates, _ = jax.eval_shape(case.update, grads, state, case.params)
+    same_structure("the update", updates, grads)
+    for (name, u), (_, g) in zip(named(updates), named(grads), strict=True):
+        if np.shape(u) != np.shape(g):
+            raise BrokenError(f"the update at {name} has shape {np.shape(u)}; that of its parameter, {np.shape(g)}")
+
+
+@law(after=("traceable", "updates_fit"))
+def state_types(case: Case) -> None:
+    """Update returns a state with the structure, shapes, types and weak types of init's, for every mix of types."""
+    here = contextlib.nullcontext
+    mixes = [(p, g, here) for p in HALF_AND_SINGLE for g in HALF_AND_SINGLE]
+    mixes += [(p, g, double_precision) for p, g in WITH_DOUBLE]
+    mixes += [("complex64", "complex64", here)] if case.complex_leaves else []
+    _keeps_types(case, "the given", case.params, "the given", case.gradients(1)[0])
+    for of_params, of_grads, precision in mixes:
+        with precision():
+            _keeps_types(case, of_params, cast(case.params, of_params), of_grads, cast(case.gradients(1)[0], of_grads))
+
+
+@law(after=("traceable", "updates_fit", "state_types"))
+def scan(case: Case) -> None:
+    """Ten steps in one jax.lax.scan are ten steps one by one, to a few ulp."""
+    gradients = case.gradients(10)
+    stacked = jax.tree.map(lambda *g: jnp.stack(g), *gradients)
+
+    def body(carry: Any, grads: Any) -> tuple[Any, Any]:
+        updates, state, params = case.eager_step(grads, *carry)
+        return (state, params), updates
+
+    start = (case.init(case.params), case.params)
+    (state, params), updates = jax.jit(functools.partial(jax.lax.scan, body))(start, stacked)
+    history, last_state, last_params = case.run(gradients)
+    near("the update in a scan", updates, over_time(history))
+    near("the state after a scan", state, last_state)
+    near("the parameters after a scan", params, last_params)
+
+
+@law(after=("traceable", "updates_fit", "state_types"))
+def jit_equals_eager(case: Case) -> None:
+    """The jitted update is the eager one, to a few ulp, and its state has the same types."""
+    gradients = case.gradients(3)
+    history, state, _ = case.run(gradients)
+    eager_history, eager_state, _ = case.run(gradients, jit=False)
+    same_types("the state of the eager update", eager_state, state)
+    near("the jitted update", over_time(history), over_time(eager_history))
+    near("the state of the jitted update", state, eager_state)
+
+
+@law(after=("traceable", "updates_fit", "state_types"))
+def one_trace(case: Case) -> None:
+    """Three jitted steps are traced once."""
+    traces: list[int] = []
+    # A trace is chosen by the types of the arguments alone, so that an empty function tells as much as update would.
+    probe = jax.jit(lambda *args: traces.append(1))
+    state, params = case.init(case.params), case.params
+    for k, grads in enumerate(case.gradients(3)):
+        probe(grads, state, params)
+        if len(traces) > 1:
+            raise BrokenError(f"update would be traced again at step {k + 1}; one trace was expected for all steps")
+        _, state, params = case.step(grads, state, params)
+
+
+@law()
+def init_by_shape(case: Case) -> None:
+    """Init works on shapes alone, and promises the state that it makes."""
+    shapes = jax.tree.map(lambda p: jax.ShapeDtypeStruct(np.shape(p), jnp.result_type(p)), case.params)
+    promised = jax.eval_shape(case.init, shapes)
+    same_types("the state that init makes", case.init(case.params), promised)
+    with_params = jax.jit(case.init)(case.params)
+    near("the state that a jitted init makes", with_params, case.init(case.params))
+
+
+@law(after=("traceable", "updates_fit"))
+def donation(case: Case) -> None:
+    """The state shares no buffer with the parameters nor within itself, so that both can be donated."""
+    params = jax.tree.map(jnp.array, case.params)
+    state = case.init(params)
+    owners: dict[int, str] = {}
+    for what, tree in (("parameters", params), ("state", state)):
+        for name, leaf in named(tree):
+            if isinstance(leaf, jax.Array) and leaf.size and not jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
+                here, at = f"the {what} at {name}", leaf.unsafe_buffer_pointer()
+                if at in owners:
+                    raise BrokenError(f"{here} is the same buffer as {owners[at]}; a copy was expected")
+                owners[at] = here
+    grads = case.gradients(1)[0]
+    expected = case.step(grads, state, params)
+    with warnings.catch_warnings():  # donation is a matter of the backend; the law is that it does no harm
+        warnings.filterwarnings("ignore", message="Some donated buffers were not usable")
+        donated = jax.jit(case.eager_step, donate_argnums=(1, 2))(grads, state, params)
+    near("the step with donated buffers", donated, expected)
+
+
+@law(after=("traceable", "updates_fit"))
+def inputs_unchanged(case: Case) -> None:
+    """Init and update leave the trees that they are given as they were."""
+    grads = case.gradients(1)[0]
+    state = case.init(case.params)
+    given = {"parameters": _on_host(case.params), "gradients": _on_host(grads), "state": _on_host(state)}
+    before = copy.deepcopy(given)
+    case.init(given["parameters"])
+    case.update(given["gradients"], given["state"], given["parameters"])
+    for name, tree in given.items():
+        same_bits(f"the {name} given to update", tree, before[name])
+
+
+@law(after=("traceable", "updates_fit"))
+def pure(case: Case) -> None:
+    """The same call twice gives the same result to the bit, with other calls between."""
+    grads, other = case.gradients(2)
+    first = case.update(grads, case.init(case.params), case.params)
+    case.run([other], jit=False)
+    same_bits("a second call of update", case.update(grads, case.init(case.params), case.params), first)
+
+
+@law(after=("traceable", "updates_fit"))
+def needs_params(case: Case) -> None:
+    """Without params update says that it needs them, or does the same as with them."""
+    grads, state = case.gradients(1)[0], case.init(case.params)
+    error = error_of(lambda: case.update(grads, state))
+    if error is None:
+        if case.needs_params:
+            raise BrokenError("update ran without params; an error was expected")
+        same_bits("update without params", case.update(grads, state), case.update(grads, state, case.params))
+    elif case.needs_params is False or not isinstance(error, ValueError | TypeError) or "param" not in str(error):
+        raise BrokenError(f"update without params raised {first_line(error)}; a word about params was expected")
+
+
+def _keeps_types(case: Case, of_params: str, params: Any, of_grads: str, grads: Any) -> None:
+    before = jax.eval_shape(case.init, params)
+    updates, after = jax.eval_shape(case.update, grads, before, params)
+    same_types(f"the state after update, for {of_params} parameters and {of_grads} gradients,", after, before)
+    jax.eval_shape(apply_updates, params, updates)
+
+
+def _on_host(tree: Any) -> Any:
+    """Copies as NumPy arrays, which can be written to by mistake."""
+    return jax.tree.map(lambda x: np.array(x) if isinstance(x, jax.Array | np.ndarray) else x, tree)

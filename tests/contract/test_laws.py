@@ -1,0 +1,100 @@
+"""Every law on every case of the registry."""
+
+import pickle
+
+import chex
+import hypothesis
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from absl.testing import parameterized
+from hypothesis import strategies as st
+
+from gradtx.testing import LAWS, Case, SkippedError
+from gradtx.testing.compare import all_finite, near, same_structure, same_types
+from tests.contract.registry import CASES
+
+EACH = [pytest.param(law, name, id=f"{law.name}-{name}") for name in CASES for law in LAWS.values()]
+
+
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:(orbax|flax|tensorstore|msgpack|nest_asyncio)")
+@pytest.mark.parametrize(("law", "name"), EACH)
+def test_law(law, name):
+    """The case keeps the law."""
+    try:
+        law(CASES[name])
+    except SkippedError as reason:  # that a law says nothing of a case is no reason to call the test skipped
+        if "not installed" in str(reason):
+            pytest.skip(str(reason))
+
+
+class TestVariants(chex.TestCase):
+    """The update of every case, as it comes, jitted, and on a device."""
+
+    @chex.variants(with_jit=True, without_jit=True, with_device=True)
+    @parameterized.named_parameters((name, name) for name in CASES)
+    def test_update(self, name):
+        """The result is that of the jitted step which the laws share."""
+        case = CASES[name]
+        grads, state = case.gradients(1)[0], case.init(case.params)
+        came = self.variant(case.eager_step)(grads, state, case.params)
+        near("the step of a variant", jax.tree.map(jnp.asarray, came), case.step(grads, state, case.params))
+
+
+DTYPES = st.sampled_from(["float16", "bfloat16", "float32", "complex64", "int32", "bool"])
+SHAPES = st.lists(st.integers(0, 3), max_size=3).map(tuple)
+LEAVES = st.one_of(st.none(), st.tuples(SHAPES, DTYPES))
+TREES = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.sampled_from("abc"), inner, max_size=3), st.tuples(inner, inner)
+    ),
+    max_leaves=5,
+)
+SOME = [name for name in CASES if "-" not in name]
+
+
+def _built(tree):
+    """Arrays for the shapes and types that hypothesis chose."""
+
+    def is_leaf(x):
+        return x is None or (isinstance(x, tuple) and len(x) == 2 and isinstance(x[1], str))
+
+    def leaf(x):
+        return None if x is None else jnp.asarray(np.arange(np.prod(x[0])).reshape(x[0]), x[1])
+
+    return jax.tree.map(leaf, tree, is_leaf=is_leaf)
+
+
+@hypothesis.given(name=st.sampled_from(SOME), tree=st.fixed_dictionaries({"root": TREES}))
+def test_types_stay_for_any_tree(name, tree):
+    """Whatever the tree and the types in it, update gives back what init made, and updates for every leaf."""
+    case, params = CASES[name], _built(tree)
+    grads = Case(case.tx, params).gradients(1, params)[0]
+    state = jax.eval_shape(case.init, params)
+    updates, after = jax.eval_shape(case.update, grads, state, params)
+    same_structure("the update", updates, grads)
+    same_types("the state", after, state)
+
+
+@hypothesis.settings(max_examples=10)
+@hypothesis.given(
+    name=st.sampled_from(SOME),
+    entries=st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=4, max_size=4),
+)
+def test_any_gradients_give_finite_updates(name, entries):
+    """Four steps of any finite gradients are finite."""
+    case = CASES[name]
+    gradients = [jax.tree.map(lambda p, e=e: jnp.full_like(p, e), case.params) for e in entries]
+    history, state, _ = case.run(gradients)
+    all_finite("the update", history)
+    all_finite("the state", state)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_state_pickles_as_it_is(name):
+    """The state's own classes can be found again by pickle."""
+    case = CASES[name]
+    state = case.init(case.params)
+    assert jax.tree.structure(pickle.loads(pickle.dumps(state))) == jax.tree.structure(state)

@@ -1,0 +1,129 @@
+"""The registry is complete, `__all__` is true, imports point one way, and what is public is documented."""
+
+import ast
+import importlib
+import inspect
+import types
+from pathlib import Path
+
+import pytest
+
+import gradtx
+from gradtx.testing import LAWS
+from tests.contract.registry import CALLS, CASES
+
+ROOT = Path(gradtx.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+PUBLIC = {name: getattr(gradtx, name) for name in gradtx.__all__}
+SCHEDULES = ("gradtx.schedules.", "gradtx.core.schedule")
+FACTORIES = {n: f for n, f in PUBLIC.items() if hasattr(f, "factory") and not f.__module__.startswith(SCHEDULES)}
+PIECES_WITHOUT_STATE_SECTION = {"foreign"}  # its state is whatever the other library keeps
+
+# A file may import from its own layer and from those below it.
+LAYERS = [("core",), ("transforms", "schedules"), ("wrappers", "storage"), ("optimizers",)]
+
+
+def _layer(module: str) -> int:
+    """The height of a module: 0 for the core; all that is not a layer of its own stands on top."""
+    part = module.split(".")[1] if "." in module else ""
+    return next((k for k, names in enumerate(LAYERS) if part in names), len(LAYERS))
+
+
+def _module(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _imports(file: Path) -> list[str]:
+    """The modules that a file imports, wherever in it; of `from gradtx import x`, `gradtx` itself."""
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    plain = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    return plain + [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+
+
+def _parameters(function) -> dict[str, inspect.Parameter]:
+    signature = inspect.signature(function)
+    return {n: p for n, p in signature.parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+
+
+def test_every_factory_has_a_case():
+    """A public transformation without a case would be held to no law."""
+    assert set(FACTORIES) == {call.factory.__name__ for call in CALLS.values()}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_case_spells_out_every_argument(name):
+    """No case relies on a default."""
+    call = CALLS[name]
+    assert set(call.arguments) >= set(_parameters(call.factory))
+    assert CASES[name].tx.name == call.factory.__name__
+
+
+def test_all_is_what_exists():
+    """`__all__` is sorted, has no name twice, and is what the module has."""
+    submodules = {n for n, x in vars(gradtx).items() if isinstance(x, types.ModuleType)}
+    exists = {n for n in vars(gradtx) if not n.startswith("_")} - submodules
+    assert set(gradtx.__all__) == exists
+    assert gradtx.__all__ == sorted(gradtx.__all__)
+    assert len(gradtx.__all__) == len(set(gradtx.__all__))
+
+
+@pytest.mark.parametrize("file", FILES, ids=_module)
+def test_imports_point_one_way(file):
+    """No file imports from a layer above its own, nor the package's own `__init__`."""
+    if file == ROOT / "__init__.py":
+        return
+    module = _module(file)
+    for imported in _imports(file):
+        assert imported != "gradtx", f"{module} imports the package itself"
+        if imported.startswith("gradtx."):
+            assert _layer(imported) <= _layer(module), f"{module} imports {imported}, which stands above it"
+
+
+@pytest.mark.parametrize("file", FILES, ids=_module)
+def test_modules_say_what_they_are(file):
+    """Every module that has something in it has a docstring, and at most 250 lines besides the exceptions."""
+    text = file.read_text()
+    assert not text or ast.get_docstring(ast.parse(text))
+    lines = text.count("\n")
+    assert lines <= 250, f"{_module(file)} has {lines} lines: it is asking to be two"
+
+
+@pytest.mark.parametrize("name", [n for n, x in PUBLIC.items() if inspect.isfunction(x) or inspect.isclass(x)])
+def test_public_names_have_a_docstring(name):
+    """One sentence at least, which ends as one."""
+    text = inspect.getdoc(PUBLIC[name]) or ""
+    assert text.split("\n\n")[0].rstrip().endswith((".", ":")), f"{name}: {text.splitlines()[:1]}"
+
+
+@pytest.mark.parametrize("name", FACTORIES)
+def test_factories_have_the_sections(name):
+    """Arguments, state, errors, source and example are told where there are any."""
+    factory = FACTORIES[name]
+    text, parameters = inspect.getdoc(factory) or "", _parameters(factory)
+    recipe = factory.__module__.startswith("gradtx.optimizers.")
+    for parameter in parameters:
+        assert f"{parameter}" in text, f"{name} does not explain {parameter}"
+    if name in PIECES_WITHOUT_STATE_SECTION:
+        return
+    assert not parameters or "Args:" in text, name
+    assert "State:" in text, name
+    assert "Source:" in text, name
+    assert recipe or "Example:" in text, name
+    raises = any(word in inspect.getsource(factory) for word in ("raise ", "positive(", "non_negative(", "below_one("))
+    assert recipe or not raises or "Raises:" in text, name
+
+
+def test_laws_are_sentences():
+    """Each law says in its docstring what holds, and names no algorithm."""
+    recipes = {n for n, f in FACTORIES.items() if f.__module__.startswith("gradtx.optimizers.")}
+    for law in LAWS.values():
+        assert law.sentence.endswith("."), law.name
+        assert law.after == () or set(law.after) <= LAWS.keys(), law.name
+        assert not recipes & set(law.sentence.lower().split()), law.name
+
+
+def test_testing_is_apart():
+    """Importing gradtx does not import what only tests need."""
+    source = (ROOT / "__init__.py").read_text()
+    assert "gradtx.testing" not in source
+    assert importlib.import_module("gradtx.testing").__all__
