@@ -63,7 +63,7 @@ def chain(*members: Transformation, **named: Transformation):
 def _spliced(member: GradientTransformation) -> tuple[GradientTransformation, ...]:
     """The members of an unnamed chain, at whatever depth; any other piece alone."""
     piece = member._recipe()
-    if piece._factory is not chain.factory or piece.named:  # pyright: ignore[reportFunctionMemberAccess]
+    if piece._factory.public is not chain or piece.named:
         return (piece,)
     return tuple(step for inner in piece.members for step in _spliced(inner))
 

@@ -80,7 +80,7 @@ def hyperparameters(state: Any) -> dict[str, Any]:
 
 
 def _is_injected(value: Any) -> bool:
-    return isinstance(value, GradientTransformation) and value._factory is inject.factory
+    return isinstance(value, GradientTransformation) and value._factory.public is inject
 
 
 def _held(path: tuple, state: Any) -> Iterator[tuple[tuple, str, Any]]:

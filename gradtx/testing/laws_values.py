@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.trees import is_none
+from gradtx.core.values import Value
 from gradtx.testing.case import Case, cast
 from gradtx.testing.compare import BrokenError, SkippedError, error_of, first_line, same_types
 from gradtx.testing.law import law
@@ -45,7 +46,7 @@ def prints_as_its_call(case: Case) -> None:
     text = repr(case.tx)
     public = vars(importlib.import_module("gradtx"))  # by name: this package does not lean on that one
     try:
-        back = eval(text, {**public, "jnp": jnp, **case.namespace})
+        back = eval(text, {**public, "jnp": jnp, **_factories(case.tx), **case.namespace})
     except Exception as error:
         raise BrokenError(f"{text} does not evaluate: {first_line(error)}") from None
     if back != case.tx:
@@ -126,3 +127,11 @@ def one_trace_for_all_values(case: Case) -> None:
 def _only(tx: Any, keep: Any) -> Any:
     leaves, structure = jax.tree.flatten(tx)
     return jax.tree.unflatten(structure, [x if keep(k) else None for k, x in enumerate(leaves)])
+
+
+def _factories(value: Any) -> dict[str, Any]:
+    """The factories in a value, by name: those of its author are not among gradtx's own."""
+    if isinstance(value, Value):
+        return {value.name: value._factory.public, **_factories(list(value.arguments.values()))}
+    leaves = jax.tree.leaves(value, is_leaf=lambda x: isinstance(x, Value))
+    return {k: v for leaf in leaves if isinstance(leaf, Value) for k, v in _factories(leaf).items()}
