@@ -41,6 +41,11 @@ def ema(old: jax.Array, new: jax.Array, decay: Any) -> jax.Array:
     return jnp.where(near_old, old, new) + step * (new - old)
 
 
+def decayed(x: jax.Array, decay: Any) -> jax.Array:
+    """`decay*x`, as the average of x and nothing: without the rounding of `decay`, which a running sum multiplies."""
+    return ema(x, jnp.zeros_like(x), decay)
+
+
 def abs_sq(x: jax.Array) -> jax.Array:
     """|x|², real for complex x."""
     return x.real * x.real + x.imag * x.imag if jnp.iscomplexobj(x) else x * x
