@@ -4,6 +4,8 @@ A transformation is a pair of pure functions, `init(params)` and `update(updates
 made it: `adam(1e-3)` can be compared, hashed, printed, pickled, swept with `jax.vmap` and differentiated.
 """
 
+import importlib
+
 from gradtx.core.apply import apply_updates
 from gradtx.core.chain import chain
 from gradtx.core.hyperparameters import hyperparameters, inject
@@ -137,3 +139,10 @@ __all__ = [
     "warmup_cosine_decay_schedule",
     "zeros",
 ]
+
+
+def __getattr__(name: str):
+    """`gradtx.testing` and `gradtx.compat` are imported when first asked for: they lean on other packages."""
+    if name in {"compat", "testing"}:
+        return importlib.import_module(f"gradtx.{name}")
+    raise AttributeError(f"module 'gradtx' has no attribute {name!r}")

@@ -5,9 +5,9 @@ import os
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-import hypothesis  # noqa: E402  (JAX reads the environment when it is first imported)
-import jax  # noqa: E402
-import pytest  # noqa: E402
+import hypothesis
+import jax
+import pytest
 
 hypothesis.settings.register_profile("gradtx", deadline=None, derandomize=True, max_examples=25)
 hypothesis.settings.load_profile("gradtx")
