@@ -8,7 +8,7 @@ import importlib
 
 from gradtx.core.apply import apply_updates
 from gradtx.core.chain import chain
-from gradtx.core.hyperparameters import hyperparameters, inject
+from gradtx.core.hyperparameters import hyperparameters, inject, set_hyperparameters
 from gradtx.core.leaves import full, map_leaves, zeros
 from gradtx.core.norms import global_norm
 from gradtx.core.schedule import Hyper, Number, Schedule, function_schedule, schedule
@@ -132,6 +132,7 @@ __all__ = [
     "scale_by_stddev",
     "scale_by_supersab",
     "schedule",
+    "set_hyperparameters",
     "set_to_zero",
     "sgd",
     "supersab",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -31,7 +32,7 @@ def apply_updates(params: Any, updates: Any) -> Any:
     return jax.tree.map(leaf, params, updates, is_leaf=is_none)
 
 
-@jax.jit  # of the module, so that each shape is traced once
+@functools.partial(jax.jit, inline=True)  # of the module, so that each shape is traced once
 def _add(p: jax.Array, u: jax.Array) -> jax.Array:
     wide = at_width(p.dtype, float_dtype(p, u))
     return (p.astype(wide) + u.astype(wide)).astype(p.dtype)

@@ -15,11 +15,14 @@ _ELSEWHERE = {"lr": "learning_rate", "beta1": "b1", "beta2": "b2", "epsilon": "e
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`' (did you mean 'decay'?)'` where a known word is near, or has this name in another library; else nothing."""
+
+    def nearness(x: str) -> float:  # a slip seldom changes the length
+        return difflib.SequenceMatcher(None, word, x).ratio() - 0.05 * abs(len(x) - len(word))
+
     known = list(known)
-    near = [x for x in (_ELSEWHERE.get(word),) if x in known] or difflib.get_close_matches(word, known)
-    if not near:
-        return ""
-    return f" (did you mean {min(near, key=lambda x: abs(len(x) - len(word)))!r}?)"  # a slip seldom changes the length
+    elsewhere = _ELSEWHERE.get(word)
+    near = elsewhere if elsewhere in known else max(difflib.get_close_matches(word, known), key=nearness, default=None)
+    return f" (did you mean {near!r}?)" if near else ""
 
 
 def describe(value: Any) -> str:

@@ -60,10 +60,11 @@ class Factory:
 
     def bind(self, args: tuple, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a call by name: defaults filled in, leaves in their one form."""
+        self._require_known(kwargs)
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise TypeError(f"{self.name}: {error}{self._hint(kwargs)}; it is {self.call_form}") from None
+            raise TypeError(f"{self.name}: {error}; it is {self.call_form}") from None
         bound.apply_defaults()
         arguments = dict(bound.arguments)
         try:
@@ -95,9 +96,14 @@ class Factory:
                 args.append(arguments[name])
         return self.body(*args, **kwargs)
 
-    def _hint(self, kwargs: Mapping[str, Any]) -> str:
-        unknown = [name for name in kwargs if name not in self.signature.parameters]
-        return suggestion(unknown[0], self.signature.parameters) if unknown else ""
+    def _require_known(self, kwargs: Mapping[str, Any]) -> None:
+        parameters = self.signature.parameters
+        unknown = [name for name in kwargs if name not in parameters]
+        if unknown and all(p.kind is not KEYWORDS for p in parameters.values()):
+            name = unknown[0]
+            raise TypeError(
+                f"{self.name} has no argument {name!r}{suggestion(name, parameters)}; it is {self.call_form}"
+            )
 
     def __reduce__(self):
         return _factory_of, (self.public,)

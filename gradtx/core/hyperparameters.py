@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from gradtx.core.errors import describe, suggestion
 from gradtx.core.leaves import float_dtype
 from gradtx.core.numerics import increment, zero_count
-from gradtx.core.schedule import at_step, is_schedule
+from gradtx.core.schedule import as_number, at_step, is_schedule
 from gradtx.core.transformation import GradientTransformation, HyperparametersState, Transformation, transformation
 from gradtx.core.trees import path_name
 
@@ -19,8 +20,9 @@ from gradtx.core.trees import path_name
 def inject(inner: Transformation):
     """Keep every hyperparameter of a transformation in its state, where it can be read and changed while training.
 
-    A value is changed with `state._replace(hyperparameters={**state.hyperparameters, "learning_rate": x})`, without a
-    new trace. Hyperparameters that are schedules follow them: what is written over those is overwritten at each step.
+    A value is changed with `set_hyperparameters(state, learning_rate=x)`, without a new trace. Hyperparameters that are
+    schedules follow them: what is written over those is overwritten at each step. Values in the state are not checked
+    against a range.
 
     Args:
         inner: the transformation. The names are those of its arguments (`learning_rate`), and in a chain those of the
@@ -57,9 +59,10 @@ def inject(inner: Transformation):
 
     def update(updates, state, params=None, **extra):
         if state.hyperparameters.keys() != given.keys():
-            raise ValueError(f"the hyperparameters are {sorted(given)}; the state has {sorted(state.hyperparameters)}")
+            raise ValueError(_difference(state.hyperparameters, given))
         # In the order of the transformation: a dict that has been through a tree comes back sorted.
-        values = at(state.count, {k: jnp.asarray(state.hyperparameters[k]) for k in given})
+        held = {k: jnp.asarray(state.hyperparameters[k]) for k in given}
+        values = at(state.count, {k: v.astype(float_dtype(v)) for k, v in held.items()})  # never weak, never an integer
         updates, inner_state = holding(values).update(updates, state.inner, params, **extra)
         return updates, HyperparametersState(increment(state.count), values, inner_state)
 
@@ -74,9 +77,47 @@ def hyperparameters(state: Any) -> dict[str, Any]:
     update, those that it will use. The names are those of the pieces: the momentum of `sgd` is `decay` of
     `add_momentum`, unless `sgd` itself is under `inject`.
     """
+    if isinstance(state, GradientTransformation):
+        raise TypeError(f"hyperparameters takes a state; of {state.name} itself, read the attributes or `arguments`")
     found = list(_held((), state))
     names = [name for _, name, _ in found]
     return {name if names.count(name) == 1 else path_name((*path, name)): value for path, name, value in found}
+
+
+def set_hyperparameters(state: Any, values: Mapping[str, Any] | None = None, /, **named: Any) -> Any:
+    """A state of `inject` with some of its hyperparameters changed, in the types that they have: no new trace.
+
+    Args:
+        state: the state of an `inject`.
+        values: name -> number or scalar array, for names with a slash: `{"adam/learning_rate": 0.1}`.
+        **named: the same for plain names: `learning_rate=0.1`.
+
+    Raises:
+        TypeError: the state is not one of `inject`, or a value is no number; ValueError: an unknown name, no scalar.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> state = gradtx.inject(gradtx.sgd(0.1)).init(jnp.zeros(2))
+        >>> state = gradtx.set_hyperparameters(state, learning_rate=0.5)
+        >>> print(state.hyperparameters["learning_rate"])
+        0.5
+    """
+    if not isinstance(state, HyperparametersState):
+        raise TypeError(f"set_hyperparameters takes the state of an inject(...); got {describe(state)}")
+    held = state.hyperparameters
+    new = {**(values or {}), **named}
+    for name in new:
+        if name not in held:
+            raise ValueError(f"there is no hyperparameter {name!r}{suggestion(name, held)}; there is {', '.join(held)}")
+    changed = {name: jnp.asarray(as_number(name, value)).astype(held[name].dtype) for name, value in new.items()}
+    return state._replace(hyperparameters={**held, **changed})
+
+
+def _difference(held: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    for name in held:
+        if name not in given:
+            return f"the state has {name!r}, which is no hyperparameter here{suggestion(name, given)}"
+    return f"the state lacks the hyperparameter {next(name for name in given if name not in held)!r}"
 
 
 def _is_injected(value: Any) -> bool:

@@ -82,11 +82,22 @@ def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any) -> Any:
         require_arrays("update", updates)
     on_leaf = _wide(fn)
     if any(isinstance(x, Tracer) for x in leaves):
-        on_leaf = jax.jit(on_leaf)
+        first = next((row for row in zip(leaves, *columns, strict=True) if is_trained(row[0])), None)
+        on_leaf = _once_a_shape(on_leaf, first)
     results = [on_leaf(*row) if is_trained(row[0]) else row for row in zip(leaves, *columns, strict=True)]
     count, several = _outputs(on_leaf, leaves, results, len(trees))
     out = tuple(jax.tree.unflatten(structure, [row[k] for row in results]) for k in range(count))
     return out if several else out[0]
+
+
+def _once_a_shape(on_leaf: Callable, row: tuple | None) -> Callable:
+    """on_leaf, traced once for each distinct row: repeated in place where it is short, called where it is long.
+
+    A call costs as much lowering as some seven operations.
+    """
+    called = jax.jit(on_leaf)
+    short = row is not None and len(called.trace(*row).jaxpr.eqns) <= 6
+    return jax.jit(on_leaf, inline=True) if short else called  # JAX traces once for both
 
 
 def _wide(fn: Callable) -> Callable:

@@ -51,16 +51,19 @@ def abs_sq(x: jax.Array) -> jax.Array:
     return x.real * x.real + x.imag * x.imag if jnp.iscomplexobj(x) else x * x
 
 
-def bounded(g: jax.Array) -> jax.Array:
-    """g with its finite entries cut to where their square is finite (1.8e19 in float32); infinities and NaN stay.
+def with_square(g: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """g and |g|², for accumulators of squares: both cut where the square would overflow (1.8e19 in float32).
 
-    An accumulator of squares that overflowed would divide by infinity for ever after; an entry this large is cut
-    instead, and its quotient by its own root mean square keeps its size and sign.
+    An accumulator that overflowed would divide by infinity for ever after; an entry this large is cut instead, and its
+    quotient by its own root mean square keeps its size and sign. An infinite entry is no large entry but a fault: its
+    square is NaN, so that it is seen.
     """
+    limit = math.sqrt(float(jnp.finfo(g.dtype).max)) * (1 - 1e-6)
     if jnp.iscomplexobj(g):
-        return jax.lax.complex(bounded(g.real * _SQRT_HALF) / _SQRT_HALF, bounded(g.imag * _SQRT_HALF) / _SQRT_HALF)
-    limit = jnp.asarray(math.sqrt(float(jnp.finfo(g.dtype).max)) * (1 - 1e-6), g.dtype)
-    return jnp.where(abs(g) == math.inf, g, jax.lax.clamp(-limit, g, limit))
+        cut = jax.lax.complex(_clamp(g.real, limit * _SQRT_HALF), _clamp(g.imag, limit * _SQRT_HALF))
+        return cut, abs_sq(cut) + 0.0 * (g.real + g.imag)
+    cut = _clamp(g, limit)
+    return cut, cut * cut + 0.0 * g
 
 
 @jax.custom_jvp
@@ -117,6 +120,11 @@ def by_parts(fn: Callable[..., tuple]) -> Callable[..., tuple]:
 
 
 _SQRT_HALF = math.sqrt(0.5)
+
+
+def _clamp(x: jax.Array, limit: float) -> jax.Array:
+    bound = jnp.asarray(limit, x.dtype)
+    return jax.lax.clamp(-bound, x, bound)
 
 
 def _is_zero(x: Any) -> bool:

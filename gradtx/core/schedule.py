@@ -94,6 +94,8 @@ def as_hyper(name: str, value: Any) -> Any:
         if not jnp.issubdtype(value.dtype, jnp.floating):
             raise TypeError(f"{name} must be real; got an array of type {value.dtype}")
         return value
+    if hasattr(value, "factory"):
+        raise TypeError(f"{name} must be a number or a schedule; did you forget to call it: {value.__name__}(...)?")
     if callable(value) and not isinstance(value, type):
         return function_schedule(value)
     raise TypeError(f"{name} must be a number, a scalar array or a schedule; got {value!r}")
@@ -118,7 +120,13 @@ def at_step(name: str, value: Schedule, step: Any, dtype: Any) -> jax.Array:
     Raises:
         TypeError: where the schedule returned something that is not a real number; ValueError: not a scalar.
     """
-    got = value(step)
+    try:
+        got = value(step)
+    except Exception as error:
+        error.add_note(
+            f"This is the schedule for {name}, {value!r}, called with the step, which jit traces: use jnp.where"
+        )
+        raise
     try:
         array = jnp.asarray(got)
     except (TypeError, ValueError):

@@ -67,7 +67,8 @@ class GradientTransformation(Value):
         if not isinstance(state, HyperparametersState) or state.hyperparameters.keys() != scheduled.keys():
             raise TypeError(
                 f"{self.name} has schedules for {sorted(scheduled)}: its state is a HyperparametersState with "
-                f"those names; got {describe(state)}. Make the state with this transformation's own init"
+                f"those names; got {describe(state)}. Make the state with this transformation's own init; in a chain, "
+                f"{{**tx.init(params), **old_state}} keeps what other members have"
             )
         count, held = state.count, state.hyperparameters
         values = {k: at_step(f"{self.name}'s {k}", v, count, held[k].dtype) for k, v in scheduled.items()}
@@ -92,6 +93,7 @@ class GradientTransformation(Value):
         return GradientTransformation(self._factory, {**self._arguments, **values})
 
     def _build(self) -> Piece | GradientTransformation:
+        self._require_one()
         try:
             result = self._factory.call({k: _delivered(v) for k, v in self._arguments.items()})
         except ValueError as error:
@@ -105,6 +107,16 @@ class GradientTransformation(Value):
             wraps = any(marker.coerce is as_transformation for marker in self._factory.leaves.values())
             return Piece(self.name, *result, wraps=wraps, inner=inner)
         raise TypeError(f"{self.name} must return (init, update) or a transformation; it returned {result!r}")
+
+    def _require_one(self) -> None:
+        """Raise where a hyperparameter holds several numbers: then this is a batch of transformations."""
+        for name in self._factory.leaves:
+            shape = getattr(self._arguments[name], "shape", ())
+            if shape != ():
+                held = f"this {self.name} holds a batch of transformations, {name} has shape {tuple(shape)}"
+                raise ValueError(
+                    f"{held}: use it in jax.vmap, or take one: jax.tree.map(lambda x: x[0], transformations)"
+                )
 
     def _recipe(self) -> GradientTransformation:
         """The piece at the end of a recipe, or this transformation where it is a piece."""
@@ -188,6 +200,10 @@ def as_transformation(name: str, value: Any) -> GradientTransformation:
         return value
     if isinstance(value, tuple) and len(value) == 2 and all(map(callable, value)):
         return foreign(*value)
+    if isinstance(value, list | tuple):
+        raise TypeError(f"{name} must be a transformation; got a {type(value).__name__}: write chain(*members)")
+    if isinstance(value, Schedule):
+        raise TypeError(f"{name} must be a transformation; got a schedule: use scale_by_learning_rate(schedule)")
     called = f"; did you forget to call it: {value.__name__}(...)?" if inspect.isfunction(value) else ""
     raise TypeError(f"{name} must be a transformation or a pair (init, update); got {describe(value)}{called}")
 

@@ -71,7 +71,7 @@ def require_arrays(what: str, tree: Any) -> None:
     """Raise TypeError, naming the leaf, where one is neither None nor an array nor a number."""
     for name, leaf in zip(leaf_names(tree), flatten(tree)[0], strict=True):
         if leaf is not None and not _is_array(leaf):
-            raise TypeError(f"{what} at {name} must be an array or a number; got {leaf!r}")
+            raise TypeError(f"{what} at {name} must be an array or a number; got {leaf!r}: put None in its place")
 
 
 def _is_array(leaf: Any) -> bool:

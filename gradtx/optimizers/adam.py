@@ -28,7 +28,7 @@ def adam(
         b1, b2, eps, eps_root: as in `scale_by_adam`.
         nesterov: use `scale_by_nadam`.
 
-    State: `ScaleByAdamState`.
+    State: a chain's dict, with one entry: `ScaleByAdamState`.
     Source: Kingma & Ba 2015 (arXiv:1412.6980). As optax's and torch's; Keras: eps 1e-7 on the uncorrected root.
     """
     scaling = scale_by_nadam if nesterov else scale_by_adam
@@ -54,7 +54,7 @@ def adamw(
         weight_decay: as in `add_decayed_weights`.
         nesterov: use `scale_by_nadam`.
 
-    State: `ScaleByAdamState`. Its update needs `params`.
+    State: a chain's dict, with one entry: `ScaleByAdamState`. Its update needs `params`.
     Source: Loshchilov & Hutter 2019 (arXiv:1711.05101), algorithm 2, with the decay multiplied by the rate, as in optax
         (1e-4), torch (1e-2) and Keras (4e-3).
     """
@@ -80,7 +80,7 @@ def amsgrad(
         learning_rate: at least 0; 1e-3 is usual.
         b1, b2, eps, eps_root, maximum_of: as in `scale_by_amsgrad`; torch's is maximum_of="raw".
 
-    State: `ScaleByAmsgradState`.
+    State: a chain's dict, with one entry: `ScaleByAmsgradState`.
     Source: Reddi, Kale & Kumar 2018 (arXiv:1904.09237).
     """
     return chain(scale_by_amsgrad(b1, b2, eps, eps_root, maximum_of=maximum_of), scale_by_learning_rate(learning_rate))
@@ -103,7 +103,7 @@ def nadam(
         b1, b2, eps, eps_root: as in `scale_by_nadam`.
         momentum_decay: None for a constant b1 (optax); a number for `scale_by_scheduled_nadam` (torch 0.004, Keras 1).
 
-    State: `ScaleByAdamState` or `ScaleByScheduledNadamState`.
+    State: a chain's dict, with one entry: `ScaleByAdamState` or `ScaleByScheduledNadamState`.
     Source: Dozat 2016.
     """
     if momentum_decay is None:
@@ -121,7 +121,7 @@ def adamax(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper 
         learning_rate: at least 0; 2e-3 is the paper's.
         b1, b2, eps: as in `scale_by_adamax`.
 
-    State: `ScaleByAdamState`, whose nu is the maximum.
+    State: a chain's dict, with one entry: `ScaleByAdamState`, whose nu is the maximum.
     Source: Kingma & Ba 2015 (arXiv:1412.6980), section 7.1. As optax's and torch's.
     """
     return chain(scale_by_adamax(b1, b2, eps), scale_by_learning_rate(learning_rate))

@@ -20,7 +20,7 @@ def lion(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.99, *, weight_deca
         b1, b2: as in `scale_by_lion`.
         weight_decay: as in `add_decayed_weights`.
 
-    State: `ScaleByLionState`. Its update needs `params`.
+    State: a chain's dict, with one entry: `ScaleByLionState`. Its update needs `params`.
     Source: Chen et al. 2023 (arXiv:2302.06675), algorithm 2. Defaults as optax.
     """
     return chain(scale_by_lion(b1, b2), add_decayed_weights(weight_decay), scale_by_learning_rate(learning_rate))
@@ -40,7 +40,7 @@ def rprop(
         learning_rate: the first step size of every entry; greater than 0. It cannot follow a schedule.
         eta_minus, eta_plus, min_step_size, max_step_size: as in `scale_by_rprop`.
 
-    State: `ScaleByRpropState`.
+    State: a chain's dict, with one entry: `ScaleByRpropState`.
     Source: Riedmiller & Braun 1993. As torch's, whose rate is 1e-2; optax 0.2.8 is a step late.
     """
     return chain(scale_by_rprop(learning_rate, eta_minus, eta_plus, min_step_size, max_step_size), scale(-1.0))
@@ -61,7 +61,7 @@ def supersab(
         learning_rate: the first rate of every entry; greater than 0. It cannot follow a schedule.
         eta_minus, eta_plus, momentum, min_learning_rate, max_learning_rate: as in `scale_by_supersab`.
 
-    State: `ScaleBySupersabState`.
+    State: a chain's dict, with one entry: `ScaleBySupersabState`.
     Source: Tollenaere 1990.
     """
     scaling = scale_by_supersab(learning_rate, eta_minus, eta_plus, momentum, min_learning_rate, max_learning_rate)

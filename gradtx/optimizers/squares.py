@@ -26,7 +26,7 @@ def adagrad(
         learning_rate: at least 0; 1e-2 and 1e-3 are usual.
         initial_accumulator_value, eps, eps_in_sqrt: as in `accumulate_squares`.
 
-    State: `AccumulateSquaresState`.
+    State: a chain's dict, with one entry: `AccumulateSquaresState`.
     Source: Duchi, Hazan & Singer 2011. Defaults as optax and Keras; torch: initial 0, eps 1e-10 outside the root.
     """
     return chain(
@@ -60,7 +60,7 @@ def rmsprop(
         rate_in_momentum: the rate before the momentum, so inside its buffer (optax, Keras), or after it (torch). They
             differ when the rate changes.
 
-    State: `ScaleByRmsState` or `ScaleByStddevState`, and the momentum's, if any.
+    State: a chain's dict, with one entry: `ScaleByRmsState` or `ScaleByStddevState`, and the momentum's, if any.
     Raises: ValueError: nesterov without momentum.
     Source: Tieleman & Hinton 2012; Graves 2013 where centered. torch's: decay 0.99, eps_in_sqrt False, rate_in_momentum
         False. Keras': eps 1e-7.
@@ -84,7 +84,7 @@ def adadelta(learning_rate: Hyper = 1.0, rho: Hyper = 0.9, eps: Hyper = 1e-6):
         learning_rate: at least 0; 1, the default, is the paper.
         rho, eps: as in `scale_by_adadelta`.
 
-    State: `ScaleByAdadeltaState`.
+    State: a chain's dict, with one entry: `ScaleByAdadeltaState`.
     Source: Zeiler 2012 (arXiv:1212.5701). torch: rate 1 too. Keras: rate 0.001, rho 0.95, eps 1e-7. optax's default
         rate of None leaves out the minus as well, so that `optax.adadelta()` ascends; this descends.
     """

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gradtx.core.errors import suggestion
-from gradtx.core.transformation import GradientTransformation
+from gradtx.core.transformation import GradientTransformation, as_transformation
 from gradtx.testing.case import Case
 from gradtx.testing.compare import BrokenError, SkippedError, first_line
 from gradtx.testing.law import Law
@@ -49,7 +49,8 @@ class Report:
         reasons: dict[str, list[str]] = {}
         for name, reason in self.skipped.items():
             reasons.setdefault(reason, []).append(name)
-        lines += [f"  not tried, {reason}: {', '.join(names)}" for reason, names in reasons.items()]
+        for reason, names in reasons.items():
+            lines.append(f"  not tried, {reason}: {', '.join(names) if len(names) < 6 else f'{len(names)} laws'}")
         return "\n".join(lines)
 
 
@@ -74,7 +75,8 @@ def check(
         **differences: the other fields of `Case`: `extras={"value": 1.0}`, `complex_leaves=True`, ...
 
     Returns: a `Report`, which prints as sentences.
-    Raises: LawsBrokenError: an AssertionError with one sentence per broken law, naming law and leaf.
+    Raises: TypeError: `tx` is no transformation, or a field is unknown. LawsBrokenError: an AssertionError with one
+        sentence per broken law, naming law and leaf.
 
     Example:
         >>> import gradtx, gradtx.testing
@@ -82,6 +84,12 @@ def check(
         >>> print(report)
         sgd(learning_rate=0.1) keeps all 2 laws that were tried: state_types, equality.
     """
+    as_transformation("tx", tx)  # for its error
+    fields = {field.name for field in dataclasses.fields(Case)} - {"tx", "params", "grads"}
+    for name in differences.keys() - fields:
+        raise TypeError(
+            f"check has no argument {name!r}{suggestion(name, fields)}; the fields of Case are {sorted(fields)}"
+        )
     case = Case(tx, params, grads, **{"complex_leaves": isinstance(tx, GradientTransformation), **differences})
     chosen = [_law(x) for x in (LAWS.values() if laws is None else laws)]
     held: list[str] = []

@@ -85,6 +85,11 @@ def type_of(leaf: Any, *, weak: bool = True) -> str:
     return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]{mark}"
 
 
+def is_key(leaf: Any) -> bool:
+    """Whether this is an array of typed random keys, which NumPy does not know."""
+    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
 def error_of(call: Any) -> Exception | None:
     """What the call raises, or None."""
     try:
@@ -116,9 +121,7 @@ def _rows(tree: Any, expected: Any) -> list[tuple[str, Any, Any]]:
 
 
 def _host(leaf: Any) -> np.ndarray:
-    if hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        leaf = jax.random.key_data(leaf)
-    return np.asarray(leaf)
+    return np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
 
 
 def _wide(x: np.ndarray) -> np.ndarray:

@@ -162,7 +162,7 @@ def _filled(entries: list, p: Any) -> jax.Array:
 def _scaled(tx: Any, factor: float) -> Any:
     """The value with every hyperparameter multiplied, as float32 arrays."""
     if not jax.tree.leaves(tx):
-        raise SkippedError("it has no hyperparameters")
+        raise SkippedError("it has no hyperparameters: Hyper in an annotation makes one")
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32) * jnp.float32(factor), tx)
 
 

@@ -108,7 +108,7 @@ def is_a_pytree(case: Case) -> None:
 def one_trace_for_all_values(case: Case) -> None:
     """As the argument of a jitted function it is traced once for all hyperparameters, and keeps the state's types."""
     if not jax.tree.leaves(case.tx):
-        raise SkippedError("it has no hyperparameters")
+        raise SkippedError("it has no hyperparameters: Hyper in an annotation makes one")
     params, traces = cast(case.params, "bfloat16"), []
     gradients = case.gradients(2, params)
 

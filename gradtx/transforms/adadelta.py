@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from gradtx.core.errors import in_unit_interval, positive
 from gradtx.core.leaves import map_leaves, zeros
-from gradtx.core.numerics import abs_sq, bounded, ema, over_root, safe_sqrt
+from gradtx.core.numerics import abs_sq, ema, over_root, safe_sqrt, with_square
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import transformation
 
@@ -51,8 +51,8 @@ def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6):
 
     def update(updates, state, params=None):
         def leaf(g, e_g, e_x):
-            g = bounded(g)
-            e_g = ema(e_g, abs_sq(g), rho)
+            g, g_sq = with_square(g)
+            e_g = ema(e_g, g_sq, rho)
             u = safe_sqrt(e_x + eps) * over_root(g, e_g, eps_root=eps)
             return u, e_g, ema(e_x, abs_sq(u), rho)
 

@@ -10,15 +10,14 @@ import jax.numpy as jnp
 from gradtx.core.errors import below_one, non_negative, one_of
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import (
-    abs_sq,
     bias_correction,
-    bounded,
     decayed,
     ema,
     increment,
     over_root,
     quotient,
     safe_sqrt,
+    with_square,
     zero_count,
 )
 from gradtx.core.schedule import Hyper
@@ -80,8 +79,8 @@ def scale_by_adam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_roo
         c1, c2 = bias_correction(b1, t, width), bias_correction(b2, t, width)
 
         def leaf(g, mu, nu):
-            g = bounded(g)
-            mu, nu = ema(mu, g, b1), ema(nu, abs_sq(g), b2)
+            g, g_sq = with_square(g)
+            mu, nu = ema(mu, g, b1), ema(nu, g_sq, b2)
             m, v = mu / c1, nu / c2
             return over_root(m, v, eps, eps_root), mu, nu
 
@@ -130,8 +129,8 @@ def scale_by_amsgrad(
         c1, c2 = bias_correction(b1, t, width), bias_correction(b2, t, width)
 
         def leaf(g, mu, nu, nu_max):
-            g = bounded(g)
-            mu, nu = ema(mu, g, b1), ema(nu, abs_sq(g), b2)
+            g, g_sq = with_square(g)
+            mu, nu = ema(mu, g, b1), ema(nu, g_sq, b2)
             nu_max = jnp.maximum(nu_max, nu / c2 if maximum_of == "corrected" else nu)
             v = nu_max if maximum_of == "corrected" else nu_max / c2
             return over_root(mu / c1, v, eps, eps_root), mu, nu, nu_max
@@ -179,7 +178,7 @@ def scale_by_adamax(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8):
 
         def leaf(g, mu, nu):
             mu = ema(mu, g, b1)
-            size = safe_sqrt(abs_sq(bounded(g))) if jnp.iscomplexobj(g) else jnp.abs(g)
+            size = safe_sqrt(with_square(g)[1]) if jnp.iscomplexobj(g) else jnp.abs(g)
             nu = jnp.maximum(decayed(nu, b2), size + eps)
             return quotient(mu / c1, nu), mu, nu
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import below_one, in_unit_interval, non_negative
 from gradtx.core.leaves import float_dtype, full, map_leaves, zeros
-from gradtx.core.numerics import abs_sq, bias_correction, bounded, decayed, ema, increment, over_root, zero_count
+from gradtx.core.numerics import bias_correction, decayed, ema, increment, over_root, with_square, zero_count
 from gradtx.core.schedule import Hyper, Number
 from gradtx.core.transformation import transformation
 
@@ -79,8 +79,8 @@ def scale_by_rms(
         c = _correction(decay, t, float_dtype(updates)) if bias_correction else 1.0
 
         def leaf(g, nu):
-            g = bounded(g)
-            nu = ema(nu, abs_sq(g), decay)
+            g, g_sq = with_square(g)
+            nu = ema(nu, g_sq, decay)
             return over_root(g, nu / c if bias_correction else nu, *eps_out_in), nu
 
         updates, nu = map_leaves(leaf, updates, state.nu)
@@ -143,8 +143,9 @@ def scale_by_stddev(
             rate = jnp.where(state.count == 0, 1.0, rate)  # to the bit: the first gradient is the first mean
 
         def leaf(g, mu, nu):
-            g = bounded(g)
-            nu = nu + rate * abs_sq(bounded(g - mu))
+            _, deviation_sq = with_square(g - mu)
+            g, _ = with_square(g)
+            nu = nu + rate * deviation_sq
             nu = nu - rate * nu if bias_correction else decayed(nu, decay)
             mu = mu + rate * (g - mu) if bias_correction else ema(mu, g, decay)
             return over_root(g, nu + start, *eps_out_in), mu, nu

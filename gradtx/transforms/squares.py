@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import non_negative
 from gradtx.core.leaves import full, map_leaves
-from gradtx.core.numerics import abs_sq, bounded, over_root
+from gradtx.core.numerics import over_root, with_square
 from gradtx.core.schedule import Hyper, Number
 from gradtx.core.transformation import transformation
 
@@ -53,8 +53,8 @@ def accumulate_squares(initial_accumulator_value: Number = 0.1, eps: Hyper = 1e-
 
     def update(updates, state, params=None):
         def leaf(g, s):
-            g = bounded(g)
-            s = jnp.minimum(s + abs_sq(g), jnp.finfo(s.dtype).max)
+            g, g_sq = with_square(g)
+            s = jnp.minimum(s + g_sq, jnp.finfo(s.dtype).max)
             return over_root(g, s, *eps_out_in), s
 
         updates, s = map_leaves(leaf, updates, state.sum_of_squares)

@@ -46,10 +46,10 @@ def test_a_value_is_changed_in_the_state_without_a_new_trace():
         return tx.update(G, state, W)
 
     state = tx.init(W)
-    for rate in (0.1, 0.7, 0.01):
-        state = state._replace(hyperparameters={**state.hyperparameters, "learning_rate": jnp.float32(rate)})
+    for rate in (0.1, 1, np.float64(0.7), jnp.bfloat16(0.5)):
+        state = gradtx.set_hyperparameters(state, learning_rate=rate)
         updates, state = step(state)
-        np.testing.assert_allclose(updates, -rate * G, rtol=1e-6)
+        np.testing.assert_allclose(updates, -float(rate) * np.asarray(G), rtol=1e-6)
     assert len(traces) == 1
 
 
@@ -65,8 +65,35 @@ def test_schedules_under_inject_are_followed():
 
 def test_a_state_with_other_names_is_refused():
     state = inject(sgd(0.1)).init(W)
-    with pytest.raises(ValueError, match=r"the hyperparameters are \['b1', .*the state has \['learning_rate'\]"):
+    with pytest.raises(ValueError, match="the state lacks the hyperparameter 'b1'"):
         inject(adam(0.1)).update(G, state, W)
+    wrong = inject(chain(adam(0.1))).init(W)
+    wrong.hyperparameters["learning_rate"] = jnp.float32(0.1)
+    with pytest.raises(ValueError, match=r"'learning_rate', which is no hyperparameter here .did you mean"):
+        inject(chain(adam(0.1))).update(G, wrong, W)
+
+
+def test_setting_what_cannot_be_set():
+    state = inject(chain(adam(0.1))).init(W)
+    with pytest.raises(ValueError, match=r"no hyperparameter 'learning_rate' .did you mean 'adam/learning_rate'"):
+        gradtx.set_hyperparameters(state, learning_rate=0.2)
+    with pytest.raises(TypeError, match="adam/b1 must be a number"):
+        gradtx.set_hyperparameters(state, {"adam/b1": "high"})
+    with pytest.raises(ValueError, match=r"adam/b1 must be a scalar; got an array of shape \(2,\)"):
+        gradtx.set_hyperparameters(state, {"adam/b1": jnp.ones(2)})
+    with pytest.raises(TypeError, match=r"takes the state of an inject\(...\); got a dict with the keys"):
+        gradtx.set_hyperparameters(adam(0.1).init(W), learning_rate=0.2)
+    with pytest.raises(TypeError, match="hyperparameters takes a state; of adam itself, read the attributes"):
+        hyperparameters(adam(0.1))
+    assert float(gradtx.set_hyperparameters(state, {"adam/b1": 0.5}).hyperparameters["adam/b1"]) == 0.5
+
+
+def test_a_number_written_by_hand_stays_a_strong_float():
+    tx = inject(sgd(0.1))
+    for number in (1, 0.5):
+        _, state = tx.update(G, tx.init(W)._replace(hyperparameters={"learning_rate": number}), W)
+        assert state.hyperparameters["learning_rate"].dtype == jnp.float32
+        assert not state.hyperparameters["learning_rate"].weak_type
 
 
 def test_names_at_several_places_carry_their_place():

@@ -210,13 +210,24 @@ def test_bare_pairs_with_two_or_three_arguments():
 
 
 @pytest.mark.parametrize(
-    "wrong", [adam, 3.0, None, "adam", (1, 2), (print,)], ids=["factory", "number", "none", "name", "numbers", "one"]
+    "wrong", [adam, 3.0, None, "adam", (1, 2), [sgd(1.0)]], ids=["factory", "number", "none", "name", "numbers", "list"]
 )
 def test_a_chain_of_something_else_is_refused(wrong):
-    with pytest.raises(TypeError, match=r"chain: members\[1\] must be a transformation or a pair \(init, update\)"):
+    with pytest.raises(TypeError, match=r"chain: members\[1\] must be a transformation"):
         chain(sgd(0.1), wrong)
     with pytest.raises(TypeError, match="chain: extra must be a transformation"):
         chain(extra=wrong)
+
+
+def test_an_error_in_a_schedule_says_whose_it_is():
+    with pytest.raises(TypeError) as caught:
+        sgd(lambda: 0.1).init(PARAMS)
+    assert "the schedule for scale_by_learning_rate's learning_rate" in caught.value.__notes__[0]
+
+
+def test_a_schedule_for_a_member():
+    with pytest.raises(TypeError, match=r"got a schedule: use scale_by_learning_rate\(schedule\)"):
+        chain(gradtx.constant_schedule(0.1))
 
 
 def test_the_factory_itself_in_place_of_its_value():

@@ -83,10 +83,14 @@ def test_arguments_are_read_as_attributes_and_replaced():
 
 
 def test_wrong_calls_show_the_right_one():
-    with pytest.raises(TypeError, match=r"adam: .*'b3'.*it is adam\(learning_rate, b1=0.9, b2=0.999"):
+    with pytest.raises(TypeError, match=r"adam has no argument 'b3'.*it is adam\(learning_rate, b1=0.9, b2=0.999"):
         adam(1e-3, b3=0.9)
     with pytest.raises(TypeError, match=r"'beta2' .did you mean 'b2'"):
         adam(1e-3, beta2=0.9)
+    with pytest.raises(TypeError, match=r"adam has no argument 'lr' .did you mean 'learning_rate'"):
+        adam(lr=1e-3)
+    with pytest.raises(TypeError, match=r"did you forget to call it: linear_schedule\(...\)"):
+        sgd(gradtx.linear_schedule)
     with pytest.raises(TypeError, match="missing a required argument: 'learning_rate'"):
         adam()
     for wrong in ("fast", None, True, [0.1], 1j, jnp.array(True)):
@@ -160,6 +164,16 @@ def test_vmap_over_a_factory_and_grad_through_a_value():
     grads = jax.grad(lambda tx: tx.update(jnp.float32(3.0), tx.init(jnp.float32(1.0)))[0])(sgd(0.1))
     assert isinstance(grads, gradtx.GradientTransformation)
     assert float(grads.learning_rate) == -3.0
+
+
+def test_a_batch_of_transformations_outside_vmap_is_told():
+    swept = jax.vmap(adam)(jnp.array([0.1, 0.2]))
+    with pytest.raises(
+        ValueError, match=r"a batch of transformations, learning_rate has shape \(2,\): use it in jax.vmap"
+    ):
+        swept.init(jnp.ones(2))
+    one = jax.tree.map(lambda x: x[1], swept)
+    assert float(one.update(jnp.ones(()), one.init(jnp.ones(())))[0]) == pytest.approx(-0.2)
 
 
 def test_what_a_body_computes_under_a_trace_does_not_outlive_it():
