@@ -36,6 +36,14 @@ def test_the_tables_name_every_transformation_and_schedule():
     assert factories - named == {"foreign", "function_schedule"}
 
 
+def test_every_name_of_gradtx_in_the_texts_exists():
+    for file in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md"):
+        for dotted in set(re.findall(r"\bgradtx((?:\.[a-z]\w*)+)", (ROOT / file).read_text())) - {".egg"}:
+            found = gradtx
+            for name in dotted.strip(".").split("."):
+                found = getattr(found, name)
+
+
 def test_the_two_commands_are_those_that_ci_runs():
     commands = re.findall(r"```bash\n(.*?)\n```", TEXT, re.DOTALL)
     assert commands == ['pip install -e ".[demo]" && python -m gradtx', 'pip install -e ".[testing]" && pytest -n 2']

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     name = words.pop(0) if words and not words[0].startswith("-") else "demo"
     if name not in COMMANDS:
-        near = suggestion(name, COMMANDS)
+        near = f": python -m gradtx --optimizers {name}?" if name in CONTENDERS else suggestion(name, COMMANDS)
         print(f"gradtx: there is no command {name!r}{near}; there is {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     try:

@@ -65,7 +65,17 @@ def test_line_two_equal_calls():
 
 
 def test_line_a_new_learning_rate():
-    assert jax.tree.leaves(gradtx.sgd(0.1)) == [0.1]
+    traces = []
+
+    @jax.jit
+    def step(tx):
+        traces.append(tx)
+        return tx.update(G, tx.init(W), W)[0][0]
+
+    assert [float(step(gradtx.sgd(rate))) for rate in (1.0, 0.5, 0.25)] == [-0.5, -0.25, -0.125]
+    assert len(traces) == 1
+    np.testing.assert_allclose(jax.vmap(step)(jax.vmap(gradtx.sgd)(jnp.array([1.0, 2.0]))), [-0.5, -1.0])
+    assert float(jax.grad(step)(gradtx.sgd(1.0)).learning_rate) == -0.5
     assert all(callable(leaf) for leaf in jax.tree.leaves(optax.sgd(0.1)))
 
 
@@ -99,7 +109,7 @@ def test_line_a_gradient_that_does_not_fit_its_parameter():
     assert updates["layers"][0]["w"].shape == (3, 3)
 
 
-def test_line_a_forgotten_or_misspelt_extra_argument():
+def test_line_a_misspelt_extra_argument():
     with pytest.raises(TypeError, match="takes no argument 'valeu'"):
         gradtx.adam(0.1).update(G, gradtx.adam(0.1).init(W), W, valeu=1.0)
     optax.adam(0.1).update(G, optax.adam(0.1).init(W), W, valeu=1.0)
