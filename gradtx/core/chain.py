@@ -33,6 +33,9 @@ def chain(*members: Transformation, **named: Transformation):
         >>> gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.sgd(0.1))
         chain(clip_by_global_norm(max_norm=1.0), sgd(learning_rate=0.1))
     """
+    called = set(member_names(members)) & named.keys()
+    if called:
+        raise ValueError(f"there are two members named {min(called)!r}: choose another name")
     unnamed = tuple(step for member in members for step in _spliced(member))
     names = member_names(unnamed)
     twice = sorted(set(names) & named.keys())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -36,6 +37,7 @@ class Factory:
             f"{self.name}{self.signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)}"
         )
         self.public: Callable[..., Any] = body  # until published
+        self.make: Callable[[dict[str, Any]], Any] = dict
 
     @functools.cached_property
     def leaves(self) -> dict[str, Leaves]:
@@ -55,7 +57,7 @@ class Factory:
             return make(self.bind(args, kwargs))
 
         public.__dict__["factory"] = self  # the way back, for pickling
-        self.public = public
+        self.public, self.make = public, make
         return public
 
     def bind(self, args: tuple, kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,8 +119,15 @@ def _factory_of(public: Any) -> Factory:
 
 
 def _marker(hint: Any) -> Leaves | None:
-    """The marker in an annotation, wherever it stands: `Hyper`, `Hyper | None`, `dict[str, Transformation]`."""
+    """The marker in an annotation: `Hyper`, or `Hyper | None`.
+
+    Raises:
+        TypeError: a marker inside another container, `dict[str, Hyper]`: nothing would be done about it.
+    """
     for extra in getattr(hint, "__metadata__", ()):
         if isinstance(extra, Leaves):
             return extra
-    return next((m for m in map(_marker, typing.get_args(hint)) if m is not None), None)
+    found = next((m for m in map(_marker, typing.get_args(hint)) if m is not None), None)
+    if found is not None and typing.get_origin(hint) not in (typing.Union, types.UnionType):
+        raise TypeError(f"{hint}: a hyperparameter or transformation may be optional, but not inside a container")
+    return found

@@ -14,6 +14,7 @@ from gradtx.core.numerics import increment, zero_count
 from gradtx.core.schedule import as_number, at_step, is_schedule
 from gradtx.core.transformation import GradientTransformation, HyperparametersState, Transformation, transformation
 from gradtx.core.trees import path_name
+from gradtx.core.values import Value
 
 
 @transformation
@@ -21,8 +22,8 @@ def inject(inner: Transformation):
     """Keep every hyperparameter of a transformation in its state, where it can be read and changed while training.
 
     A value is changed with `set_hyperparameters(state, learning_rate=x)`, without a new trace. Hyperparameters that are
-    schedules follow them: what is written over those is overwritten at each step. Values in the state are not checked
-    against a range.
+    schedules follow them: what is written over those is overwritten at each step. Those that are read once, when the
+    state is made, stay out of it. Values in the state are not checked against a range.
 
     Args:
         inner: the transformation. The names are those of its arguments (`learning_rate`), and in a chain those of the
@@ -43,7 +44,8 @@ def inject(inner: Transformation):
     """
     paths, structure = jax.tree_util.tree_flatten_with_path(inner, is_leaf=lambda x: is_schedule(x) or _is_injected(x))
     leaves = {path_name(path): value for path, value in paths}
-    given = {name: value for name, value in leaves.items() if not _is_injected(value)}
+    once = set(_read_once(inner))
+    given = {name: value for name, value in leaves.items() if not _is_injected(value) and name not in once}
 
     def holding(values: dict[str, jax.Array]) -> Any:
         return jax.tree.unflatten(structure, {**leaves, **values}.values())
@@ -118,6 +120,17 @@ def _difference(held: Mapping[str, Any], given: Mapping[str, Any]) -> str:
         if name not in given:
             return f"the state has {name!r}, which is no hyperparameter here{suggestion(name, given)}"
     return f"the state lacks the hyperparameter {next(name for name in given if name not in held)!r}"
+
+
+def _read_once(value: Value, place: tuple = ()) -> Iterator[str]:
+    """The names, as in `inject`, of the hyperparameters that are used at init and no more."""
+    markers = value._factory.leaves
+    for path, child in jax.tree_util.tree_flatten_with_path(value, is_leaf=lambda x: x is not value)[0]:
+        marker = markers.get(path[0].name)
+        if marker is not None and marker.coerce is as_number:
+            yield path_name((*place, *path))
+        elif isinstance(child, GradientTransformation):
+            yield from _read_once(child, (*place, *path))
 
 
 def _is_injected(value: Any) -> bool:

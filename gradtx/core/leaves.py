@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 from gradtx.core.trees import flatten, is_none, is_trained, require_arrays, require_same_tree
@@ -81,13 +82,23 @@ def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any) -> Any:
     if not all(map(is_trained, leaves)):
         require_arrays("update", updates)
     on_leaf = _wide(fn)
-    if any(isinstance(x, Tracer) for x in leaves):
+    if any(map(_staged, leaves)):
         first = next((row for row in zip(leaves, *columns, strict=True) if is_trained(row[0])), None)
         on_leaf = _once_a_shape(on_leaf, first)
     results = [on_leaf(*row) if is_trained(row[0]) else row for row in zip(leaves, *columns, strict=True)]
     count, several = _outputs(on_leaf, leaves, results, len(trees))
     out = tuple(jax.tree.unflatten(structure, [row[k] for row in results]) for k in range(count))
     return out if several else out[0]
+
+
+def _staged(x: Any) -> bool:
+    """Whether x is traced into a program. A concrete array inside an eager vmap or grad is not: to jit a closure that
+    is new at every call would compile it at every call."""
+    while isinstance(x, Tracer):
+        x = getattr(x, "val", getattr(x, "primal", None))
+        if not isinstance(x, jax.Array | np.ndarray | np.generic | float | complex):
+            return True
+    return False
 
 
 def _once_a_shape(on_leaf: Callable, row: tuple | None) -> Callable:
@@ -111,9 +122,7 @@ def _wide(fn: Callable) -> Callable:
             out = fn(*(x.astype(at_width(x.dtype, width)) for x in row))
         out = out if isinstance(out, tuple) else (out,)
         if len(out) > len(row):
-            raise ValueError(
-                f"{fn.__name__} returned {len(out)} arrays for {len(row)} trees: one new value each at most"
-            )
+            raise ValueError(f"{_name(fn)} returned {len(out)} arrays for {len(row)} trees: one new value each at most")
         return tuple(
             _stored(x, row[k] if 0 < k < len(row) else None, row[0].shape, width, fn) for k, x in enumerate(out)
         )
@@ -124,7 +133,7 @@ def _wide(fn: Callable) -> Callable:
 def _stored(x: Any, like: jax.Array | None, shape: tuple, width: Any, fn: Callable) -> jax.Array:
     x = jnp.asarray(x)
     if x.shape != shape:
-        raise ValueError(f"{fn.__name__} returned shape {x.shape} for a leaf of shape {shape}")
+        raise ValueError(f"{_name(fn)} returned shape {x.shape} for a leaf of shape {shape}")
     return x.astype(at_width(x.dtype, width) if like is None else like.dtype)
 
 
@@ -134,6 +143,10 @@ def _outputs(on_leaf: Callable, leaves: list, results: list, others: int) -> tup
     scalar = jax.ShapeDtypeStruct((), jnp.float32)
     row = trained[0] if trained else jax.eval_shape(on_leaf, *[scalar] * (1 + others))
     return len(row), len(row) > 1
+
+
+def _name(fn: Callable) -> str:
+    return getattr(fn, "__name__", repr(fn))
 
 
 def _argument_names(fn: Callable, others: int) -> list[str]:

@@ -38,39 +38,22 @@ def global_norm(tree: Any) -> jax.Array:
     return _norm(leaves)
 
 
-@jax.custom_jvp  # a loop has no reverse derivative of its own
+@jax.jit  # of the module: an eager call neither traces nor compiles the branches again
 def _norm(leaves: list) -> jax.Array:
-    """The root of the sum of squares; where that overflows or vanishes, once more of leaves times a power of two.
-
-    A loop and not a branch, so that the second pass is the code of the first: nothing is compiled for it.
-    """
+    """The root of the sum of squares; where that overflows or vanishes, of the leaves times a power of two."""
+    squares = sum(_sum_of_squares(x) for x in leaves)
     info = jnp.finfo(leaves[0].dtype)
     power = 2.0 ** (3 * info.maxexp // 4)
 
-    def squares(carry: tuple) -> tuple:
-        tries, unit, _, _ = carry
-        total = sum(_sum_of_squares(x, unit) for x in leaves)
-        # Below tiny/eps the squares have lost digits to underflow.
-        safe = (total <= info.max) & (total > info.tiny / info.eps)
-        following = jnp.where(total > 1, 1 / power, power).astype(info.dtype)
-        return jnp.where(safe, 2, tries + 1), following, unit, total
+    def scaled(squares: jax.Array) -> jax.Array:
+        unit = jnp.where(squares > 1, 1 / power, power).astype(squares.dtype)
+        return safe_sqrt(sum(_sum_of_squares(x * unit.astype(x.dtype)) for x in leaves)) / unit
 
-    one = jnp.ones((), info.dtype)
-    *_, unit, total = jax.lax.while_loop(lambda carry: carry[0] < 2, squares, (0, one, one, one))
-    return safe_sqrt(total) / unit
-
-
-@_norm.defjvp
-def _(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
-    (leaves,), (directions,) = primals, tangents
-    norm = _norm(leaves)
-    scale = jnp.where(norm > 1, 2.0**-64, 2.0**64).astype(norm.dtype)  # 1/norm alone can be too small or too large
-    divisor = jnp.where(norm == 0, 1.0, norm) * scale
-    pairs = zip(leaves, directions, strict=True)
-    parts = [((x * scale.astype(x.dtype) / divisor.astype(x.dtype)).conj() * d).real for x, d in pairs]
-    return norm, jnp.asarray(sum(map(jnp.sum, parts)))
+    # Below tiny/eps the squares have lost digits to underflow; the second pass runs only then, or on overflow.
+    safe = (squares <= info.max) & (squares > info.tiny / info.eps)
+    return jax.lax.cond(safe, safe_sqrt, scaled, squares)
 
 
 @functools.partial(jax.jit, inline=True)  # of the module, so that each shape is traced once
-def _sum_of_squares(x: jax.Array, unit: jax.Array) -> jax.Array:
-    return jnp.sum(abs_sq(unit.astype(x.dtype) * x))
+def _sum_of_squares(x: jax.Array) -> jax.Array:
+    return jnp.sum(abs_sq(x))

@@ -76,7 +76,8 @@ class Piece:
     def state_type(self) -> type | None:
         """The type of the state, from `init` of an empty tree; None where that cannot be had."""
         try:
-            return type(jax.eval_shape(self._init, {}))
+            types = {type(jax.eval_shape(self._init, empty)) for empty in ({}, ())}
+            return types.pop() if len(types) == 1 else None  # a state that mirrors the parameters has their type
         except Exception:  # an init may need more than an empty tree; then the state goes unchecked
             return None
 

@@ -82,6 +82,8 @@ def as_hyper(name: str, value: Any) -> Any:
         return value
     if isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be a number, an array or a schedule; got the bool {value!r}")
+    if isinstance(value, np.ndarray) and value.shape == () and value.dtype.kind in "iuf":
+        value = value[()]
     if isinstance(value, int | float | np.floating | np.integer):
         return float(value)  # ints too: 1 and 0.1 are then one type, and one trace
     if hasattr(value, "dtype") and hasattr(value, "shape"):
@@ -94,8 +96,9 @@ def as_hyper(name: str, value: Any) -> Any:
         if not jnp.issubdtype(value.dtype, jnp.floating):
             raise TypeError(f"{name} must be real; got an array of type {value.dtype}")
         return value
-    if hasattr(value, "factory"):
-        raise TypeError(f"{name} must be a number or a schedule; did you forget to call it: {value.__name__}(...)?")
+    if callable(value) and hasattr(value, "factory"):
+        call = f"{getattr(value, '__name__', value)}(...)"
+        raise TypeError(f"{name} must be a number or a schedule; did you forget to call it: {call}?")
     if callable(value) and not isinstance(value, type):
         return function_schedule(value)
     raise TypeError(f"{name} must be a number, a scalar array or a schedule; got {value!r}")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, NamedTuple, ParamSpec
 
 import jax
+import jax.numpy as jnp
 
 from gradtx.core.errors import describe
 from gradtx.core.factory import Factory, Leaves
@@ -47,7 +48,7 @@ class GradientTransformation(Value):
 
     def init(self, params: Any) -> Any:
         """The state before the first step, for parameters or for their `jax.ShapeDtypeStruct`s."""
-        plan, scheduled = self._plan, self._scheduled
+        plan, scheduled = self._kept()._plan, self._scheduled
         if isinstance(plan, GradientTransformation) or not scheduled:
             return plan.init(params)
         count, dtype = zero_count(), float_dtype(params)
@@ -61,7 +62,7 @@ class GradientTransformation(Value):
             TypeError: where the state is not this transformation's, an extra argument is unknown or missing.
             ValueError: where a leaf does not fit its parameter, or `params` is needed and was not given.
         """
-        plan, scheduled = self._plan, self._scheduled
+        plan, scheduled = self._kept()._plan, self._scheduled
         if isinstance(plan, GradientTransformation) or not scheduled:
             return plan.update(updates, state, params, **extra)
         if not isinstance(state, HyperparametersState) or state.hyperparameters.keys() != scheduled.keys():
@@ -71,12 +72,20 @@ class GradientTransformation(Value):
                 f"{{**tx.init(params), **old_state}} keeps what other members have"
             )
         count, held = state.count, state.hyperparameters
-        values = {k: at_step(f"{self.name}'s {k}", v, count, held[k].dtype) for k, v in scheduled.items()}
+        values = {k: at_step(f"{self.name}'s {k}", v, count, jnp.result_type(held[k])) for k, v in scheduled.items()}
         updates, inner = self._with(values).update(updates, state.inner, params, **extra)
         return updates, HyperparametersState(increment(count), values, inner)
 
     def __iter__(self) -> Iterator[Callable]:
         return iter((self.init, self.update))
+
+    @property
+    def _label(self) -> str:
+        """What a chain calls this member: its name; of another library's, the name of the function that made it."""
+        if self._factory.public is not foreign:
+            return self.name
+        made_by = getattr(self.update_fn, "__qualname__", "<").split(".")[0]
+        return self.name if made_by.startswith("<") else made_by
 
     @property
     def _plan(self) -> Piece | GradientTransformation:
@@ -92,14 +101,21 @@ class GradientTransformation(Value):
     def _with(self, values: Mapping[str, Any]) -> GradientTransformation:
         return GradientTransformation(self._factory, {**self._arguments, **values})
 
+    def _kept(self) -> GradientTransformation:
+        """This value with its closures, and those of the values inside it, kept: for the length of one call."""
+        if "plan" in self._cache:
+            return self
+        inside = {k: _kept(v) if k in self._factory.leaves else v for k, v in self._arguments.items()}
+        value = GradientTransformation(self._factory, inside)
+        value._cache["plan"] = value._build()
+        return value
+
     def _build(self) -> Piece | GradientTransformation:
         self._require_one()
-        try:
-            result = self._factory.call({k: _delivered(v) for k, v in self._arguments.items()})
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from None
+        scheduled = {k: at_step(f"{self.name}'s {k}", v, zero_count(), "float32") for k, v in self._scheduled.items()}
+        result = self._called({**self._arguments, **scheduled})  # a body does arithmetic on numbers, not on schedules
         if isinstance(result, GradientTransformation):
-            return result
+            return self._called(self._arguments) if scheduled else result  # a recipe passes its schedules on
         if isinstance(result, tuple) and len(result) == 2 and all(map(callable, result)):
             inner = [
                 v._extras for v in jax.tree.leaves(self._arguments, is_leaf=is_transformation) if is_transformation(v)
@@ -107,6 +123,12 @@ class GradientTransformation(Value):
             wraps = any(marker.coerce is as_transformation for marker in self._factory.leaves.values())
             return Piece(self.name, *result, wraps=wraps, inner=inner)
         raise TypeError(f"{self.name} must return (init, update) or a transformation; it returned {result!r}")
+
+    def _called(self, arguments: Mapping[str, Any]) -> Any:
+        try:
+            return self._factory.call({k: _delivered(v) for k, v in arguments.items()})
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
 
     def _require_one(self) -> None:
         """Raise where a hyperparameter holds several numbers: then this is a batch of transformations."""
@@ -178,20 +200,10 @@ def foreign(init_fn: Callable, update_fn: Callable):
 
     Args:
         init_fn: `params -> state`.
-        update_fn: `(updates, state, params) -> (updates, state)`; without `params`, or with `**extra`, if it likes.
+        update_fn: `(updates, state, params) -> (updates, state)`; without `params`, with extra arguments, if it likes.
     """
 
-    parameters = inspect.signature(update_fn).parameters.values()
-    kinds = [p.kind for p in parameters]
-    two = not {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD} & set(kinds) and len(kinds) == 2
-
-    def update_with_extra(updates, state, params=None, **extra):
-        return update_fn(updates, state, params, **extra)
-
-    def update(updates, state, params=None):
-        return update_fn(updates, state) if two else update_fn(updates, state, params)
-
-    return init_fn, update_with_extra if inspect.Parameter.VAR_KEYWORD in kinds else update
+    return init_fn, update_fn
 
 
 def as_transformation(name: str, value: Any) -> GradientTransformation:
@@ -215,6 +227,14 @@ def is_transformation(value: Any) -> bool:
 
 Transformation = Annotated[Any, Leaves(as_transformation)]
 """A transformation inside another: gradtx's, optax's, or a bare pair of functions."""
+
+
+def _kept(value: Any) -> Any:
+    if is_transformation(value):
+        return value._kept()
+    if isinstance(value, tuple):
+        return tuple(map(_kept, value))
+    return {k: _kept(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def _delivered(value: Any) -> Any:

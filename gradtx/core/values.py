@@ -19,7 +19,7 @@ from gradtx.core.factory import KEYWORDS, POSITIONAL, Factory
 class Value:
     """A call of a factory, kept: equal to every equal call, hashable, picklable, and a pytree of its leaf arguments."""
 
-    __slots__ = ("_arguments", "_cache", "_factory")
+    __slots__ = ("__weakref__", "_arguments", "_cache", "_factory")
     _arguments: dict[str, Any]
     _cache: dict[str, Any]
     _factory: Factory
@@ -37,6 +37,11 @@ class Value:
     def name(self) -> str:
         """The name of the factory: `'scale_by_adam'`."""
         return self._factory.name
+
+    @property
+    def _label(self) -> str:
+        """What it is called among others: its name."""
+        return self.name
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -98,7 +103,7 @@ class Value:
         return f"{self.name}({', '.join(shown)})"
 
     def __reduce__(self):
-        return type(self), (self._factory, self._arguments)
+        return _again, (type(self), self._factory, self._arguments, bool(self._cache))
 
     def __copy__(self) -> Self:
         return self
@@ -107,11 +112,16 @@ class Value:
         return self
 
 
+def _again(cls: type[Value], factory: Factory, arguments: dict[str, Any], made: bool) -> Value:
+    """Unpickle: what was made by its factory is made by it again, and keeps its closures; the rest is put together."""
+    return factory.make(arguments) if made else cls(factory, arguments)
+
+
 def member_names(members: tuple) -> list[str]:
-    """A name for each of several values: its factory's, a second one `name_1`, a third `name_2`."""
+    """A name for each of several values: its label, a second one `label_1`, a third `label_2`."""
     names: list[str] = []
     for i, member in enumerate(members):
-        base = member.name if isinstance(member, Value) else str(i)
+        base = member._label if isinstance(member, Value) else str(i)
         name, n = base, 0
         while name in names:
             n += 1

@@ -60,11 +60,13 @@ def vmap_over_hyperparameters(case: Case) -> None:
 def finite_steps(case: Case) -> None:
     """Zero, tiny, huge and mixed gradients give finite updates and a finite state."""
     for size, entries in (("zero", [0.0]), ("tiny", [1e-30]), ("huge", [1e25]), ("mixed", [0.0, 1e-30, 1.0, -1e25])):
-        grads = like(case.params, functools.partial(_filled, entries))
-        history, state, _ = case.run([grads] * 3)
-        for step, updates in enumerate(history):
-            all_finite(f"the update for {size} gradients, at step {step + 1},", updates)
-        all_finite(f"the state after {size} gradients", state)
+        for kind in ("", "complex ") if case.complex_leaves else ("",):
+            params = cast(case.params, "complex64") if kind else case.params
+            grads = like(params, functools.partial(_filled, entries))
+            history, state, _ = case.run([grads] * 3, params=params)
+            for step, updates in enumerate(history):
+                all_finite(f"the update for {size} {kind}gradients, at step {step + 1},", updates)
+            all_finite(f"the state after {size} {kind}gradients", state)
 
 
 @law(after=(*RUNS, "finite_steps"))

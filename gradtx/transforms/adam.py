@@ -75,7 +75,7 @@ def scale_by_adam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_roo
         return ScaleByAdamState(zero_count(), mu=zeros(params), nu=zeros(params, real=True))
 
     def update(updates, state, params=None):
-        t, width = increment(state.count), float_dtype(updates)
+        t, width = increment(state.count), float_dtype(updates, state.mu)
         c1, c2 = bias_correction(b1, t, width), bias_correction(b2, t, width)
 
         def leaf(g, mu, nu):
@@ -125,7 +125,7 @@ def scale_by_amsgrad(
         return ScaleByAmsgradState(zero_count(), zeros(params), nu, nu_max)
 
     def update(updates, state, params=None):
-        t, width = increment(state.count), float_dtype(updates)
+        t, width = increment(state.count), float_dtype(updates, state.mu)
         c1, c2 = bias_correction(b1, t, width), bias_correction(b2, t, width)
 
         def leaf(g, mu, nu, nu_max):
@@ -174,7 +174,7 @@ def scale_by_adamax(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8):
 
     def update(updates, state, params=None):
         t = increment(state.count)
-        c1 = bias_correction(b1, t, float_dtype(updates))
+        c1 = bias_correction(b1, t, float_dtype(updates, state.mu))
 
         def leaf(g, mu, nu):
             mu = ema(mu, g, b1)

@@ -184,7 +184,7 @@ def ema(decay: Hyper = 0.9, *, debias: bool = True):
 
     def update(updates, state, params=None):
         t = increment(state.count)
-        c = bias_correction(decay, t, float_dtype(updates))
+        c = bias_correction(decay, t, float_dtype(updates, state.mu))
 
         def leaf(g, mu):
             mu = average(mu, g, decay)

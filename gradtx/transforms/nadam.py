@@ -53,7 +53,7 @@ def scale_by_nadam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_ro
         return ScaleByAdamState(zero_count(), mu=zeros(params), nu=zeros(params, real=True))
 
     def update(updates, state, params=None):
-        t, width = increment(state.count), float_dtype(updates)
+        t, width = increment(state.count), float_dtype(updates, state.mu)
         c1, c2 = bias_correction(b1, t, width), bias_correction(b2, t, width)
         c1_next = bias_correction(b1, increment(t), width)
 
@@ -110,7 +110,7 @@ def scale_by_scheduled_nadam(
         mu_next = limit * (1.0 - 0.5 * 0.96 ** ((step + 1.0) * psi))
         rest = (1.0 - mu_t) + mu_t * state.rest
         rest_next = (1.0 - mu_next) + mu_next * rest
-        c2 = bias_correction(b2, t, float_dtype(updates))
+        c2 = bias_correction(b2, t, float_dtype(updates, state.mu))
 
         def leaf(g, mu, nu):
             g, g_sq = with_square(g)

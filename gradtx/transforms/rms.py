@@ -76,7 +76,7 @@ def scale_by_rms(
 
     def update(updates, state, params=None):
         t = increment(state.count)
-        c = _correction(decay, t, float_dtype(updates)) if bias_correction else 1.0
+        c = _correction(decay, t, float_dtype(updates, state.nu)) if bias_correction else 1.0
 
         def leaf(g, nu):
             g, g_sq = with_square(g)
@@ -138,7 +138,7 @@ def scale_by_stddev(
         t = increment(state.count)
         rate, start = 1.0 - decay, 0.0
         if bias_correction:
-            c = _correction(decay, t, float_dtype(updates))
+            c = _correction(decay, t, float_dtype(updates, state.nu))
             rate, start = jnp.asarray(rate, c.dtype) / c, jnp.asarray(initial_scale, c.dtype) * (1.0 - c) / c
             rate = jnp.where(state.count == 0, 1.0, rate)  # to the bit: the first gradient is the first mean
 

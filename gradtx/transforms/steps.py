@@ -95,9 +95,8 @@ def scale_by_supersab(
 ):
     """Give each entry a learning rate of its own, which follows whether the sign of its gradient holds, and momentum.
 
-        η = min(eta_plus·η, max_learning_rate),   u = η·g + momentum·u     where the sign of g is that of the step
-        before η = max(eta_minus·η, min_learning_rate),  u = -u                   where it has flipped: the last step
-        is undone
+        η = min(eta_plus·η, max_learning_rate),   u = η·g + momentum·u   where the sign of g holds
+        η = max(eta_minus·η, min_learning_rate),  u = -u                 where it has flipped: the last step is undone
 
     After it was undone, an entry has no momentum, and its next sign is compared with none. Complex entries count as
     two.

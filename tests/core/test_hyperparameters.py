@@ -122,3 +122,16 @@ def test_the_count_of_updates_stops_at_its_largest():
     full = {"scale_by_learning_rate": rate._replace(count=jnp.int32(2**31 - 1))}
     _, after = tx.update(G, full)
     assert int(after["scale_by_learning_rate"].count) == 2**31 - 1
+
+
+def test_what_is_read_once_is_not_offered():
+    names = set(hyperparameters(inject(chain(gradtx.rprop(0.1), gradtx.scale_by_rms())).init(W)))
+    assert names == {
+        *(f"rprop/{name}" for name in ("eta_minus", "eta_plus", "min_step_size", "max_step_size")),
+        *(f"scale_by_rms/{name}" for name in ("decay", "eps")),
+    }
+
+
+def test_two_members_of_one_name():
+    with pytest.raises(ValueError, match="there are two members named 'sgd': choose another name"):
+        chain(sgd(0.1), sgd=sgd(0.2))

@@ -199,6 +199,30 @@ def test_half_precision_hyperparameters_do_not_round_what_they_meet():
     assert float(updates) == -0.5 * (1 + 2**-20)
 
 
+@pytest.mark.parametrize(
+    "params", [jnp.ones(2), [jnp.ones(2)], (jnp.ones(2),), {"w": jnp.ones(2)}], ids=lambda p: type(p).__name__
+)
+def test_a_state_that_mirrors_the_parameters(params):
+    @transformation
+    def momentum(decay: Hyper = 0.9):
+        def update(updates, state, params=None):
+            return gradtx.map_leaves(lambda g, b: (decay * b + g, decay * b + g), updates, state)
+
+        return gradtx.zeros, update
+
+    for tx in (momentum(), chain(momentum()), chain(tuple(momentum()))):
+        updates, _ = tx.update(params, tx.init(params), params)
+        jax.tree.map(np.testing.assert_array_equal, updates, params)
+
+
+def test_extra_arguments_of_bare_pairs():
+    pair = (lambda params: (), lambda updates, state, params=None, *, value: (updates * value, state))
+    tx = chain(pair)
+    assert float(tx.update(jnp.float32(2.0), tx.init(0.0), value=3.0)[0]) == 6.0
+    with pytest.raises(TypeError, match="foreign needs value: call update"):
+        tx.update(jnp.float32(2.0), tx.init(0.0))
+
+
 def test_bare_pairs_with_two_or_three_arguments():
     two = (lambda params: (), lambda updates, state: (jax.tree.map(jnp.negative, updates), state))
     three = (lambda params: (), lambda updates, state, params=None: (params, state))
@@ -222,7 +246,7 @@ def test_a_chain_of_something_else_is_refused(wrong):
 def test_an_error_in_a_schedule_says_whose_it_is():
     with pytest.raises(TypeError) as caught:
         sgd(lambda: 0.1).init(PARAMS)
-    assert "the schedule for scale_by_learning_rate's learning_rate" in caught.value.__notes__[0]
+    assert "the schedule for sgd's learning_rate" in caught.value.__notes__[0]
 
 
 def test_a_schedule_for_a_member():
