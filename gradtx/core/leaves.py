@@ -116,10 +116,10 @@ def _wide(fn: Callable) -> Callable:
 
     @functools.wraps(fn)
     def on_leaf(*row: Any) -> tuple[jax.Array, ...]:
-        row = tuple(jnp.asarray(x) for x in row)
+        row = tuple(x if isinstance(x, jax.Array) else jnp.asarray(x) for x in row)
         width = float_dtype(*row)
         with jax.numpy_dtype_promotion("standard"):  # a float32 rate may meet a float64 leaf
-            out = fn(*(x.astype(at_width(x.dtype, width)) for x in row))
+            out = fn(*(_cast(x, at_width(x.dtype, width)) for x in row))
         out = out if isinstance(out, tuple) else (out,)
         if len(out) > len(row):
             raise ValueError(f"{_name(fn)} returned {len(out)} arrays for {len(row)} trees: one new value each at most")
@@ -134,7 +134,12 @@ def _stored(x: Any, like: jax.Array | None, shape: tuple, width: Any, fn: Callab
     x = jnp.asarray(x)
     if x.shape != shape:
         raise ValueError(f"{_name(fn)} returned shape {x.shape} for a leaf of shape {shape}")
-    return x.astype(at_width(x.dtype, width) if like is None else like.dtype)
+    return _cast(x, at_width(x.dtype, width) if like is None else like.dtype)
+
+
+def _cast(x: jax.Array, dtype: Any) -> jax.Array:
+    """x as a strong array of this type; outside jit, even a cast that changes nothing takes its time."""
+    return x if x.dtype == dtype and not x.weak_type else x.astype(dtype)
 
 
 def _outputs(on_leaf: Callable, leaves: list, results: list, others: int) -> tuple[int, bool]:
