@@ -222,3 +222,14 @@ def test_to_optax_without_optax(monkeypatch):
     monkeypatch.setitem(sys.modules, "optax", None)
     with pytest.raises(ImportError, match=r"gradtx\[peers\]"):
         to_optax(gradtx.sgd(0.1))
+
+
+def test_wrappers_that_choose_want_gradients_of_the_type_of_updates():
+    """README: updates are float32, so that a choice between one and a bfloat16 gradient has two types."""
+    tx = optax.apply_if_finite(gradtx.adam(0.1), 3)
+    params = {"w": jnp.ones(2, jnp.bfloat16)}
+    with pytest.raises(TypeError, match="float32"):
+        tx.update(params, tx.init(params), params)
+    wide = {"w": jnp.ones(2, jnp.float32)}
+    updates, _ = tx.update(wide, tx.init(params), params)
+    assert updates["w"].dtype == jnp.float32

@@ -135,3 +135,13 @@ def test_what_is_read_once_is_not_offered():
 def test_two_members_of_one_name():
     with pytest.raises(ValueError, match="there are two members named 'sgd': choose another name"):
         chain(sgd(0.1), sgd=sgd(0.2))
+
+
+def test_a_rate_that_becomes_a_schedule_keeps_the_rest_of_the_state():
+    constant, scheduled = adam(0.1), adam(gradtx.linear_schedule(0.1, 0.0, 10))
+    _, old = constant.update(G, constant.init(W), W)
+    with pytest.raises(TypeError, match=r"has schedules for .'learning_rate'.*keeps what other members have"):
+        scheduled.update(G, old, W)
+    _, state = scheduled.update(G, {**scheduled.init(W), **old}, W)
+    assert int(state["scale_by_adam"].count) == 2
+    assert int(state["scale_by_learning_rate"].count) == 1
