@@ -84,8 +84,8 @@ class Factory:
             return {k: marker.coerce(k, v) for k, v in value.items()}
         return None if value is None and parameter.default is None else marker.coerce(name, value)
 
-    def call(self, arguments: Mapping[str, Any]) -> Any:
-        """Run the body with arguments as `bind` gives them."""
+    def spread(self, arguments: Mapping[str, Any]) -> tuple[list, dict[str, Any]]:
+        """The arguments by name, as `bind` gives them, as those of a call: by place and by keyword."""
         args, kwargs = [], {}
         for name, parameter in self.signature.parameters.items():
             if parameter.kind is POSITIONAL:
@@ -96,7 +96,7 @@ class Factory:
                 kwargs[name] = arguments[name]
             else:
                 args.append(arguments[name])
-        return self.body(*args, **kwargs)
+        return args, kwargs
 
     def _require_known(self, kwargs: Mapping[str, Any]) -> None:
         parameters = self.signature.parameters

@@ -30,7 +30,8 @@ class Schedule(Value):
 
     def _build(self) -> Callable[[Any], Any]:
         try:
-            function = self._factory.call(self._arguments)
+            args, kwargs = self._factory.spread(self._arguments)
+            function = self._factory.body(*args, **kwargs)
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from None
         if not callable(function):

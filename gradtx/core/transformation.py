@@ -126,7 +126,8 @@ class GradientTransformation(Value):
 
     def _called(self, arguments: Mapping[str, Any]) -> Any:
         try:
-            return self._factory.call({k: _delivered(v) for k, v in arguments.items()})
+            args, kwargs = self._factory.spread({k: _delivered(v) for k, v in arguments.items()})
+            return self._factory.body(*args, **kwargs)
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from None
 

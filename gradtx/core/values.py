@@ -56,15 +56,8 @@ class Value:
                 raise TypeError(
                     f"{self.name} has no argument {name!r} to replace{suggestion(name, parameters)}; {self}"
                 )
-        arguments, positional, keywords = {**self._arguments, **changes}, [], {}
-        for name, parameter in parameters.items():
-            if parameter.kind is POSITIONAL:
-                positional = list(arguments[name])
-            elif parameter.kind is KEYWORDS:
-                keywords.update(arguments[name])
-            else:
-                keywords[name] = arguments[name]
-        return self._factory.public(*positional, **keywords)
+        args, kwargs = self._factory.spread({**self._arguments, **changes})
+        return self._factory.public(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 STEPS = 1000
 
@@ -118,3 +119,24 @@ def assert_docstring_states(case: Case) -> None:
     text = " ".join(case.tx._factory.body.__doc__.split())
     stated = re.findall(r"ithin (\d+) ulp of exact arithmetic over 1,000 steps in float32", text)
     assert stated == [str(case.ulp)]
+
+
+class Agreement:
+    """The tests of a family against its reference: a subclass is parametrised by `case`."""
+
+    def test_float32(self, case):
+        assert_agrees_in_float32(case)
+
+    def test_float64(self, case):
+        assert_agrees_in_float64(case)
+
+    @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+    def test_half_gradients(self, case, dtype):
+        assert_half_gradients_are_read_exactly(case, dtype)
+
+
+class DocumentedAgreement(Agreement):
+    """And the docstring states the bound that is tested."""
+
+    def test_docstring(self, case):
+        assert_docstring_states(case)

@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import jax.numpy as jnp
 import pytest
 
 import gradtx
@@ -26,16 +25,5 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=repr)
-class TestAgreement:
-    def test_float32(self, case):
-        agreement.assert_agrees_in_float32(case)
-
-    def test_float64(self, case):
-        agreement.assert_agrees_in_float64(case)
-
-    @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-    def test_half_gradients(self, case, dtype):
-        agreement.assert_half_gradients_are_read_exactly(case, dtype)
-
-    def test_docstring(self, case):
-        agreement.assert_docstring_states(case)
+class TestAgreement(agreement.DocumentedAgreement):
+    pass
