@@ -4,14 +4,15 @@ A transformation is a pair of pure functions, `init(params)` and `update(updates
 made it: `adam(1e-3)` can be compared, hashed, printed, pickled, swept with `jax.vmap` and differentiated.
 """
 
-import importlib
+from importlib import import_module as _import_module
 
 from gradtx.core.apply import apply_updates
 from gradtx.core.chain import chain
-from gradtx.core.hyperparameters import hyperparameters, inject, set_hyperparameters
+from gradtx.core.combine import product_schedules, sum_schedules
+from gradtx.core.hyperparameters import hyperparameters, inject, set_count, set_hyperparameters
 from gradtx.core.leaves import full, map_leaves, zeros
 from gradtx.core.norms import global_norm
-from gradtx.core.schedule import Hyper, Number, Schedule, function_schedule, schedule
+from gradtx.core.schedule import Count, Hyper, Number, Schedule, Steps, function_schedule, schedule
 from gradtx.core.transformation import (
     EmptyState,
     GradientTransformation,
@@ -20,16 +21,34 @@ from gradtx.core.transformation import (
     foreign,
     transformation,
 )
+from gradtx.inspection.plan import LeafPlan, Plan, plan
 from gradtx.optimizers.adam import adam, adamax, adamw, amsgrad, nadam
+from gradtx.optimizers.lbfgs import lbfgs
 from gradtx.optimizers.sgd import sgd
 from gradtx.optimizers.sign import lion, rprop, supersab
 from gradtx.optimizers.squares import adadelta, adagrad, rmsprop
+from gradtx.schedules.cycles import (
+    cosine_onecycle_schedule,
+    cosine_restarts_schedule,
+    cyclic_schedule,
+    linear_onecycle_schedule,
+)
 from gradtx.schedules.decay import (
     constant_schedule,
     cosine_decay_schedule,
     exponential_decay,
+    inverse_sqrt_schedule,
+    inverse_time_schedule,
     linear_schedule,
+    polynomial_schedule,
+)
+from gradtx.schedules.piecewise import join_schedules, piecewise_constant_schedule, piecewise_interpolate_schedule
+from gradtx.schedules.warmup import (
+    warmup_constant_schedule,
     warmup_cosine_decay_schedule,
+    warmup_exponential_decay_schedule,
+    warmup_schedule,
+    warmup_stable_decay_schedule,
 )
 from gradtx.transforms.adadelta import ScaleByAdadeltaState, scale_by_adadelta
 from gradtx.transforms.adam import (
@@ -39,9 +58,17 @@ from gradtx.transforms.adam import (
     scale_by_adamax,
     scale_by_amsgrad,
 )
+from gradtx.transforms.adaptive_clipping import ClipByZScoreState, adaptive_grad_clip, clip_by_z_score
+from gradtx.transforms.backtracking import (
+    BacktrackingLinesearchInfo,
+    ScaleByBacktrackingLinesearchState,
+    scale_by_backtracking_linesearch,
+)
 from gradtx.transforms.basic import identity, scale, scale_by_learning_rate, set_to_zero
-from gradtx.transforms.clipping import clip_by_global_norm, clip_by_value
+from gradtx.transforms.clipping import clip_by_block_rms, clip_by_global_norm, clip_by_leaf_norm, clip_by_value
 from gradtx.transforms.decay import add_decayed_weights
+from gradtx.transforms.from_state import value_and_grad_from_state
+from gradtx.transforms.lbfgs import ScaleByLbfgsState, scale_by_lbfgs
 from gradtx.transforms.momentum import (
     AddDampedMomentumState,
     AddMomentumState,
@@ -52,6 +79,15 @@ from gradtx.transforms.momentum import (
     ema,
 )
 from gradtx.transforms.nadam import ScaleByScheduledNadamState, scale_by_nadam, scale_by_scheduled_nadam
+from gradtx.transforms.noise import AddNoiseState, add_noise
+from gradtx.transforms.normalize import (
+    ZeroNansState,
+    centralize,
+    normalize_by_update_norm,
+    scale_by_trust_ratio,
+    zero_nans,
+)
+from gradtx.transforms.plateau import ReduceOnPlateauState, reduce_on_plateau
 from gradtx.transforms.rms import ScaleByRmsState, ScaleByStddevState, scale_by_rms, scale_by_stddev
 from gradtx.transforms.sign import ScaleByLionState, scale_by_lion, scale_by_sign
 from gradtx.transforms.squares import AccumulateSquaresState, accumulate_squares
@@ -61,67 +97,132 @@ from gradtx.transforms.steps import (
     scale_by_rprop,
     scale_by_supersab,
 )
+from gradtx.transforms.zoom import ScaleByZoomLinesearchState, ZoomLinesearchInfo, scale_by_zoom_linesearch
+from gradtx.wrappers.accumulate import AccumulateState, accumulate
+from gradtx.wrappers.average import AverageState, average, averaged
+from gradtx.wrappers.every import EveryState, every
+from gradtx.wrappers.lookahead import LookaheadState, lookahead
+from gradtx.wrappers.masked import freeze, masked
+from gradtx.wrappers.partition import partition, per_leaf_learning_rate, route
+from gradtx.wrappers.sam import sam
+from gradtx.wrappers.schedule_free import ScheduleFreeState, eval_params, schedule_free
+from gradtx.wrappers.skip import SkipSpikesState, SkipState, skip_if, skip_nonfinite, skip_spikes
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AccumulateSquaresState",
+    "AccumulateState",
     "AddDampedMomentumState",
     "AddMomentumState",
+    "AddNoiseState",
+    "AverageState",
+    "BacktrackingLinesearchInfo",
+    "ClipByZScoreState",
+    "Count",
     "EmaState",
     "EmptyState",
+    "EveryState",
     "GradientTransformation",
     "Hyper",
     "HyperparametersState",
+    "LeafPlan",
+    "LookaheadState",
     "Number",
+    "Plan",
+    "ReduceOnPlateauState",
     "ScaleByAdadeltaState",
     "ScaleByAdamState",
     "ScaleByAmsgradState",
+    "ScaleByBacktrackingLinesearchState",
+    "ScaleByLbfgsState",
     "ScaleByLionState",
     "ScaleByRmsState",
     "ScaleByRpropState",
     "ScaleByScheduledNadamState",
     "ScaleByStddevState",
     "ScaleBySupersabState",
+    "ScaleByZoomLinesearchState",
     "Schedule",
+    "ScheduleFreeState",
+    "SkipSpikesState",
+    "SkipState",
+    "Steps",
     "Transformation",
+    "ZeroNansState",
+    "ZoomLinesearchInfo",
+    "accumulate",
     "accumulate_squares",
     "adadelta",
     "adagrad",
     "adam",
     "adamax",
     "adamw",
+    "adaptive_grad_clip",
     "add_damped_momentum",
     "add_decayed_weights",
     "add_momentum",
     "add_nesterov_momentum",
+    "add_noise",
     "amsgrad",
     "apply_updates",
+    "average",
+    "averaged",
+    "centralize",
     "chain",
+    "clip_by_block_rms",
     "clip_by_global_norm",
+    "clip_by_leaf_norm",
     "clip_by_value",
+    "clip_by_z_score",
     "constant_schedule",
     "cosine_decay_schedule",
+    "cosine_onecycle_schedule",
+    "cosine_restarts_schedule",
+    "cyclic_schedule",
     "ema",
+    "eval_params",
+    "every",
     "exponential_decay",
     "foreign",
+    "freeze",
     "full",
     "function_schedule",
     "global_norm",
     "hyperparameters",
     "identity",
     "inject",
+    "inverse_sqrt_schedule",
+    "inverse_time_schedule",
+    "join_schedules",
+    "lbfgs",
+    "linear_onecycle_schedule",
     "linear_schedule",
     "lion",
+    "lookahead",
     "map_leaves",
+    "masked",
     "nadam",
+    "normalize_by_update_norm",
+    "partition",
+    "per_leaf_learning_rate",
+    "piecewise_constant_schedule",
+    "piecewise_interpolate_schedule",
+    "plan",
+    "polynomial_schedule",
+    "product_schedules",
+    "reduce_on_plateau",
     "rmsprop",
+    "route",
     "rprop",
+    "sam",
     "scale",
     "scale_by_adadelta",
     "scale_by_adam",
     "scale_by_adamax",
     "scale_by_amsgrad",
+    "scale_by_backtracking_linesearch",
+    "scale_by_lbfgs",
     "scale_by_learning_rate",
     "scale_by_lion",
     "scale_by_nadam",
@@ -131,13 +232,27 @@ __all__ = [
     "scale_by_sign",
     "scale_by_stddev",
     "scale_by_supersab",
+    "scale_by_trust_ratio",
+    "scale_by_zoom_linesearch",
     "schedule",
+    "schedule_free",
+    "set_count",
     "set_hyperparameters",
     "set_to_zero",
     "sgd",
+    "skip_if",
+    "skip_nonfinite",
+    "skip_spikes",
+    "sum_schedules",
     "supersab",
     "transformation",
+    "value_and_grad_from_state",
+    "warmup_constant_schedule",
     "warmup_cosine_decay_schedule",
+    "warmup_exponential_decay_schedule",
+    "warmup_schedule",
+    "warmup_stable_decay_schedule",
+    "zero_nans",
     "zeros",
 ]
 
@@ -145,5 +260,5 @@ __all__ = [
 def __getattr__(name: str):
     """`gradtx.testing` and `gradtx.compat` are imported when first asked for: they lean on other packages."""
     if name in {"compat", "testing"}:
-        return importlib.import_module(f"gradtx.{name}")
+        return _import_module(f"gradtx.{name}")
     raise AttributeError(f"module 'gradtx' has no attribute {name!r}")

@@ -64,6 +64,10 @@ def show(x: Any) -> str:
         return f"<{x.dtype}{list(x.shape)}>"
     if isinstance(x, type) or inspect.isfunction(x):
         return x.__name__
+    if type(x) is dict:
+        return f"{{{', '.join(f'{show(k)}: {show(v)}' for k, v in x.items())}}}"
+    if type(x) is tuple:
+        return f"({', '.join(map(show, x))}{',' * (len(x) == 1)})"
     return repr(x)
 
 

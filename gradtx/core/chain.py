@@ -44,8 +44,7 @@ def chain(*members: Transformation, **named: Transformation):
     steps: dict[str, GradientTransformation] = {**dict(zip(names, unnamed, strict=True)), **named}
 
     def init(params):
-        states = {name: step.init(params) for name, step in steps.items()}
-        return {name: state for name, state in states.items() if not isinstance(state, EmptyState)}
+        return entries({name: step.init(params) for name, step in steps.items()})
 
     def update(updates, state, params=None, **extra):
         unknown = sorted(map(str, state.keys() - steps.keys()))
@@ -53,14 +52,18 @@ def chain(*members: Transformation, **named: Transformation):
             raise TypeError("chain: updates and state are swapped: call update(updates, state, params)")
         if unknown:
             raise TypeError(f"chain: the state has an entry {unknown[0]!r}; the members are {list(steps)}")
-        new_state: dict[str, Any] = {}
+        states: dict[str, Any] = {}
         for name, step in steps.items():
-            updates, new = step.update(updates, state.get(name, EmptyState()), params, **_known(step, extra))
-            if not isinstance(new, EmptyState):
-                new_state[name] = new
-        return updates, new_state
+            held = state.get(name, EmptyState())
+            updates, states[name] = step.update(updates, held, params, **step._known(extra))
+        return updates, entries(states)
 
     return init, update
+
+
+def entries(states: dict[str, Any]) -> dict[str, Any]:
+    """The states of several members by name, without those that keep nothing."""
+    return {name: state for name, state in states.items() if not isinstance(state, EmptyState)}
 
 
 def _spliced(member: GradientTransformation) -> tuple[GradientTransformation, ...]:
@@ -69,8 +72,3 @@ def _spliced(member: GradientTransformation) -> tuple[GradientTransformation, ..
     if piece._factory.public is not chain or piece.named:
         return (piece,)
     return tuple(step for inner in piece.members for step in _spliced(inner))
-
-
-def _known(step: GradientTransformation, extra: dict[str, Any]) -> dict[str, Any]:
-    extras = step._extras
-    return extra if extras.anything else {k: v for k, v in extra.items() if k in extras.known}

@@ -9,9 +9,10 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gradtx.core.errors import suggestion
+from gradtx.core.errors import describe, suggestion
 
 POSITIONAL, KEYWORDS = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+_VARIADIC: dict[Any, type] = {POSITIONAL: tuple, KEYWORDS: dict}
 
 
 class Leaves:
@@ -21,8 +22,10 @@ class Leaves:
     the signature, and never by what stands in it: tools put masks, `None` and tracers where numbers were.
     """
 
-    def __init__(self, coerce: Callable[[str, Any], Any]):
+    def __init__(self, coerce: Callable[[str, Any], Any], *, follows: bool = False, whole: bool = False):
         self.coerce = coerce
+        self.whole = whole  # whether it is printed as a whole number
+        self.follows = follows  # whether the core puts a schedule's value in its place at each step
 
 
 class Factory:
@@ -42,12 +45,23 @@ class Factory:
     @functools.cached_property
     def leaves(self) -> dict[str, Leaves]:
         """The marker of each parameter that is part of the pytree, by name."""
+        return {name: marker for name, (marker, _) in self._marked.items()}
+
+    @functools.cached_property
+    def containers(self) -> dict[str, type]:
+        """Which of those hold several, by name: `*args` and `tuple[Hyper, ...]`, `**kwargs` and `dict[str, Hyper]`."""
+        several = {name: container for name, (_, container) in self._marked.items() if container}
+        kinds = {name: _VARIADIC.get(p.kind) for name, p in self.signature.parameters.items() if name in self.leaves}
+        return {**{name: kind for name, kind in kinds.items() if kind}, **several}
+
+    @functools.cached_property
+    def _marked(self) -> dict[str, tuple[Leaves, type | None]]:
         try:
             hints = typing.get_type_hints(self.body, include_extras=True)
         except NameError as error:
             raise NameError(f"{self.name}: its annotations must be importable where it is defined: {error}") from None
         found = {name: _marker(hints.get(name)) for name in self.signature.parameters}
-        return {name: marker for name, marker in found.items() if marker is not None}
+        return {name: marked for name, marked in found.items() if marked is not None}
 
     def publish(self, make: Callable[[dict[str, Any]], Any]) -> Any:
         """The function that users call, with the name and the docstring of the body: it makes values from calls."""
@@ -77,12 +91,23 @@ class Factory:
         return arguments
 
     def _coerced(self, name: str, marker: Leaves, value: Any) -> Any:
-        parameter = self.signature.parameters[name]
-        if parameter.kind is POSITIONAL:
+        parameter, container = self.signature.parameters[name], self.containers.get(name)
+        if value is None and parameter.default is None:
+            return None
+        if container is tuple:
+            if not isinstance(value, tuple | list):
+                raise TypeError(f"{name} must be a tuple; got {describe(value)}")
             return tuple(marker.coerce(f"{name}[{i}]", v) for i, v in enumerate(value))
-        if parameter.kind is KEYWORDS:
-            return {k: marker.coerce(k, v) for k, v in value.items()}
-        return None if value is None and parameter.default is None else marker.coerce(name, value)
+        if container is dict:
+            if not isinstance(value, Mapping):
+                raise TypeError(f"{name} must be a dict; got {describe(value)}")
+            names = list(map(key_name, value))
+            twice = next((n for n in names if names.count(n) > 1), None)
+            if twice is not None:
+                raise ValueError(f"{name} has two keys that are called {twice!r}: give functions names of their own")
+            plain = parameter.kind is KEYWORDS
+            return {k: marker.coerce(k if plain else f"{name}[{k!r}]", v) for k, v in value.items()}
+        return marker.coerce(name, value)
 
     def spread(self, arguments: Mapping[str, Any]) -> tuple[list, dict[str, Any]]:
         """The arguments by name, as `bind` gives them, as those of a call: by place and by keyword."""
@@ -114,20 +139,30 @@ class Factory:
         return f"<factory {self.name}>"
 
 
+def key_name(key: Any) -> str:
+    """The key of a dict in names: a string as it is, a pattern by its text, a function by its name, a tuple in turn."""
+    if isinstance(key, tuple):
+        return ", ".join(map(key_name, key))
+    return str(getattr(key, "pattern", None) or getattr(key, "__name__", key))
+
+
 def _factory_of(public: Any) -> Factory:
     return public.factory
 
 
-def _marker(hint: Any) -> Leaves | None:
-    """The marker in an annotation: `Hyper`, or `Hyper | None`.
+def _marker(hint: Any) -> tuple[Leaves, type | None] | None:
+    """The marker in an annotation, and the container that it is in: `Hyper`, `Hyper | None`, `dict[str, Hyper]`.
 
     Raises:
-        TypeError: a marker inside another container, `dict[str, Hyper]`: nothing would be done about it.
+        TypeError: a marker deeper inside, `dict[str, tuple[Hyper, ...]]`: nothing would be done about it.
     """
     for extra in getattr(hint, "__metadata__", ()):
         if isinstance(extra, Leaves):
-            return extra
+            return extra, None
     found = next((m for m in map(_marker, typing.get_args(hint)) if m is not None), None)
-    if found is not None and typing.get_origin(hint) not in (typing.Union, types.UnionType):
-        raise TypeError(f"{hint}: a hyperparameter or transformation may be optional, but not inside a container")
-    return found
+    origin = typing.get_origin(hint)
+    if found is None or origin in (typing.Union, types.UnionType):
+        return found
+    if origin not in (dict, tuple) or found[1] is not None:
+        raise TypeError(f"{hint}: hyperparameters and transformations may be optional, or in one dict or tuple")
+    return found[0], origin

@@ -1,59 +1,152 @@
-"""The norm of a tree: one place, so that it is right once."""
+"""Norms of trees and of leaves: one place, so that they are right once."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from gradtx.core.leaves import at_width, float_dtype
-from gradtx.core.numerics import abs_sq, safe_sqrt
+from gradtx.core.numerics import abs_sq
 from gradtx.core.trees import is_trained
 
+AxisName = str | tuple[str, ...] | None
+"""Names of mesh axes, or of those of `jax.vmap` and `jax.pmap`."""
 
-def global_norm(tree: Any) -> jax.Array:
+
+def global_norm(tree: Any, axis_name: AxisName = None) -> jax.Array:
     """The Euclidean norm of all trained leaves together: a float32 (or wider) scalar.
 
         ‖g‖₂ = √Σ|g|²
 
     Right from the smallest to the largest entries: where the plain sum of squares overflows or vanishes, the entries
-    are first divided by the largest. Its derivative at zero is zero.
+    are first multiplied by a power of two. Its derivative at zero is zero.
 
     Args:
         tree: the updates; leaves that are not trained do not count.
+        axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which the leaves are split: the
+            sum goes over all devices, which then have the same norm. A leaf that each device has whole would count
+            once for each.
+
+    Raises:
+        TypeError: an axis_name that is no name; NameError: one that is not mapped over here.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
         >>> print(gradtx.global_norm({"a": jnp.array([3e20]), "b": jnp.array(4e20)}))
         5e+20
     """
+    require_axis_name(axis_name)
     width = float_dtype(tree)
     leaves = [jnp.asarray(x) for x in jax.tree.leaves(tree) if is_trained(x)]
     leaves = [x.astype(at_width(x.dtype, width)) for x in leaves if x.size]
     if not leaves:
         return jnp.zeros((), width)
 
-    return _norm(leaves)
+    return _norm(leaves, axis_name)
 
 
-@jax.jit  # of the module: an eager call neither traces nor compiles the branches again
-def _norm(leaves: list) -> jax.Array:
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def leaf_norm(x: jax.Array, axes: tuple[int, ...] | None = None) -> jax.Array:
+    """The Euclidean norm of one array in its own precision, with the range and the derivatives of `global_norm`.
+
+    It always reads the array twice: a branch in every leaf would make a GPU wait for every leaf.
+
+    Args:
+        x: an array, real or complex.
+        axes: sum over these, which keep the length 1; over all, without axes in the result, if not given.
+    """
+    squares = _sum_of_squares(x, axes)
+    unit = jnp.where(_is_safe(squares), 1.0, _unit(squares)).astype(squares.dtype)
+    return jnp.sqrt(_sum_of_squares(x * unit.astype(x.dtype), axes)) / unit
+
+
+@leaf_norm.defjvp
+def _(axes: Any, primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
+    (x,), (dx,) = primals, tangents
+    norm = leaf_norm(x, axes)
+    return norm, _along(x, dx, norm, axes)
+
+
+def within(bound: Any, norm: jax.Array) -> jax.Array:
+    """The factor that brings a norm inside a bound: `min(1, bound/norm)`, with derivative 0 at a norm of 0."""
+    bound = jnp.asarray(bound, norm.dtype)
+    inside = norm <= bound
+    return jnp.where(inside, 1.0, _ratio(bound, jnp.where(inside, 1.0, norm)))
+
+
+def require_axis_name(axis_name: Any) -> None:
+    """Raise TypeError unless this is None, the name of an axis, or a tuple of names."""
+    names = axis_name if isinstance(axis_name, tuple) else (axis_name,)
+    if axis_name is not None and not all(isinstance(name, str) for name in names):
+        raise TypeError(f"axis_name must be the name of an axis or a tuple of names; got {axis_name!r}")
+
+
+@jax.custom_jvp
+def _ratio(x: jax.Array, y: jax.Array) -> jax.Array:
+    """x / y with a derivative that is right wherever x / y is: JAX's divides by y², which overflows or vanishes."""
+    return x / y
+
+
+@_ratio.defjvp
+def _(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
+    (x, y), (dx, dy) = primals, tangents
+    ratio = _ratio(x, y)
+    return ratio, dx / y - ratio * (dy / y)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _norm_of_all(leaves: list, axis_name: AxisName) -> jax.Array:
     """The root of the sum of squares; where that overflows or vanishes, of the leaves times a power of two."""
-    squares = sum(_sum_of_squares(x) for x in leaves)
-    info = jnp.finfo(leaves[0].dtype)
-    power = 2.0 ** (3 * info.maxexp // 4)
 
     def scaled(squares: jax.Array) -> jax.Array:
-        unit = jnp.where(squares > 1, 1 / power, power).astype(squares.dtype)
-        return safe_sqrt(sum(_sum_of_squares(x * unit.astype(x.dtype)) for x in leaves)) / unit
+        unit = _unit(squares)
+        return jnp.sqrt(_total((_sum_of_squares(x * unit.astype(x.dtype), None) for x in leaves), axis_name)) / unit
 
-    # Below tiny/eps the squares have lost digits to underflow; the second pass runs only then, or on overflow.
-    safe = (squares <= info.max) & (squares > info.tiny / info.eps)
-    return jax.lax.cond(safe, safe_sqrt, scaled, squares)
+    # The second pass runs only where it must. All devices take the same branch: they decide on what is summed.
+    squares = _total((_sum_of_squares(x, None) for x in leaves), axis_name)
+    return jax.lax.cond(_is_safe(squares), jnp.sqrt, scaled, squares)
 
 
-@functools.partial(jax.jit, inline=True)  # of the module, so that each shape is traced once
-def _sum_of_squares(x: jax.Array) -> jax.Array:
-    return jnp.sum(abs_sq(x))
+@_norm_of_all.defjvp
+def _(axis_name: AxisName, primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
+    (leaves,), (steps,) = primals, tangents
+    norm = _norm_of_all(leaves, axis_name)
+    return norm, _total((_along(x, dx, norm, None) for x, dx in zip(leaves, steps, strict=True)), axis_name)
+
+
+_norm = jax.jit(_norm_of_all, static_argnums=1)  # of the module: an eager call does not trace the branches again
+
+
+def _total(parts: Iterable[jax.Array], axis_name: AxisName) -> Any:
+    """The sum of these on all devices."""
+    if axis_name is None:
+        return sum(parts)
+    jax.lax.psum(1, axis_name)  # costs nothing, and its error names an axis that is not there
+    return jax.lax.psum(sum(parts), axis_name)
+
+
+def _along(x: jax.Array, dx: jax.Array, norm: jax.Array, axes: tuple[int, ...] | None) -> jax.Array:
+    """How the norm changes with x: what dx has of the direction of x. Nothing is squared, and x = 0 is not singular."""
+    direction = x / jnp.where(norm == 0, 1.0, norm).astype(x.dtype)
+    return jnp.sum((direction.conj() * dx).real, axes, keepdims=axes is not None)
+
+
+def _is_safe(squares: jax.Array) -> jax.Array:
+    """Whether a sum of squares is right: no overflow, and above tiny/eps, where squares lose digits to underflow."""
+    info = jnp.finfo(squares.dtype)
+    return (squares <= info.max) & (squares > info.tiny / info.eps)
+
+
+def _unit(squares: jax.Array) -> jax.Array:
+    """The power of two by which entries are multiplied where the sum of their squares is not safe."""
+    power = 2.0 ** (3 * jnp.finfo(squares.dtype).maxexp // 4)
+    return jnp.where(squares > 1, 1 / power, power).astype(squares.dtype)
+
+
+@functools.partial(jax.jit, static_argnums=1, inline=True)  # of the module, so that each shape is traced once
+def _sum_of_squares(x: jax.Array, axes: tuple[int, ...] | None) -> jax.Array:
+    return jnp.sum(abs_sq(x), axes, keepdims=axes is not None)

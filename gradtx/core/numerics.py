@@ -22,9 +22,10 @@ def zero_count() -> jax.Array:
     return jnp.zeros((), jnp.int32)
 
 
-def increment(count: jax.Array) -> jax.Array:
-    """count + 1, staying at 2**31 - 1 once there."""
-    return jnp.where(count < COUNT_MAX, count + 1, COUNT_MAX).astype(jnp.int32)
+def increment(count: jax.Array, where: jax.Array | None = None) -> jax.Array:
+    """count + 1, staying at 2**31 - 1 once there; with a condition, count + 1 where it holds."""
+    below = count < COUNT_MAX
+    return jnp.where(below if where is None else below & where, count + 1, count).astype(jnp.int32)
 
 
 def ema(old: jax.Array, new: jax.Array, decay: Any) -> jax.Array:

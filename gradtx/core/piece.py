@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from gradtx.core.errors import describe
+from gradtx.core.errors import describe, suggestion
 from gradtx.core.trees import require_arrays, require_same_tree
 
 ALWAYS_ALLOWED = frozenset({"value", "grad", "value_fn"})  # other libraries pass these to whatever they are given
@@ -99,4 +99,7 @@ class Piece:
         unknown = sorted(extra.keys() - self.extras.known - ALWAYS_ALLOWED)
         if unknown and not self.extras.anything:
             known = ", ".join(sorted(self.extras.known)) or "none"
-            raise TypeError(f"{self.name} takes no argument {unknown[0]!r} in update; its extra arguments: {known}")
+            near = suggestion(unknown[0], self.extras.known | ALWAYS_ALLOWED)
+            raise TypeError(
+                f"{self.name} takes no argument {unknown[0]!r} in update{near}; its extra arguments: {known}"
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Annotated, Any, ParamSpec
 
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx.core.errors import concrete
 from gradtx.core.factory import Factory, Leaves
 from gradtx.core.values import Value
 
@@ -23,10 +25,43 @@ class Schedule(Value):
 
     __slots__ = ()
 
+    def __add__(self, other: Any) -> Schedule:
+        return _combined("sum_schedules", self, other)
+
+    def __mul__(self, other: Any) -> Schedule:
+        return _combined("product_schedules", self, other)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __neg__(self) -> Schedule:
+        return -1.0 * self
+
+    def __sub__(self, other: Any) -> Schedule:
+        return self + -other
+
+    def __rsub__(self, other: Any) -> Schedule:
+        return other + -self
+
+    def __truediv__(self, other: Any) -> Schedule:
+        return NotImplemented if isinstance(other, Schedule) else self * (1.0 / other)
+
     def __call__(self, step: Any) -> Any:
         """The value for the update that follows `step` updates."""
         with jax.numpy_dtype_promotion("standard"):  # a step is an integer, a rate is not
             return (self._cache.get("function") or self._build())(step)
+
+    def plot(self, steps: int | None = None, ax: Any = None, **line: Any) -> Any:
+        """Draw the value at each step; `pip install "gradtx[plots]"` brings matplotlib.
+
+        Args:
+            steps: how many; None, the default: until the value stays the same, or enough to see how it goes on.
+            ax: the matplotlib Axes to draw in; None, the default: pyplot's current one.
+            **line: for `Axes.plot`: `color`, `label`.
+
+        Returns: the Axes. Without a label of yours the line has the call as its label, cut to the width of the Axes: in
+            the title, or in a legend where there are several lines.
+        """
+        return importlib.import_module("gradtx.plots.schedules").plot(self, steps, ax, **line)
 
     def _build(self) -> Callable[[Any], Any]:
         try:
@@ -37,6 +72,12 @@ class Schedule(Value):
         if not callable(function):
             raise TypeError(f"{self.name} must return a function of the step; it returned {function!r}")
         return function
+
+
+def _combined(how: str, *terms: Any) -> Schedule:
+    from gradtx.core import combine  # which stands on this file
+
+    return getattr(combine, how)(*terms)
 
 
 def schedule(body: Callable[P, Callable[[Any], Any]]) -> Callable[P, Schedule]:
@@ -57,8 +98,8 @@ def schedule(body: Callable[P, Callable[[Any], Any]]) -> Callable[P, Schedule]:
     factory = Factory(body)
 
     def make(arguments: dict[str, Any]) -> Schedule:
-        for name in factory.leaves:
-            if isinstance(arguments[name], Schedule):
+        for name, marker in factory.leaves.items():
+            if marker.follows and isinstance(arguments[name], Schedule):
                 raise TypeError(f"{factory.name}: {name} must be a number; got the schedule {arguments[name]!r}")
         value = Schedule(factory, arguments)
         value._cache["function"] = value._build()
@@ -113,6 +154,32 @@ def as_number(name: str, value: Any) -> Any:
     return value
 
 
+def as_count(name: str, value: Any) -> Any:
+    """A whole number, as a Python float or a float32 scalar: so it can be in a batch and stand beside derivatives.
+
+    Raises:
+        TypeError: for anything else, a schedule too; ValueError: for an array that is not a scalar.
+    """
+    if isinstance(value, Schedule) or (callable(value) and not hasattr(value, "dtype")):
+        raise TypeError(f"{name} must be a whole number, and cannot follow a schedule; got {value!r}")
+    if isinstance(value, bool | np.bool_ | str):
+        raise TypeError(f"{name} must be a whole number; got {value!r}")
+    number = as_hyper(name, value)
+    known = concrete(number)
+    if known is not None and not known.is_integer():
+        raise TypeError(f"{name} must be a whole number; got {value!r}")
+    return number
+
+
+def as_steps(name: str, value: Any) -> Any:
+    """As `as_count`, or a schedule, or a function of the step: whoever counts the steps calls it."""
+    if isinstance(value, Schedule):
+        return value
+    if callable(value) and not isinstance(value, type) and not hasattr(value, "factory"):
+        return function_schedule(value)
+    return as_count(name, value)
+
+
 def is_schedule(value: Any) -> bool:
     """Whether this is a schedule; the `is_leaf` for walking hyperparameters."""
     return isinstance(value, Schedule)
@@ -142,8 +209,14 @@ def at_step(name: str, value: Schedule, step: Any, dtype: Any) -> jax.Array:
     return array.astype(dtype)
 
 
-Hyper = Annotated[Any, Leaves(as_hyper)]
+Hyper = Annotated[Any, Leaves(as_hyper, follows=True)]
 """A hyperparameter: a number, a scalar array, a schedule, or a function of the step. It is a leaf of the value."""
 
 Number = Annotated[Any, Leaves(as_number)]
 """A hyperparameter that is read once, when the state is made: a number or a scalar array. It is a leaf of the value."""
+
+Count = Annotated[Any, Leaves(as_count, whole=True)]
+"""A whole number, of steps for example. It is a leaf of the value."""
+
+Steps = Annotated[Any, Leaves(as_steps, whole=True)]
+"""A whole number or a schedule of whole numbers, whose steps are counted by the transformation that takes it."""

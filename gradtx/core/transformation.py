@@ -15,7 +15,7 @@ from gradtx.core.leaves import float_dtype
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.piece import Extras, Piece
 from gradtx.core.schedule import Schedule, at_step, is_schedule
-from gradtx.core.values import Value
+from gradtx.core.values import Value, closed, opened
 
 P = ParamSpec("P")
 
@@ -96,45 +96,49 @@ class GradientTransformation(Value):
 
     @property
     def _scheduled(self) -> dict[str, Schedule]:
-        return {k: v for k, v in self._arguments.items() if is_schedule(v)}
+        """The schedules that the core follows, by name; one that stands for anything but a `Hyper` is the body's."""
+        markers, children = self._factory.leaves, opened(self).children
+        return {c.name: c.value for c in children if is_schedule(c.value) and markers[c.owner].follows}
 
     def _with(self, values: Mapping[str, Any]) -> GradientTransformation:
-        return GradientTransformation(self._factory, {**self._arguments, **values})
+        """The same with other children, by their names; nothing is checked."""
+        children, keys = opened(self)
+        changed = [values.get(c.name, c.value) for c in children]
+        return GradientTransformation(self._factory, closed(self._factory, self._arguments, keys, changed))
 
     def _kept(self) -> GradientTransformation:
         """This value with its closures, and those of the values inside it, kept: for the length of one call."""
         if "plan" in self._cache:
             return self
-        inside = {k: _kept(v) if k in self._factory.leaves else v for k, v in self._arguments.items()}
-        value = GradientTransformation(self._factory, inside)
+        value = self._with({c.name: c.value._kept() for c in opened(self).children if is_transformation(c.value)})
         value._cache["plan"] = value._build()
         return value
 
     def _build(self) -> Piece | GradientTransformation:
         self._require_one()
         scheduled = {k: at_step(f"{self.name}'s {k}", v, zero_count(), "float32") for k, v in self._scheduled.items()}
-        result = self._called({**self._arguments, **scheduled})  # a body does arithmetic on numbers, not on schedules
+        at_first = self._with(scheduled) if scheduled else self
+        result = at_first._called()  # a body does arithmetic on numbers, not on schedules
         if isinstance(result, GradientTransformation):
-            return self._called(self._arguments) if scheduled else result  # a recipe passes its schedules on
+            return self._called() if scheduled else result  # a recipe passes its schedules on
         if isinstance(result, tuple) and len(result) == 2 and all(map(callable, result)):
-            inner = [
-                v._extras for v in jax.tree.leaves(self._arguments, is_leaf=is_transformation) if is_transformation(v)
-            ]
+            inner = [c.value._extras for c in opened(self).children if is_transformation(c.value)]
             wraps = any(marker.coerce is as_transformation for marker in self._factory.leaves.values())
             return Piece(self.name, *result, wraps=wraps, inner=inner)
         raise TypeError(f"{self.name} must return (init, update) or a transformation; it returned {result!r}")
 
-    def _called(self, arguments: Mapping[str, Any]) -> Any:
+    def _called(self) -> Any:
+        delivered = {c.name: _delivered(c.value, self._factory.leaves[c.owner].whole) for c in opened(self).children}
         try:
-            args, kwargs = self._factory.spread({k: _delivered(v) for k, v in arguments.items()})
+            args, kwargs = self._factory.spread(self._with(delivered)._arguments)
             return self._factory.body(*args, **kwargs)
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from None
 
     def _require_one(self) -> None:
         """Raise where a hyperparameter holds several numbers: then this is a batch of transformations."""
-        for name in self._factory.leaves:
-            shape = getattr(self._arguments[name], "shape", ())
+        for name, _, value in opened(self).children:
+            shape = getattr(value, "shape", ())
             if shape != ():
                 held = f"this {self.name} holds a batch of transformations, {name} has shape {tuple(shape)}"
                 raise ValueError(
@@ -151,6 +155,10 @@ class GradientTransformation(Value):
         plan = self._recipe()._plan
         assert isinstance(plan, Piece)
         return plan.extras
+
+    def _known(self, extra: dict[str, Any]) -> dict[str, Any]:
+        """Of the extra arguments that several transformations share, those that this one takes."""
+        return extra if self._extras.anything else {k: v for k, v in extra.items() if k in self._extras.known}
 
 
 _RESERVED = {name for name in dir(GradientTransformation) if not name.startswith("_")}
@@ -230,16 +238,10 @@ Transformation = Annotated[Any, Leaves(as_transformation)]
 """A transformation inside another: gradtx's, optax's, or a bare pair of functions."""
 
 
-def _kept(value: Any) -> Any:
-    if is_transformation(value):
-        return value._kept()
-    if isinstance(value, tuple):
-        return tuple(map(_kept, value))
-    return {k: _kept(v) for k, v in value.items()} if isinstance(value, dict) else value
-
-
-def _delivered(value: Any) -> Any:
-    """Scalars of half precision reach the closures as float32, so that they never round what they meet."""
-    if hasattr(value, "dtype") and getattr(value, "shape", None) == () and value.dtype.itemsize < 4:
-        return value.astype("float32")
-    return value
+def _delivered(value: Any, whole: bool) -> Any:
+    """As the closures see it: counts as whole numbers; no scalar of half precision, which would round what it meets."""
+    if isinstance(value, float):
+        return int(value) if whole and value.is_integer() else value
+    if not (hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jnp.floating)):
+        return value
+    return value.astype("int32") if whole else value.astype("float32") if value.dtype.itemsize < 4 else value

@@ -7,13 +7,14 @@ what a value does; it only keeps the call.
 from __future__ import annotations
 
 import functools
-from typing import Any, Self
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Self
 
 import jax
 
 from gradtx.core.arguments import Statics, frozen, same, show
 from gradtx.core.errors import suggestion
-from gradtx.core.factory import KEYWORDS, POSITIONAL, Factory
+from gradtx.core.factory import KEYWORDS, POSITIONAL, Factory, key_name
 
 
 class Value:
@@ -86,12 +87,15 @@ class Value:
     def __repr__(self) -> str:
         shown = []
         for name, parameter in self._factory.signature.parameters.items():
-            value = self._arguments[name]
+            value, marker = self._arguments[name], self._factory.leaves.get(name)
             if parameter.kind is POSITIONAL:
                 shown.extend(show(v) for v in value)
             elif parameter.kind is KEYWORDS:
                 shown.extend(f"{k}={show(v)}" for k, v in value.items())
-            elif (name in self._factory.leaves and value is not None) or not same(value, parameter.default):
+            elif marker is not None and value is not None:
+                whole = marker.whole and isinstance(value, float) and value.is_integer()
+                shown.append(f"{name}={int(value) if whole else show(value)}")
+            elif not same(value, parameter.default):
                 shown.append(f"{name}={show(value)}")
         return f"{self.name}({', '.join(shown)})"
 
@@ -123,22 +127,64 @@ def member_names(members: tuple) -> list[str]:
     return names
 
 
-def _flatten_with_keys(value: Value):
-    """Children in the order of the signature; `*members` and `**named` give one child each, named as in a chain."""
-    factory, keyed, several = value._factory, [], []
-    for name in factory.leaves:
-        kind, argument = factory.signature.parameters[name].kind, value._arguments[name]
+class Child(NamedTuple):
+    """A leaf argument: its name, as in errors and states; the parameter that it belongs to; what stands there."""
+
+    name: str
+    owner: str
+    value: Any
+
+
+class Opened(NamedTuple):
+    """The leaf arguments of a value, one by one: those in a tuple or a dict each for itself.
+
+    keys: of each parameter that holds several, the indices or keys, in order.
+    """
+
+    children: list[Child]
+    keys: tuple[tuple[str, tuple], ...]
+
+
+def opened(value: Value) -> Opened:
+    """Take a value apart, in the order of the signature; `*members` are named as in a chain."""
+    factory, children, several = value._factory, [], []
+    for owner in factory.leaves:
+        argument, container = value._arguments[owner], factory.containers.get(owner)
+        if container is None or argument is None:
+            children.append(Child(owner, owner, argument))
+            continue
+        # Not left to a pytree of its own: that sorts the keys of a dict, and the order of a chain is its meaning.
+        keys = tuple(argument) if container is dict else tuple(range(len(argument)))
+        several.append((owner, keys))
+        kind = factory.signature.parameters[owner].kind
         if kind is POSITIONAL:
-            keyed.extend(zip(member_names(argument), argument, strict=True))
-            several.append((name, tuple(range(len(argument)))))
-        elif kind is KEYWORDS:  # not left to a dict: a pytree sorts its keys, and the order of a chain is its meaning
-            keyed.extend(argument.items())
-            several.append((name, tuple(argument)))
+            names = member_names(argument)
         else:
-            keyed.append((name, argument))
-    statics = {k: v for k, v in value._arguments.items() if k not in factory.leaves}
-    children = [(jax.tree_util.GetAttrKey(key), child) for key, child in keyed]
-    return children, (factory, Statics(statics), tuple(several))
+            names = [key_name(k) if kind is KEYWORDS else f"{owner}/{key_name(k)}" for k in keys]
+        children.extend(Child(name, owner, argument[k]) for name, k in zip(names, keys, strict=True))
+    return Opened(children, tuple(several))
+
+
+def closed(factory: Factory, statics: dict[str, Any], keys: tuple, children: Iterable[Any]) -> dict[str, Any]:
+    """The arguments again, from the static ones and the children of `opened`."""
+    several, left = dict(keys), iter(children)
+    arguments: dict[str, Any] = {}
+    for name in factory.signature.parameters:
+        if name not in factory.leaves:
+            arguments[name] = statics[name]
+        elif name not in several:
+            arguments[name] = next(left)
+        elif factory.containers[name] is tuple:
+            arguments[name] = tuple(next(left) for _ in several[name])
+        else:
+            arguments[name] = {k: next(left) for k in several[name]}
+    return arguments
+
+
+def _flatten_with_keys(value: Value):
+    children, keys = opened(value)
+    statics = {k: v for k, v in value._arguments.items() if k not in value._factory.leaves}
+    return [(jax.tree_util.GetAttrKey(c.name), c.value) for c in children], (value._factory, Statics(statics), keys)
 
 
 def _flatten(value: Value):
@@ -147,16 +193,5 @@ def _flatten(value: Value):
 
 
 def _unflatten(cls: type[Value], aux: tuple[Factory, Statics, tuple], children: Any) -> Value:
-    factory, statics, several = aux
-    keys, left = dict(several), iter(children)
-    arguments: dict[str, Any] = {}
-    for name, parameter in factory.signature.parameters.items():
-        if name not in factory.leaves:
-            arguments[name] = statics.arguments[name]
-        elif parameter.kind is POSITIONAL:
-            arguments[name] = tuple(next(left) for _ in keys[name])
-        elif parameter.kind is KEYWORDS:
-            arguments[name] = {k: next(left) for k in keys[name]}
-        else:
-            arguments[name] = next(left)
-    return cls(factory, arguments)
+    factory, statics, keys = aux
+    return cls(factory, closed(factory, statics.arguments, keys, children))

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from gradtx.core.errors import suggestion
 from gradtx.demo.contenders import CONTENDERS, Contender
-from gradtx.demo.extras import MissingExtraError, require
+from gradtx.extras import MissingExtraError, require
 
 LARGEST_SEED = 2**32 - 1  # scikit-learn's
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.demo.extras import extra
+from gradtx.extras import extra
 
 
 class Digits(NamedTuple):

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from gradtx.demo.extras import extra
 from gradtx.demo.train import Curves
+from gradtx.extras import extra
 
 STYLES = ("-", (0, (5, 1.2)), (0, (1, 1)), (0, (5, 1.2, 1, 1.2)))
 CAPTION = (

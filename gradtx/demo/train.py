@@ -15,7 +15,7 @@ from gradtx.core.transformation import GradientTransformation
 from gradtx.demo import network
 from gradtx.demo.contenders import Contender, sweep
 from gradtx.demo.data import Digits
-from gradtx.demo.extras import extra
+from gradtx.extras import extra
 
 HIDDEN = (256,)
 TARGET = 0.95

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gradtx.core.chain import chain
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import transformation
+from gradtx.optimizers.decay import weight_decay_of
 from gradtx.transforms.adam import scale_by_adam, scale_by_adamax, scale_by_amsgrad
 from gradtx.transforms.basic import scale_by_learning_rate
-from gradtx.transforms.decay import add_decayed_weights
 from gradtx.transforms.nadam import scale_by_nadam, scale_by_scheduled_nadam
 
 
@@ -44,6 +46,7 @@ def adamw(
     eps_root: Hyper = 0.0,
     *,
     weight_decay: Hyper = 1e-4,
+    mask: Any = None,
     nesterov: bool = False,
 ):
     """Adam with decoupled weight decay: `scale_by_adam`, `add_decayed_weights`, then the rate over both.
@@ -52,6 +55,7 @@ def adamw(
         learning_rate: at least 0; 1e-3 is usual.
         b1, b2, eps, eps_root: as in `scale_by_adam`.
         weight_decay: as in `add_decayed_weights`.
+        mask: which leaves decay, as in `masked`: `"**/kernel"`; None for all.
         nesterov: use `scale_by_nadam`.
 
     State: a chain's dict, with one entry: `ScaleByAdamState`. Its update needs `params`.
@@ -60,7 +64,7 @@ def adamw(
     """
     scaling = scale_by_nadam if nesterov else scale_by_adam
     return chain(
-        scaling(b1, b2, eps, eps_root), add_decayed_weights(weight_decay), scale_by_learning_rate(learning_rate)
+        scaling(b1, b2, eps, eps_root), weight_decay_of(weight_decay, mask), scale_by_learning_rate(learning_rate)
     )
 
 

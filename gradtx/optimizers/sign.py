@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gradtx.core.chain import chain
 from gradtx.core.schedule import Hyper, Number
 from gradtx.core.transformation import transformation
+from gradtx.optimizers.decay import weight_decay_of
 from gradtx.transforms.basic import scale, scale_by_learning_rate
-from gradtx.transforms.decay import add_decayed_weights
 from gradtx.transforms.sign import scale_by_lion
 from gradtx.transforms.steps import scale_by_rprop, scale_by_supersab
 
 
 @transformation
-def lion(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.99, *, weight_decay: Hyper = 1e-3):
+def lion(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.99, *, weight_decay: Hyper = 1e-3, mask: Any = None):
     """Lion: `scale_by_lion`, `add_decayed_weights`, then the rate over both.
 
     Args:
         learning_rate: at least 0; a tenth to a third of Adam's.
         b1, b2: as in `scale_by_lion`.
         weight_decay: as in `add_decayed_weights`.
+        mask: which leaves decay, as in `masked`: `"**/kernel"`; None for all.
 
     State: a chain's dict, with one entry: `ScaleByLionState`. Its update needs `params`.
     Source: Chen et al. 2023 (arXiv:2302.06675), algorithm 2. Defaults as optax.
     """
-    return chain(scale_by_lion(b1, b2), add_decayed_weights(weight_decay), scale_by_learning_rate(learning_rate))
+    return chain(scale_by_lion(b1, b2), weight_decay_of(weight_decay, mask), scale_by_learning_rate(learning_rate))
 
 
 @transformation

@@ -1,4 +1,4 @@
-"""Schedules of the learning rate, or of any other hyperparameter; `step` counts the updates already done."""
+"""Schedules that go from one value to another; `step` counts the updates already done."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import finite, non_negative, positive
 from gradtx.core.schedule import Number, schedule
+from gradtx.schedules.progress import Part, between, cosine, curve, divided, later, lengths, raised, shares, since
 
 
 @schedule
@@ -30,6 +31,9 @@ def linear_schedule(init_value: Number, end_value: Number, transition_steps: Num
 
         init_value + (end_value - init_value)·min(max(step - transition_begin, 0)/transition_steps, 1)
 
+    As in all schedules here, steps are subtracted as the whole numbers they are, up to 2³¹ - 1, though float32 has no
+    odd ones above 2²⁴; a number that is traced, by a sweep, is itself a float32. Both ends are met to the bit.
+
     Args:
         init_value, end_value: finite.
         transition_steps: greater than 0; steps.
@@ -43,101 +47,186 @@ def linear_schedule(init_value: Number, end_value: Number, transition_steps: Num
         [1.0, 0.75, 0.0, 0.0]
     """
     finite(init_value=init_value, end_value=end_value)
-    positive(transition_steps=transition_steps)
+    lengths(transition_steps=transition_steps)
+    non_negative(transition_begin=transition_begin)
+    return curve(Part(transition_begin, init_value, transition_steps, end_value))
+
+
+@schedule
+def polynomial_schedule(
+    init_value: Number, end_value: Number, power: Number, transition_steps: Number, transition_begin: Number = 0
+):
+    """A power of the share of steps that is left, from one value to another; constant before and after.
+
+        end_value + (init_value - end_value)·(1 - min(max(step - transition_begin, 0)/transition_steps, 1))^power
+
+    Args:
+        init_value, end_value: finite.
+        power: greater than 0; 1 is `linear_schedule`.
+        transition_steps: greater than 0; steps.
+        transition_begin: at least 0; the step at which it begins.
+
+    Source: optax's `polynomial_schedule`, except that 0 transition steps are an error here; Keras' `PolynomialDecay`
+        without `cycle`; torch's `PolynomialLR` with end_value 0.
+
+    Example:
+        >>> import gradtx
+        >>> rate = gradtx.polynomial_schedule(1.0, 0.0, power=2, transition_steps=4)
+        >>> [round(float(rate(t)), 4) for t in (0, 1, 4, 9)]
+        [1.0, 0.5625, 0.0, 0.0]
+    """
+    finite(init_value=init_value, end_value=end_value, power=power)
+    positive(power=power)
+    lengths(transition_steps=transition_steps)
     non_negative(transition_begin=transition_begin)
 
     def at(step):
-        done = jnp.clip((step - transition_begin) / transition_steps, 0.0, 1.0)
-        return init_value + (end_value - init_value) * done
+        share = raised(shares(step, transition_begin, transition_steps)[0], power)
+        return between(init_value, end_value, (share, 1.0 - share))
 
     return at
 
 
 @schedule
-def exponential_decay(init_value: Number, transition_steps: Number, decay_rate: Number, *, staircase: bool = False):
+def exponential_decay(
+    init_value: Number,
+    transition_steps: Number,
+    decay_rate: Number,
+    transition_begin: Number = 0,
+    staircase: bool = False,
+    end_value: Number | None = None,
+):
     """A value that is multiplied by the same factor every so many steps.
 
-        init_value·decay_rate^(step/transition_steps),   the exponent rounded down with staircase
+        init_value·decay_rate^t
+        t = max(step - transition_begin, 0)/transition_steps, rounded down with staircase
 
     Args:
         init_value: finite.
         transition_steps: greater than 0; steps.
-        decay_rate: greater than 0.
+        decay_rate: greater than 0; above 1 the value grows.
+        transition_begin: at least 0; the step at which it begins.
         staircase: change at whole multiples of transition_steps only.
+        end_value: a bound that is not passed: from below where decay_rate < 1, from above otherwise; finite.
 
-    Source: optax's and Keras' `exponential_decay`.
+    Source: optax's; Keras' `ExponentialDecay`; torch's `ExponentialLR` with transition_steps 1, its `StepLR` with
+        staircase.
 
     Example:
         >>> import gradtx
         >>> float(gradtx.exponential_decay(1.0, transition_steps=10, decay_rate=0.25)(5))
         0.5
     """
-    finite(init_value=init_value)
-    positive(transition_steps=transition_steps, decay_rate=decay_rate)
+    finite(init_value=init_value, decay_rate=decay_rate, **({} if end_value is None else {"end_value": end_value}))
+    positive(decay_rate=decay_rate)
+    lengths(transition_steps=transition_steps)
+    non_negative(transition_begin=transition_begin)
 
     def at(step):
-        periods = step / transition_steps
-        return init_value * decay_rate ** (jnp.floor(periods) if staircase else periods)
+        value = init_value * decay_rate ** _periods(step, transition_begin, transition_steps, staircase)
+        if end_value is None:
+            return value
+        return jnp.where(decay_rate < 1.0, jnp.maximum(value, end_value), jnp.minimum(value, end_value))
 
     return at
 
 
 @schedule
-def cosine_decay_schedule(init_value: Number, decay_steps: Number, alpha: Number = 0.0):
+def inverse_time_schedule(
+    init_value: Number,
+    transition_steps: Number,
+    decay_rate: Number,
+    transition_begin: Number = 0,
+    staircase: bool = False,
+):
+    """A value that falls as one over the time.
+
+        init_value/(1 + decay_rate·t)
+        t = max(step - transition_begin, 0)/transition_steps, rounded down with staircase
+
+    Args:
+        init_value: finite.
+        transition_steps: greater than 0; steps.
+        decay_rate: at least 0; with 1, the value is halved after transition_steps.
+        transition_begin: at least 0; the step at which it begins.
+        staircase: change at whole multiples of transition_steps only.
+
+    Source: Robbins & Monro 1951; Keras' `InverseTimeDecay` (its decay_steps is transition_steps). Not in optax.
+
+    Example:
+        >>> import gradtx
+        >>> [float(gradtx.inverse_time_schedule(1.0, transition_steps=10, decay_rate=1.0)(t)) for t in (0, 10, 30)]
+        [1.0, 0.5, 0.25]
+    """
+    finite(init_value=init_value)
+    non_negative(decay_rate=decay_rate, transition_begin=transition_begin)
+    lengths(transition_steps=transition_steps)
+    return lambda step: init_value / (1.0 + decay_rate * _periods(step, transition_begin, transition_steps, staircase))
+
+
+@schedule
+def inverse_sqrt_schedule(init_value: Number, peak_value: Number, warmup_steps: Number):
+    """A straight line up to a peak, then a value that falls as one over the root of the step.
+
+        step < warmup_steps:   init_value + (peak_value - init_value)·step/warmup_steps
+        after:                 peak_value·√(warmup_steps/step)
+
+    Args:
+        init_value: at step 0; finite.
+        peak_value: at step warmup_steps; finite.
+        warmup_steps: greater than 0; steps.
+
+    Source: fairseq's `inverse_sqrt`, as it is. Raffel et al. 2020 (T5, arXiv:1910.10683), section 3.1.2, 1/√max(step,
+        k), is init_value = peak_value = 1/√k, warmup_steps = k. Vaswani et al. 2017 (arXiv:1706.03762), equation 3,
+        d^-½·min(step^-½, step·w^-1.5), is init_value 0, peak_value = (d·w)^-½; their first step is step 1.
+
+    Example:
+        >>> import gradtx
+        >>> [float(gradtx.inverse_sqrt_schedule(0.0, 1.0, warmup_steps=100)(t)) for t in (0, 50, 100, 400)]
+        [0.0, 0.5, 1.0, 0.5]
+    """
+    finite(init_value=init_value, peak_value=peak_value)
+    lengths(warmup_steps=warmup_steps)
+
+    def at(step):
+        up = between(init_value, peak_value, shares(step, 0.0, warmup_steps))
+        after = since(step, warmup_steps)
+        down = peak_value * jnp.sqrt(warmup_steps / (warmup_steps + later(step, warmup_steps)))
+        return jnp.where(after < 0, up, down)
+
+    return at
+
+
+@schedule
+def cosine_decay_schedule(init_value: Number, decay_steps: Number, alpha: Number = 0.0, exponent: Number = 1.0):
     """Half a cosine from one value down to a share of it, constant after.
 
-        init_value·((1 - alpha)·(1 + cos(π·min(step/decay_steps, 1)))/2 + alpha)
+        init_value·((1 - alpha)·((1 + cos(π·min(step/decay_steps, 1)))/2)^exponent + alpha)
 
     Args:
         init_value: finite.
         decay_steps: greater than 0; steps.
         alpha: the share of init_value at the end; finite.
+        exponent: greater than 0.
 
-    Source: Loshchilov & Hutter 2017 (arXiv:1608.03983), equation 5, without restarts. optax's, without its exponent.
+    Source: Loshchilov & Hutter 2017 (arXiv:1608.03983), equation 5, without restarts (`cosine_restarts_schedule`).
+        optax's; Keras' `CosineDecay` without warm-up; torch's `CosineAnnealingLR` before it turns round.
 
     Example:
         >>> import gradtx
         >>> [round(float(gradtx.cosine_decay_schedule(1.0, 10)(t)), 2) for t in (0, 5, 10, 20)]
         [1.0, 0.5, 0.0, 0.0]
     """
-    finite(init_value=init_value, alpha=alpha)
-    positive(decay_steps=decay_steps)
+    finite(init_value=init_value, alpha=alpha, exponent=exponent)
+    positive(exponent=exponent)
+    lengths(decay_steps=decay_steps)
 
     def at(step):
-        done = jnp.clip(step / decay_steps, 0.0, 1.0)
-        return init_value * ((1.0 - alpha) * 0.5 * (1.0 + jnp.cos(jnp.pi * done)) + alpha)
+        share = raised(cosine(*shares(step, 0.0, decay_steps))[0], exponent)
+        return init_value * between(1.0, alpha, (share, 1.0 - share))
 
     return at
 
 
-@schedule
-def warmup_cosine_decay_schedule(
-    init_value: Number, peak_value: Number, warmup_steps: Number, decay_steps: Number, end_value: Number = 0.0
-):
-    """A straight line up to a peak, then half a cosine down.
-
-    Args:
-        init_value: at step 0; finite. peak_value: at step warmup_steps; finite. end_value: at the end; finite.
-        warmup_steps: at least 0; steps.
-        decay_steps: the whole length, warm-up included; greater than warmup_steps.
-
-    Raises: ValueError: decay_steps not above warmup_steps.
-    Source: optax's, without its exponent.
-
-    Example:
-        >>> import gradtx
-        >>> rate = gradtx.warmup_cosine_decay_schedule(0.0, 1.0, warmup_steps=10, decay_steps=30)
-        >>> [round(float(rate(t)), 2) for t in (0, 5, 10, 20, 30)]
-        [0.0, 0.5, 1.0, 0.5, 0.0]
-    """
-    finite(init_value=init_value, peak_value=peak_value, end_value=end_value)
-    non_negative(warmup_steps=warmup_steps)
-    positive(**{"decay_steps - warmup_steps": decay_steps - warmup_steps})
-
-    def at(step):
-        up = init_value + (peak_value - init_value) * step / jnp.maximum(warmup_steps, 1.0)
-        done = jnp.clip((step - warmup_steps) / (decay_steps - warmup_steps), 0.0, 1.0)
-        down = end_value + (peak_value - end_value) * 0.5 * (1.0 + jnp.cos(jnp.pi * done))
-        return jnp.where(step < warmup_steps, up, down)
-
-    return at
+def _periods(step, begin, length, whole: bool):
+    return divided(step, begin, length)[0] if whole else later(step, begin) / length

@@ -65,6 +65,7 @@ def odd_trees(case: Case) -> None:
     deep: Any = jnp.asarray(0.5)
     for _ in range(20):
         deep = [deep]
+    _require_any_tree(case)
     odd = {"none": None, "scalar": jnp.asarray(2.0), "void": jnp.zeros((0, 3)), "deep": deep, "node": Node(w, w)}
     for params in (odd, w, (w, [w])):
         history, state, after = case.run(case.gradients(2, params), params=params, jit=False)
@@ -77,6 +78,7 @@ def odd_trees(case: Case) -> None:
 @law(after=("traceable", "updates_fit"))
 def integers_pass(case: Case) -> None:
     """Integers and booleans among the parameters are not trained: their updates pass untouched."""
+    _require_any_tree(case)
     odd = {"count": jnp.asarray([1, 2, 3]), "flag": jnp.asarray([True, False])}
     passed = {"count": jnp.asarray([4, 5, 6]), "flag": jnp.asarray([False, False])}
     params = {**odd, "w": jnp.asarray([1.0, -2.0])}
@@ -89,6 +91,7 @@ def integers_pass(case: Case) -> None:
 def untrained_leaves_pass(case: Case) -> None:
     """Integers, booleans, keys and None pass untouched, have no state, and keep their value."""
     _require_ours(case)
+    _require_any_tree(case)
     odd = {"count": jnp.asarray([1, 2, 3]), "flag": jnp.asarray(True), "key": jax.random.key(1), "none": None}
     given = {"count": np.zeros(3, jax.dtypes.float0), "flag": None, "key": jax.random.key(2), "none": None}
     plain = {"w": jnp.asarray([1.0, -2.0])}
@@ -135,6 +138,7 @@ def wrong_states_are_errors(case: Case) -> None:
 def states_of_other_params_are_errors(case: Case) -> None:
     """A state made for parameters of another shape is an error that names the leaf."""
     _require_ours(case)
+    _require_any_tree(case)
     name, leaf = _matrix(case.params)
     other = _with(case.params, leaf, jnp.zeros((*leaf.shape, 2), leaf.dtype))
     grads, state = case.gradients(1)[0], case.init(other)
@@ -160,6 +164,11 @@ def extras_are_checked(case: Case) -> None:
         raise BrokenError("an unknown extra argument was taken, or not named")
     always = {"value": 1.0, "grad": grads, "value_fn": None, **case.extras}
     case.tx.update(grads, state, case.params, **always)
+
+
+def _require_any_tree(case: Case) -> None:
+    if not case.any_tree:
+        raise SkippedError("it is made for its own parameters")
 
 
 def _require_ours(case: Case) -> None:

@@ -67,6 +67,8 @@ def cases(leaves: int, many: int, big: int, *, gpt2: bool) -> Iterator[Case]:
     for where, of in shapes.items():
         yield Case(f"adam, {where}", of, gradtx.adam(1e-3), optax.adam(1e-3), torch_adam)
         yield Case(f"clip + adamw + schedule, {where}", of, *usual_chain(), torch_usual)
+        for name, ours, theirs in wrapped_adam():
+            yield Case(f"adam in {name}, {where}", of, ours, theirs)
 
 
 def recipes() -> Iterator[tuple[str, Any, Any]]:
@@ -81,6 +83,15 @@ def recipes() -> Iterator[tuple[str, Any, Any]]:
     yield "nadam", gradtx.nadam(1e-3), optax.nadam(1e-3)
     yield "amsgrad", gradtx.amsgrad(1e-3), optax.amsgrad(1e-3)
     yield "lion", gradtx.lion(1e-4), optax.lion(1e-4)
+
+
+def wrapped_adam() -> Iterator[tuple[str, Any, Any]]:
+    """Adam in what both libraries have to wrap it."""
+    ours, theirs = gradtx.adam(1e-3), optax.adam(1e-3)
+    yield "accumulate 4", gradtx.accumulate(ours, 4), optax.MultiSteps(theirs, 4).gradient_transformation()
+    optax_skip = optax.apply_if_finite(theirs, 5)  # it looks at the gradients only
+    yield "skip_nonfinite", gradtx.skip_nonfinite(ours, check_updates=False), optax_skip
+    yield "skip_nonfinite that looks at updates", gradtx.skip_nonfinite(ours), optax_skip
 
 
 def usual_chain() -> tuple[Any, Any]:

@@ -1,69 +1,16 @@
-"""One case, or several, for every public factory of a transformation, with every hyperparameter spelled out.
-
-A case that relied on a default would let a bug of another value pass; `test_registry.py` refuses it. What a law must
-know of a transformation is a field of its case, so that no law names an algorithm.
-"""
+"""The registry: the cases of the core, of its pieces and recipes here, and of each other family in its own file."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
 import gradtx
 from gradtx.testing import Case
+from tests.contract import cases_averages, cases_control, cases_norms, cases_search  # noqa: F401
+from tests.contract.adding import CALLS, CASES, NEEDS_PARAMS, add, average_init, average_update, falling
 
+__all__ = ["CALLS", "CASES"]
 
-class Call(NamedTuple):
-    """The call that made a case's transformation, as it was written."""
-
-    factory: Callable[..., Any]
-    members: tuple
-    arguments: dict[str, Any]
-
-
-CASES: dict[str, Case] = {}
-CALLS: dict[str, Call] = {}
-
-
-def add(name: str, factory: Callable[..., Any], *members: Any, case: dict[str, Any] | None = None, **arguments: Any):
-    """Register a case: the name, the factory, its arguments, and in `case` the fields in which it differs."""
-    assert name not in CASES, name
-    fields = {"smooth": True, "complex_leaves": True, "needs_params": False, "namespace": NAMESPACE, **(case or {})}
-    CALLS[name] = Call(factory, members, arguments)
-    CASES[name] = Case(factory(*members, **arguments), **fields)
-
-
-class AverageState(NamedTuple):
-    """The state of a bare pair."""
-
-    mean: Any
-
-
-def average_init(params: Any) -> AverageState:
-    """A bare pair's init, at the top of a module so that it can be pickled."""
-    return AverageState(gradtx.zeros(params))
-
-
-def average_update(updates: Any, state: AverageState, params: Any = None) -> tuple[Any, AverageState]:
-    """A bare pair's update: half the gradient, half its past."""
-
-    def leaf(g: Any, mean: Any) -> Any:
-        mean = 0.5 * mean + 0.5 * g
-        return mean, mean
-
-    updates, mean = gradtx.map_leaves(leaf, updates, state.mean)
-    return updates, AverageState(mean)
-
-
-def falling(step: Any) -> Any:
-    """A bare function of the step, as a schedule."""
-    return 0.5 / (1.0 + step)
-
-
-NAMESPACE = {"average_init": average_init, "average_update": average_update, "falling": falling}
-NEEDS_PARAMS = {"needs_params": True}
 COSINE = gradtx.cosine_decay_schedule(init_value=0.1, decay_steps=10, alpha=0.1)
 LINEAR = gradtx.linear_schedule(init_value=0.5, end_value=0.9, transition_steps=4, transition_begin=1)
 STEPPED = gradtx.exponential_decay(init_value=0.1, transition_steps=2, decay_rate=0.5, staircase=True)
@@ -80,7 +27,7 @@ add("scale-scheduled", gradtx.scale, step_size=STEPPED)
 add("scale_by_learning_rate", gradtx.scale_by_learning_rate, learning_rate=0.1, flip_sign=True)
 add("scale_by_learning_rate-up", gradtx.scale_by_learning_rate, learning_rate=0.1, flip_sign=False)
 add("clip_by_value", gradtx.clip_by_value, max_delta=0.75)
-add("clip_by_global_norm", gradtx.clip_by_global_norm, max_norm=0.5)
+add("clip_by_global_norm", gradtx.clip_by_global_norm, max_norm=0.5, nonfinite="propagate", axis_name=None)
 add("add_decayed_weights", gradtx.add_decayed_weights, weight_decay=0.01, case=NEEDS_PARAMS)
 add("add_momentum", gradtx.add_momentum, decay=0.9)
 add("add_momentum-scheduled", gradtx.add_momentum, decay=LINEAR)
@@ -146,7 +93,7 @@ adam_numbers = {"b1": 0.9, "b2": 0.999, "eps": 1e-8, "eps_root": 0.0}
 add("adam", gradtx.adam, learning_rate=1e-3, **adam_numbers, nesterov=False)
 add("adam-nesterov", gradtx.adam, learning_rate=1e-3, **adam_numbers, nesterov=True)
 add("adam-scheduled", gradtx.adam, learning_rate=COSINE, **adam_numbers, nesterov=False)
-adamw_numbers = {**adam_numbers, "weight_decay": 1e-2}
+adamw_numbers = {**adam_numbers, "weight_decay": 1e-2, "mask": None}
 add("adamw", gradtx.adamw, learning_rate=1e-3, **adamw_numbers, nesterov=False, case=NEEDS_PARAMS)
 add("adamw-scheduled", gradtx.adamw, learning_rate=WARMUP, **adamw_numbers, nesterov=True, case=NEEDS_PARAMS)
 add("amsgrad", gradtx.amsgrad, learning_rate=1e-3, **adam_numbers, maximum_of="raw")
@@ -161,7 +108,9 @@ add("rmsprop", gradtx.rmsprop, learning_rate=1e-2, **rms_plain, centered=False, 
 add("rmsprop-momentum", gradtx.rmsprop, learning_rate=1e-2, **rms_plain, centered=False, momentum=0.9, nesterov=True)
 rms_torch = {**rms_numbers, "eps_in_sqrt": False, "rate_in_momentum": False}
 add("rmsprop-centered", gradtx.rmsprop, learning_rate=1e-2, **rms_torch, centered=True, momentum=0.9, nesterov=False)
-add("lion", gradtx.lion, learning_rate=1e-3, b1=0.9, b2=0.99, weight_decay=1e-2, case=NEEDS_PARAMS)
+lion_numbers = {"b1": 0.9, "b2": 0.99, "weight_decay": 1e-2}
+add("lion", gradtx.lion, learning_rate=1e-3, **lion_numbers, mask=None, case=NEEDS_PARAMS)
+add("lion-masked", gradtx.lion, learning_rate=1e-3, **lion_numbers, mask="**", case=NEEDS_PARAMS)
 add(
     "rprop",
     gradtx.rprop,

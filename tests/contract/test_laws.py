@@ -13,9 +13,38 @@ from hypothesis import strategies as st
 
 from gradtx.testing import LAWS, Case, SkippedError
 from gradtx.testing.compare import all_finite, near, same_structure, same_types
-from tests.contract.registry import CASES
+from tests.contract.registry import CALLS, CASES
 
-EACH = [pytest.param(law, name, id=f"{law.name}-{name}") for name in CASES for law in LAWS.values()]
+# A wrapper has one case for all laws. Its further ones, round other transformations and with other settings, are held
+# to those that can differ there: the numbers are those of what is inside.
+FURTHER = [
+    "traceable",
+    "updates_fit",
+    "state_types",
+    "scan",
+    "one_trace",
+    "donation",
+    "inputs_unchanged",
+    "neutral_setting",
+    "extras_reach_the_inside",
+    "equality",
+    "pickles",
+    "prints_as_its_call",
+    "is_a_pytree",
+    "untrained_leaves_pass",
+    "mismatches_are_errors",
+    "resumes_from_npz",
+]
+
+
+def laws_for(name):
+    """The laws that a case is held to."""
+    wrapper, _, variant = name.partition("-")
+    further = variant and wrapper in CALLS and CALLS[wrapper].factory.__module__.startswith("gradtx.wrappers.")
+    return [LAWS[law] for law in FURTHER] if further else [*LAWS.values()]
+
+
+EACH = [pytest.param(law, name, id=f"{law.name}-{name}") for name in CASES for law in laws_for(name)]
 
 
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:(orbax|flax|tensorstore|msgpack|nest_asyncio)")
@@ -52,7 +81,7 @@ TREES = st.recursive(
     ),
     max_leaves=5,
 )
-SOME = [name for name in CASES if "-" not in name]
+SOME = [name for name, case in CASES.items() if "-" not in name and case.any_tree]
 
 
 def _built(tree):
@@ -90,6 +119,12 @@ def test_any_gradients_give_finite_updates(name, entries):
     history, state, _ = case.run(gradients)
     all_finite("the update", history)
     all_finite("the state", state)
+
+
+def test_every_factory_is_held_to_every_law():
+    """The further cases of wrappers come besides one that has all laws."""
+    whole = {CASES[name].tx.name for name in CALLS if len(laws_for(name)) == len(LAWS)}
+    assert whole == {call.factory.__name__ for call in CALLS.values()}
 
 
 @pytest.mark.parametrize("name", CASES)

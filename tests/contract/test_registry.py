@@ -16,7 +16,7 @@ from tests.contract.registry import CALLS, CASES
 ROOT = Path(gradtx.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 PUBLIC = {name: getattr(gradtx, name) for name in gradtx.__all__}
-SCHEDULES = ("gradtx.schedules.", "gradtx.core.schedule")
+SCHEDULES = ("gradtx.schedules.", "gradtx.core.schedule", "gradtx.core.combine")
 FACTORIES = {n: f for n, f in PUBLIC.items() if hasattr(f, "factory") and not f.__module__.startswith(SCHEDULES)}
 PIECES_WITHOUT_STATE_SECTION = {"foreign"}  # its state is whatever the other library keeps
 
@@ -86,7 +86,8 @@ def test_modules_say_what_they_are(file):
     text = file.read_text()
     assert not text or ast.get_docstring(ast.parse(text))
     lines = text.count("\n")
-    assert lines <= 250, f"{_module(file)} has {lines} lines: it is asking to be two"
+    names_only = file == ROOT / "__init__.py"
+    assert lines <= 250 or names_only, f"{_module(file)} has {lines} lines: it is asking to be two"
 
 
 @pytest.mark.parametrize("name", [n for n, x in PUBLIC.items() if inspect.isfunction(x) or inspect.isclass(x)])

@@ -74,18 +74,40 @@ def test_a_state_with_other_names_is_refused():
 
 
 def test_setting_what_cannot_be_set():
-    state = inject(chain(adam(0.1))).init(W)
-    with pytest.raises(ValueError, match=r"no hyperparameter 'learning_rate' .did you mean 'adam/learning_rate'"):
+    state = inject(chain(adam(0.1), adam(0.2))).init(W)
+    with pytest.raises(
+        ValueError, match=r"no hyperparameter 'learning_rate'; it is the end of adam/learning_rate, adam_1/"
+    ):
         gradtx.set_hyperparameters(state, learning_rate=0.2)
+    with pytest.raises(ValueError, match=r"no hyperparameter 'adam/learning_rat' .did you mean 'adam/learning_rate'"):
+        gradtx.set_hyperparameters(state, {"adam/learning_rat": 0.2})
     with pytest.raises(TypeError, match="adam/b1 must be a number"):
         gradtx.set_hyperparameters(state, {"adam/b1": "high"})
+    with pytest.raises(TypeError, match="adam/b1 in a state is a number: give the schedule"):
+        gradtx.set_hyperparameters(state, {"adam/b1": gradtx.constant_schedule(0.1)})
     with pytest.raises(ValueError, match=r"adam/b1 must be a scalar; got an array of shape \(2,\)"):
         gradtx.set_hyperparameters(state, {"adam/b1": jnp.ones(2)})
-    with pytest.raises(TypeError, match=r"takes the state of an inject\(...\); got a dict with the keys"):
+    with pytest.raises(ValueError, match="no hyperparameter 'learning_rate'; there is none"):
         gradtx.set_hyperparameters(adam(0.1).init(W), learning_rate=0.2)
+    with pytest.raises(TypeError, match="set_hyperparameters takes a state; of adam itself, use replace"):
+        gradtx.set_hyperparameters(adam(0.1), learning_rate=0.2)
     with pytest.raises(TypeError, match="hyperparameters takes a state; of adam itself, read the attributes"):
         hyperparameters(adam(0.1))
     assert float(gradtx.set_hyperparameters(state, {"adam/b1": 0.5}).hyperparameters["adam/b1"]) == 0.5
+
+
+def test_setting_it_wherever_it_is():
+    """Inside a chain, a wrapper, a route; by the end of its name."""
+    for tx in (
+        chain(gradtx.clip_by_global_norm(1.0), inject(sgd(0.1))),
+        gradtx.average(inject(sgd(0.1))),
+        inject(gradtx.route({"**": sgd(0.1)}, default=adam(0.5))),
+        gradtx.accumulate(gradtx.masked(inject(sgd(0.1)), "**"), 1),
+    ):
+        name = "**/learning_rate" if "route" in repr(tx) else "learning_rate"
+        state = gradtx.set_hyperparameters(tx.init(W), {name: 0.25})
+        updates, _ = tx.update(jax.tree.map(lambda w: jnp.full_like(w, 0.125), W), state, W)
+        assert float(jax.tree.leaves(updates)[0].ravel()[0]) == pytest.approx(-0.25 * 0.125)
 
 
 def test_a_number_written_by_hand_stays_a_strong_float():

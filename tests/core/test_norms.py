@@ -1,54 +1,47 @@
-"""The norm of a tree: its derivatives, and inside shard_map. Its range is tested with `clip_by_global_norm`."""
+"""Norms: their range and derivatives, of leaves and their parts too, and across the devices of a mesh."""
 
+import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import Mesh, PartitionSpec
+from hypothesis import strategies as st
 
 import gradtx
-
-shard_map = getattr(jax, "shard_map", None)
+from gradtx.core.norms import leaf_norm, within
+from tests.precision import enable_x64
+from tests.reference_norms import over_devices
 
 
 def norm(v):
     return gradtx.global_norm({"w": v})
 
 
-@pytest.mark.parametrize("v", [[3.0, 4.0], [3e20, 4e20], [3e-30, 4e-30]], ids=str)
-def test_the_derivative_is_the_direction(v):
+@pytest.mark.parametrize("of", [norm, leaf_norm])
+@pytest.mark.parametrize("size", [1.0, 1e-37, 1e-30, 6e-17, 1e-15, 3e18, 4e18, 1e20, 1e37])
+def test_the_derivative_is_the_direction(of, size):
+    """Also next to where the second pass begins, and with numbers before and behind that are not 1."""
+    v = jnp.array([3.0, 4.0]) * size
     for derivative in (jax.jacfwd, jax.jacrev):
-        np.testing.assert_allclose(derivative(norm)(jnp.array(v)), [0.6, 0.8], rtol=1e-5)
+        for factor in (1e-6, 1.0, 1e6):
+            of_both = derivative(lambda v, factor=factor: factor * of(v))(v)
+            np.testing.assert_allclose(of_both, [0.6 * factor, 0.8 * factor], rtol=1e-5)
 
 
-def test_second_derivatives_of_every_mode_agree():
+@pytest.mark.parametrize("of", [norm, leaf_norm])
+def test_second_derivatives_of_every_mode_agree(of):
     unit = np.array([0.6, 0.8])
     for inner in (jax.jacfwd, jax.jacrev):
         for outer in (jax.jacfwd, jax.jacrev):
-            hessian = outer(inner(norm))(jnp.array([3.0, 4.0]))
+            hessian = outer(inner(of))(jnp.array([3.0, 4.0]))
             np.testing.assert_allclose(hessian, (np.eye(2) - np.outer(unit, unit)) / 5, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("of", [norm, leaf_norm])
 @pytest.mark.parametrize("v", [[0.0, 0.0], [1e-45, 0.0]], ids=str)
-def test_the_derivative_at_nothing_is_finite(v):
-    assert np.isfinite(jax.grad(norm)(jnp.array(v))).all()
-    assert float(norm(jnp.array(v))) <= 1e-30
-
-
-@pytest.mark.skipif(shard_map is None, reason="this JAX has shard_map elsewhere")
-@pytest.mark.parametrize("tx", [gradtx.clip_by_global_norm(1.0), gradtx.adam(0.1)], ids=str)
-def test_an_update_inside_shard_map(tx):
-    mesh = Mesh(np.array(jax.devices()[:8]), ("x",))
-    params, grads = {"w": jnp.ones(8)}, {"w": jnp.arange(8.0)}
-
-    def update(g, p):
-        return tx.update(g, tx.init(p), p)[0]
-
-    spec = PartitionSpec("x")
-    out = jax.jit(shard_map(update, mesh=mesh, in_specs=spec, out_specs=spec))(grads, params)
-    for k in range(8):
-        one = {"w": grads["w"][k : k + 1]}, {"w": params["w"][k : k + 1]}
-        np.testing.assert_allclose(out["w"][k], update(*one)["w"][0], rtol=1e-6)
+def test_the_derivative_at_nothing_is_finite(of, v):
+    assert np.isfinite(jax.grad(of)(jnp.array(v))).all()
+    assert float(of(jnp.array(v))) <= 1e-30
 
 
 def test_an_eager_call_compiles_once():
@@ -58,3 +51,143 @@ def test_an_eager_call_compiles_once():
         before = gradtx.core.norms._norm._cache_size()
         gradtx.global_norm(g)
         assert gradtx.core.norms._norm._cache_size() == before
+
+
+class TestOfLeaves:
+    sizes = jnp.array([1e-30, 1e-10, 1.0, 1e19, 1e30, 0.0])
+
+    def test_each_part_has_its_own_range(self):
+        """Columns from 1e-30 to 1e30 and one of zeros, beside each other."""
+        x = jnp.array([[3.0], [-4.0]]) * self.sizes[None]
+        for of in (leaf_norm, jax.jit(leaf_norm, static_argnums=1)):
+            np.testing.assert_allclose(of(x, (0,)), 5.0 * self.sizes[None], rtol=1e-6)
+            np.testing.assert_allclose(of(x.T, (-1,)), 5.0 * self.sizes[:, None], rtol=1e-6)
+
+    def test_derivatives_beside_zeros_and_overflow(self):
+        x = jnp.array([[3.0], [-4.0]]) * self.sizes[None]
+        derivative = jax.grad(lambda x: jnp.sum(leaf_norm(x, (0,))[0] * jnp.arange(1.0, 7.0)))(x)
+        want = np.array([[0.6], [-0.8]]) * [1, 2, 3, 4, 5, 0]
+        np.testing.assert_allclose(derivative, want, rtol=1e-5)
+
+    @pytest.mark.parametrize("size", [1e-30, 1.0, 1e25])
+    def test_complex(self, size):
+        np.testing.assert_allclose(
+            leaf_norm(jnp.array([3.0 + 4.0j, 12.0j]) * jnp.complex64(size)), 13 * size, rtol=1e-6
+        )
+
+    def test_faults_are_seen(self):
+        x = jnp.array([[jnp.nan, jnp.inf, 3.0], [1.0, 1.0, 4.0]])
+        np.testing.assert_array_equal(leaf_norm(x, (0,)), [[np.nan, np.inf, 5.0]])
+
+    def test_none_to_sum(self):
+        assert leaf_norm(jnp.zeros((0, 3))) == 0.0
+        np.testing.assert_array_equal(leaf_norm(jnp.zeros((0, 3)), (0,)), np.zeros((1, 3)))
+
+
+def test_within():
+    norms = jnp.array([0.0, 1.0, 2.0, 4.0, jnp.inf, jnp.nan])
+    np.testing.assert_array_equal(within(2.0, norms), [1.0, 1.0, 1.0, 0.5, 0.0, np.nan])
+    np.testing.assert_array_equal(within(np.inf, norms[:-1]), np.ones(5))
+    assert jax.grad(lambda n: within(2.0, n))(0.0) == 0.0
+
+
+@pytest.mark.parametrize("axis_name", [3, ["x"], ("x", 0)], ids=str)
+def test_names_that_are_none(axis_name):
+    for call in (lambda a: gradtx.global_norm(1.0, a), lambda a: gradtx.clip_by_global_norm(1.0, axis_name=a)):
+        with pytest.raises(TypeError, match="axis_name must be the name of an axis"):
+            call(axis_name)
+
+
+def each_norm(axes):
+    """The norm of all parts, as every part knows it, in a new axis of length 1."""
+    return lambda g: jnp.broadcast_to(gradtx.global_norm({"w": g}, axes), (1,))
+
+
+WAYS = {
+    "shard_map": lambda g: over_devices(each_norm("x"))(g),
+    "a mesh of two axes": lambda g: over_devices(each_norm(("x", "y")), ("x", "y"), mesh=(2, 4))(g),
+    "vmap": lambda g: jax.vmap(each_norm("x"), axis_name="x")(g[:, None])[:, 0],
+    "a jitted vmap": lambda g: jax.jit(jax.vmap(each_norm("x"), axis_name="x"))(g[:, None])[:, 0],
+    "pmap": lambda g: jax.pmap(each_norm("x"), axis_name="x")(g[:, None])[:, 0],
+}
+ONE = np.arange(1.0, 9.0)
+PARTS = {
+    "usual": ONE,
+    "overflow together only": np.full(8, 1.5e19),
+    "one overflows": ONE * [1e20, *[1] * 7],
+    "all overflow": ONE * 1e30,
+    "vanish together only": np.full(8, 1.2e-16),
+    "one is left": ONE * [1.0, *[1e-30] * 7],
+    "all vanish": ONE * 1e-30,
+    "the square of one alone is a number": np.array([3e-19, *[1e-19] * 7]),
+    "nothing": np.zeros(8),
+    "an infinity": ONE * [np.inf, *[1] * 7],
+    "a NaN": ONE * [np.nan, *[1] * 7],
+}
+
+
+@pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS.keys())
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+def test_the_norm_of_all_parts(way, parts):
+    """Every device has the norm that one device alone finds, and that float64 finds."""
+    got = way(jnp.asarray(parts, jnp.float32))
+    np.testing.assert_array_equal(got, np.repeat(got[0], 8))
+    np.testing.assert_allclose(got[0], np.linalg.norm(parts), rtol=1e-6)
+
+
+@hypothesis.given(st.lists(st.floats(-(2.0**120), 2.0**120, width=32), min_size=8, max_size=8))
+def test_any_parts(entries):
+    got = WAYS["shard_map"](jnp.asarray(entries, jnp.float32))
+    want = float(np.linalg.norm(np.asarray(entries)))
+    np.testing.assert_allclose(got, np.full(8, want), rtol=1e-6, atol=1e-37)
+
+
+class TestInShardMap:
+    def test_half_precision_is_summed_in_float32(self):
+        got = over_devices(each_norm("x"))(jnp.full(80, 3e4, jnp.float16))
+        assert got.dtype == jnp.float32
+        np.testing.assert_allclose(got, 3e4 * np.sqrt(80), rtol=1e-3)
+
+    @pytest.mark.parametrize("size", [0.0, 1.0, 1e-30, 1.5e19, 1e30])
+    def test_derivatives_are_those_of_one_device(self, size):
+        """Of clipping to half the norm, so that every part depends on all others; at zero, nothing is clipped."""
+        g = jnp.asarray(ONE * size, jnp.float32)
+        bound = 0.5 * max(size, 1e-30)
+        weights = np.cos(np.arange(8.0))
+
+        def clipped(g, axis_name=None):
+            return gradtx.clip_by_global_norm(bound, axis_name=axis_name).update(g, gradtx.EmptyState())[0]
+
+        def loss(clip, g):
+            return jnp.sum(clip(g) * jnp.asarray(weights, g.dtype))
+
+        want = jax.grad(lambda g: loss(clipped, g))(g)
+        got = jax.grad(lambda g: loss(over_devices(lambda g: clipped(g, "x")), g))(g)
+        with enable_x64(True):
+            exact = jax.grad(lambda g: loss(clipped, g))(jnp.asarray(ONE * size, jnp.float64))
+        for derivative in (got, want):
+            np.testing.assert_allclose(derivative, exact, rtol=1e-4, atol=1e-6 * np.abs(exact).max())
+
+    def test_in_a_scan(self):
+        def steps(g):
+            tx = gradtx.clip_by_global_norm(1.0, axis_name="x")
+            return jax.lax.scan(lambda g, _: (2.0 * tx.update(g, gradtx.EmptyState())[0], None), g, length=3)[0]
+
+        got = over_devices(steps)(jnp.full(8, 1e20))
+        np.testing.assert_allclose(got, np.full(8, 2.0 / np.sqrt(8)), rtol=1e-5)
+
+    def test_an_unknown_axis_is_named(self):
+        with pytest.raises(NameError, match="elsewhere"):
+            over_devices(each_norm("elsewhere"))(jnp.ones(8))
+
+    @pytest.mark.parametrize("tx", [gradtx.clip_by_global_norm(1.0), gradtx.adam(0.1)], ids=str)
+    def test_without_a_name_each_part_stands_alone(self, tx):
+        params, grads = {"w": jnp.ones(8)}, {"w": jnp.arange(8.0)}
+
+        def update(g, p):
+            return tx.update(g, tx.init(p), p)[0]
+
+        out = over_devices(update)(grads, params)
+        for k in range(8):
+            one = {"w": grads["w"][k : k + 1]}, {"w": params["w"][k : k + 1]}
+            np.testing.assert_allclose(out["w"][k], update(*one)["w"][0], rtol=1e-6)

@@ -164,3 +164,81 @@ def test_line_supersab_dampened_momentum():
     assert gradtx.sgd(0.1, 0.9, dampening=0.9)
     assert not hasattr(optax, "supersab")
     assert "dampening" not in inspect.signature(optax.sgd).parameters
+
+
+def test_line_a_mask_that_asks_for_types():
+    params = {"wide": jnp.ones(1), "half": jnp.ones(1, jnp.bfloat16)}
+    grads = jax.tree.map(lambda p: jnp.ones(1, jnp.bfloat16), params)
+
+    def wide(tree):
+        return jax.tree.map(lambda x: x.dtype == jnp.float32, tree)
+
+    ours, _ = after(gradtx.masked(gradtx.scale(-1.0), wide), grads, params)
+    assert (float(ours["wide"][0]), float(ours["half"][0])) == (-1.0, 1.0)
+    theirs, _ = after(optax.masked(optax.scale(-1.0), wide), grads, params)
+    assert (float(theirs["wide"][0]), float(theirs["half"][0])) == (1.0, 1.0)
+
+
+def test_line_a_label_that_no_leaf_has():
+    with pytest.raises(ValueError, match="no leaf has the label 'slwo'"):
+        gradtx.partition({"fast": gradtx.sgd(1.0), "slwo": gradtx.sgd(0.1)}, "fast").init({"w": W})
+    optax.partition({"fast": optax.sgd(1.0), "slwo": optax.sgd(0.1)}, {"w": "fast"}).init({"w": W})
+
+
+def test_line_a_frozen_leaf():
+    params = {"body": -0.0 * W, "head": W}
+    grads = {"body": 100.0 * G, "head": G}
+    ours = gradtx.freeze(gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.add_momentum(0.9)), "body")
+    updates, state = after(ours, grads, params)
+    assert [leaf.shape for leaf in jax.tree.leaves(state)] == [(2,)]
+    np.testing.assert_array_equal(updates["head"], G)
+    assert np.signbit(gradtx.apply_updates(params, updates)["body"]).all()
+    mask = {"body": True, "head": False}
+    theirs = optax.chain(optax.clip_by_global_norm(1.0), optax.trace(0.9), optax.freeze(mask))
+    updates, state = after(theirs, grads, params)
+    assert len(jax.tree.leaves(state)) == 2
+    assert float(updates["head"][0]) < 0.01
+    assert not np.signbit(optax.apply_updates(params, updates)["body"]).any()
+
+
+def through(tx, gradients):
+    state = tx.init(W)
+    for g in gradients:
+        updates, state = tx.update(g, state, W)
+    return updates
+
+
+def test_line_one_nan_while_gradients_accumulate():
+    grads = [jnp.nan * G, G, G, G]
+    bare = through(gradtx.accumulate(gradtx.scale(1.0), 2), grads)
+    np.testing.assert_array_equal(bare, G)
+    skipping = through(gradtx.skip_nonfinite(gradtx.accumulate(gradtx.scale(1.0), 3)), grads)
+    np.testing.assert_array_equal(skipping, G)
+    theirs = through(optax.MultiSteps(optax.scale(1.0), 2).gradient_transformation(), grads)
+    assert np.isnan(theirs).all()
+
+
+def test_line_an_update_that_overflows():
+    large = jnp.full(2, 1e20)
+    ours = after(gradtx.skip_nonfinite(gradtx.scale(1e30)), large, W)[0]
+    np.testing.assert_array_equal(ours, jnp.zeros(2))
+    theirs = after(optax.apply_if_finite(optax.scale(1e30), 5), large, W)[0]
+    assert np.isinf(theirs).all()
+
+
+def test_line_two_schedules():
+    rise, fall = gradtx.linear_schedule(0.0, 1.0, 10), gradtx.cosine_decay_schedule(1.0, 100)
+    assert float((rise * fall + 1.0)(5)) == pytest.approx(1.0 + 0.5 * float(fall(5)))
+    with pytest.raises(TypeError):
+        optax.linear_schedule(0.0, 1.0, 10) * optax.cosine_decay_schedule(1.0, 100)
+
+
+def test_the_names_of_optax_and_of_this_library():
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    table = text[text.index("| in optax | here |") :].split("\n\n")[0].splitlines()[2:]
+    for row in table:
+        theirs, ours = (re.findall(r"`(\w+)`", cell) for cell in row.split("|")[1:3])
+        assert theirs
+        assert ours
+        assert all(hasattr(optax, name) and not hasattr(gradtx, name) for name in theirs)
+        assert all(hasattr(gradtx, name) for name in ours)

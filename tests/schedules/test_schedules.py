@@ -94,14 +94,66 @@ class TestErrors:
     CALLS = (
         (lambda: gradtx.constant_schedule(math.nan), "constant_schedule: value must be finite"),
         (lambda: gradtx.linear_schedule(1.0, 0.0, 0), "linear_schedule: transition_steps must be greater than 0"),
+        (lambda: gradtx.linear_schedule(1.0, 0.0, math.inf), "transition_steps must be finite; got inf"),
         (lambda: gradtx.linear_schedule(1.0, 0.0, 5, -1), "transition_begin must be finite and at least 0"),
         (lambda: gradtx.linear_schedule(math.inf, 0.0, 5), "init_value must be finite"),
+        (lambda: gradtx.polynomial_schedule(1.0, 0.0, 0.0, 5), "polynomial_schedule: power must be greater than 0"),
+        (lambda: gradtx.polynomial_schedule(1.0, 0.0, 2.0, 0), "transition_steps must be greater than 0"),
         (lambda: gradtx.exponential_decay(1.0, 0, 0.5), "transition_steps must be greater than 0"),
         (lambda: gradtx.exponential_decay(1.0, 5, 0.0), "decay_rate must be greater than 0"),
+        (lambda: gradtx.exponential_decay(1.0, 5, 0.5, -2), "transition_begin must be finite and at least 0"),
+        (lambda: gradtx.exponential_decay(1.0, 5, 0.5, end_value=math.nan), "end_value must be finite"),
+        (lambda: gradtx.inverse_time_schedule(1.0, 0, 0.5), "transition_steps must be greater than 0"),
+        (lambda: gradtx.inverse_time_schedule(1.0, 5, -0.5), "decay_rate must be finite and at least 0"),
+        (lambda: gradtx.inverse_sqrt_schedule(0.0, 1.0, 0), "warmup_steps must be greater than 0"),
         (lambda: gradtx.cosine_decay_schedule(1.0, 0), "decay_steps must be greater than 0"),
         (lambda: gradtx.cosine_decay_schedule(1.0, 5, math.nan), "alpha must be finite"),
+        (lambda: gradtx.cosine_decay_schedule(1.0, 5, 0.0, 0.0), "exponent must be greater than 0"),
+        (lambda: gradtx.cosine_restarts_schedule(1.0, 0), "first_decay_steps must be greater than 0"),
+        (lambda: gradtx.cosine_restarts_schedule(1.0, 5, 0.9), "t_mul must be finite and at least 1; got 0.9"),
+        (lambda: gradtx.cosine_restarts_schedule(1.0, 5, m_mul=-1.0), "m_mul must be finite and at least 0"),
+        (lambda: gradtx.linear_onecycle_schedule(0, 1.0), "transition_steps must be greater than 0"),
+        (lambda: gradtx.linear_onecycle_schedule(9, 1.0, 1.5), r"pct_start must be in \[0, 1\]; got 1.5"),
+        (lambda: gradtx.linear_onecycle_schedule(9, 1.0, 0.5, 0.5), "pct_final - pct_start must be greater than 0"),
+        (lambda: gradtx.cosine_onecycle_schedule(9, 1.0, div_factor=0.0), "div_factor must be greater than 0"),
+        (lambda: gradtx.cyclic_schedule(0.0, 1.0, 0), "steps_up must be greater than 0"),
+        (lambda: gradtx.cyclic_schedule(0.0, 1.0, 5, 0), "steps_down must be greater than 0"),
+        (lambda: gradtx.cyclic_schedule(0.0, 1.0, 5, gamma=0.0), "gamma must be greater than 0"),
+        (lambda: gradtx.warmup_constant_schedule(0.0, math.nan, 5), "warmup_constant_schedule: peak_value must be fin"),
         (lambda: gradtx.warmup_cosine_decay_schedule(0.0, 1.0, 10, 10), "decay_steps - warmup_steps must be greater"),
         (lambda: gradtx.warmup_cosine_decay_schedule(0.0, 1.0, -1, 10), "warmup_steps must be finite and at least 0"),
+        (lambda: gradtx.warmup_exponential_decay_schedule(0.0, 1.0, 5, 0, 0.5), "transition_steps must be greater"),
+        (lambda: gradtx.warmup_schedule(1.0, -1), "warmup_schedule: warmup_steps must be finite and at least 0"),
+        (lambda: gradtx.warmup_schedule(math.nan, 5), "warmup_schedule: schedule must be finite"),
+        (lambda: gradtx.warmup_stable_decay_schedule(0.0, 1.0, 5, 5, 0), "decay_steps must be greater than 0"),
+        (lambda: gradtx.warmup_stable_decay_schedule(0.0, 1.0, 5, -5, 5), "stable_steps must be finite and at least 0"),
+        (
+            lambda: gradtx.warmup_stable_decay_schedule(0.0, 1.0, 5, 5, 5, decay_shape="squrt"),
+            "decay_shape must be one of 'linear', 'cosine', 'sqrt'; got 'squrt' .did you mean 'sqrt'",
+        ),
+        (
+            lambda: gradtx.piecewise_interpolate_schedule("lin", 1.0, {5: 0.5}),
+            "interpolate_type must be one of 'linear', 'cosine'; got 'lin'",
+        ),
+        (
+            lambda: gradtx.piecewise_constant_schedule(1.0, {9: 0.5, 5: 0.5}),
+            "piecewise_constant_schedule: boundaries_and_scales must increase; got 9, 5",
+        ),
+        (lambda: gradtx.piecewise_constant_schedule(1.0, {-1: 0.5}), "keys of at least 0; got -1"),
+        (
+            lambda: gradtx.piecewise_constant_schedule(1.0, {1: -0.5}),
+            r"boundaries_and_scales\[1\] must be finite and at",
+        ),
+        (lambda: gradtx.piecewise_interpolate_schedule("cosine", 1.0, {0: 0.5}), "keys of at least 1; got 0"),
+        (
+            lambda: gradtx.join_schedules([1.0, 2.0], []),
+            "join_schedules: boundaries must be one fewer than schedules.*got 2 schedules and 0 boundaries",
+        ),
+        (lambda: gradtx.join_schedules([], []), "got 0 schedules and 0 boundaries"),
+        (lambda: gradtx.join_schedules([1.0, 2.0, 3.0], [9, 5]), "join_schedules: boundaries must increase; got 9, 5"),
+        (lambda: gradtx.join_schedules([1.0, 2.0, 3.0], [5, 5]), "boundaries must increase; got 5, 5"),
+        (lambda: gradtx.join_schedules([1.0, 2.0], [-5]), r"boundaries\[0\] must be finite and at least 0; got -5"),
+        (lambda: gradtx.join_schedules([1.0, math.inf], [5]), r"schedules\[1\] must be finite; got inf"),
     )
 
     @pytest.mark.parametrize(("call", "message"), CALLS)
@@ -109,12 +161,73 @@ class TestErrors:
         with pytest.raises(ValueError, match=message):
             call()
 
-    def test_schedules_are_not_made_of_schedules(self):
-        with pytest.raises(TypeError, match=r"init_value.* a number"):
-            gradtx.linear_schedule(gradtx.constant_schedule(1.0), 0.0, 5)
+    WRONG = (
+        (lambda: gradtx.linear_schedule(gradtx.constant_schedule(1.0), 0.0, 5), r"init_value.* a number"),
+        (
+            lambda: gradtx.join_schedules([gradtx.constant_schedule, 1.0], [5]),
+            r"schedules\[0\] must be a number or a schedule; did you forget to call it: constant_schedule\(...\)",
+        ),
+        (
+            lambda: gradtx.warmup_schedule(gradtx.linear_schedule, 5),
+            r"did you forget to call it: linear_schedule\(...\)",
+        ),
+        (lambda: gradtx.sgd(gradtx.linear_schedule), r"did you forget to call it: linear_schedule\(...\)"),
+        (lambda: gradtx.join_schedules(gradtx.constant_schedule(1.0), [5]), "schedules must be a tuple"),
+        (lambda: gradtx.join_schedules([1.0, 2.0], 5), "boundaries must be a tuple; got 5"),
+        (lambda: gradtx.join_schedules([1.0, 2.0], [lambda step: step]), r"boundaries\[0\] is read once"),
+        (lambda: gradtx.piecewise_constant_schedule(1.0, [(5, 0.5)]), "boundaries_and_scales must be a dict"),
+        (lambda: gradtx.piecewise_constant_schedule(1.0, {5.0: 0.5}), "whole numbers of steps as keys; got 5.0"),
+        (lambda: gradtx.piecewise_constant_schedule(1.0, {5: "half"}), r"boundaries_and_scales\[5\] must be a number"),
+        (
+            lambda: gradtx.cosine_decay_schedule(1.0, decay_step=5),
+            r"no argument 'decay_step' .did you mean 'decay_steps'",
+        ),
+    )
+
+    @pytest.mark.parametrize(("call", "message"), WRONG)
+    def test_types(self, call, message):
+        with pytest.raises(TypeError, match=message):
+            call()
 
     def test_what_is_no_number_or_no_scalar(self):
         with pytest.raises(ValueError, match="must return a scalar"):
             gradtx.sgd(lambda step: jnp.ones(2)).init(jnp.zeros(2))
         with pytest.raises(TypeError, match="must return a"):
             gradtx.sgd(lambda step: "0.1").init(jnp.zeros(2))
+
+
+class TestParts:
+    """A part of a join is asked for no step outside of it, so that what it would be there can do no harm."""
+
+    def test_a_following_schedule_never_sees_a_step_below_0(self):
+        def root(step):  # NaN below -1
+            return jnp.sqrt(jnp.asarray(step, float) + 1.0)
+
+        joined = gradtx.join_schedules([lambda step: 1.0, root], [10])
+        warmed = gradtx.warmup_schedule(root, 10)
+        for schedule in (joined, warmed, joined * warmed):
+            slopes = jax.vmap(jax.grad(lambda s, t: s(t)), (None, 0))(schedule, jnp.arange(10))
+            assert all(np.isfinite(x).all() for x in jax.tree.leaves(slopes))
+
+    def test_a_join_of_two_is_a_warm_up(self):
+        decay = gradtx.cosine_decay_schedule(1.0, 50)
+        joined = gradtx.join_schedules([gradtx.linear_schedule(0.0, 1.0, 10), decay], [10])
+        warmed = gradtx.warmup_schedule(decay, 10)
+        whole = gradtx.warmup_cosine_decay_schedule(0.0, 1.0, 10, 60)
+        steps = jnp.arange(70)
+        np.testing.assert_array_equal(joined(steps), warmed(steps))
+        np.testing.assert_allclose(joined(steps), whole(steps), rtol=1e-6, atol=1e-7)
+
+    def test_every_schedule_has_a_warm_up(self):
+        steps = jnp.arange(40)
+        for schedule in (
+            gradtx.piecewise_constant_schedule(1.0, {5: 0.5}),
+            gradtx.cosine_restarts_schedule(1.0, 6),
+            gradtx.cyclic_schedule(0.5, 1.0, 3),
+            gradtx.cosine_onecycle_schedule(20, 1.0),
+            gradtx.inverse_time_schedule(1.0, 3, 1.0),
+        ):
+            warmed = gradtx.warmup_schedule(schedule, 8, 0.25)
+            got, plain = map(np.asarray, jax.jit(lambda t, a=warmed, b=schedule: (a(t), b(t)))(steps))
+            np.testing.assert_allclose(got[:8], 0.25 + (plain[0] - 0.25) * np.arange(8) / 8, rtol=1e-6)
+            np.testing.assert_allclose(got[8:], plain[:-8], rtol=1e-6)

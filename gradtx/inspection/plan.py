@@ -1,0 +1,178 @@
+"""What an optimizer will do to each parameter, and what it costs, before training begins."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.factory import key_name
+from gradtx.core.transformation import GradientTransformation, as_transformation, is_transformation
+from gradtx.core.trees import flatten, is_none, is_trained, leaf_names, shape_of
+from gradtx.core.values import opened
+from gradtx.wrappers.masked import freeze, masked, selection
+from gradtx.wrappers.partition import labelled, partition, route, routes
+from gradtx.wrappers.parts import part
+
+
+@dataclasses.dataclass(frozen=True)
+class LeafPlan:
+    """A row of a plan.
+
+    leaf: its path. shape, dtype: of the parameter; dtype is "None" where there is none. rule: the rules and labels that
+    choose its transformation, outermost first; "frozen", "not trained", or "" where all leaves are treated alike.
+    state_bytes: of what mirrors this leaf in the state.
+    """
+
+    leaf: str
+    shape: tuple[int, ...]
+    dtype: str
+    rule: str
+    state_bytes: int
+
+    @property
+    def size(self) -> int:
+        """How many numbers the parameter has."""
+        return math.prod(self.shape) if self.dtype != "None" else 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A table, as data: one row for each leaf, and what the state holds besides, counts and the like.
+
+    It prints as a table; in a notebook as one too.
+    """
+
+    rows: tuple[LeafPlan, ...]
+    other_state_bytes: int
+
+    @property
+    def size(self) -> int:
+        """How many numbers all parameters have."""
+        return sum(row.size for row in self.rows)
+
+    @property
+    def state_bytes(self) -> int:
+        """Of the whole state."""
+        return sum(row.state_bytes for row in self.rows) + self.other_state_bytes
+
+    def __str__(self) -> str:
+        head = ("leaf", "shape", "dtype", "rule", "state")
+        body = [(r.leaf, _shape(r), r.dtype, r.rule or "-", _bytes(r.state_bytes)) for r in self.rows]
+        besides = ("besides", "", "", "", _bytes(self.other_state_bytes))
+        total = ("total", f"{self.size:,} numbers", "", "", _bytes(self.state_bytes))
+        table = [head, *body, besides, total]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = ["  ".join([*map(str.ljust, row[:4], widths), row[4].rjust(widths[4])]) for row in table]
+        rule = "-" * len(lines[0])
+        return "\n".join([lines[0], rule, *lines[1 : len(body) + 1], rule, *lines[-2:]])
+
+    __repr__ = __str__
+
+
+def plan(tx: Any, params: Any) -> Plan:
+    """Tell, before training, what a transformation will do to each parameter, and the bytes of its state.
+
+    Nothing is computed: the parameters may be their `jax.ShapeDtypeStruct`s. What a wrapper of another library does to
+    a leaf is not known here; its state is counted.
+
+    Args:
+        tx: a transformation.
+        params: the parameters.
+
+    Returns: a `Plan`, which prints as a table, and has `rows`, `size`, `state_bytes`.
+    Raises: whatever `tx.init(params)` raises: a rule that fits no leaf, for example.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> params = {"body": {"w": jnp.ones((64, 8))}, "head": jnp.ones(8)}
+        >>> print(gradtx.plan(gradtx.freeze(gradtx.adam(1e-3), "body"), params))
+        leaf     shape        dtype    rule    state
+        --------------------------------------------
+        body/w   64 x 8       float32  frozen    0 B
+        head     8            float32  -        64 B
+        --------------------------------------------
+        besides                                  4 B
+        total    520 numbers                    68 B
+    """
+    tx = as_transformation("tx", tx)
+    params = jax.tree.map(lambda x: jnp.asarray(x) if is_trained(x) and not hasattr(x, "dtype") else x, params)
+    state = jax.eval_shape(tx.init, params)
+    words = _rules(tx, params)
+    bytes_of, other = _state_bytes(params, state)
+    rows = zip(leaf_names(params), flatten(params)[0], words, bytes_of, strict=True)
+    return Plan(tuple(_row(*row) for row in rows), other)
+
+
+def _row(name: str, leaf: Any, rule: str, state_bytes: int) -> LeafPlan:
+    dtype = "None" if leaf is None else str(getattr(leaf, "dtype", type(leaf).__name__))
+    return LeafPlan(name, shape_of(leaf), dtype, rule if is_trained(leaf) else "not trained", state_bytes)
+
+
+def _rules(tx: GradientTransformation, params: Any) -> list[str]:
+    """What holds for each leaf, from the outside in; leaves that are None are somebody else's."""
+    piece = tx._recipe()
+    made_by, places = piece._factory.public, range(len(flatten(params)[0]))
+    if made_by is freeze:
+        held = selection("freeze", piece.frozen)(params, params)
+        inside = _rules(piece.inner, part(params, [not frozen for frozen in held]))
+        return ["frozen" if frozen else text for frozen, text in zip(held, inside, strict=True)]
+    if made_by is masked:
+        own = selection("masked", piece.mask)(params, params)
+        inside = _rules(piece.inner, part(params, own))
+        return [_joined(" > ", piece.inner.name, text) if o else "" for o, text in zip(own, inside, strict=True)]
+    if made_by in (route, partition):
+        if made_by is route:
+            transforms = piece.rules if piece.default is None else {**piece.rules, "default": piece.default}
+            group_of = routes(piece.rules, piece.default is not None)(params, params)
+        else:
+            transforms = piece.transforms
+            group_of = labelled(transforms, piece.labels)(params, params)
+        groups = {key_name(key): tx for key, tx in transforms.items()}
+        inside = {k: _rules(tx, part(params, [group_of.get(p) == k for p in places])) for k, tx in groups.items()}
+        return [_joined(" > ", group_of[p], inside[group_of[p]][p]) if p in group_of else "" for p in places]
+    members = [c.value for c in opened(piece).children if is_transformation(c.value)]
+    texts = [_rules(inner, params) for inner in members]
+    if len(members) > 1:  # a leaf that one member freezes may be moved by another: say whose word it is
+        texts = [[_said(inner, text) for text in column] for inner, column in zip(members, texts, strict=True)]
+    return [_joined(", ", *(column[p] for column in texts)) for p in places]
+
+
+def _said(member: GradientTransformation, text: str) -> str:
+    return f"frozen in {member.name}" if text == "frozen" else text
+
+
+def _joined(by: str, *texts: str) -> str:
+    return by.join(text for text in texts if text)
+
+
+def _state_bytes(params: Any, state: Any) -> tuple[list[int], int]:
+    """The bytes of the state for each leaf, whose path ends the state's own; and those that are no leaf's."""
+    paths = [path for path, _ in jax.tree_util.tree_flatten_with_path(params, is_leaf=is_none)[0]]
+    place = {tuple(path): k for k, path in enumerate(paths)}
+    out, other = [0] * len(paths), 0
+    for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
+        size = math.prod(leaf.shape) * leaf.dtype.itemsize
+        ends = (place.get(tuple(path[k:])) for k in range(len(path) + 1))
+        k = next((k for k in ends if k is not None), None)
+        if k is None or (not paths[k] and leaf.shape != shape_of(flatten(params)[0][k])):
+            other += size
+        else:
+            out[k] += size
+    return out, other
+
+
+def _shape(row: LeafPlan) -> str:
+    return " x ".join(map(str, row.shape)) if row.shape else ("-" if row.dtype == "None" else "scalar")
+
+
+def _bytes(n: int) -> str:
+    size, unit = float(n), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if size < 1024 or unit == "TiB":
+            break
+        size /= 1024
+    return f"{n} B" if unit == "B" else f"{size:.1f} {unit}"

@@ -1,0 +1,15 @@
+"""The weight decay of recipes, for all leaves or for some."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradtx.core.transformation import GradientTransformation
+from gradtx.transforms.decay import add_decayed_weights
+from gradtx.wrappers.masked import masked
+
+
+def weight_decay_of(weight_decay: Any, mask: Any) -> GradientTransformation:
+    """`add_decayed_weights`, for the leaves of the mask where there is one."""
+    decay = add_decayed_weights(weight_decay)
+    return decay if mask is None else masked(decay, mask)

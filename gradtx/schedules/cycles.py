@@ -1,0 +1,232 @@
+"""Schedules that rise and fall: restarts, one cycle, many cycles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.errors import above_one, concrete, finite, in_unit_interval, non_negative, positive
+from gradtx.core.schedule import Number, schedule
+from gradtx.schedules.progress import Part, between, cosine, curve, divided, lengths, since
+
+
+@schedule
+def cosine_restarts_schedule(
+    init_value: Number,
+    first_decay_steps: Number,
+    t_mul: Number = 2.0,
+    m_mul: Number = 1.0,
+    alpha: Number = 0.0,
+):
+    """Half a cosine from one value down to a share of it, again and again, each time longer.
+
+        T_i = first_decay_steps·t_mul^i,   restart i at T_0 + ... + T_(i-1),   share = (step - restart i)/T_i
+        init_value·((1 - alpha)·m_mul^i·(1 + cos(π·share))/2 + alpha)
+
+    A restart is at its step exactly where t_mul is 1 and first_decay_steps whole, both Python numbers. Otherwise, in
+    float32: exactly for whole numbers up to step 2²², after that and for other numbers to 1e-6 of the step.
+
+    Args:
+        init_value: at step 0; finite.
+        first_decay_steps: T_0, greater than 0; steps.
+        t_mul: at least 1; the length of each cycle over that of the one before it.
+        m_mul: at least 0; the height of each cycle over that of the one before it.
+        alpha: the share of init_value that is the floor; finite.
+
+    Source: Loshchilov & Hutter 2017 (SGDR, arXiv:1608.03983), equation 5. Keras' `CosineDecayRestarts`; torch's
+        `CosineAnnealingWarmRestarts` with alpha = eta_min/init_value. optax's `sgdr_schedule` lists its cycles, which
+        `join_schedules` of `warmup_cosine_decay_schedule`s does.
+
+    Example:
+        >>> import gradtx
+        >>> rate = gradtx.cosine_restarts_schedule(1.0, first_decay_steps=10, m_mul=0.5)
+        >>> [round(float(rate(t)), 2) for t in (0, 5, 10, 20, 30, 50, 70)]
+        [1.0, 0.5, 0.5, 0.25, 0.25, 0.12, 0.12]
+    """
+    finite(init_value=init_value, alpha=alpha)
+    lengths(first_decay_steps=first_decay_steps)
+    above_one(t_mul=t_mul)
+    non_negative(m_mul=m_mul)
+
+    def at(step):
+        if concrete(t_mul) == 1.0:
+            (index, passed), length = divided(step, 0.0, first_decay_steps), first_decay_steps
+        else:
+            index, passed, length = _restart(step, first_decay_steps, t_mul)
+        share = m_mul ** jnp.asarray(index, float) * cosine((length - passed) / length, passed / length)[0]
+        return init_value * between(1.0, alpha, (share, 1.0 - share))
+
+    return at
+
+
+@schedule
+def linear_onecycle_schedule(
+    transition_steps: Number,
+    peak_value: Number,
+    pct_start: Number = 0.3,
+    pct_final: Number = 0.85,
+    div_factor: Number = 25.0,
+    final_div_factor: Number = 1e4,
+):
+    """Straight lines up to a peak, back down, and further down; constant after.
+
+        step 0                              peak_value/div_factor
+        step pct_start·transition_steps     peak_value
+        step pct_final·transition_steps     peak_value/div_factor
+        step transition_steps               peak_value/(div_factor·final_div_factor)
+
+    Args:
+        transition_steps: the whole length; greater than 0; steps.
+        peak_value: finite.
+        pct_start: the share of the steps at which the peak is; in [0, 1].
+        pct_final: the share at which the last line begins; in [0, 1], above pct_start.
+        div_factor, final_div_factor: greater than 0.
+
+    Raises: ValueError: pct_final not above pct_start.
+    Source: Smith & Topin 2018 (arXiv:1708.07120), section 3. optax's, which rounds the two inner steps down to whole
+        ones; torch's `OneCycleLR` with three phases counts from 1, so that its lines end one step earlier.
+
+    Example:
+        >>> import gradtx
+        >>> rate = gradtx.linear_onecycle_schedule(20, 1.0)
+        >>> [round(float(rate(t)), 3) for t in (0, 3, 6, 17, 20)]
+        [0.04, 0.52, 1.0, 0.04, 0.0]
+    """
+    _check_onecycle(transition_steps, peak_value, pct_start, div_factor, final_div_factor)
+    in_unit_interval(pct_final=pct_final)
+    lengths(**{"pct_final - pct_start": pct_final - pct_start})
+    low, first, last = peak_value / div_factor, pct_start * transition_steps, pct_final * transition_steps
+    return curve(
+        Part(0.0, low, first, peak_value),
+        Part(first, peak_value, last - first, low),
+        Part(last, low, transition_steps - last, low / final_div_factor),
+    )
+
+
+@schedule
+def cosine_onecycle_schedule(
+    transition_steps: Number,
+    peak_value: Number,
+    pct_start: Number = 0.3,
+    div_factor: Number = 25.0,
+    final_div_factor: Number = 1e4,
+):
+    """Half a cosine up to a peak, and half a cosine down from it; constant after.
+
+        step 0                              peak_value/div_factor
+        step pct_start·transition_steps     peak_value
+        step transition_steps               peak_value/(div_factor·final_div_factor)
+
+    Args:
+        transition_steps: the whole length; greater than 0; steps.
+        peak_value: finite.
+        pct_start: the share of the steps at which the peak is; in [0, 1].
+        div_factor, final_div_factor: greater than 0.
+
+    Source: Smith & Topin 2018 (arXiv:1708.07120), with cosines as fastai has them. optax's, which rounds the step of
+        the peak down to a whole one; torch's `OneCycleLR` counts from 1, so that its halves end one step earlier.
+
+    Example:
+        >>> import gradtx
+        >>> rate = gradtx.cosine_onecycle_schedule(20, 1.0)
+        >>> [round(float(rate(t)), 3) for t in (0, 3, 6, 13, 20)]
+        [0.04, 0.52, 1.0, 0.5, 0.0]
+    """
+    _check_onecycle(transition_steps, peak_value, pct_start, div_factor, final_div_factor)
+    low, first = peak_value / div_factor, pct_start * transition_steps
+    return curve(
+        Part(0.0, low, first, peak_value, "cosine"),
+        Part(first, peak_value, transition_steps - first, low / final_div_factor, "cosine"),
+    )
+
+
+@schedule
+def cyclic_schedule(
+    init_value: Number,
+    peak_value: Number,
+    steps_up: Number,
+    steps_down: Number | None = None,
+    m_mul: Number = 1.0,
+    gamma: Number = 1.0,
+):
+    """Triangles: a straight line up and one down, again and again.
+
+        init_value + (peak_value - init_value)·triangle(step)·m_mul^i·gamma^step,   i: whole cycles before the step
+
+    Args:
+        init_value: at the foot of each triangle; finite.
+        peak_value: at the top of the first; finite.
+        steps_up: greater than 0; steps.
+        steps_down: greater than 0; steps; None, the default: as many as up.
+        m_mul: at least 0; the height of each triangle over that of the one before it.
+        gamma: greater than 0; the height at each step over that at the one before it.
+
+    Source: Smith 2017 (arXiv:1506.01186), section 3. torch's `CyclicLR`: m_mul 0.5 is its `triangular2`, gamma its
+        `exp_range`. Not in optax.
+
+    Example:
+        >>> import gradtx
+        >>> rate = gradtx.cyclic_schedule(0.0, 1.0, steps_up=2, m_mul=0.5)
+        >>> [float(rate(t)) for t in range(8)]
+        [0.0, 0.5, 1.0, 0.5, 0.0, 0.25, 0.5, 0.25]
+    """
+    finite(init_value=init_value, peak_value=peak_value, gamma=gamma)
+    down = steps_up if steps_down is None else steps_down
+    lengths(steps_up=steps_up, steps_down=down)
+    non_negative(m_mul=m_mul)
+    positive(gamma=gamma)
+    triangle = curve(Part(0.0, 0.0, steps_up, 1.0), Part(steps_up, 1.0, down, 0.0))
+
+    def at(step):
+        index, passed = divided(step, 0.0, steps_up + down)
+        height = m_mul ** jnp.asarray(index, float) * gamma ** jnp.asarray(since(step, 0.0), float)
+        share = triangle(passed) * height
+        return between(init_value, peak_value, (1.0 - share, share))
+
+    return at
+
+
+def _check_onecycle(transition_steps, peak_value, pct_start, div_factor, final_div_factor) -> None:
+    finite(peak_value=peak_value)
+    in_unit_interval(pct_start=pct_start)
+    lengths(transition_steps=transition_steps, div_factor=div_factor, final_div_factor=final_div_factor)
+
+
+def _restart(step: Any, first: Any, t_mul: Any) -> tuple[Any, Any, Any]:
+    """The index of the cycle that a step is in, the steps since its start, and its length."""
+    rate = t_mul - 1.0
+    not_zero = jnp.where(rate == 0, 1.0, rate)
+    share = jnp.asarray(since(step, 0.0), float) / first
+    index = jnp.where(rate == 0, share, jnp.log1p(share * not_zero) / jnp.log1p(not_zero))
+    index = jnp.floor(jnp.maximum(index * (1 - 1e-6) - 1e-4, 0.0)).astype(int)  # the cycle, or the one before it
+    index = index + (since(step, _start(first, t_mul, index + 1)) >= 0)
+    passed, length = since(step, _start(first, t_mul, index)), first * _power(t_mul, index)
+    return index, jnp.clip(passed, 0.0, length), length
+
+
+def _start(first: Any, t_mul: Any, index: Any) -> Any:
+    """The step of a restart: first·(1 + t_mul + ... + t_mul^(index - 1)), and whole where it is but for rounding."""
+    start = first * _sum_of_powers(t_mul, index)
+    off = jnp.round(start) - start
+    return start + jax.lax.stop_gradient(jnp.where(jnp.abs(off) <= 2.5 * jnp.finfo(start.dtype).eps * start, off, 0.0))
+
+
+def _power(x: Any, n: Any) -> Any:
+    """x^n for whole n >= 0; up to 31 by squaring: exact where a float can hold it, which a general power is not."""
+    result = x ** (n - n % 32).astype(float)
+    for bit in range(5):
+        result = result * jnp.where((n >> bit) % 2 == 1, x, 1.0) ** 2**bit
+    return result
+
+
+def _sum_of_powers(x: Any, n: Any) -> Any:
+    """1 + x + ... + x^(n-1) for x near 1 or above: the geometric sum, near 1 by expm1, at 1 with its derivative."""
+    rate = x - 1.0
+    far = jnp.where(rate > 1 / 16, rate, 1.0)
+    near = jnp.where((rate != 0) & (rate <= 1 / 16), rate, 1 / 16)
+    times = n.astype(float)
+    at_one = times + 0.5 * times * (times - 1.0) * rate
+    sums = jnp.where(rate > 1 / 16, (_power(x, n) - 1.0) / far, jnp.expm1(times * jnp.log1p(near)) / near)
+    return jnp.where(rate == 0, at_one, sums)

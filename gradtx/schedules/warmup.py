@@ -1,0 +1,183 @@
+"""Schedules that begin with a warm-up: a straight line up to the value from which another schedule goes on."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from gradtx.core.combine import Term, at
+from gradtx.core.errors import finite, non_negative, one_of, positive
+from gradtx.core.schedule import Number, schedule
+from gradtx.schedules.decay import constant_schedule, exponential_decay
+from gradtx.schedules.progress import SHAPES, Part, between, cosine, curve, later, lengths, raised, shares, since
+
+
+@schedule
+def warmup_schedule(schedule: Term, warmup_steps: Number, init_value: Number = 0.0):
+    """A straight line up to where a schedule begins, then that schedule.
+
+        step < warmup_steps:   init_value + (schedule(0) - init_value)·step/warmup_steps
+        after:                 schedule(step - warmup_steps)
+
+    Args:
+        schedule: a schedule, a function of the step, a finite number.
+        warmup_steps: at least 0; steps.
+        init_value: at step 0; finite.
+
+    Source: Goyal et al. 2017 (arXiv:1706.02677), section 2.2. To warm up without delaying the schedule, multiply:
+        `linear_schedule(0.0, 1.0, warmup_steps) * schedule`.
+
+    Example:
+        >>> import gradtx
+        >>> rate = gradtx.warmup_schedule(gradtx.inverse_time_schedule(1.0, 10, 1.0), warmup_steps=4)
+        >>> [float(rate(t)) for t in (0, 2, 4, 14)]
+        [0.0, 0.5, 1.0, 0.5]
+    """
+    finite(init_value=init_value, schedule=schedule)
+    non_negative(warmup_steps=warmup_steps)
+
+    def value(step):
+        up = between(init_value, at(schedule, 0 * step), shares(step, 0.0, warmup_steps))
+        return jnp.where(since(step, warmup_steps) < 0, up, at(schedule, later(step, warmup_steps)))
+
+    return value
+
+
+@schedule
+def warmup_constant_schedule(init_value: Number, peak_value: Number, warmup_steps: Number):
+    """A straight line up to a peak, constant after.
+
+    Args:
+        init_value: at step 0; finite.
+        peak_value: from step warmup_steps on; finite.
+        warmup_steps: at least 0; steps.
+
+    Source: optax's.
+
+    Example:
+        >>> import gradtx
+        >>> [float(gradtx.warmup_constant_schedule(0.0, 1.0, warmup_steps=4)(t)) for t in (0, 1, 4, 9)]
+        [0.0, 0.25, 1.0, 1.0]
+    """
+    finite(peak_value=peak_value)
+    return warmup_schedule(constant_schedule(peak_value), warmup_steps, init_value)
+
+
+@schedule
+def warmup_cosine_decay_schedule(
+    init_value: Number,
+    peak_value: Number,
+    warmup_steps: Number,
+    decay_steps: Number,
+    end_value: Number = 0.0,
+    exponent: Number = 1.0,
+):
+    """A straight line up to a peak, then half a cosine down.
+
+        step < warmup_steps:   init_value + (peak_value - init_value)·step/warmup_steps
+        after:                 end_value + (peak_value - end_value)·((1 + cos(π·share))/2)^exponent,
+                               share = min((step - warmup_steps)/(decay_steps - warmup_steps), 1)
+
+    Args:
+        init_value: at step 0; finite.
+        peak_value: at step warmup_steps; finite.
+        warmup_steps: at least 0; steps.
+        decay_steps: the whole length, warm-up included; greater than warmup_steps.
+        end_value: at the end; finite.
+        exponent: greater than 0.
+
+    Raises: ValueError: decay_steps not above warmup_steps.
+    Source: optax's.
+
+    Example:
+        >>> import gradtx
+        >>> rate = gradtx.warmup_cosine_decay_schedule(0.0, 1.0, warmup_steps=10, decay_steps=30)
+        >>> [round(float(rate(t)), 2) for t in (0, 5, 10, 20, 30)]
+        [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
+    finite(init_value=init_value, peak_value=peak_value, end_value=end_value, exponent=exponent)
+    non_negative(warmup_steps=warmup_steps)
+    positive(exponent=exponent)
+    lengths(**{"decay_steps - warmup_steps": decay_steps - warmup_steps})
+
+    def value(step):
+        up = between(init_value, peak_value, shares(step, 0.0, warmup_steps))
+        share = raised(cosine(*shares(step, warmup_steps, decay_steps - warmup_steps))[0], exponent)
+        return jnp.where(since(step, warmup_steps) < 0, up, between(peak_value, end_value, (share, 1.0 - share)))
+
+    return value
+
+
+@schedule
+def warmup_exponential_decay_schedule(
+    init_value: Number,
+    peak_value: Number,
+    warmup_steps: Number,
+    transition_steps: Number,
+    decay_rate: Number,
+    transition_begin: Number = 0,
+    staircase: bool = False,
+    end_value: Number | None = None,
+):
+    """A straight line up to a peak, then `exponential_decay`.
+
+    Args:
+        init_value: at step 0; finite.
+        peak_value: at step warmup_steps; finite.
+        warmup_steps: at least 0; steps.
+        transition_steps, decay_rate, staircase, end_value: as of `exponential_decay`.
+        transition_begin: at least 0; steps after the warm-up at which the decay begins.
+
+    Source: optax's.
+
+    Example:
+        >>> import gradtx
+        >>> rate = gradtx.warmup_exponential_decay_schedule(0.0, 1.0, 4, transition_steps=10, decay_rate=0.5)
+        >>> [float(rate(t)) for t in (0, 2, 4, 14, 24)]
+        [0.0, 0.5, 1.0, 0.5, 0.25]
+    """
+    finite(peak_value=peak_value)
+    decay = exponential_decay(peak_value, transition_steps, decay_rate, transition_begin, staircase, end_value)
+    return warmup_schedule(decay, warmup_steps, init_value)
+
+
+@schedule
+def warmup_stable_decay_schedule(
+    init_value: Number,
+    peak_value: Number,
+    warmup_steps: Number,
+    stable_steps: Number,
+    decay_steps: Number,
+    end_value: Number = 0.0,
+    decay_shape: str = "linear",
+):
+    """A straight line up to a peak, the peak for long, then a short decay (WSD).
+
+        share = (step - warmup_steps - stable_steps)/decay_steps, of the decay that is done
+        end_value + (peak_value - end_value)·w,   w = 1 - share, or (1 + cos(π·share))/2, or 1 - √share
+
+    Args:
+        init_value: at step 0; finite.
+        peak_value: from step warmup_steps on; finite.
+        warmup_steps, stable_steps: the length of each part; at least 0; steps.
+        decay_steps: greater than 0; steps.
+        end_value: at the end and after; finite.
+        decay_shape: `"linear"`, `"cosine"` or `"sqrt"`.
+
+    Source: Hu et al. 2024 (MiniCPM, arXiv:2404.06395), section 4, whose decay is exponential: join that with
+        `join_schedules`. The shapes are those of Hägele et al. 2024 (arXiv:2405.18392), who found 1 - √share the best.
+        Not in optax.
+
+    Example:
+        >>> import gradtx
+        >>> rate = gradtx.warmup_stable_decay_schedule(0.0, 1.0, warmup_steps=10, stable_steps=80, decay_steps=20)
+        >>> [round(float(rate(t)), 2) for t in (0, 5, 10, 90, 100, 110)]
+        [0.0, 0.5, 1.0, 1.0, 0.5, 0.0]
+    """
+    one_of(tuple(SHAPES), decay_shape=decay_shape)
+    finite(init_value=init_value, peak_value=peak_value, end_value=end_value)
+    non_negative(warmup_steps=warmup_steps, stable_steps=stable_steps)
+    lengths(decay_steps=decay_steps)
+    return curve(
+        Part(0.0, init_value, warmup_steps, peak_value),
+        Part(warmup_steps + stable_steps, peak_value, decay_steps, end_value, decay_shape),
+    )

@@ -1,0 +1,80 @@
+"""Laws of what holds other transformations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from gradtx.core.apply import apply_updates
+from gradtx.core.chain import chain
+from gradtx.core.transformation import EmptyState, is_transformation, transformation
+from gradtx.core.values import opened
+from gradtx.testing.case import Case
+from gradtx.testing.compare import BrokenError, SkippedError, error_of, first_line, over_time, same_bits
+from gradtx.testing.law import law
+
+
+@law(after=("traceable", "updates_fit"))
+def neutral_setting(case: Case) -> None:
+    """With its neutral setting it changes nothing, to the bit."""
+    if case.neutral is None:
+        raise SkippedError("it has no neutral setting here")
+    gradients = case.gradients(4)
+    for jitted in (True, False):
+        came, expected = _updates(case, gradients, jitted), _updates(case.with_tx(case.neutral), gradients, jitted)
+        same_bits("the update with the neutral setting", came, expected)
+
+
+def _updates(case: Case, gradients: list, jitted: bool) -> Any:
+    """The updates of every step. They are applied outside jit, where XLA rounds them differently as it fuses them."""
+    update = jax.jit(case.update) if jitted else case.update
+    state, params, history = case.init(case.params), case.params, []
+    for grads in gradients:
+        updates, state = update(grads, state, params)
+        params = apply_updates(params, updates)
+        history.append(updates)
+    return over_time(history)
+
+
+@law(values_only=True, after=("traceable", "updates_fit"))
+def extras_reach_the_inside(case: Case) -> None:
+    """Extra arguments reach every transformation inside; one that is missing there is an error that names it."""
+    inside = {c.name: c.value for c in opened(case.tx).children if is_transformation(c.value)}
+    if not inside:
+        raise SkippedError("it holds no transformations")
+    grads = case.gradients(1)[0]
+    for name, inner in inside.items():
+        seen: list[Any] = []
+        probed = case.with_tx(case.tx._with({name: chain(inner, _probe(seen))}))
+        state = jax.eval_shape(probed.init, case.params)
+
+        def update(probed: Case = probed, state: Any = state, **extra: Any) -> Any:
+            whole = {**case.extras, **extra}
+            return jax.eval_shape(lambda g, s, p: probed.tx.update(g, s, p, **whole), grads, state, case.params)
+
+        update(token="token")
+        if seen != ["token"] * len(seen) or not seen:
+            raise BrokenError(f"an extra argument for {name} came there as {seen}")
+        error = error_of(update)
+        if not isinstance(error, TypeError) or "token" not in str(error):
+            came = "no error" if error is None else first_line(error)
+            said = f"an extra argument that {name} needs was not given: {came}"
+            raise BrokenError(f"{said}; an error that names it was expected")
+        error = error_of(lambda: update(token="token", tokn="token"))
+        if not case.holds_foreign and (not isinstance(error, TypeError) or "tokn" not in str(error)):
+            raise BrokenError("an extra argument that nobody takes was taken; an error that names it was expected")
+
+
+@transformation
+def _probe(seen: list):
+    """Note the extra argument `token`, which it needs."""
+
+    def init(params):
+        return EmptyState()
+
+    def update(updates, state, params=None, *, token):
+        seen.append(token)
+        return updates, state
+
+    return init, update

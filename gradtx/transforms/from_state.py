@@ -1,0 +1,72 @@
+"""What a line search knows already: the value and the gradient where it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.errors import describe
+from gradtx.core.trees import require_same_tree
+from gradtx.transforms.backtracking import ScaleByBacktrackingLinesearchState
+from gradtx.transforms.line import like_trained, on_trained, value_and_grad
+from gradtx.transforms.vectors import trained
+from gradtx.transforms.zoom import ScaleByZoomLinesearchState
+
+_SEARCHES = (ScaleByBacktrackingLinesearchState, ScaleByZoomLinesearchState)
+
+
+def value_and_grad_from_state(value_fn: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
+    """As `jax.value_and_grad`, but a line search that has just computed both gives them out of its state.
+
+    The function made, `(params, *args, state, **kwargs) -> (value, grad)`, calls `value_fn(params, *args, **kwargs)`
+    only before the first update, after a backtracking search without store_grad, or where what the state holds is not
+    finite. It takes for granted that the search came last in its chain, that all of its update was applied, and that
+    value_fn and its other arguments are those that the search was given. Leaves that are not trained have None for
+    their gradient; that of complex leaves is what descent subtracts, the conjugate of `jax.grad`'s.
+
+    Args:
+        value_fn: a function of the parameters, and of other arguments, that returns a real scalar.
+
+    Raises: TypeError: a state without a line search; ValueError: with several; TypeError: no scalar from value_fn.
+    Source: optax's `value_and_grad_from_state`, whose gradients of complex leaves are jax.grad's.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> f, w = lambda w: jnp.sum(w * w), jnp.array([1.0, 2.0])
+        >>> value, grad = gradtx.value_and_grad_from_state(f)(w, state=gradtx.lbfgs().init(w))
+        >>> print(value, grad)
+        5.0 [2. 4.]
+    """
+
+    def value_and_gradient(params: Any, *args: Any, state: Any, **kwargs: Any) -> tuple[Any, Any]:
+        found = _search_of(state)
+        scalar = on_trained(lambda p: value_fn(p, *args, **kwargs), params)
+        if found.grad is None:
+            value, gs = value_and_grad(scalar, trained(params))
+            return value, like_trained(params, gs)
+        require_same_tree("the state's gradient", found.grad, "parameter", params)
+        types = jax.eval_shape(lambda ws: value_and_grad(scalar, ws), trained(params))
+        kept = jax.tree.map(lambda x, like: x.astype(like.dtype), (found.value, trained(found.grad)), types)
+        known = (found.count > 0) & jnp.isfinite(found.value)
+        known = jnp.all(jnp.stack([known, *(jnp.all(jnp.isfinite(g)) for g in kept[1])]))
+        value, gs = jax.lax.cond(known, lambda ws: kept, lambda ws: value_and_grad(scalar, ws), trained(params))
+        return value, like_trained(params, gs)
+
+    return value_and_gradient
+
+
+def _search_of(state: Any) -> Any:
+    """The state of the one line search in a state, at whatever depth."""
+    leaves = jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, _SEARCHES))
+    found = [x for x in leaves if isinstance(x, _SEARCHES)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ValueError(f"value_and_grad_from_state: the state has {len(found)} line searches; one was expected")
+    raise TypeError(
+        f"value_and_grad_from_state needs the state of scale_by_zoom_linesearch or scale_by_backtracking_linesearch, "
+        f"alone or inside another; got {describe(state)}"
+    )

@@ -1,0 +1,123 @@
+"""The line of a search: a function of the parameters, seen as a function of the step along the updates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.apply import apply_updates
+from gradtx.core.errors import describe
+from gradtx.core.leaves import float_dtype, map_leaves
+from gradtx.core.trees import flatten, is_trained, require_same_tree
+from gradtx.transforms.vectors import inner, trained
+
+
+class Point(NamedTuple):
+    """A point of the line: t, the step; value and slope there: f(w + t·u) and its derivative by t."""
+
+    t: jax.Array
+    value: jax.Array
+    slope: jax.Array
+
+
+class Line(NamedTuple):
+    """What a search sees: no derivative passes through any of it.
+
+    dtype: of the arithmetic along the line. start: the point t = 0. grad: the gradient there, a list of leaves.
+    value: t -> the value. at: t -> the point and the gradient there. tree: a list of leaves -> a tree like the
+    parameters, None where a leaf is not trained.
+    """
+
+    dtype: Any
+    start: Point
+    grad: list[jax.Array]
+    value: Callable[[jax.Array], jax.Array]
+    at: Callable[[jax.Array], tuple[Point, list[jax.Array]]]
+    tree: Callable[[list], Any]
+
+
+def line(updates: Any, params: Any, value: Any, grad: Any, value_fn: Any) -> Line:
+    """Check what a search was given, and make its line; value_fn is traced once.
+
+    Args:
+        updates, params: as in update.
+        value, grad: f(w), and its gradient in the convention of the updates; None where they are to be computed.
+        value_fn: the function f of the parameters.
+    """
+    if grad is not None:
+        require_same_tree("grad", grad, "parameter", params)
+    if value is not None and jnp.shape(value) != ():
+        raise ValueError(f"value must be a scalar; got shape {jnp.shape(value)}")
+    # The step is a constant for derivatives: reverse mode cannot pass a while loop, and at the best step it is one.
+    ws, us = jax.lax.stop_gradient((trained(params), trained(updates)))
+    traced, held = jax.closure_convert(on_trained(value_fn, params), ws)
+    held = jax.lax.stop_gradient(held)
+    dtype = float_dtype(updates, params, jax.eval_shape(traced, ws, *held))
+
+    def there(t: jax.Array) -> list:
+        return apply_updates(ws, map_leaves(lambda u: t * u, us))
+
+    def value_at(t: jax.Array) -> jax.Array:
+        return traced(there(t), *held).astype(dtype)
+
+    def at(t: jax.Array) -> tuple[Point, list]:
+        found, gs = value_and_grad(traced, there(t), *held)
+        return Point(t, found.astype(dtype), inner(gs, us, dtype)), gs
+
+    if grad is None:
+        computed, gs = value_and_grad(traced, ws, *held)
+        value = computed if value is None else value
+    else:
+        gs = [g.astype(jnp.result_type(w)) for g, w in zip(trained(grad, dtype), ws, strict=True)]
+    value = traced(ws, *held) if value is None else value
+    value = jnp.asarray(jax.lax.stop_gradient(value)).astype(dtype)
+    gs = jax.lax.stop_gradient(gs)
+    start = Point(jnp.zeros((), dtype), value, inner(gs, us, dtype))
+    return Line(dtype, start, gs, value_at, at, lambda leaves: like_trained(params, leaves))
+
+
+def on_trained(value_fn: Any, params: Any) -> Callable[..., jax.Array]:
+    """value_fn as a function of the list of trained leaves, the others held; what it returns is checked."""
+    if not callable(value_fn):
+        raise TypeError(f"value_fn must be a function of the parameters; got {describe(value_fn)}")
+
+    def scalar(ws: list) -> jax.Array:
+        out: Any = value_fn(like_trained(params, ws, others=True))
+        if not is_trained(out) or jnp.shape(out) != () or jnp.iscomplexobj(out):
+            came = f"{out.dtype}{list(out.shape)}" if hasattr(out, "shape") else describe(out)
+            raise TypeError(f"value_fn must return a real scalar; got {came}")
+        return jnp.asarray(out)
+
+    return scalar
+
+
+def value_and_grad(scalar: Callable, ws: list, *held: Any) -> tuple[jax.Array, list]:
+    """The value and the gradient that descent subtracts: for complex leaves the conjugate of `jax.grad`'s."""
+    value, gs = jax.value_and_grad(scalar)(ws, *held)
+    return value, [jnp.conj(g) for g in gs]
+
+
+def like_trained(params: Any, leaves: list, *, others: bool = False) -> Any:
+    """A tree like the parameters with these trained leaves; None for those that are not, or the parameters' own."""
+    old, structure = flatten(params)
+    new = iter(leaves)
+    return jax.tree.unflatten(structure, [next(new) if is_trained(p) else p if others else None for p in old])
+
+
+def moved(updates: Any, t: jax.Array) -> Any:
+    """The updates times the step; zeros for the step 0, whatever the updates are."""
+    return map_leaves(lambda u: jnp.where(t == 0, 0.0, t * u), updates)
+
+
+def stored(old: Any, params: Any, new: Any) -> Any:
+    """The gradient of a state in the types that it has; an error names the leaf of one made for other parameters."""
+    require_same_tree("the state's grad", old, "parameter", params)
+    return jax.tree.map(lambda x, g: g.astype(x.dtype), old, new)
+
+
+def chosen(here: Any, new: Any, old: Any) -> Any:
+    """Every leaf of `new` where `here` holds, else of `old`."""
+    return jax.tree.map(lambda a, b: jnp.where(here, a, b), new, old)

@@ -1,0 +1,103 @@
+"""Noise in the gradients."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradtx.core.errors import describe, non_negative
+from gradtx.core.leaves import at_width, float_dtype, map_leaves
+from gradtx.core.numerics import increment, safe_sqrt, zero_count
+from gradtx.core.schedule import Hyper
+from gradtx.core.transformation import transformation
+from gradtx.core.trees import flatten, is_none, is_trained, shape_of
+
+
+class AddNoiseState(NamedTuple):
+    """count: int32 scalar, updates done. key: the data of the key, uint32, the same at all steps."""
+
+    count: jax.Array
+    key: jax.Array
+
+
+@transformation
+def add_noise(eta: Hyper, gamma: Hyper, seed: int | jax.Array):
+    """Add Gaussian noise whose variance falls with the steps.
+
+        u = g + n_t      n_t ~ N(0, eta/(1 + t)^gamma)      t = 0 at the first step
+
+    The noise of a leaf depends on the seed, on t and on the path of the leaf, whose hash is folded into the key: leaves
+    of one shape have different noise, and it stays the same whatever stands beside them. It is drawn in float32 for
+    every type. A complex entry gets a complex number of this variance, half of it in each part. Inside `shard_map`
+    every device draws the same for its part.
+
+    Args:
+        eta: the variance at the first step; finite, at least 0; gradient units squared. The paper: 0.01, 0.3 or 1.
+        gamma: how fast it falls; finite, at least 0. The paper: 0.55.
+        seed: an integer in [0, 2**32), or a key of `jax.random`, typed or raw.
+
+    State: `AddNoiseState`: count, int32 scalar, 0 at init; key, uint32, `jax.random.key_data` of the seed's key. To
+        sweep over seeds, map over states.
+    Raises: ValueError: an argument out of range. TypeError: a seed that is neither.
+    Source: Neelakantan et al. 2015 (arXiv:1511.06807), equation 1. optax's variance is the same; it splits its key at
+        every step, so that the numbers are others. Within 4 ulp of exact arithmetic over 1,000 steps in float32.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.add_noise(eta=0.01, gamma=0.55, seed=0)
+        >>> u, state = tx.update(jnp.zeros(10_000), tx.init(jnp.zeros(10_000)))
+        >>> print(f"{u.std():.2f}")
+        0.10
+    """
+    non_negative(eta=eta, gamma=gamma)
+    if not _is_seed(seed):
+        raise TypeError(f"add_noise: seed must be an integer or a key of jax.random; got {describe(seed)}")
+    if isinstance(seed, int | np.integer) and not 0 <= seed < 2**32:  # of larger ones JAX drops the upper half
+        raise ValueError(f"seed must be at least 0 and below 2**32; got {seed!r}")
+
+    def init(params):
+        return AddNoiseState(zero_count(), jnp.array(jax.random.key_data(_key(seed))))  # a copy, to be donated
+
+    def update(updates, state, params=None):
+        dtype = float_dtype(updates)
+        t = state.count.astype(dtype) + 1.0
+        stddev = safe_sqrt(jnp.asarray(eta, dtype)) * t ** jnp.asarray(-0.5 * gamma, dtype)
+        key = jax.random.wrap_key_data(state.key, impl=jax.random.key_impl(_key(seed)))
+        keys = _keys(jax.random.fold_in(key, state.count), updates)
+        leaves, structure = flatten(updates)
+        noise = [_normal(key, g) if is_trained(g) else None for key, g in zip(keys, leaves, strict=True)]
+        updates = map_leaves(lambda g, n: g + stddev * n, updates, jax.tree.unflatten(structure, noise))
+        return updates, AddNoiseState(increment(state.count), state.key)
+
+    return init, update
+
+
+def _keys(key: jax.Array, tree: Any) -> Any:
+    """A key for each leaf, None among them, by its path."""
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_none)[0]]
+    hashes = b"".join(hashlib.blake2b(path.encode(), digest_size=8).digest() for path in paths)
+    words = np.frombuffer(hashes, "<u4").astype(np.uint32).reshape(-1, 2)
+    return jax.vmap(lambda two: jax.random.fold_in(jax.random.fold_in(key, two[0]), two[1]))(words)
+
+
+def _normal(key: jax.Array, like: Any) -> jax.Array:
+    return jax.random.normal(key, shape_of(like), at_width(jnp.result_type(like), jnp.dtype("float32")))
+
+
+def _is_seed(seed: Any) -> bool:
+    if isinstance(seed, int):
+        return not isinstance(seed, bool)
+    if not hasattr(seed, "dtype"):
+        return False
+    whole = seed.shape == () and any(jnp.issubdtype(seed.dtype, k) for k in (np.integer, jax.dtypes.prng_key))
+    return whole or (len(seed.shape) == 1 and seed.dtype == np.uint32)
+
+
+def _key(seed: Any) -> jax.Array:
+    if jnp.issubdtype(jnp.result_type(seed), jax.dtypes.prng_key):
+        return seed
+    return jax.random.key(seed) if jnp.ndim(seed) == 0 else jax.random.wrap_key_data(seed)

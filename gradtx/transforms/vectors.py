@@ -1,0 +1,25 @@
+"""A tree as one vector: its trained leaves in one width, and their real inner product."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.leaves import at_width
+from gradtx.core.trees import flatten, is_trained
+
+
+def trained(tree: Any, width: Any = None) -> list[jax.Array]:
+    """The trained leaves in order, as strong arrays; at a real width, where one is given."""
+    leaves = [jnp.asarray(x) for x in flatten(tree)[0] if is_trained(x)]
+    return [x.astype(x.dtype if width is None else at_width(x.dtype, width)) for x in leaves]
+
+
+def inner(xs: list[jax.Array], ys: list[jax.Array], width: Any) -> jax.Array:
+    """Σ Re(conj(x)·y) over all entries: a real scalar of this width. Complex entries count as their two parts do."""
+    total = jnp.zeros((), width)
+    for x, y in zip(trained(xs, width), trained(ys, width), strict=True):
+        total = total + jnp.sum((jnp.conj(x) * y).real)  # not vdot, which accelerators do in fewer digits
+    return total

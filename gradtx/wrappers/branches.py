@@ -1,0 +1,111 @@
+"""What wrappers that decide *when* share: a branch that leaves no trace, updates at rest, whether a tree is finite."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+
+from gradtx.core.leaves import map_leaves
+from gradtx.core.trees import flatten, is_trained
+
+
+def at_rest(updates: Any) -> Any:
+    """Updates that leave every parameter as it is, to the bit: -0, since -0 + 0 would be 0 were it 0."""
+    return map_leaves(lambda g: jnp.full_like(g, -0.0), updates)
+
+
+def all_finite(tree: Any) -> jax.Array:
+    """Whether every entry of every trained leaf is finite: a bool scalar."""
+    finite = [jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree) if is_trained(x)]
+    return functools.reduce(operator.and_, finite, jnp.asarray(True))
+
+
+def only_where(
+    condition: jax.Array, run: Callable[[], tuple[Any, Any]], rest: Callable[[], Any], state: Any
+) -> tuple[Any, Any]:
+    """`run()` where the condition holds, elsewhere `(rest(), state)`; what was not chosen leaves no trace.
+
+    One branch is computed, not both with a product: so a NaN in the other does nothing. Under `vmap` it is a select.
+
+    Args:
+        condition: a bool scalar.
+        run: gives updates and a state like `state`.
+        rest: gives the updates for where it does not run, in the structure of those that run gives.
+        state: the state for where it does not run.
+    """
+    if not isinstance(condition, Tracer):  # a cond outside jit would be compiled at every call
+        return run() if condition else (rest(), state)
+    resting = rest()
+    return _branch(condition, _traced(run, resting, state), resting, state)
+
+
+def where_finite(
+    condition: jax.Array,
+    run: Callable[[], tuple[Any, Any]],
+    rest: Callable[[], Any],
+    state: Any,
+    through: jax.Array,
+    *,
+    once: bool,
+) -> tuple[Any, Any, jax.Array]:
+    """As `only_where`, and only where the updates of `run` are finite, or may come `through`; also says where that is.
+
+    Under jit they are computed twice, to look at and to keep: to keep two states until it is known which one stays
+    would move more memory than the second computation does (measured: four times the time of it, with Adam). What
+    evaluates the model is computed `once` all the same.
+    """
+    if once or not isinstance(condition, Tracer):
+
+        def looked_at() -> tuple[Any, Any]:
+            updates, after = run()
+            fine = all_finite(updates) | through
+            updates, after = only_where(fine, lambda: (updates, after), rest, state)
+            return updates, (after, fine)
+
+        updates, (after, fine) = only_where(condition, looked_at, rest, (state, condition))
+        return updates, after, fine
+    resting = rest()
+    traced = _traced(run, resting, state)
+    fine = jax.lax.cond(condition, lambda: all_finite(traced()[0]) | through, lambda: condition)
+    return *_branch(fine, traced, resting, state), fine
+
+
+def _branch(condition: jax.Array, traced: Callable[[], tuple[list, Any]], rest: Any, state: Any) -> tuple[Any, Any]:
+    types, _ = jax.eval_shape(traced)
+    leaves, structure = flatten(rest)
+    places = [k for k, x in enumerate(leaves) if is_trained(x)]
+
+    def otherwise() -> tuple[list, Any]:
+        return [leaves[k].astype(t.dtype) for k, t in zip(places, types, strict=True)], state
+
+    chosen, state = jax.lax.cond(condition, traced, otherwise)
+    for k, x in zip(places, chosen, strict=True):
+        leaves[k] = x
+    return jax.tree.unflatten(structure, leaves), state
+
+
+def _traced(run: Callable[[], tuple[Any, Any]], rest: Any, state: Any) -> Callable[[], tuple[list, Any]]:
+    """run, traced once however often it is called; of its updates those leaves alone that are trained.
+
+    Another library's state may change its type at an update, which a branch cannot: it keeps the types that it had.
+    """
+    places = [k for k, x in enumerate(flatten(rest)[0]) if is_trained(x)]
+
+    def trained_part() -> tuple[list, Any]:
+        updates, after = run()
+        leaves = flatten(updates)[0]
+        same = jax.tree.structure(after) == jax.tree.structure(state)
+        after = jax.tree.map(_as, after, state) if same else after
+        return [leaves[k] for k in places], after
+
+    return jax.jit(trained_part, inline=True)
+
+
+def _as(new: Any, old: Any) -> Any:
+    return new if jnp.result_type(new) == jnp.result_type(old) else jnp.asarray(new).astype(jnp.result_type(old))

@@ -1,0 +1,66 @@
+"""Transformations that run now and then."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.errors import above_one, one_of
+from gradtx.core.leaves import map_leaves
+from gradtx.core.numerics import zero_count
+from gradtx.core.schedule import Count
+from gradtx.core.transformation import Transformation, transformation
+from gradtx.wrappers.branches import at_rest, only_where
+
+
+class EveryState(NamedTuple):
+    """Fields: count, inner."""
+
+    count: jax.Array  # updates since it last ran, int32 scalar; 0 at init and where it runs next
+    inner: Any  # the inner transformation's state, as it left it when it last ran
+
+
+@transformation
+def every(inner: Transformation, steps: Count, *, otherwise: str = "zero"):
+    """Run a transformation at every k-th update: the first, the one k later, and so on.
+
+    Args:
+        inner: the transformation; in between its state stays as it is.
+        steps: k; a whole number, at least 1.
+        otherwise: what comes out in between: "zero", no step, for a whole optimizer; "pass", the updates as they came,
+            for one member of a chain.
+
+    State: `EveryState` (count, inner).
+    Raises: ValueError: `steps` below 1, another word for `otherwise`. TypeError: `steps` is no whole number.
+    Source: optax's `conditionally_mask` ("zero") and `conditionally_transform` ("pass"), of a function of the step.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.every(gradtx.scale(-0.1), steps=2)
+        >>> state = tx.init(jnp.zeros(1))
+        >>> for _ in range(3):
+        ...     updates, state = tx.update(jnp.ones(1), state)
+        ...     print(updates)
+        [-0.1]
+        [-0.]
+        [-0.1]
+    """
+    above_one(steps=steps)
+    one_of(("zero", "pass"), otherwise=otherwise)
+
+    def init(params):
+        return EveryState(zero_count(), inner.init(params))
+
+    def update(updates, state, params=None, **extra):
+        def run():
+            return inner.update(updates, state.inner, params, **extra)
+
+        def rest():
+            return at_rest(updates) if otherwise == "zero" else map_leaves(lambda g: g, updates)
+
+        new, after = only_where(state.count == 0, run, rest, state.inner)
+        return new, EveryState((state.count + 1) % jnp.maximum(steps, 1), after)
+
+    return init, update

@@ -1,0 +1,87 @@
+"""What the averages share: copies of parameters, and states found inside states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.errors import describe
+from gradtx.core.leaves import at_width, float_dtype
+from gradtx.core.transformation import GradientTransformation
+from gradtx.core.trees import flatten, is_none, is_trained, path_name, require_same_tree
+
+State = TypeVar("State")
+
+
+def copied(params: Any) -> Any:
+    """The parameters in buffers of their own: float32 or wider, None where a leaf is not trained.
+
+    Raises:
+        TypeError: shapes in the place of parameters.
+    """
+
+    def leaf(p: Any) -> jax.Array | None:
+        if isinstance(p, jax.ShapeDtypeStruct):
+            raise TypeError(
+                "this state begins with a copy of the parameters; for shapes, jax.eval_shape(tx.init, shapes)"
+            )
+        return jnp.array(p, at_width(jnp.result_type(p), float_dtype(p))) if is_trained(p) else None
+
+    return jax.tree.map(leaf, params, is_leaf=is_none)
+
+
+def the_state(reader: str, kind: type[State], wrapper: str, state: Any) -> State:
+    """The one state of this kind, wherever it is in a state.
+
+    Args:
+        reader, wrapper: the names of the function that reads it and of the one that makes it, for errors.
+        kind: the type of the state.
+        state: the state of a transformation, or any tree that holds it.
+
+    Raises:
+        TypeError: a transformation instead of its state. ValueError: there is none, or there are several.
+    """
+    if isinstance(state, GradientTransformation):
+        raise TypeError(f"{reader} takes a state; got the transformation {state.name}: give what its update returned")
+    found = list(_states(kind, state))
+    if not found:
+        raise ValueError(f"{reader}: there is no state of {wrapper}(...) in {describe(state)}")
+    if len(found) > 1:
+        places = ", ".join(path_name(path) for path, _ in found)
+        raise ValueError(f"{reader}: there are {len(found)} states of {wrapper}(...), at {places}: give one of them")
+    return found[0][1]
+
+
+def filled(what: str, tree: Any, params: Any) -> Any:
+    """A tree with the parameters' own leaves where it has None.
+
+    Raises:
+        ValueError, TypeError: where the tree does not fit the parameters, naming the leaf.
+    """
+    (leaves, structure), (kept, wanted) = flatten(tree), flatten(params)
+    if structure == wanted:
+        tree = jax.tree.unflatten(wanted, [p if x is None else x for x, p in zip(leaves, kept, strict=True)])
+    require_same_tree(what, tree, "parameter", params, same_kind=True)
+    return tree
+
+
+def with_params(what: str, tree: Any, params: Any) -> Any:
+    """A tree in the types of the parameters, with their own leaves where it has None; raises as `filled`."""
+
+    def leaf(p: Any, x: Any) -> Any:
+        return x.astype(jnp.result_type(p)) if is_trained(p) else p
+
+    return jax.tree.map(leaf, params, filled(what, tree, params), is_leaf=is_none)
+
+
+def _states(kind: type[State], tree: Any, path: tuple = (), outside: Any = None) -> Iterator[tuple[tuple, State]]:
+    """Every state of this kind with its path, also those that are inside another of the kind."""
+    nodes = jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda x: isinstance(x, kind) and x is not outside)[0]
+    for inner_path, node in nodes:
+        if isinstance(node, kind):
+            here = (*path, *inner_path)
+            yield here, node
+            yield from _states(kind, node, here, node)

@@ -1,0 +1,88 @@
+"""Lookahead: fast weights that explore, slow weights that follow."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.apply import apply_updates
+from gradtx.core.errors import above_one, in_unit_interval
+from gradtx.core.leaves import map_leaves
+from gradtx.core.numerics import zero_count
+from gradtx.core.schedule import Count, Hyper
+from gradtx.core.transformation import Transformation, transformation
+from gradtx.wrappers.find import copied
+
+
+class LookaheadState(NamedTuple):
+    """Fields: steps_since_sync, slow, inner."""
+
+    steps_since_sync: jax.Array  # updates since fast and slow weights met, int32 scalar; 0 at init
+    slow: Any  # the slow weights, like params, float32 or wider; a copy of the parameters at init
+    inner: Any  # the inner transformation's state
+
+
+@transformation
+def lookahead(inner: Transformation, sync_period: Count = 6, slow_step_size: Hyper = 0.5, *, reset_state: bool = False):
+    """Move the parameters back towards slow weights after every few updates, and the slow weights towards them.
+
+        w = w + u                                        the fast weights: the parameters
+        s = s + slow_step_size·(w - s),   w = s          after every sync_period-th update
+
+    With slow_step_size = 1 the updates are the inner ones, to the bit. What is next to the parameters in memory and in
+    a checkpoint is s; the parameters stay a plain tree.
+
+    Args:
+        inner: the transformation that moves the fast weights.
+        sync_period: updates from one meeting to the next; whole, at least 1.
+        slow_step_size: how much of the way the slow weights go; in [0, 1].
+        reset_state: make the inner state anew at each meeting, from the parameters there.
+
+    State: `LookaheadState`: steps_since_sync, int32 scalar, 0 at init; slow, like params, float32 or wider, a copy of
+        the parameters at init; inner.
+    Raises: ValueError: an argument out of range; `params` not given.
+    Source: Zhang et al. 2019 (arXiv:1907.08610), algorithm 1. optax's keeps s with the parameters, in a class of its
+        own, and drops extra arguments; its updates are the same. The paper keeps the inner state at a meeting, as the
+        default here. Within 150 ulp of the largest parameter so far over 1,000 steps in float32.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.lookahead(gradtx.sgd(1.0), sync_period=2)
+        >>> first, state = tx.update(jnp.array(-1.0), tx.init(jnp.array(0.0)), jnp.array(0.0))
+        >>> second, state = tx.update(jnp.array(-1.0), state, jnp.array(1.0))
+        >>> print(first, second)  # to 1; to 2, half of which is 1
+        1.0 0.0
+    """
+    above_one(sync_period=sync_period)
+    in_unit_interval(slow_step_size=slow_step_size)
+
+    def meeting(u: jax.Array, slow: jax.Array, w: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The update that leads to the new slow weights, and these: each from the nearer end."""
+        fast = w + u
+        if isinstance(slow_step_size, float) and slow_step_size == 1.0:
+            return u, fast  # also where u is -0.0
+        near, away = slow_step_size > 0.5, fast - slow
+        back, onward = (1.0 - slow_step_size) * away, slow + slow_step_size * away
+        return jnp.where(near, u - back, onward - w), jnp.where(near, fast - back, onward)
+
+    def init(params):
+        return LookaheadState(zero_count(), copied(params), inner.init(params))
+
+    def update(updates, state, params, **extra):
+        updates, inner_state = inner.update(updates, state.inner, params, **extra)
+        steps = state.steps_since_sync + 1
+        meet = steps >= sync_period
+
+        def leaf(u, slow, w):
+            to_new, new = meeting(u, slow, w)
+            return jnp.where(meet, to_new, u), jnp.where(meet, new, slow)
+
+        updates, slow = map_leaves(leaf, updates, state.slow, params)
+        if reset_state:
+            fresh = inner.init(apply_updates(params, updates))
+            inner_state = jax.tree.map(lambda new, old: jnp.where(meet, new, old), fresh, inner_state)
+        return updates, LookaheadState(jnp.where(meet, 0, steps), slow, inner_state)
+
+    return init, update

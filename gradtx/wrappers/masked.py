@@ -1,0 +1,134 @@
+"""Transformations for some of the leaves: `masked` leaves the others as they come, `freeze` holds them still."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+from gradtx.core.errors import describe
+from gradtx.core.transformation import Transformation, transformation
+from gradtx.core.trees import flatten, is_trained, leaf_names, require_same_tree
+from gradtx.wrappers.branches import at_rest
+from gradtx.wrappers.parts import extras_for, merged, part, prefix_leaves, resolved
+from gradtx.wrappers.rules import arity, first_rules, is_function, is_rule, trained_leaves
+
+
+@transformation
+def masked(inner: Transformation, mask: Any):
+    """Apply a transformation to some of the leaves; the updates of all others pass as they are.
+
+    The mask is resolved on the parameters, by path: the type of a gradient changes nothing. For the transformation
+    inside, the other leaves do not exist: they have no state, and no part in norms. For a member of a chain; round a
+    whole optimizer use `freeze`, or the gradients of the other leaves come out as their updates.
+
+    Args:
+        inner: the transformation.
+        mask: which leaves. A rule: a glob for the path of a leaf or of a node above it (`"layers/*/bias"`, `**` for any
+            number of names), a compiled regular expression, a function of `(path, leaf)`. A tuple of rules: any of
+            them. A tree of bools like the parameters, or a prefix of it. A function of the parameters that returns
+            such a tree.
+
+    State: that of the transformation inside, with `None` where a leaf is not its own.
+
+    Raises: ValueError: a rule that fits no leaf, with the nearest paths; a tree that does not fit the parameters; a
+        function and no params. TypeError: a mask or an answer that is not made of bools.
+
+    Source: optax's `masked` has neither rules nor errors for those that fit nothing, and calls a function with the
+        gradients in place of the parameters.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.masked(gradtx.add_decayed_weights(0.1), "**/w")
+        >>> params = {"layer": {"w": jnp.ones(2), "b": jnp.ones(2)}}
+        >>> updates, _ = tx.update(params, tx.init(params), params)
+        >>> print(updates["layer"]["w"], updates["layer"]["b"])
+        [1.1 1.1] [1. 1.]
+    """
+    return _on_some(inner, selection("masked", mask), lambda updates: updates)
+
+
+@transformation
+def freeze(inner: Transformation, frozen: Any):
+    """Keep some of the leaves as they are, and apply a transformation to the rest.
+
+    A frozen leaf gets no update, to the bit; it has no state, and no part in norms.
+
+    Args:
+        inner: the transformation for the leaves that are trained: all of an optimizer, its clipping too.
+        frozen: which leaves, as the mask of `masked`.
+
+    State: that of the transformation inside, with `None` where a leaf is frozen.
+    Raises: as `masked`.
+
+    Source: optax's `freeze` zeroes the updates alone: what stands in front of it still allocates state for frozen
+        leaves and counts them in norms; its `selective_transform` does as this one.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.freeze(gradtx.adam(0.1), "body")
+        >>> params = {"body": {"w": jnp.ones(2)}, "head": jnp.ones(2)}
+        >>> updates, state = tx.update(params, tx.init(params), params)
+        >>> print(updates["body"]["w"], updates["head"], state["scale_by_adam"].mu["body"])
+        [-0. -0.] [-0.1 -0.1] {'w': None}
+    """
+    chosen = selection("freeze", frozen)
+    return _on_some(inner, lambda u, p: [not held for held in chosen(u, p)], at_rest)
+
+
+Selection = Callable[[Any, Any], list[bool]]
+
+
+def selection(who: str, mask: Any) -> Selection:
+    """`(updates, params) -> chosen`: whether each leaf is, None among them, for every kind of mask.
+
+    Raises: TypeError: where this is no mask of any kind.
+    """
+    rules: Any = mask if isinstance(mask, tuple | list) and all(map(is_rule, mask)) else (mask,)
+    if all(map(is_rule, rules)):
+
+        def by_rules(updates: Any, params: Any) -> list[bool]:
+            leaves = trained_leaves(updates, params)
+            taken = first_rules(who, rules, leaves)
+            return [place in taken for place in range(len(flatten(updates)[0]))]
+
+        return by_rules
+    if is_function(mask) and arity(mask) != 1:
+        raise TypeError(f"{who}: a function must take the parameters, or (path, leaf); {describe(mask)} takes neither")
+
+    def by_tree(updates: Any, params: Any) -> list[bool]:
+        tree = resolved(who, mask, params)
+        rows = zip(prefix_leaves(who, "mask", tree, updates), leaf_names(updates), flatten(updates)[0], strict=True)
+        return [_bool(who, x, path) if is_trained(leaf) else False for x, path, leaf in rows]
+
+    return by_tree
+
+
+def _bool(who: str, x: Any, path: str) -> bool:
+    if isinstance(x, Tracer):
+        raise TypeError(f"{who}: the mask at {path} is traced; a mask must be known when the step is compiled")
+    if isinstance(x, bool | np.bool_) or (
+        isinstance(x, jax.Array | np.ndarray) and x.dtype == np.bool_ and x.shape == ()
+    ):
+        return bool(x)
+    raise TypeError(f"{who}: the mask at {path} must be True or False; got {describe(x)}")
+
+
+def _on_some(inner: Any, selected: Selection, others: Callable[[Any], Any]) -> tuple[Callable, Callable]:
+    """The pair that applies `inner` to the selected leaves, and `others` to the updates of the rest."""
+
+    def init(params):
+        return inner.init(part(params, selected(params, params)))
+
+    def update(updates, state, params=None, **extra):
+        if params is not None:
+            require_same_tree("gradient", updates, "parameter", params)
+        own = selected(updates, params)
+        theirs = extras_for(own, params, extra)
+        new, state = inner.update(part(updates, own), state, part(params, own), **theirs)
+        return merged([own], [new, others(part(updates, [not mine for mine in own]))]), state
+
+    return init, update

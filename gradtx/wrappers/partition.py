@@ -1,0 +1,187 @@
+"""Different transformations for different leaves: by rules (`route`), by a tree of labels (`partition`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gradtx.core.chain import entries
+from gradtx.core.errors import describe, suggestion
+from gradtx.core.factory import key_name
+from gradtx.core.schedule import Hyper
+from gradtx.core.transformation import EmptyState, GradientTransformation, Transformation, transformation
+from gradtx.core.trees import flatten, is_trained, leaf_names, require_same_tree
+from gradtx.transforms.basic import scale
+from gradtx.wrappers.parts import extras_for, merged, part, prefix_leaves, resolved
+from gradtx.wrappers.rules import arity, first_rules, is_function, is_rule, rule_name, trained_leaves
+
+
+@transformation
+def route(rules: dict[Any, Transformation], default: Transformation | None = None):
+    """Give each leaf the transformation of the first rule that fits it.
+
+    Args:
+        rules: rule -> transformation, in order: a glob for the path of a leaf or of a node above it
+            (`"layers/*/bias"`, `**` for any number of names), a compiled regular expression, or a function of
+            `(path, leaf)`; or a tuple of these, any of which may fit.
+        default: for leaves that no rule fits.
+
+    State: a dict, text of the rule -> the state of its transformation, `"default"` for the default's; pieces
+        without state have no entry. Leaves of other rules are `None` in it.
+
+    Raises: ValueError: a rule that takes no leaf, with the nearest paths; a leaf without a rule where there is no
+        default; a function and no params. TypeError: something that is no rule.
+
+    Source: optax's `partition` needs a tree of labels.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.route({"**/bias": gradtx.sgd(0.1)}, default=gradtx.adam(0.01))
+        >>> params = {"layer": {"kernel": jnp.ones(2), "bias": jnp.ones(2)}}
+        >>> updates, _ = tx.update(params, tx.init(params), params)
+        >>> print(updates["layer"]["bias"], updates["layer"]["kernel"])
+        [-0.1 -0.1] [-0.01 -0.01]
+    """
+    for rule in rules:
+        if not is_rule(rule):
+            kinds = "a glob, a compiled expression, a function of (path, leaf), or a tuple of these"
+            raise TypeError(f"route: a rule is {kinds}; got {describe(rule)}")
+    groups = {key_name(rule): tx for rule, tx in rules.items()}
+    if default is None:
+        return _by_group(groups, routes(rules, False))
+    if "default" in groups:
+        raise ValueError("a rule is called 'default', as the default is: give it another name")
+    return _by_group({**groups, "default": default}, routes(rules, True))
+
+
+@transformation
+def partition(transforms: dict[Any, Transformation], labels: Any):
+    """Give each leaf the transformation of its label.
+
+    Args:
+        transforms: label -> transformation; labels are strings, numbers, or whatever prints differently.
+        labels: a tree of labels like the parameters, or a prefix of it; or a function of the parameters that returns
+            such a tree.
+
+    State: a dict, the label as a string -> the state of its transformation; pieces without state have no entry.
+        Leaves of other labels are `None` in it.
+
+    Raises: ValueError: a label without a transformation, a transformation whose label no leaf has, a tree that does not
+        fit the parameters, a function and no params. TypeError: a label that cannot be one.
+
+    Source: optax's `partition` calls the function with the gradients, and takes no notice of labels that are not used.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.partition({"slow": gradtx.sgd(0.01), "fast": gradtx.sgd(0.1)}, {"body": "slow", "head": "fast"})
+        >>> params = {"body": {"w": jnp.ones(2)}, "head": jnp.ones(2)}
+        >>> updates, _ = tx.update(params, tx.init(params), params)
+        >>> print(updates["body"]["w"], updates["head"])
+        [-0.01 -0.01] [-0.1 -0.1]
+    """
+    groups = {key_name(label): tx for label, tx in transforms.items()}
+    return _by_group(groups, labelled(transforms, labels))
+
+
+@transformation
+def per_leaf_learning_rate(multipliers: dict[Any, Hyper], default: Hyper = 1.0):
+    """Multiply the updates of each leaf by the number of the first rule that fits it; put it after the optimizer.
+
+    Args:
+        multipliers: rule -> factor, in order; the rules are those of `route`.
+        default: the factor of the leaves that no rule fits.
+
+    State: as `route`: only what schedules need.
+    Raises: as `route`.
+    Source: torch's parameter groups with their own `lr`; optax's `partition` with a `scale` for each label.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.chain(gradtx.sgd(1.0), gradtx.per_leaf_learning_rate({"body": 0.1}))
+        >>> params = {"body": {"w": jnp.ones(2)}, "head": jnp.ones(2)}
+        >>> updates, _ = tx.update(params, tx.init(params), params)
+        >>> print(updates["body"]["w"], updates["head"])
+        [-0.1 -0.1] [-1. -1.]
+    """
+    return route({rule: scale(factor) for rule, factor in multipliers.items()}, default=scale(default))
+
+
+Groups = Callable[[Any, Any], dict[int, str]]
+
+
+def routes(rules: Mapping[Any, Any], has_default: bool) -> Groups:
+    """`(updates, params) -> {place of a trained leaf: name of its rule}`."""
+
+    def assigned(updates: Any, params: Any) -> dict[int, str]:
+        leaves, names = trained_leaves(updates, params), list(rules)
+        taken = first_rules("route", names, leaves)
+        for leaf in leaves:
+            if leaf.place not in taken and not has_default:
+                known = ", ".join(map(rule_name, rules)) or "none"
+                raise ValueError(f"route: no rule fits {leaf.path}: give a default=...; the rules are {known}")
+        return {x.place: key_name(names[taken[x.place]]) if x.place in taken else "default" for x in leaves}
+
+    return assigned
+
+
+def labelled(transforms: Mapping[Any, Any], labels: Any) -> Groups:
+    """`(updates, params) -> {place of a trained leaf: its label}`."""
+    if is_function(labels) and arity(labels) != 1:
+        raise TypeError(f"partition: labels must be a tree, or a function of the parameters; got {describe(labels)}")
+
+    def assigned(updates: Any, params: Any) -> dict[int, str]:
+        tree = resolved("partition", labels, params)
+        like = updates if params is None else params
+        rows = zip(prefix_leaves("partition", "label", tree, like), leaf_names(like), flatten(like)[0], strict=True)
+        out = {k: _label(x, path, transforms) for k, (x, path, leaf) in enumerate(rows) if is_trained(leaf)}
+        for label in transforms:
+            if out and key_name(label) not in out.values():
+                used = sorted(set(out.values()))
+                raise ValueError(
+                    f"partition: no leaf has the label {label!r}{suggestion(str(label), used)}; there is {used}"
+                )
+        return out
+
+    return assigned
+
+
+def _label(label: Any, path: str, transforms: Mapping[Any, Any]) -> str:
+    try:
+        known = label in transforms
+    except TypeError:
+        raise TypeError(
+            f"partition: the label of {path} must be one of {list(transforms)}; got {describe(label)}"
+        ) from None
+    if not known:
+        near = suggestion(label, map(str, transforms)) if isinstance(label, str) else ""
+        raise ValueError(f"partition: {path} has the label {label!r}{near}; there is {list(transforms)}")
+    return key_name(next(key for key in transforms if key == label))
+
+
+def _by_group(groups: dict[str, GradientTransformation], assign: Groups) -> tuple[Callable, Callable]:
+    """The pair that gives each group of leaves its transformation; leaves of none, those not trained, pass."""
+
+    def owns(updates: Any, params: Any) -> dict[str, list[bool]]:
+        group_of = assign(updates, params)
+        places = range(len(flatten(updates)[0]))
+        return {name: [group_of.get(k) == name for k in places] for name in groups}
+
+    def init(params):
+        own = owns(params, params)
+        return entries({name: tx.init(part(params, own[name])) for name, tx in groups.items()})
+
+    def update(updates, state, params=None, **extra):
+        if params is not None:
+            require_same_tree("gradient", updates, "parameter", params)
+        unknown = sorted(map(str, state.keys() - groups.keys()))
+        if unknown:
+            raise TypeError(f"the state has an entry {unknown[0]!r}; the rules or labels are {list(groups)}")
+        own, news, states = owns(updates, params), [], {}
+        for name, tx in groups.items():
+            mine, held = own[name], state.get(name, EmptyState())
+            theirs = extras_for(mine, params, tx._known(extra))
+            new, states[name] = tx.update(part(updates, mine), held, part(params, mine), **theirs)
+            news.append(new)
+        return merged(list(own.values()), [*news, updates]), entries(states)
+
+    return init, update

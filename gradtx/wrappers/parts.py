@@ -1,0 +1,90 @@
+"""Parts of trees: a tree of which some leaves are one's own, and what a transformation of that part is given."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+
+from gradtx.core.trees import flatten, leaf_names
+from gradtx.wrappers.rules import is_function, nearest
+
+
+def part(tree: Any, own: list[bool]) -> Any:
+    """The tree with None in place of the leaves that are not one's own; of no tree, None."""
+    if tree is None:
+        return None
+    leaves, structure = flatten(tree)
+    return jax.tree.unflatten(structure, [x if mine else None for x, mine in zip(leaves, own, strict=True)])
+
+
+def merged(owns: list[list[bool]], trees: list[Any]) -> Any:
+    """One tree of several: each leaf from the first tree whose own it is, else from the last, which has no list."""
+    structure = flatten(trees[-1])[1]
+    out = flatten(trees[-1])[0]
+    for own, tree in zip(owns[::-1], trees[-2::-1], strict=True):
+        out = [x if mine else other for mine, x, other in zip(own, flatten(tree)[0], out, strict=True)]
+    return jax.tree.unflatten(structure, out)
+
+
+def extras_for(own: list[bool], params: Any, extra: dict[str, Any]) -> dict[str, Any]:
+    """The extra arguments for a transformation that sees some of the leaves: trees cut, functions of the parameters
+    given all of them, with those that it does not see as they are."""
+    if params is None:
+        return extra
+    structure = flatten(params)[1]
+
+    def whole(mine: Any) -> Any:
+        return merged([own], [mine, params])
+
+    def one(name: str, value: Any) -> Any:
+        if name == "value_fn":
+            return functools.wraps(value)(lambda mine, *args, **kwargs: value(whole(mine), *args, **kwargs))
+        if name == "grad_fn":
+            return functools.wraps(value)(lambda mine, *args, **kwargs: part(value(whole(mine), *args, **kwargs), own))
+        return part(value, own) if name == "grad" and flatten(value)[1] == structure else value
+
+    return {name: one(name, value) for name, value in extra.items()}
+
+
+def resolved(who: str, tree: Any, params: Any) -> Any:
+    """The tree, or what a function of the parameters returns as such.
+
+    Raises: ValueError: a function, and no parameters.
+    """
+    if not is_function(tree):
+        return tree
+    if params is None:
+        raise ValueError(f"{who} asks a function of the parameters: call update(updates, state, params)")
+    return tree(params)
+
+
+def prefix_leaves(who: str, what: str, prefix: Any, tree: Any) -> list[Any]:
+    """The leaf of a prefix tree that stands for each leaf of a tree.
+
+    Raises: ValueError, TypeError: where it is no prefix, naming the leaf.
+    """
+    out: list[Any] = []
+    if not flatten(tree)[0]:
+        return out  # a tree without leaves fits every prefix
+    try:
+        leaves, structure = flatten(prefix)
+        for x, below in zip(leaves, structure.flatten_up_to(tree), strict=True):
+            out.extend([x] * len(flatten(below)[0]))
+    except (ValueError, TypeError, KeyError):
+        raise ValueError(f"{who}: {_misfit(what, leaf_names(prefix), leaf_names(tree))}") from None
+    return out
+
+
+def _misfit(what: str, names: list[str], paths: list[str]) -> str:
+    def above(name: str, path: str) -> bool:
+        return path == name or path.startswith(f"{name}/")
+
+    for path in paths:
+        if not any(above(name, path) for name in names):
+            return f"there is no {what} for {path}"
+    for name in names:
+        if not any(above(name, path) for path in paths):
+            return f"there is a {what} for {name}, where the parameters have no leaf; nearest: {nearest(name, paths)}"
+    return f"the {what}s stand in other containers than the parameters"

@@ -1,0 +1,65 @@
+"""Sharpness-aware minimisation: the gradient from a little uphill."""
+
+from __future__ import annotations
+
+import jax
+
+from gradtx.core.apply import apply_updates
+from gradtx.core.errors import describe, non_negative
+from gradtx.core.leaves import map_leaves
+from gradtx.core.norms import global_norm
+from gradtx.core.numerics import quotient
+from gradtx.core.schedule import Hyper
+from gradtx.core.transformation import Transformation, transformation
+from gradtx.core.trees import is_none, is_trained, require_same_tree
+
+
+@transformation
+def sam(inner: Transformation, rho: Hyper = 0.05):
+    """Step along the gradient taken where the loss is about highest near by, so that flat minima are preferred.
+
+        u = inner(∇f(w + rho·g/‖g‖₂))
+
+    The gradients that come in only say which way is uphill: what stands before this in a chain, a clip for example,
+    does nothing else; put it inside. The norm is that of all leaves together. Where it is zero, or above 8e37, the
+    gradient is taken at w. With rho = 0 the updates are those of inner for the gradients of grad_fn, to the bit. Each
+    update costs a second gradient.
+
+    `update` needs `grad_fn`, a function from parameters to gradients, of the same batch as g:
+    `tx.update(grads, state, params, grad_fn=jax.grad(lambda p: loss(p, batch)))`.
+
+    Args:
+        inner: the transformation that gets the gradient from there.
+        rho: how far uphill; finite, at least 0; parameter units.
+
+    State: that of inner.
+    Raises: ValueError: an argument out of range; `params` not given; gradients of grad_fn that do not fit. TypeError:
+        grad_fn not given or not a function.
+    Source: Foret et al. 2021 (arXiv:2010.01412), equation 2 and algorithm 1. As optax's with `opaque_mode=True`, a
+        normalised `sgd(rho)` for adversary, and one adversarial step; optax's grad_fn has the step's number for a
+        second argument, and a zero gradient gives NaN there.
+
+    Example:
+        >>> import gradtx, jax, jax.numpy as jnp
+        >>> tx, w, grad_fn = gradtx.sam(gradtx.sgd(1.0), rho=0.5), jnp.array(2.0), jax.grad(lambda w: w**2 / 2)
+        >>> print(tx.update(grad_fn(w), tx.init(w), w, grad_fn=grad_fn)[0])
+        -2.5
+    """
+    non_negative(rho=rho)
+
+    def init(params):
+        return inner.init(params)
+
+    def update(updates, state, params, *, grad_fn, **extra):
+        if not callable(grad_fn):
+            raise TypeError(f"sam: grad_fn must be a function from parameters to gradients; got {describe(grad_fn)}")
+        require_same_tree("gradient", updates, "parameter", params)
+        norm = global_norm(updates)
+        uphill = map_leaves(lambda g: rho * quotient(g, norm), updates)
+        grads = grad_fn(apply_updates(params, uphill))
+        require_same_tree("gradient of grad_fn", grads, "parameter", params)
+        # Leaves that are not trained keep what was given for them.
+        grads = jax.tree.map(lambda g, given: g if is_trained(g) else given, grads, updates, is_leaf=is_none)
+        return inner.update(grads, state, params, **inner._known({**extra, "grad_fn": grad_fn}))
+
+    return init, update

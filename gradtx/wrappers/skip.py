@@ -1,0 +1,202 @@
+"""Steps that are not made: where something is not finite, where a predicate says so, where the gradient is a spike."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.errors import non_negative, positive
+from gradtx.core.leaves import float_dtype
+from gradtx.core.norms import global_norm
+from gradtx.core.numerics import increment, zero_count
+from gradtx.core.schedule import Count, Hyper
+from gradtx.core.transformation import Transformation, transformation
+from gradtx.wrappers.branches import all_finite, at_rest, only_where, where_finite
+
+
+class SkipState(NamedTuple):
+    """Fields: skipped, consecutive, inner."""
+
+    skipped: jax.Array  # updates that were skipped, int32 scalar; 0 at init
+    consecutive: jax.Array  # of those, the ones since the last that was not, int32 scalar; 0 at init
+    inner: Any  # the inner transformation's state, as the last update that was not skipped left it
+
+
+@transformation
+def skip_nonfinite(inner: Transformation, max_consecutive: Count | None = None, *, check_updates: bool = True):
+    """Make no step where a gradient, or an update that would come of it, is not finite.
+
+    The parameters and the inner state stay as they are, to the bit; nothing of a skipped gradient is left.
+
+    Args:
+        inner: the transformation.
+        max_consecutive: after this many updates skipped one after another, the next is let through whatever it is, so
+            that a fault that stays is seen; at least 0. None skips for ever.
+        check_updates: look at the resulting updates too. Under jit the inner transformation then computes them twice,
+            but for one that is given functions, as a line search is; without it, a step costs what it costs in optax.
+
+    State: `SkipState` (skipped, consecutive, inner).
+    Raises: ValueError: `max_consecutive` below 0. TypeError: it is no whole number.
+
+    Source: optax's `apply_if_finite` looks at the gradients alone.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.skip_nonfinite(gradtx.sgd(0.1))
+        >>> updates, state = tx.update(jnp.array([1.0, jnp.nan]), tx.init(jnp.zeros(2)))
+        >>> print(updates, state.skipped)
+        [-0. -0.] 1
+    """
+    non_negative(max_consecutive=max_consecutive)
+
+    def update(updates, state, params=None, **extra):
+        def run():
+            return inner.update(updates, state.inner, params, **extra)
+
+        through = jnp.asarray(False)
+        if max_consecutive is not None:
+            through = state.consecutive >= max_consecutive
+        fine = all_finite(updates) | through
+
+        def rest():
+            return at_rest(updates)
+
+        if check_updates:
+            new, after, fine = where_finite(
+                fine, run, rest, state.inner, through, once=any(map(callable, extra.values()))
+            )
+        else:
+            new, after = only_where(fine, run, rest, state.inner)
+        return new, _counted(state, ~fine, after)
+
+    return _start(inner), update
+
+
+@transformation
+def skip_if(inner: Transformation, predicate: Callable[[Any, Any, Any], Any]):
+    """Make no step where a predicate says so.
+
+    The parameters and the inner state stay as they are, to the bit.
+
+    Args:
+        inner: the transformation.
+        predicate: a function of `(updates, params, value)` that returns a bool scalar, True to skip; `params` and
+            `value`, the loss, are None where `update` was not given them.
+
+    State: `SkipState` (skipped, consecutive, inner).
+    Extras: value: whatever the predicate makes of it.
+    Raises: TypeError: the predicate is no function, or returns something else than a bool scalar.
+    Source: the `should_skip_update_fn` of optax's `MultiSteps`, without the accumulation.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.skip_if(gradtx.sgd(0.1), lambda updates, params, value: value > 10.0)
+        >>> updates, state = tx.update(jnp.ones(2), tx.init(jnp.zeros(2)), value=50.0)
+        >>> print(updates, state.skipped)
+        [-0. -0.] 1
+    """
+    if not callable(predicate) or not _takes(predicate, 3):
+        raise TypeError(f"predicate must be a function of (updates, params, value); got {predicate!r}")
+
+    def update(updates, state, params=None, *, value=None, **extra):
+        answer = jnp.asarray(predicate(updates, params, value))
+        if answer.shape != () or answer.dtype != jnp.bool_:
+            got = f"shape {answer.shape}, {answer.dtype}"
+            raise TypeError(f"skip_if: the predicate must return one bool, jnp.any(...) makes one; got {got}")
+        extra = extra if value is None else {**extra, "value": value}
+
+        def run():
+            return inner.update(updates, state.inner, params, **extra)
+
+        new, after = only_where(~answer, run, lambda: at_rest(updates), state.inner)
+        return new, _counted(state, answer, after)
+
+    return _start(inner), update
+
+
+class SkipSpikesState(NamedTuple):
+    """Fields: norms, count, skipped, inner."""
+
+    norms: jax.Array  # the last finite norms, (window,), float32 or wider; 0 at init
+    count: jax.Array  # finite norms seen, int32 scalar; 0 at init
+    skipped: jax.Array  # updates that were skipped, int32 scalar; 0 at init
+    inner: Any  # the inner transformation's state
+
+
+@transformation
+def skip_spikes(inner: Transformation, k_sigma: Hyper = 6.0, window: int = 128):
+    """Make no step where the norm of the gradients is far above its recent values, or not finite.
+
+        skip where ‖g‖₂ > mean + k_sigma·σ    (mean and σ of the last `window` norms; σ at least mean/1000)
+
+    Nothing is skipped before `window` norms are seen, except what is not finite. A finite norm counts among the next
+    ones also where its step was skipped, so that a level that stays becomes the new usual.
+
+    Args:
+        inner: the transformation.
+        k_sigma: standard deviations above the mean; greater than 0; infinity switches it off for finite norms.
+        window: how many norms are remembered; at least 2.
+
+    State: `SkipSpikesState` (norms, count, skipped, inner).
+    Raises: ValueError: `k_sigma` not above 0, `window` below 2.
+    Source: the skip step of levanter and OLMo, there with the loss as well; optax has none.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.skip_spikes(gradtx.sgd(0.1), window=2)
+        >>> state = tx.init(jnp.zeros(1))
+        >>> for g in (1.0, 1.1, 50.0):
+        ...     updates, state = tx.update(jnp.array([g]), state)
+        >>> print(updates, state.skipped)
+        [-0.] 1
+    """
+    positive(k_sigma=k_sigma)
+    if not isinstance(window, int) or window < 2:
+        raise ValueError(f"window must be a whole number, at least 2; got {window!r}")
+
+    def init(params):
+        norms = jnp.zeros((window,), float_dtype(params))
+        return SkipSpikesState(norms, zero_count(), zero_count(), inner.init(params))
+
+    def update(updates, state, params=None, **extra):
+        norms = jnp.asarray(state.norms)
+        norm = global_norm(updates).astype(norms.dtype)
+        mean = jnp.sum(norms / window)
+        sigma = jnp.maximum(global_norm(norms - mean) / jnp.sqrt(float(window)).astype(norms.dtype), mean / 1000)
+        spike = (state.count >= window) & (norm > mean + jnp.asarray(k_sigma, norms.dtype) * sigma)
+        counts = jnp.isfinite(norm)
+        skip = spike | ~counts
+
+        def run():
+            return inner.update(updates, state.inner, params, **extra)
+
+        new, after = only_where(~skip, run, lambda: at_rest(updates), state.inner)
+        norms = jnp.where(counts, norms.at[state.count % window].set(norm), norms)
+        count = increment(state.count, counts)
+        return new, SkipSpikesState(norms, count, increment(state.skipped, skip), after)
+
+    return init, update
+
+
+def _takes(function: Callable, count: int) -> bool:
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:  # some builtins do not tell
+        return True
+    return True
+
+
+def _start(inner: Any) -> Callable[[Any], SkipState]:
+    return lambda params: SkipState(zero_count(), zero_count(), inner.init(params))
+
+
+def _counted(state: SkipState, skipped: jax.Array, inner: Any) -> SkipState:
+    """The state after an update: the counts of skipped ones, and the inner state."""
+    consecutive = jnp.where(skipped, increment(state.consecutive), 0)
+    return SkipState(increment(state.skipped, skipped), consecutive, inner)

@@ -1,0 +1,157 @@
+"""Wrappers in wrappers, in any order: states keep their types, NaN leaves no trace, the neutral ones change nothing."""
+
+import itertools
+
+import hypothesis
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+import gradtx
+from gradtx.core.trees import is_trained
+from gradtx.testing.compare import same_bits, same_types
+from tests.contract.adding import ADAM, SGD, USER
+from tests.contract.cases_control import too_large
+
+ACTIVE = {
+    "masked": lambda tx: gradtx.masked(tx, "layers"),
+    "freeze": lambda tx: gradtx.freeze(tx, lambda params: {**dict.fromkeys(params, False), "gain": True}),
+    "route": lambda tx: gradtx.route({"layers": tx}, default=gradtx.sgd(learning_rate=0.01)),
+    "accumulate": lambda tx: gradtx.accumulate(tx, 2),
+    "skip_nonfinite": gradtx.skip_nonfinite,
+    "skip_if": lambda tx: gradtx.skip_if(tx, lambda g, p, value: gradtx.global_norm(g) > 100.0),
+    "skip_spikes": lambda tx: gradtx.skip_spikes(tx, k_sigma=2.0, window=2),
+    "every": lambda tx: gradtx.every(tx, 2),
+    "inject": gradtx.inject,
+    "average": lambda tx: gradtx.average(tx, 0.9),
+    "lookahead": lambda tx: gradtx.lookahead(tx, sync_period=2, slow_step_size=0.5),
+    "schedule_free": gradtx.schedule_free,
+    "chain": lambda tx: gradtx.chain(gradtx.clip_by_global_norm(1.0), tx),
+}
+NEUTRAL = {
+    "masked": lambda tx: gradtx.masked(tx, "**"),
+    "freeze": lambda tx: gradtx.freeze(tx, False),
+    "partition": lambda tx: gradtx.partition({"all": tx}, "all"),
+    "route": lambda tx: gradtx.route({"**": tx}),
+    "accumulate": lambda tx: gradtx.accumulate(tx, 1),
+    "skip_nonfinite": gradtx.skip_nonfinite,
+    "skip_if": lambda tx: gradtx.skip_if(tx, too_large),
+    "skip_spikes": lambda tx: gradtx.skip_spikes(tx, k_sigma=jnp.inf, window=2),
+    "every": lambda tx: gradtx.every(tx, 1),
+    "average": gradtx.average,
+    "lookahead": lambda tx: gradtx.lookahead(tx, sync_period=2, slow_step_size=1.0),
+    "chain": gradtx.chain,
+}
+PARAMS = {
+    "gain": jnp.asarray(1.5, jnp.bfloat16),
+    "layers": [{"w": jnp.asarray([[1.0, -2.0], [0.25, 3.0]])}, None],
+    "steps": jnp.asarray(3),
+}
+
+
+def gradients(count):
+    """Stacked gradients for some steps; None for what is not trained."""
+    rng = np.random.default_rng(count)
+
+    def leaf(p):
+        return jnp.asarray(rng.normal(size=(count, *p.shape)), p.dtype) if is_trained(p) else None
+
+    return jax.tree.map(leaf, PARAMS)
+
+
+def train(tx, grads, params=PARAMS):
+    """All steps in one scan, which refuses a state that changes its type."""
+    trained = {k: params[k] for k in ("gain", "layers")}
+    grads = {k: grads[k] for k in trained}
+
+    def body(carry, g):
+        updates, state = tx.update(g, carry[1], carry[0])
+        return (gradtx.apply_updates(carry[0], updates), state), updates
+
+    return jax.lax.scan(body, (trained, tx.init(trained)), grads)
+
+
+@pytest.mark.parametrize(("outer", "inner"), [*itertools.product(ACTIVE, ACTIVE)])
+def test_any_two(outer, inner):
+    """Every wrapper in every other: types are kept, under vmap too, and beside leaves that are not trained."""
+    tx = ACTIVE[outer](ACTIVE[inner](ADAM))
+    before = jax.eval_shape(tx.init, PARAMS)
+    grads = jax.tree.map(lambda g: g[0], gradients(1))
+    updates, after = jax.eval_shape(tx.update, grads, before, PARAMS)
+    same_types("the state", after, before)
+    assert updates["steps"] is None
+    jax.eval_shape(
+        lambda g: jax.vmap(lambda g: train(tx, g))(g), jax.tree.map(lambda g: jnp.stack([g, g]), gradients(3))
+    )
+
+
+GENERATE = (hypothesis.Phase.explicit, hypothesis.Phase.generate)  # to shrink would compile for minutes
+CHAINS = st.lists(st.sampled_from(sorted(ACTIVE)), min_size=3, max_size=5)
+
+
+@hypothesis.settings(max_examples=8, phases=GENERATE)
+@hypothesis.given(CHAINS, st.sampled_from([SGD, ADAM, USER]))
+def test_any_pile(names, tx):
+    """Piles of wrappers run in one scan, jitted as eager."""
+    for name in names:
+        tx = ACTIVE[name](tx)
+    (params, _), updates = jax.jit(lambda g: train(tx, g))(gradients(5))
+    assert all(np.isfinite(np.asarray(x, np.float32)).all() for x in jax.tree.leaves((params, updates)))
+    state, eager = tx.init(PARAMS), []
+    grads = gradients(5)
+    current = PARAMS
+    for k in range(5):
+        u, state = tx.update(jax.tree.map(lambda g, k=k: g[k], grads), state, current)
+        current = gradtx.apply_updates(current, u)
+        eager.append(u)
+    for got, expected in zip(
+        jax.tree.leaves(updates), jax.tree.leaves(jax.tree.map(lambda *x: jnp.stack(x), *eager)), strict=True
+    ):
+        np.testing.assert_allclose(np.asarray(got, np.float32), np.asarray(expected, np.float32), rtol=2e-2, atol=1e-6)
+
+
+@hypothesis.settings(max_examples=8, phases=GENERATE)
+@hypothesis.given(st.permutations(sorted(NEUTRAL)), st.sampled_from([SGD, ADAM, USER]))
+def test_all_neutral_ones_in_any_order_change_nothing(names, inner):
+    """To the bit, with an update jitted alone: the sum with the parameters would be fused with it."""
+    tx = inner
+    for name in names:
+        tx = NEUTRAL[name](tx)
+    outs = []
+    for each in (tx, inner):
+        update, state, params, history = jax.jit(each.update), each.init(PARAMS), PARAMS, []
+        for k in range(3):
+            grads = jax.tree.map(lambda g, k=k: g[k], gradients(3))
+            updates, state = update(grads, state, params)
+            params = gradtx.apply_updates(params, updates)
+            history.append(updates)
+        outs.append(history)
+    same_bits("the updates", outs[0], outs[1])
+
+
+@hypothesis.settings(max_examples=8, phases=GENERATE)
+@hypothesis.given(
+    st.permutations(["masked", "route", "freeze", "accumulate", "average", "lookahead", "inject"]),
+    st.lists(st.booleans(), min_size=4, max_size=8),
+)
+def test_what_is_skipped_outside_leaves_no_trace_inside(names, faults):
+    """Round any pile, skip_nonfinite makes bad gradients as if they had not come, to the bit."""
+    tx = ADAM
+    for name in names:
+        tx = ACTIVE[name](tx)
+    skipping = gradtx.skip_nonfinite(tx)
+    update, bare = jax.jit(skipping.update), jax.jit(skipping.inner.update)
+    params, state = PARAMS, skipping.init(PARAMS)
+    expected, expected_state = PARAMS, tx.init(PARAMS)
+    for k, fault in enumerate(faults):
+        g = jax.tree.map(lambda g, k=k: g[k], gradients(len(faults)))
+        g = {**g, "gain": jnp.full_like(g["gain"], jnp.nan)} if fault else g
+        updates, state = update(g, state, params)
+        params = gradtx.apply_updates(params, updates)
+        if not fault:
+            updates, expected_state = bare(g, expected_state, expected)
+            expected = gradtx.apply_updates(expected, updates)
+    same_bits("the parameters", params, expected)
+    same_bits("the state", state.inner, expected_state)

@@ -1,0 +1,221 @@
+"""Schedules of optax, torch and Keras: the same values where the formula is the same, and the stated differences."""
+
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradtx
+
+os.environ["KERAS_BACKEND"] = "jax"
+why = "install the extra: pip install -e '.[peers]'"
+optax = pytest.importorskip("optax", reason=why)
+torch = pytest.importorskip("torch", reason=why)
+keras = pytest.importorskip("keras", reason=why)
+
+N = 120
+STEPS = jnp.arange(N)
+SCALES = {7: 0.5, 30: 3.0, 31: 0.1, 90: 0.0}
+
+
+def values(schedule):
+    """Ours and optax's alike: a function of the step."""
+    return np.asarray(jax.jit(jax.vmap(lambda step: jnp.asarray(schedule(step), float)))(STEPS))
+
+
+def both(name, *args, **kwargs):
+    return getattr(gradtx, name)(*args, **kwargs), getattr(optax, name)(*args, **kwargs)
+
+
+CYCLES = [
+    {"init_value": 0.0, "peak_value": 1.0, "warmup_steps": 5, "decay_steps": 20, "end_value": 0.1},
+    {"init_value": 0.1, "peak_value": 0.5, "warmup_steps": 10, "decay_steps": 60, "end_value": 0.0},
+]
+OPTAX = {
+    "constant": both("constant_schedule", 0.3),
+    "linear": both("linear_schedule", 1.0, 0.1, 49, 11),
+    "polynomial": both("polynomial_schedule", 1.0, 0.1, 2.5, 49, 11),
+    "polynomial root": both("polynomial_schedule", 0.1, 1.0, 0.5, 64),
+    "exponential": both("exponential_decay", 1.0, 10, 0.5, 7),
+    "exponential staircase": both("exponential_decay", 1.0, 10, 0.5, 7, True, 0.05),
+    "exponential up": both("exponential_decay", 0.1, 10, 1.5, end_value=2.0),
+    "cosine": both("cosine_decay_schedule", 1.0, 98, 0.1),
+    "cosine exponent": both("cosine_decay_schedule", 1.0, 98, 0.1, 1.7),
+    "piecewise constant": both("piecewise_constant_schedule", 1.0, SCALES),
+    "piecewise constant none": both("piecewise_constant_schedule", 1.0),
+    "piecewise linear": both("piecewise_interpolate_schedule", "linear", 1.0, SCALES),
+    "piecewise cosine": both("piecewise_interpolate_schedule", "cosine", 1.0, SCALES),
+    "linear onecycle": both("linear_onecycle_schedule", 100, 1.0),
+    "linear onecycle all": both("linear_onecycle_schedule", 80, 1.0, 0.25, 0.75, 10.0, 50.0),
+    "cosine onecycle": both("cosine_onecycle_schedule", 100, 1.0, 0.3, 10.0, 50.0),
+    "warmup constant": both("warmup_constant_schedule", 0.1, 1.0, 49),
+    "warmup cosine": both("warmup_cosine_decay_schedule", 0.1, 1.0, 20, 98, 0.2),
+    "warmup cosine exponent": both("warmup_cosine_decay_schedule", 0.1, 1.0, 20, 98, 0.2, 2.0),
+    "warmup exponential": both("warmup_exponential_decay_schedule", 0.0, 1.0, 15, 10, 0.5, 3, True, 0.1),
+    "join": (
+        gradtx.join_schedules([gradtx.linear_schedule(1.0, 0.0, 20), 0.7, lambda t: 0.9**t], [15, 60]),
+        optax.join_schedules(
+            [optax.linear_schedule(1.0, 0.0, 20), optax.constant_schedule(0.7), lambda t: 0.9**t], [15, 60]
+        ),
+    ),
+    "sgdr": (
+        gradtx.join_schedules([gradtx.warmup_cosine_decay_schedule(**c) for c in CYCLES], [20]),
+        optax.sgdr_schedule(CYCLES),
+    ),
+}
+
+
+@pytest.mark.parametrize(("ours", "theirs"), OPTAX.values(), ids=OPTAX.keys())
+def test_optax(ours, theirs):
+    np.testing.assert_allclose(values(ours), values(theirs), rtol=3e-5, atol=1e-6)
+
+
+def test_every_schedule_of_optax_is_here():
+    public = [name for name in dir(optax.schedules) if not name.startswith("_")]
+    theirs = {name for name in public if name.endswith(("_schedule", "_schedules", "_decay"))}
+    mine = {pair[0].name for pair in OPTAX.values()}
+    assert theirs - mine == {"sgdr_schedule"}  # a join, above
+
+
+class TestOptaxDiffers:
+    def test_its_onecycles_are_at_whole_steps_only(self):
+        ours, theirs = (
+            values(gradtx.cosine_onecycle_schedule(100, 1.0, 0.29)),
+            values(optax.cosine_onecycle_schedule(100, 1.0, 0.29)),
+        )
+        assert ours.argmax() == 29
+        assert theirs.argmax() == 28  # int(0.29 * 100)
+
+    def test_its_schedules_of_no_length_are_constant(self):
+        assert float(optax.polynomial_schedule(1.0, 0.0, 2, 0)(50)) == 1.0
+        assert float(optax.exponential_decay(1.0, 0, 0.5)(50)) == 1.0
+        for factory in (
+            lambda: gradtx.polynomial_schedule(1.0, 0.0, 2, 0),
+            lambda: gradtx.exponential_decay(1.0, 0, 0.5),
+        ):
+            with pytest.raises(ValueError, match="transition_steps must be greater than 0"):
+                factory()
+
+    def test_its_ends_may_be_missed(self):
+        """XLA multiplies with 1/49, and 49·(1/49) is not 1; the root makes it 1e-4 of the way."""
+        ours, theirs = both("polynomial_schedule", 0.1, 1.0, 0.5, 49)
+        assert values(ours)[-1] == 1.0
+        assert 5e-5 < 1.0 - values(theirs)[-1] < 5e-4
+
+    def test_its_steps_are_float32(self):
+        late = 2**24 + 1
+        ours, theirs = both("linear_schedule", 1.0, 0.0, 2, late)
+        assert [float(jax.jit(ours)(jnp.int32(late + k))) for k in range(3)] == [1.0, 0.5, 0.0]
+        ours, theirs = both("cosine_decay_schedule", 1.0, late)
+        ours, theirs = (float(jax.jit(f)(jnp.int32(late - 1000))) for f in (ours, theirs))
+        want = float(np.sin(0.5 * np.pi * 1000 / late) ** 2)
+        assert ours == pytest.approx(want, rel=1e-6)
+        assert abs(theirs / want - 1) > 0.1
+
+
+def of_torch(make, n=N, rate=1.0):
+    """The rates of a torch scheduler, in double precision: that of the first update first."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=rate)
+    scheduler = make(optimizer)
+    out = []
+    for _ in range(n):
+        out.append(float(optimizer.param_groups[0]["lr"]))
+        optimizer.step()
+        scheduler.step()
+    return np.array(out)
+
+
+lr = torch.optim.lr_scheduler
+T = 100
+TORCH = {
+    "exponential": (gradtx.exponential_decay(1.0, 1, 0.97), lambda o: lr.ExponentialLR(o, 0.97)),
+    "step": (gradtx.exponential_decay(1.0, 7, 0.5, staircase=True), lambda o: lr.StepLR(o, 7, 0.5)),
+    "multistep": (
+        gradtx.piecewise_constant_schedule(1.0, {7: 0.5, 50: 0.5}),
+        lambda o: lr.MultiStepLR(o, [7, 50], 0.5),
+    ),
+    "polynomial": (gradtx.polynomial_schedule(1.0, 0.0, 2.0, 80), lambda o: lr.PolynomialLR(o, 80, 2.0)),
+    "linear": (gradtx.linear_schedule(0.1, 0.8, 50), lambda o: lr.LinearLR(o, 0.1, 0.8, 50)),
+    "cosine": (gradtx.cosine_decay_schedule(1.0, N, 0.1), lambda o: lr.CosineAnnealingLR(o, N, 0.1)),
+    "restarts": (
+        gradtx.cosine_restarts_schedule(1.0, 7, 2.0, alpha=0.1),
+        lambda o: lr.CosineAnnealingWarmRestarts(o, 7, 2, 0.1),
+    ),
+    "restarts of one length": (
+        gradtx.cosine_restarts_schedule(1.0, 13, 1.0),
+        lambda o: lr.CosineAnnealingWarmRestarts(o, 13),
+    ),
+    "cyclic": (
+        gradtx.cyclic_schedule(0.1, 1.0, 7, 13),
+        lambda o: lr.CyclicLR(o, 0.1, 1.0, 7, 13, cycle_momentum=False),
+    ),
+    "cyclic triangular2": (
+        gradtx.cyclic_schedule(0.1, 1.0, 10, m_mul=0.5),
+        lambda o: lr.CyclicLR(o, 0.1, 1.0, 10, mode="triangular2", cycle_momentum=False),
+    ),
+    "cyclic exp_range": (
+        gradtx.cyclic_schedule(0.1, 1.0, 10, gamma=0.99),
+        lambda o: lr.CyclicLR(o, 0.1, 1.0, 10, mode="exp_range", gamma=0.99, cycle_momentum=False),
+    ),
+    "onecycle": (  # torch's phases end one step before the share of all steps
+        gradtx.cosine_onecycle_schedule(T - 1, 1.0, (0.3 * T - 1) / (T - 1), 25.0, 1e4),
+        lambda o: lr.OneCycleLR(o, 1.0, T, cycle_momentum=False),
+    ),
+    "onecycle, three phases": (
+        gradtx.linear_onecycle_schedule(T - 1, 1.0, (0.3 * T - 1) / (T - 1), (0.6 * T - 2) / (T - 1), 25.0, 1e4),
+        lambda o: lr.OneCycleLR(o, 1.0, T, three_phase=True, anneal_strategy="linear", cycle_momentum=False),
+    ),
+    "sequential": (
+        gradtx.join_schedules([gradtx.linear_schedule(0.1, 1.0, 20), gradtx.exponential_decay(1.0, 1, 0.97)], [20]),
+        lambda o: lr.SequentialLR(o, [lr.LinearLR(o, 0.1, 1.0, 20), lr.ExponentialLR(o, 0.97)], [20]),
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("ours", "theirs"), TORCH.values(), ids=TORCH.keys())
+def test_torch(ours, theirs):
+    n = T if "onecycle" in repr(ours) else N
+    np.testing.assert_allclose(values(ours)[:n], of_torch(theirs, n), rtol=3e-5, atol=1e-6)
+
+
+schedules = keras.optimizers.schedules
+KERAS = {
+    "exponential": (gradtx.exponential_decay(1.0, 10, 0.5), schedules.ExponentialDecay(1.0, 10, 0.5)),
+    "exponential staircase": (
+        gradtx.exponential_decay(1.0, 10, 0.5, staircase=True),
+        schedules.ExponentialDecay(1.0, 10, 0.5, staircase=True),
+    ),
+    "polynomial": (gradtx.polynomial_schedule(1.0, 0.1, 2.5, 64), schedules.PolynomialDecay(1.0, 64, 0.1, 2.5)),
+    "inverse time": (gradtx.inverse_time_schedule(1.0, 10, 0.7), schedules.InverseTimeDecay(1.0, 10, 0.7)),
+    "inverse time staircase": (
+        gradtx.inverse_time_schedule(1.0, 10, 0.7, staircase=True),
+        schedules.InverseTimeDecay(1.0, 10, 0.7, staircase=True),
+    ),
+    "cosine": (gradtx.cosine_decay_schedule(1.0, 80, 0.1), schedules.CosineDecay(1.0, 80, 0.1)),
+    "warmup cosine": (
+        gradtx.warmup_cosine_decay_schedule(0.1, 1.0, 20, 98, 0.2),
+        schedules.CosineDecay(0.1, 78, 0.2, warmup_target=1.0, warmup_steps=20),
+    ),
+    "restarts": (
+        gradtx.cosine_restarts_schedule(1.0, 7, 2.0, 0.8, 0.1),
+        schedules.CosineDecayRestarts(1.0, 7, 2.0, 0.8, 0.1),
+    ),
+    "restarts of one length": (
+        gradtx.cosine_restarts_schedule(1.0, 16, 1.0, 0.8),
+        schedules.CosineDecayRestarts(1.0, 16, 1.0, 0.8),
+    ),
+}
+
+
+@pytest.mark.parametrize(("ours", "theirs"), KERAS.values(), ids=KERAS.keys())
+def test_keras(ours, theirs):
+    np.testing.assert_allclose(values(ours), values(theirs), rtol=3e-5, atol=2e-6)
+
+
+def test_keras_jumps_a_step_later():
+    theirs = schedules.PiecewiseConstantDecay([10], [1.0, 0.5])
+    assert [float(theirs(step)) for step in (9, 10, 11)] == [1.0, 1.0, 0.5]
+    assert values(gradtx.piecewise_constant_schedule(1.0, {10: 0.5}))[9:12].tolist() == [1.0, 0.5, 0.5]
