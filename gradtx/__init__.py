@@ -9,7 +9,8 @@ from importlib import import_module as _import_module
 from gradtx.core.apply import apply_updates
 from gradtx.core.chain import chain
 from gradtx.core.combine import product_schedules, sum_schedules
-from gradtx.core.hyperparameters import hyperparameters, inject, set_count, set_hyperparameters
+from gradtx.core.hyperparameters import hyperparameters, set_count, set_hyperparameters
+from gradtx.core.inject import InjectState, inject
 from gradtx.core.leaves import full, map_leaves, zeros
 from gradtx.core.norms import global_norm
 from gradtx.core.schedule import Count, Hyper, Number, Schedule, Steps, function_schedule, schedule
@@ -50,6 +51,7 @@ from gradtx.schedules.warmup import (
     warmup_schedule,
     warmup_stable_decay_schedule,
 )
+from gradtx.sharding import factored_sharding, state_shardings, zero_shardings
 from gradtx.transforms.adadelta import ScaleByAdadeltaState, scale_by_adadelta
 from gradtx.transforms.adam import (
     ScaleByAdamState,
@@ -126,6 +128,7 @@ __all__ = [
     "GradientTransformation",
     "Hyper",
     "HyperparametersState",
+    "InjectState",
     "LeafPlan",
     "LookaheadState",
     "Number",
@@ -184,6 +187,7 @@ __all__ = [
     "eval_params",
     "every",
     "exponential_decay",
+    "factored_sharding",
     "foreign",
     "freeze",
     "full",
@@ -243,6 +247,7 @@ __all__ = [
     "skip_if",
     "skip_nonfinite",
     "skip_spikes",
+    "state_shardings",
     "sum_schedules",
     "supersab",
     "transformation",
@@ -253,12 +258,32 @@ __all__ = [
     "warmup_schedule",
     "warmup_stable_decay_schedule",
     "zero_nans",
+    "zero_shardings",
     "zeros",
 ]
+
+
+_NAMES_IN_OPTAX = {
+    "MultiSteps": "accumulate",
+    "apply_if_finite": "skip_nonfinite",
+    "clip": "clip_by_value",
+    "conditionally_mask": "skip_if",
+    "conditionally_transform": "every",
+    "incremental_update": "average",
+    "inject_hyperparams": "inject",
+    "multi_transform": "partition",
+    "named_chain": "chain",
+    "scale_by_rss": "accumulate_squares",
+    "scale_by_schedule": "scale",
+    "selective_transform": "freeze",
+    "sgdr_schedule": "cosine_restarts_schedule",
+    "trace": "add_momentum",
+}
 
 
 def __getattr__(name: str):
     """`gradtx.testing` and `gradtx.compat` are imported when first asked for: they lean on other packages."""
     if name in {"compat", "testing"}:
         return _import_module(f"gradtx.{name}")
-    raise AttributeError(f"module 'gradtx' has no attribute {name!r}")
+    here = f": here it is {_NAMES_IN_OPTAX[name]}" if name in _NAMES_IN_OPTAX else ""
+    raise AttributeError(f"module 'gradtx' has no attribute {name!r}{here}")

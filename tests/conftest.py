@@ -1,6 +1,9 @@
 """What every test runs under: eight simulated devices, and JAX at its strictest."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -8,6 +11,14 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import hypothesis
 import jax
 import pytest
+
+# What one worker of a run has compiled, the others need not: most of the suite's time is compilation.
+if "GRADTX_TEST_PROGRAMS" not in os.environ:
+    os.environ["GRADTX_TEST_PROGRAMS"] = tempfile.mkdtemp(prefix="gradtx-test-programs-")
+    atexit.register(shutil.rmtree, os.environ["GRADTX_TEST_PROGRAMS"], ignore_errors=True)
+jax.config.update("jax_compilation_cache_dir", os.environ["GRADTX_TEST_PROGRAMS"])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 hypothesis.settings.register_profile("gradtx", deadline=None, derandomize=True, max_examples=25)
 hypothesis.settings.load_profile("gradtx")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import gradtx
 
@@ -36,6 +37,18 @@ def test_the_tables_name_every_transformation_and_schedule():
     named = set(re.findall(r"`(?:gradtx\.)?@?(\w+)", table))
     factories = {name for name in gradtx.__all__ if hasattr(getattr(gradtx, name), "factory")}
     assert factories - named == {"foreign", "function_schedule"}
+
+
+def test_names_of_optax_lead_to_those_here():
+    """The error for each says what the README's table says."""
+    table = TEXT.split("| in optax | here |")[1].split("\n\n")[0]
+    rows = [re.findall(r"`(\w+)`", cell) for line in table.splitlines()[2:] for cell in line.split("|")[1:3]]
+    pairs = dict(pair for old, new in zip(rows[::2], rows[1::2], strict=True) for pair in zip(old, new, strict=False))
+    assert pairs == gradtx._NAMES_IN_OPTAX
+    for old, new in pairs.items():
+        assert hasattr(gradtx, new)
+        with pytest.raises(AttributeError, match=f"no attribute '{old}': here it is {new}"):
+            getattr(gradtx, old)
 
 
 def test_every_name_of_gradtx_in_the_texts_exists():

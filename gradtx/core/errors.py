@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import jax
+import numpy as np
 from jax.core import Tracer
 
 _ELSEWHERE = {"lr": "learning_rate", "beta1": "b1", "beta2": "b2", "epsilon": "eps", "alpha": "decay", "rho": "decay"}
@@ -42,7 +43,7 @@ def below_one(**values: Any) -> None:
     _require("in [0, 1)", lambda x: 0.0 <= x < 1.0, values)
 
 
-def above_one(**values: Any) -> None:
+def at_least_one(**values: Any) -> None:
     """Raise ValueError unless each concrete value is finite and at least 1."""
     _require("finite and at least 1", lambda x: 1.0 <= x < math.inf, values)
 
@@ -60,6 +61,15 @@ def positive(**values: Any) -> None:
 def finite(**values: Any) -> None:
     """Raise ValueError unless each concrete value is finite."""
     _require("finite", math.isfinite, values)
+
+
+def whole(at_least: float = -math.inf, **values: Any) -> None:
+    """Raise TypeError unless each value is an integer, ValueError where one is below the least."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise TypeError(f"{name} must be a whole number; got {value!r}")
+        if value < at_least:
+            raise ValueError(f"{name} must be at least {at_least}; got {value}")
 
 
 def one_of(options: tuple[str, ...], **values: str) -> None:

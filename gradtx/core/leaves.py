@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.experimental.shard_alike import shard_alike
 
 from gradtx.core.trees import flatten, is_none, is_trained, require_arrays, require_same_tree
 
@@ -45,7 +46,9 @@ def full(params: Any, value: Any, *, real: bool = False) -> Any:
         if not is_trained(p):
             return None
         width = float_dtype(p)
-        return jnp.full_like(p, jnp.asarray(value), dtype=width if real else at_width(jnp.result_type(p), width))
+        made = jnp.full_like(p, jnp.asarray(value), dtype=width if real else at_width(jnp.result_type(p), width))
+        # Under jit nothing else ties it to the devices of p: a program of constants runs on one.
+        return shard_alike(p, made)[1] if isinstance(p, Tracer) else made
 
     return jax.tree.map(leaf, params, is_leaf=is_none)
 

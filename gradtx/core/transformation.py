@@ -14,6 +14,7 @@ from gradtx.core.factory import Factory, Leaves
 from gradtx.core.leaves import float_dtype
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.piece import Extras, Piece
+from gradtx.core.placement import placed
 from gradtx.core.schedule import Schedule, at_step, is_schedule
 from gradtx.core.values import Value, closed, opened
 
@@ -47,13 +48,13 @@ class GradientTransformation(Value):
     __slots__ = ()
 
     def init(self, params: Any) -> Any:
-        """The state before the first step, for parameters or for their `jax.ShapeDtypeStruct`s."""
+        """The state before the first step, for parameters or `jax.ShapeDtypeStruct`s; outside jit, where they lie."""
         plan, scheduled = self._kept()._plan, self._scheduled
         if isinstance(plan, GradientTransformation) or not scheduled:
-            return plan.init(params)
+            return placed(plan.init(params), params)
         count, dtype = zero_count(), float_dtype(params)
         values = {k: at_step(f"{self.name}'s {k}", v, count, dtype) for k, v in scheduled.items()}
-        return HyperparametersState(count, values, self._with(values).init(params))
+        return placed(HyperparametersState(count, values, self._with(values).init(params)), params)
 
     def update(self, updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
         """Transform the updates (at first: the gradients) and step the state; `params` are the current parameters.
@@ -66,10 +67,12 @@ class GradientTransformation(Value):
         if isinstance(plan, GradientTransformation) or not scheduled:
             return plan.update(updates, state, params, **extra)
         if not isinstance(state, HyperparametersState) or state.hyperparameters.keys() != scheduled.keys():
+            kept = "new._replace(inner=old) keeps what it has learned"
+            if isinstance(state, EmptyState):
+                kept = "in a chain, {**tx.init(params), **old_state} keeps what other members have"
             raise TypeError(
                 f"{self.name} has schedules for {sorted(scheduled)}: its state is a HyperparametersState with "
-                f"those names; got {describe(state)}. Make the state with this transformation's own init; in a chain, "
-                f"{{**tx.init(params), **old_state}} keeps what other members have"
+                f"those names; got {describe(state)}. Make the state with this transformation's own init; {kept}"
             )
         count, held = state.count, state.hyperparameters
         values = {k: at_step(f"{self.name}'s {k}", v, count, jnp.result_type(held[k])) for k, v in scheduled.items()}

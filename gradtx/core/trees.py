@@ -85,7 +85,7 @@ def _is_complex(leaf: Any) -> bool:
 def _fits(leaf: Any, target: Any) -> bool:
     if is_trained(target):
         return is_trained(leaf) and shape_of(leaf) == shape_of(target)
-    return leaf is None or (_is_array(leaf) and not is_trained(leaf))
+    return leaf is None or leaf is target or (_is_array(leaf) and not is_trained(leaf))
 
 
 def _raise_leaf(what: str, leaf: Any, other_what: str, target: Any, name: str) -> None:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Sharding
 
 from gradtx.core.factory import key_name
+from gradtx.core.placement import abstract, mirrors
 from gradtx.core.transformation import GradientTransformation, as_transformation, is_transformation
-from gradtx.core.trees import flatten, is_none, is_trained, leaf_names, shape_of
+from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
 from gradtx.core.values import opened
 from gradtx.wrappers.masked import freeze, masked, selection
 from gradtx.wrappers.partition import labelled, partition, route, routes
 from gradtx.wrappers.parts import part
+
+NOTHING = (0, 0, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +29,8 @@ class LeafPlan:
 
     leaf: its path. shape, dtype: of the parameter; dtype is "None" where there is none. rule: the rules and labels that
     choose its transformation, outermost first; "frozen", "not trained", or "" where all leaves are treated alike.
-    state_bytes: of what mirrors this leaf in the state.
+    state_bytes: of what mirrors this leaf in the state. device_bytes: those on each device; without shardings, all.
+    whole_bytes: those that each device has whole, where the shardings split others; else 0.
     """
 
     leaf: str
@@ -32,6 +38,8 @@ class LeafPlan:
     dtype: str
     rule: str
     state_bytes: int
+    device_bytes: int
+    whole_bytes: int
 
     @property
     def size(self) -> int:
@@ -43,11 +51,15 @@ class LeafPlan:
 class Plan:
     """A table, as data: one row for each leaf, and what the state holds besides, counts and the like.
 
-    It prints as a table; in a notebook as one too.
+    It prints as a table; in a notebook as one too. other_state_bytes, other_device_bytes, other_whole_bytes: as in a
+    `LeafPlan`, of what is no leaf's. sharded: whether shardings were given.
     """
 
     rows: tuple[LeafPlan, ...]
     other_state_bytes: int
+    other_device_bytes: int
+    other_whole_bytes: int
+    sharded: bool
 
     @property
     def size(self) -> int:
@@ -59,21 +71,36 @@ class Plan:
         """Of the whole state."""
         return sum(row.state_bytes for row in self.rows) + self.other_state_bytes
 
+    @property
+    def device_bytes(self) -> int:
+        """Of the state, on each device."""
+        return sum(row.device_bytes for row in self.rows) + self.other_device_bytes
+
+    @property
+    def whole_bytes(self) -> int:
+        """Of the state, those that each device has whole though others are split."""
+        return sum(row.whole_bytes for row in self.rows) + self.other_whole_bytes
+
     def __str__(self) -> str:
-        head = ("leaf", "shape", "dtype", "rule", "state")
-        body = [(r.leaf, _shape(r), r.dtype, r.rule or "-", _bytes(r.state_bytes)) for r in self.rows]
-        besides = ("besides", "", "", "", _bytes(self.other_state_bytes))
-        total = ("total", f"{self.size:,} numbers", "", "", _bytes(self.state_bytes))
-        table = [head, *body, besides, total]
+        head = ("leaf", "shape", "dtype", "rule", "state", "per device", "")
+        body = [
+            (r.leaf, _shape(r), r.dtype, r.rule or "-", *_costs(r.state_bytes, r.device_bytes, r.whole_bytes))
+            for r in self.rows
+        ]
+        other = _costs(self.other_state_bytes, self.other_device_bytes, self.other_whole_bytes)
+        total = _costs(self.state_bytes, self.device_bytes, self.whole_bytes)
+        table = [head, *body, ("besides", "", "", "", *other), ("total", f"{self.size:,} numbers", "", "", *total)]
+        table = table if self.sharded else [row[:5] for row in table]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = ["  ".join([*map(str.ljust, row[:4], widths), row[4].rjust(widths[4])]) for row in table]
+        align = [str.ljust] * 4 + [str.rjust] * 2 + [str.ljust]
+        lines = ["  ".join(f(x, n) for f, x, n in zip(align, row, widths, strict=False)) for row in table]
         rule = "-" * len(lines[0])
         return "\n".join([lines[0], rule, *lines[1 : len(body) + 1], rule, *lines[-2:]])
 
     __repr__ = __str__
 
 
-def plan(tx: Any, params: Any) -> Plan:
+def plan(tx: Any, params: Any, shardings: Any = None) -> Plan:
     """Tell, before training, what a transformation will do to each parameter, and the bytes of its state.
 
     Nothing is computed: the parameters may be their `jax.ShapeDtypeStruct`s. What a wrapper of another library does to
@@ -82,9 +109,12 @@ def plan(tx: Any, params: Any) -> Plan:
     Args:
         tx: a transformation.
         params: the parameters.
+        shardings: those of the state, from `state_shardings` or `zero_shardings`, on abstract meshes too: then the plan
+            also tells the bytes on each device, and what each has whole though others are split.
 
-    Returns: a `Plan`, which prints as a table, and has `rows`, `size`, `state_bytes`.
-    Raises: whatever `tx.init(params)` raises: a rule that fits no leaf, for example.
+    Returns: a `Plan`, which prints as a table, and has `rows`, `size`, `state_bytes`, `device_bytes`, `whole_bytes`.
+    Raises: whatever `tx.init(params)` raises: a rule that fits no leaf, for example. ValueError: `shardings` is not
+        like the state.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -100,16 +130,20 @@ def plan(tx: Any, params: Any) -> Plan:
     """
     tx = as_transformation("tx", tx)
     params = jax.tree.map(lambda x: jnp.asarray(x) if is_trained(x) and not hasattr(x, "dtype") else x, params)
-    state = jax.eval_shape(tx.init, params)
-    words = _rules(tx, params)
-    bytes_of, other = _state_bytes(params, state)
-    rows = zip(leaf_names(params), flatten(params)[0], words, bytes_of, strict=True)
-    return Plan(tuple(_row(*row) for row in rows), other)
+    state = jax.eval_shape(tx.init, abstract(params))
+    given = jax.tree.leaves(shardings)
+    like_state = jax.tree.structure(shardings) == jax.tree.structure(state)
+    if shardings is not None and not (like_state and all(isinstance(s, Sharding) for s in given)):
+        raise ValueError("shardings must be a tree like the state, as state_shardings and zero_shardings give it")
+    words, names, leaves = _rules(tx, params), leaf_names(params), flatten(params)[0]
+    costs = _state_bytes(params, state, given)
+    rows = (_row(*row, *costs.get(k, NOTHING)) for k, row in enumerate(zip(names, leaves, words, strict=True)))
+    return Plan(tuple(rows), *costs.get(None, NOTHING), shardings is not None)
 
 
-def _row(name: str, leaf: Any, rule: str, state_bytes: int) -> LeafPlan:
+def _row(name: str, leaf: Any, rule: str, *costs: int) -> LeafPlan:
     dtype = "None" if leaf is None else str(getattr(leaf, "dtype", type(leaf).__name__))
-    return LeafPlan(name, shape_of(leaf), dtype, rule if is_trained(leaf) else "not trained", state_bytes)
+    return LeafPlan(name, shape_of(leaf), dtype, rule if is_trained(leaf) else "not trained", *costs)
 
 
 def _rules(tx: GradientTransformation, params: Any) -> list[str]:
@@ -149,20 +183,26 @@ def _joined(by: str, *texts: str) -> str:
     return by.join(text for text in texts if text)
 
 
-def _state_bytes(params: Any, state: Any) -> tuple[list[int], int]:
-    """The bytes of the state for each leaf, whose path ends the state's own; and those that are no leaf's."""
-    paths = [path for path, _ in jax.tree_util.tree_flatten_with_path(params, is_leaf=is_none)[0]]
-    place = {tuple(path): k for k, path in enumerate(paths)}
-    out, other = [0] * len(paths), 0
-    for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
-        size = math.prod(leaf.shape) * leaf.dtype.itemsize
-        ends = (place.get(tuple(path[k:])) for k in range(len(path) + 1))
-        k = next((k for k in ends if k is not None), None)
-        if k is None or (not paths[k] and leaf.shape != shape_of(flatten(params)[0][k])):
-            other += size
-        else:
-            out[k] += size
-    return out, other
+def _state_bytes(params: Any, state: Any, shardings: list) -> dict[int | None, tuple[int, int, int]]:
+    """For each parameter by its place, and None for what is none's: bytes of the state, on each device, kept whole."""
+    rows = mirrors(params, state)
+    here = [_nbytes(row.leaf, sharding.shard_shape) for row, sharding in zip(rows, shardings, strict=False)]
+    total = [_nbytes(row.leaf, tuple) for row in rows]
+    here = here or total
+    split = here != total
+    out: dict[int | None, tuple[int, int, int]] = {}
+    for row, n, on_device in zip(rows, total, here, strict=True):
+        a, b, c = out.get(row.parameter, NOTHING)
+        out[row.parameter] = (a + n, b + on_device, c + (n if split and n == on_device else 0))
+    return out
+
+
+def _nbytes(leaf: Any, part: Callable[[tuple], tuple]) -> int:
+    return math.prod(part(leaf.shape)) * leaf.dtype.itemsize
+
+
+def _costs(state: int, device: int, whole: int) -> tuple[str, str, str]:
+    return _bytes(state), _bytes(device), "" if not whole else "whole" if whole == state else f"{_bytes(whole)} whole"
 
 
 def _shape(row: LeafPlan) -> str:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx.core.errors import whole
 from gradtx.core.schedule import Schedule, is_schedule
 from gradtx.extras import extra
 
@@ -19,9 +20,8 @@ def plot(schedule: Schedule, steps: int | None = None, ax: Any = None, **line: A
     """Draw the values at steps 0 to `steps` as a line, and return the Axes; see `Schedule.plot`."""
     with extra("plots"):
         from matplotlib import pyplot
-    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1):
-        raise ValueError(f"steps must be a whole number of at least 1; got {steps!r}")
-
+    if steps is not None:
+        whole(1, steps=steps)
     at, values = _drawn(schedule, steps or _shown(schedule))
     ax = pyplot.gca() if ax is None else ax
     ax.plot(at, values, **{"label": _short(repr(schedule), ax), **line})

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import above_one, concrete, finite, in_unit_interval, non_negative, positive
+from gradtx.core.errors import at_least_one, concrete, finite, in_unit_interval, non_negative, positive
 from gradtx.core.schedule import Number, schedule
 from gradtx.schedules.progress import Part, between, cosine, curve, divided, lengths, since
 
@@ -47,7 +47,7 @@ def cosine_restarts_schedule(
     """
     finite(init_value=init_value, alpha=alpha)
     lengths(first_decay_steps=first_decay_steps)
-    above_one(t_mul=t_mul)
+    at_least_one(t_mul=t_mul)
     non_negative(m_mul=m_mul)
 
     def at(step):

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from gradtx.core.combine import Term, at
-from gradtx.core.errors import finite, non_negative, one_of
+from gradtx.core.errors import finite, non_negative, one_of, whole
 from gradtx.core.schedule import Number, schedule
 from gradtx.schedules.progress import Part, curve, increasing, later, since
 
@@ -120,10 +120,7 @@ def _parts(boundaries_and_scales: dict | None, first: int) -> list[tuple[int, An
     """The pairs of the dict, checked."""
     parts = list((boundaries_and_scales or {}).items())
     for boundary, scale in parts:
-        if not isinstance(boundary, int) or isinstance(boundary, bool):
-            raise TypeError(f"boundaries_and_scales must have whole numbers of steps as keys; got {boundary!r}")
-        if boundary < first:
-            raise ValueError(f"boundaries_and_scales must have keys of at least {first}; got {boundary}")
+        whole(first, **{"a key of boundaries_and_scales": boundary})
         non_negative(**{f"boundaries_and_scales[{boundary}]": scale})
     increasing("boundaries_and_scales", [boundary for boundary, _ in parts])
     return parts

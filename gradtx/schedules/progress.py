@@ -37,7 +37,6 @@ def since(step: Any, begin: Any) -> Any:
 
     The result is then an integer, or a float. Its sign is always right.
     """
-    non_negative(step=step)
     if not isinstance(step, int | float):
         step = jnp.asarray(step)
         step = step.astype(int) if jnp.issubdtype(step.dtype, jnp.integer) else step  # no uint32 below 0, no int8

@@ -11,7 +11,7 @@ import numpy as np
 
 from gradtx.core.apply import apply_updates
 from gradtx.core.chain import chain
-from gradtx.core.hyperparameters import inject
+from gradtx.core.inject import inject
 from gradtx.core.schedule import is_schedule
 from gradtx.core.transformation import EmptyState
 from gradtx.core.trees import is_trained

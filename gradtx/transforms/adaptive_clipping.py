@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import finite, in_unit_interval, positive
+from gradtx.core.errors import finite, in_unit_interval, positive, whole
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.norms import AxisName, global_norm, leaf_norm, require_axis_name, within
 from gradtx.core.numerics import increment, safe_sqrt, zero_count
@@ -111,8 +111,7 @@ def clip_by_z_score(
     finite(z_threshold=z_threshold)
     in_unit_interval(decay=decay)
     require_axis_name(axis_name)
-    if isinstance(warmup_steps, bool) or not isinstance(warmup_steps, int) or warmup_steps < 2:
-        raise ValueError(f"warmup_steps must be an integer of at least 2; got {warmup_steps!r}")
+    whole(2, warmup_steps=warmup_steps)
 
     def init(params):
         dtype = float_dtype(params)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import below_one, finite, non_negative, positive
+from gradtx.core.errors import below_one, finite, non_negative, positive, whole
 from gradtx.core.leaves import float_dtype, zeros
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.schedule import Hyper
@@ -90,8 +90,7 @@ def scale_by_backtracking_linesearch(
         >>> print(w + u, state.learning_rate, state.value)
         [0. 0.] 0.25 0.0
     """
-    if max_backtracking_steps < 1:
-        raise ValueError(f"max_backtracking_steps must be at least 1; got {max_backtracking_steps}")
+    whole(1, max_backtracking_steps=max_backtracking_steps)
     below_one(slope_rtol=slope_rtol, decrease_factor=decrease_factor)
     positive(increase_factor=increase_factor, max_learning_rate=max_learning_rate)
     finite(max_learning_rate=max_learning_rate)

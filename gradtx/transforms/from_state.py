@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.errors import describe
-from gradtx.core.trees import require_same_tree
+from gradtx.core.trees import flatten, is_trained, require_same_tree
 from gradtx.transforms.backtracking import ScaleByBacktrackingLinesearchState
 from gradtx.transforms.line import like_trained, on_trained, value_and_grad
 from gradtx.transforms.vectors import trained
@@ -44,7 +44,8 @@ def value_and_grad_from_state(value_fn: Callable[..., Any]) -> Callable[..., tup
     def value_and_gradient(params: Any, *args: Any, state: Any, **kwargs: Any) -> tuple[Any, Any]:
         found = _search_of(state)
         scalar = on_trained(lambda p: value_fn(p, *args, **kwargs), params)
-        if found.grad is None:
+        # What another transformation trains, or freeze holds, is not in the state: it is all computed then.
+        if found.grad is None or _lacks(found.grad, params):
             value, gs = value_and_grad(scalar, trained(params))
             return value, like_trained(params, gs)
         require_same_tree("the state's gradient", found.grad, "parameter", params)
@@ -56,6 +57,12 @@ def value_and_grad_from_state(value_fn: Callable[..., Any]) -> Callable[..., tup
         return value, like_trained(params, gs)
 
     return value_and_gradient
+
+
+def _lacks(grad: Any, params: Any) -> bool:
+    """Whether a leaf of the gradient is None where the parameter is trained."""
+    rows = zip(flatten(grad)[0], flatten(params)[0], strict=False)
+    return any(g is None and is_trained(p) for g, p in rows)
 
 
 def _search_of(state: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gradtx.core.errors import whole
 from gradtx.core.leaves import at_width, float_dtype, map_leaves, zeros
 from gradtx.core.norms import global_norm
 from gradtx.core.numerics import increment, quotient, safe_sqrt, zero_count
@@ -50,7 +51,7 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True):
 
     State: `ScaleByLbfgsState`: count and slot, int32 scalars; params and updates, like params, and the memories of s
         and y, like params with a first axis, 0 at init; weights_memory, float scalars; all float32 or wider.
-    Raises: ValueError: memory_size below 1; no params.
+    Raises: ValueError: memory_size below 1; no params. TypeError: it is no whole number.
     Source: Nocedal & Wright 2006, algorithm 7.4 and equation 7.20; the restart as in L-BFGS-B (Zhu, Byrd, Lu & Nocedal
         1997). optax's stores the pairs unscaled (gradients of 1e20 give NaN), keeps those of negative curvature, after
         which its steps may lead uphill, and forgets none. Within 2e-4 of exact arithmetic, relative to the length of
@@ -63,8 +64,7 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True):
         >>> print(tx.update(jnp.array([2.0, 0.0]), state, w - jnp.array([0.5, 0.0]))[0])
         [0.5 0. ]
     """
-    if memory_size < 1:
-        raise ValueError(f"memory_size must be at least 1; got {memory_size}")
+    whole(1, memory_size=memory_size)
 
     def init(params):
         def memory():

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import finite, non_negative
+from gradtx.core.errors import finite, non_negative, whole
 from gradtx.core.leaves import map_leaves
 from gradtx.core.norms import AxisName, global_norm, leaf_norm, require_axis_name
 from gradtx.core.numerics import increment, quotient, zero_count
@@ -132,8 +132,7 @@ def centralize(output_axis: int = -1):
         [[-1.  0. -2.]
          [ 1.  0.  2.]]
     """
-    if isinstance(output_axis, bool) or not isinstance(output_axis, int):
-        raise TypeError(f"centralize: output_axis must be an integer; got {output_axis!r}")
+    whole(output_axis=output_axis)
 
     def leaf(g):
         if g.ndim < 2 or g.size == 0:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import above_one, below_one, in_unit_interval, non_negative
+from gradtx.core.errors import at_least_one, below_one, in_unit_interval, non_negative
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.numerics import zero_count
 from gradtx.core.schedule import Count, Hyper
@@ -75,7 +75,7 @@ def reduce_on_plateau(
     in_unit_interval(factor=factor, min_scale=min_scale)
     below_one(rtol=rtol)
     non_negative(atol=atol, cooldown=cooldown)
-    above_one(patience=patience, accumulation_size=accumulation_size)
+    at_least_one(patience=patience, accumulation_size=accumulation_size)
 
     def init(params):
         dtype = float_dtype(params)

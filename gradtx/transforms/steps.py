@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core.errors import above_one, below_one, positive
+from gradtx.core.errors import at_least_one, below_one, positive
 from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import by_parts, decayed
 from gradtx.core.schedule import Hyper, Number
@@ -66,7 +66,7 @@ def scale_by_rprop(
     """
     positive(learning_rate=learning_rate, min_step_size=min_step_size, max_step_size=max_step_size)
     below_one(eta_minus=eta_minus)
-    above_one(eta_plus=eta_plus)
+    at_least_one(eta_plus=eta_plus)
 
     @by_parts
     def leaf(g, step, prev_sign):
@@ -123,7 +123,7 @@ def scale_by_supersab(
     """
     positive(learning_rate=learning_rate, min_learning_rate=min_learning_rate, max_learning_rate=max_learning_rate)
     below_one(eta_minus=eta_minus, momentum=momentum)
-    above_one(eta_plus=eta_plus)
+    at_least_one(eta_plus=eta_plus)
 
     @by_parts
     def leaf(g, rate, last, prev_sign):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import above_one, below_one, non_negative, one_of, positive
+from gradtx.core.errors import at_least_one, below_one, concrete, non_negative, one_of, positive, whole
 from gradtx.core.leaves import float_dtype, zeros
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.schedule import Hyper
@@ -70,8 +70,8 @@ def scale_by_zoom_linesearch(
         max_linesearch_steps: points that a search may try; at least 1.
         max_learning_rate: the longest step; greater than 0; None for no bound. There the curvature may be missed.
         tol: by how much the conditions may be missed; finite, at least 0; units of the value.
-        increase_factor: growth of the step before there is a bracket; finite, at least 1.
-        slope_rtol: the part of the first slope that the decrease must reach; in [0, 1), below curv_rtol.
+        increase_factor: growth of the step before there is a bracket; finite, above 1.
+        slope_rtol: the part of the first slope that the decrease must reach; in [0, 1), not above curv_rtol.
         curv_rtol: the part of the first slope that may be left; in [0, 1).
         approx_dec_rtol: how close values are that rounding may order; finite, at least 0; 1e-6 suits float32 too.
         stepsize_precision: a bracket shorter than this part of its longer end is not searched; finite, at least 0.
@@ -94,12 +94,16 @@ def scale_by_zoom_linesearch(
         >>> print(w + u, state.info.failed)
         [3. 3.] False
     """
-    if max_linesearch_steps < 1:
-        raise ValueError(f"max_linesearch_steps must be at least 1; got {max_linesearch_steps}")
+    whole(1, max_linesearch_steps=max_linesearch_steps)
     positive(max_learning_rate=max_learning_rate)
     non_negative(tol=tol, approx_dec_rtol=approx_dec_rtol, stepsize_precision=stepsize_precision)
-    above_one(increase_factor=increase_factor)
+    at_least_one(increase_factor=increase_factor)
+    if concrete(increase_factor) == 1.0:
+        raise ValueError("increase_factor must be above 1: the step would never grow; got 1.0")
     below_one(slope_rtol=slope_rtol, curv_rtol=curv_rtol)
+    decrease, curvature = concrete(slope_rtol), concrete(curv_rtol)
+    if decrease is not None and curvature is not None and decrease > curvature:
+        raise ValueError(f"slope_rtol must not be above curv_rtol: no step may keep both; got {decrease}, {curvature}")
     one_of(("keep", "one"), initial_guess_strategy=initial_guess_strategy)
     longest = jnp.inf if max_learning_rate is None else max_learning_rate
 

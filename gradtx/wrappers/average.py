@@ -8,19 +8,19 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.apply import apply_updates
-from gradtx.core.errors import above_one, below_one, in_unit_interval, non_negative
+from gradtx.core.errors import at_least_one, below_one, in_unit_interval, non_negative
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.numerics import bias_correction, increment, zero_count
 from gradtx.core.schedule import Count, Hyper
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.wrappers.find import copied, the_state, with_params
+from gradtx.wrappers.find import copied, only_trained, the_state, with_params
 
 
 class AverageState(NamedTuple):
-    """Fields: count, averaged, average, inner."""
+    """Fields: count, n_averaged, average, inner."""
 
     count: jax.Array  # updates done, int32 scalar; 0 at init
-    averaged: jax.Array  # how many of the parameters are in the average, int32 scalar; 0 at init
+    n_averaged: jax.Array  # how many of the parameters are in the average, int32 scalar; 0 at init
     average: Any  # the average itself, like params, float32 or wider; a copy of the parameters at init
     inner: Any  # the inner transformation's state
 
@@ -44,8 +44,10 @@ def average(
     the first `start` updates a is w itself; from there, until the first w is taken, a stays.
 
     The average is of the parameters that `apply_updates` makes from the updates as they leave here: in a chain this
-    belongs to the end, and among wrappers outside those that change the updates. A step of a below its rounding is lost
-    (in float32, where w differs from a by less than 6e-8·a/c): `every` makes long averages more exact.
+    belongs to the end, and among wrappers outside those that change the updates. It counts every update that it sees,
+    also one that does not move: so it belongs inside `accumulate` and what skips, `accumulate(average(tx), 4)`, or the
+    same w is averaged four times, and a decay is four times as fast. A step of a below its rounding is lost (in
+    float32, where w differs from a by less than 6e-8·a/c): `every` makes long averages more exact.
 
     Args:
         inner: the transformation.
@@ -55,8 +57,8 @@ def average(
         debias: weights as if there had been nothing before the first w that is averaged. Without it the average begins
             at the parameters after `start` updates, at first the initial ones, whose weight then fades.
 
-    State: `AverageState`: count and averaged, int32 scalars, 0 at init; average, like params, float32 or wider, a copy
-        of the parameters at init; inner.
+    State: `AverageState`: count and n_averaged, int32 scalars, 0 at init; average, like params, float32 or wider, a
+        copy of the parameters at init; inner.
     Raises: ValueError: an argument out of range; `params` not given.
     Source: Polyak & Juditsky 1992, https://doi.org/10.1137/0330046 (the mean); Izmailov et al. 2018 (arXiv:1803.05407),
         algorithm 1 (`every`). torch's `AveragedModel` and Keras' `use_ema` copy the parameters of the first step and
@@ -73,7 +75,7 @@ def average(
     """
     (below_one if debias else in_unit_interval)(decay=decay)
     non_negative(start=start)
-    above_one(every=every)
+    at_least_one(every=every)
 
     def weight(n: jax.Array, dtype: Any) -> jax.Array:
         if decay is None:
@@ -91,7 +93,7 @@ def average(
         past = count - start
         follows = past <= 0
         taken = follows | (past % jnp.maximum(every, 1) == 0)
-        n = jnp.where(follows, 0, increment(state.averaged, taken))
+        n = jnp.where(follows, 0, increment(state.n_averaged, taken))
 
         c = jnp.where(follows, 1, weight(jnp.maximum(n, 1), float_dtype(state.average)))
         near = c > 0.5  # a step from the nearer end: the weights then sum to one
@@ -100,7 +102,7 @@ def average(
         def leaf(w, average):
             return w, jnp.where(taken, jnp.where(near, w, average) + step * (w - average), average)
 
-        _, new = map_leaves(leaf, apply_updates(params, updates), state.average)
+        _, new = map_leaves(leaf, only_trained(apply_updates(params, updates)), state.average)
         return updates, AverageState(count, n, new, inner_state)
 
     return init, update

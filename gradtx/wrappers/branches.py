@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from gradtx.core.leaves import map_leaves
+from gradtx.core.norms import AxisName
 from gradtx.core.trees import flatten, is_trained
 
 
@@ -24,6 +25,11 @@ def all_finite(tree: Any) -> jax.Array:
     """Whether every entry of every trained leaf is finite: a bool scalar."""
     finite = [jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree) if is_trained(x)]
     return functools.reduce(operator.and_, finite, jnp.asarray(True))
+
+
+def on_all(condition: jax.Array, axis_name: AxisName) -> jax.Array:
+    """Whether a condition holds on every device of these axes: so that all of them take the same branch."""
+    return condition if axis_name is None else jax.lax.psum((~condition).astype(jnp.int32), axis_name) == 0
 
 
 def only_where(
@@ -39,10 +45,11 @@ def only_where(
         rest: gives the updates for where it does not run, in the structure of those that run gives.
         state: the state for where it does not run.
     """
-    if not isinstance(condition, Tracer):  # a cond outside jit would be compiled at every call
-        return run() if condition else (rest(), state)
     resting = rest()
-    return _branch(condition, _traced(run, resting, state), resting, state)
+    traced = _traced(run, resting, state)
+    if not isinstance(condition, Tracer):  # a cond outside jit would be compiled at every call
+        return run() if condition else (_resting(traced, resting), state)
+    return _branch(condition, traced, resting, state)
 
 
 def where_finite(
@@ -53,6 +60,7 @@ def where_finite(
     through: jax.Array,
     *,
     once: bool,
+    axis_name: AxisName = None,
 ) -> tuple[Any, Any, jax.Array]:
     """As `only_where`, and only where the updates of `run` are finite, or may come `through`; also says where that is.
 
@@ -64,7 +72,7 @@ def where_finite(
 
         def looked_at() -> tuple[Any, Any]:
             updates, after = run()
-            fine = all_finite(updates) | through
+            fine = on_all(all_finite(updates), axis_name) | through
             updates, after = only_where(fine, lambda: (updates, after), rest, state)
             return updates, (after, fine)
 
@@ -72,22 +80,24 @@ def where_finite(
         return updates, after, fine
     resting = rest()
     traced = _traced(run, resting, state)
-    fine = jax.lax.cond(condition, lambda: all_finite(traced()[0]) | through, lambda: condition)
+    fine = jax.lax.cond(condition, lambda: on_all(all_finite(traced()[0]), axis_name) | through, lambda: condition)
     return *_branch(fine, traced, resting, state), fine
 
 
 def _branch(condition: jax.Array, traced: Callable[[], tuple[list, Any]], rest: Any, state: Any) -> tuple[Any, Any]:
-    types, _ = jax.eval_shape(traced)
-    leaves, structure = flatten(rest)
+    leaves, structure = flatten(_resting(traced, rest))
     places = [k for k, x in enumerate(leaves) if is_trained(x)]
-
-    def otherwise() -> tuple[list, Any]:
-        return [leaves[k].astype(t.dtype) for k, t in zip(places, types, strict=True)], state
-
-    chosen, state = jax.lax.cond(condition, traced, otherwise)
+    chosen, state = jax.lax.cond(condition, traced, lambda: ([leaves[k] for k in places], state))
     for k, x in zip(places, chosen, strict=True):
         leaves[k] = x
     return jax.tree.unflatten(structure, leaves), state
+
+
+def _resting(traced: Callable[[], tuple[list, Any]], rest: Any) -> Any:
+    """Updates at rest in the types of those that run would give; what it would raise, it raises here."""
+    types, leaves = iter(jax.eval_shape(traced)[0]), flatten(rest)[0]
+    cast = [x.astype(next(types).dtype) if is_trained(x) else x for x in leaves]
+    return jax.tree.unflatten(flatten(rest)[1], cast)
 
 
 def _traced(run: Callable[[], tuple[Any, Any]], rest: Any, state: Any) -> Callable[[], tuple[list, Any]]:

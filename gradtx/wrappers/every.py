@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import above_one, one_of
+from gradtx.core.errors import at_least_one, one_of
 from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import zero_count
 from gradtx.core.schedule import Count
@@ -47,7 +47,7 @@ def every(inner: Transformation, steps: Count, *, otherwise: str = "zero"):
         [-0.]
         [-0.1]
     """
-    above_one(steps=steps)
+    at_least_one(steps=steps)
     one_of(("zero", "pass"), otherwise=otherwise)
 
     def init(params):

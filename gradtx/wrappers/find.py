@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from gradtx.core.errors import describe
 from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.transformation import GradientTransformation
-from gradtx.core.trees import flatten, is_none, is_trained, path_name, require_same_tree
+from gradtx.core.trees import flatten, is_none, is_trained, leaf_names, path_name, require_same_tree
 
 State = TypeVar("State")
 
@@ -31,6 +31,11 @@ def copied(params: Any) -> Any:
         return jnp.array(p, at_width(jnp.result_type(p), float_dtype(p))) if is_trained(p) else None
 
     return jax.tree.map(leaf, params, is_leaf=is_none)
+
+
+def only_trained(tree: Any) -> Any:
+    """The tree with None where a leaf is not trained: a count, a key, an activation function in a module."""
+    return jax.tree.map(lambda x: x if is_trained(x) else None, tree, is_leaf=is_none)
 
 
 def the_state(reader: str, kind: type[State], wrapper: str, state: Any) -> State:
@@ -56,13 +61,15 @@ def the_state(reader: str, kind: type[State], wrapper: str, state: Any) -> State
 
 
 def filled(what: str, tree: Any, params: Any) -> Any:
-    """A tree with the parameters' own leaves where it has None.
+    """A tree in the containers of the parameters, with their own leaves where it has None.
+
+    Leaves belong together by their paths: flax's nnx keeps those of a state in Variables of another type.
 
     Raises:
         ValueError, TypeError: where the tree does not fit the parameters, naming the leaf.
     """
-    (leaves, structure), (kept, wanted) = flatten(tree), flatten(params)
-    if structure == wanted:
+    leaves, (kept, wanted) = flatten(tree)[0], flatten(params)
+    if leaf_names(tree) == leaf_names(params):
         tree = jax.tree.unflatten(wanted, [p if x is None else x for x, p in zip(leaves, kept, strict=True)])
     require_same_tree(what, tree, "parameter", params, same_kind=True)
     return tree

@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.apply import apply_updates
-from gradtx.core.errors import above_one, in_unit_interval
+from gradtx.core.errors import at_least_one, in_unit_interval
+from gradtx.core.hyperparameters import keep_hyperparameters
 from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import zero_count
 from gradtx.core.schedule import Count, Hyper
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.wrappers.branches import only_where
 from gradtx.wrappers.find import copied
 
 
@@ -38,7 +40,8 @@ def lookahead(inner: Transformation, sync_period: Count = 6, slow_step_size: Hyp
         inner: the transformation that moves the fast weights.
         sync_period: updates from one meeting to the next; whole, at least 1.
         slow_step_size: how much of the way the slow weights go; in [0, 1].
-        reset_state: make the inner state anew at each meeting, from the parameters there.
+        reset_state: make the inner state anew at each meeting, from the parameters there; schedules go on, and so do
+            values set by hand.
 
     State: `LookaheadState`: steps_since_sync, int32 scalar, 0 at init; slow, like params, float32 or wider, a copy of
         the parameters at init; inner.
@@ -55,17 +58,15 @@ def lookahead(inner: Transformation, sync_period: Count = 6, slow_step_size: Hyp
         >>> print(first, second)  # to 1; to 2, half of which is 1
         1.0 0.0
     """
-    above_one(sync_period=sync_period)
+    at_least_one(sync_period=sync_period)
     in_unit_interval(slow_step_size=slow_step_size)
 
-    def meeting(u: jax.Array, slow: jax.Array, w: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The update that leads to the new slow weights, and these: each from the nearer end."""
-        fast = w + u
+    def meeting(u: jax.Array, slow: jax.Array, w: jax.Array) -> jax.Array:
+        """The update that leads to the new slow weights, from the nearer end."""
         if isinstance(slow_step_size, float) and slow_step_size == 1.0:
-            return u, fast  # also where u is -0.0
-        near, away = slow_step_size > 0.5, fast - slow
-        back, onward = (1.0 - slow_step_size) * away, slow + slow_step_size * away
-        return jnp.where(near, u - back, onward - w), jnp.where(near, fast - back, onward)
+            return u  # also where u is -0.0
+        away = (w + u) - slow
+        return jnp.where(slow_step_size > 0.5, u - (1.0 - slow_step_size) * away, slow + slow_step_size * away - w)
 
     def init(params):
         return LookaheadState(zero_count(), copied(params), inner.init(params))
@@ -74,15 +75,16 @@ def lookahead(inner: Transformation, sync_period: Count = 6, slow_step_size: Hyp
         updates, inner_state = inner.update(updates, state.inner, params, **extra)
         steps = state.steps_since_sync + 1
         meet = steps >= sync_period
-
-        def leaf(u, slow, w):
-            to_new, new = meeting(u, slow, w)
-            return jnp.where(meet, to_new, u), jnp.where(meet, new, slow)
-
-        updates, slow = map_leaves(leaf, updates, state.slow, params)
+        updates = map_leaves(lambda u, slow, w: jnp.where(meet, meeting(u, slow, w), u), updates, state.slow, params)
+        # From what leaves here, and not once more from the slow weights that are replaced: else XLA copies those, and w.
+        updates = jax.lax.optimization_barrier(updates)
+        _, slow = map_leaves(lambda u, slow, w: (u, jnp.where(meet, w + u, slow)), updates, state.slow, params)
         if reset_state:
-            fresh = inner.init(apply_updates(params, updates))
-            inner_state = jax.tree.map(lambda new, old: jnp.where(meet, new, old), fresh, inner_state)
+
+            def begun() -> tuple[Any, Any]:
+                return (), keep_hyperparameters(inner.init(apply_updates(params, updates)), inner_state)
+
+            _, inner_state = only_where(meet, begun, tuple, inner_state)
         return updates, LookaheadState(jnp.where(meet, 0, steps), slow, inner_state)
 
     return init, update

@@ -7,7 +7,7 @@ import jax
 from gradtx.core.apply import apply_updates
 from gradtx.core.errors import describe, non_negative
 from gradtx.core.leaves import map_leaves
-from gradtx.core.norms import global_norm
+from gradtx.core.norms import AxisName, global_norm, require_axis_name
 from gradtx.core.numerics import quotient
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import Transformation, transformation
@@ -15,7 +15,7 @@ from gradtx.core.trees import is_none, is_trained, require_same_tree
 
 
 @transformation
-def sam(inner: Transformation, rho: Hyper = 0.05):
+def sam(inner: Transformation, rho: Hyper = 0.05, *, axis_name: AxisName = None):
     """Step along the gradient taken where the loss is about highest near by, so that flat minima are preferred.
 
         u = inner(∇f(w + rho·g/‖g‖₂))
@@ -23,7 +23,8 @@ def sam(inner: Transformation, rho: Hyper = 0.05):
     The gradients that come in only say which way is uphill: what stands before this in a chain, a clip for example,
     does nothing else; put it inside. The norm is that of all leaves together. Where it is zero, or above 8e37, the
     gradient is taken at w. With rho = 0 the updates are those of inner for the gradients of grad_fn, to the bit. Each
-    update costs a second gradient.
+    update costs a second gradient. In half precision an uphill step below the rounding of the parameters is lost, and
+    grad_fn sees w itself: keep such parameters in float32.
 
     `update` needs `grad_fn`, a function from parameters to gradients, of the same batch as g:
     `tx.update(grads, state, params, grad_fn=jax.grad(lambda p: loss(p, batch)))`.
@@ -31,6 +32,7 @@ def sam(inner: Transformation, rho: Hyper = 0.05):
     Args:
         inner: the transformation that gets the gradient from there.
         rho: how far uphill; finite, at least 0; parameter units.
+        axis_name: as in `clip_by_global_norm`.
 
     State: that of inner.
     Raises: ValueError: an argument out of range; `params` not given; gradients of grad_fn that do not fit. TypeError:
@@ -46,6 +48,7 @@ def sam(inner: Transformation, rho: Hyper = 0.05):
         -2.5
     """
     non_negative(rho=rho)
+    require_axis_name(axis_name)
 
     def init(params):
         return inner.init(params)
@@ -54,7 +57,7 @@ def sam(inner: Transformation, rho: Hyper = 0.05):
         if not callable(grad_fn):
             raise TypeError(f"sam: grad_fn must be a function from parameters to gradients; got {describe(grad_fn)}")
         require_same_tree("gradient", updates, "parameter", params)
-        norm = global_norm(updates)
+        norm = global_norm(updates, axis_name)
         uphill = map_leaves(lambda g: rho * quotient(g, norm), updates)
         grads = grad_fn(apply_updates(params, uphill))
         require_same_tree("gradient of grad_fn", grads, "parameter", params)

@@ -12,7 +12,7 @@ from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.numerics import quotient
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.wrappers.find import copied, filled, the_state, with_params
+from gradtx.wrappers.find import copied, filled, only_trained, the_state, with_params
 
 
 class ScheduleFreeState(NamedTuple):
@@ -26,7 +26,7 @@ class ScheduleFreeState(NamedTuple):
 
 
 @transformation
-def schedule_free(inner: Transformation, b1: Hyper = 0.9, *, learning_rate: Hyper = 1.0, weight_lr_power: Hyper = 2.0):
+def schedule_free(inner: Transformation, learning_rate: Hyper, b1: Hyper = 0.9, *, weight_lr_power: Hyper = 2.0):
     """Take gradients between a path and its average, and evaluate the model at the average.
 
         z = z + u                            u the inner update, for the gradient at y
@@ -40,8 +40,9 @@ def schedule_free(inner: Transformation, b1: Hyper = 0.9, *, learning_rate: Hype
 
     Args:
         inner: the transformation that steps along z: `sgd(rate)`, `adam(rate, b1=0.0)`.
+        learning_rate: that of inner, again, for the weights alone; only how it changes over time matters; finite, at
+            least 0.
         b1: how near the average gradients are taken; in (0, 1].
-        learning_rate: that of inner, for the weights alone; only how it changes over time matters; finite, at least 0.
         weight_lr_power: how much less the steps of a warm-up weigh; finite, at least 0; 0 weighs all alike.
 
     State: `ScheduleFreeState`: b1, weight_sum and max_learning_rate, float32 (or wider) scalars, `b1`, 0 and 0 at init;
@@ -53,7 +54,7 @@ def schedule_free(inner: Transformation, b1: Hyper = 0.9, *, learning_rate: Hype
 
     Example:
         >>> import gradtx, jax.numpy as jnp
-        >>> tx, w = gradtx.schedule_free(gradtx.sgd(1.0), b1=0.5), jnp.array(0.0)
+        >>> tx, w = gradtx.schedule_free(gradtx.sgd(1.0), 1.0, b1=0.5), jnp.array(0.0)
         >>> u, state = tx.update(jnp.array(-1.0), tx.init(w), w)  # z = x = y = 1
         >>> v, state = tx.update(jnp.array(-1.0), state, w + u)  # z = 2, x = 1.5, y = 1.75
         >>> print(gradtx.eval_params(state, w + u + v))
@@ -105,15 +106,16 @@ def eval_params(state: Any, params: Any) -> Any:
 
     Example:
         >>> import gradtx, jax.numpy as jnp
-        >>> state = gradtx.schedule_free(gradtx.sgd(0.1)).init(jnp.ones(2))
+        >>> state = gradtx.schedule_free(gradtx.sgd(0.1), 0.1).init(jnp.ones(2))
         >>> print(gradtx.eval_params(state, jnp.ones(2)))
         [1. 1.]
     """
     found = the_state("eval_params", ScheduleFreeState, "schedule_free", state)
     if found.b1.shape != ():
         raise ValueError("eval_params: this is the state of a batch: call jax.vmap(eval_params)(state, params)")
-    z = filled("z", found.z, params)
-    return with_params("x", map_leaves(lambda y, z: _average(y, z, found.b1), params, z), params)
+    z = only_trained(filled("z", found.z, params))
+    x = map_leaves(lambda y, z: _average(y, z, found.b1), only_trained(params), z)
+    return with_params("x", x, params)
 
 
 def _power(x: jax.Array, power: jax.Array) -> jax.Array:

@@ -9,13 +9,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import non_negative, positive
+from gradtx.core.arguments import show
+from gradtx.core.errors import non_negative, positive, whole
 from gradtx.core.leaves import float_dtype
-from gradtx.core.norms import global_norm
+from gradtx.core.norms import AxisName, global_norm, require_axis_name
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.schedule import Count, Hyper
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.wrappers.branches import all_finite, at_rest, only_where, where_finite
+from gradtx.wrappers.branches import all_finite, at_rest, on_all, only_where, where_finite
+from gradtx.wrappers.rules import arity
 
 
 class SkipState(NamedTuple):
@@ -27,7 +29,13 @@ class SkipState(NamedTuple):
 
 
 @transformation
-def skip_nonfinite(inner: Transformation, max_consecutive: Count | None = None, *, check_updates: bool = True):
+def skip_nonfinite(
+    inner: Transformation,
+    max_consecutive: Count | None = None,
+    *,
+    check_updates: bool = True,
+    axis_name: AxisName = None,
+):
     """Make no step where a gradient, or an update that would come of it, is not finite.
 
     The parameters and the inner state stay as they are, to the bit; nothing of a skipped gradient is left.
@@ -38,9 +46,12 @@ def skip_nonfinite(inner: Transformation, max_consecutive: Count | None = None, 
             that a fault that stays is seen; at least 0. None skips for ever.
         check_updates: look at the resulting updates too. Under jit the inner transformation then computes them twice,
             but for one that is given functions, as a line search is; without it, a step costs what it costs in optax.
+        axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which the updates are split: what
+            one device finds, all skip. Without it each decides for itself, and those that skip wait for nobody: where a
+            member sums over devices, as a clip with an axis_name does, the others wait for ever.
 
     State: `SkipState` (skipped, consecutive, inner).
-    Raises: ValueError: `max_consecutive` below 0. TypeError: it is no whole number.
+    Raises: ValueError: `max_consecutive` below 0. TypeError: it is no whole number; an axis that is no name.
 
     Source: optax's `apply_if_finite` looks at the gradients alone.
 
@@ -52,6 +63,7 @@ def skip_nonfinite(inner: Transformation, max_consecutive: Count | None = None, 
         [-0. -0.] 1
     """
     non_negative(max_consecutive=max_consecutive)
+    require_axis_name(axis_name)
 
     def update(updates, state, params=None, **extra):
         def run():
@@ -60,15 +72,14 @@ def skip_nonfinite(inner: Transformation, max_consecutive: Count | None = None, 
         through = jnp.asarray(False)
         if max_consecutive is not None:
             through = state.consecutive >= max_consecutive
-        fine = all_finite(updates) | through
+        fine = on_all(all_finite(updates), axis_name) | through
 
         def rest():
             return at_rest(updates)
 
         if check_updates:
-            new, after, fine = where_finite(
-                fine, run, rest, state.inner, through, once=any(map(callable, extra.values()))
-            )
+            once = any(map(callable, extra.values()))
+            new, after, fine = where_finite(fine, run, rest, state.inner, through, once=once, axis_name=axis_name)
         else:
             new, after = only_where(fine, run, rest, state.inner)
         return new, _counted(state, ~fine, after)
@@ -77,7 +88,7 @@ def skip_nonfinite(inner: Transformation, max_consecutive: Count | None = None, 
 
 
 @transformation
-def skip_if(inner: Transformation, predicate: Callable[[Any, Any, Any], Any]):
+def skip_if(inner: Transformation, predicate: Callable[[Any, Any, Any], Any], *, axis_name: AxisName = None):
     """Make no step where a predicate says so.
 
     The parameters and the inner state stay as they are, to the bit.
@@ -86,10 +97,11 @@ def skip_if(inner: Transformation, predicate: Callable[[Any, Any, Any], Any]):
         inner: the transformation.
         predicate: a function of `(updates, params, value)` that returns a bool scalar, True to skip; `params` and
             `value`, the loss, are None where `update` was not given them.
+        axis_name: as of `skip_nonfinite`.
 
     State: `SkipState` (skipped, consecutive, inner).
     Extras: value: whatever the predicate makes of it.
-    Raises: TypeError: the predicate is no function, or returns something else than a bool scalar.
+    Raises: TypeError: the predicate is no function of three arguments, or returns something else than a bool scalar.
     Source: the `should_skip_update_fn` of optax's `MultiSteps`, without the accumulation.
 
     Example:
@@ -100,13 +112,16 @@ def skip_if(inner: Transformation, predicate: Callable[[Any, Any, Any], Any]):
         [-0. -0.] 1
     """
     if not callable(predicate) or not _takes(predicate, 3):
-        raise TypeError(f"predicate must be a function of (updates, params, value); got {predicate!r}")
+        takes = f", which takes {arity(predicate)} arguments" if callable(predicate) else ""
+        raise TypeError(f"predicate must be a function of (updates, params, value); got {show(predicate)}{takes}")
+    require_axis_name(axis_name)
 
     def update(updates, state, params=None, *, value=None, **extra):
         answer = jnp.asarray(predicate(updates, params, value))
         if answer.shape != () or answer.dtype != jnp.bool_:
             got = f"shape {answer.shape}, {answer.dtype}"
             raise TypeError(f"skip_if: the predicate must return one bool, jnp.any(...) makes one; got {got}")
+        answer = ~on_all(~answer, axis_name)
         extra = extra if value is None else {**extra, "value": value}
 
         def run():
@@ -128,7 +143,7 @@ class SkipSpikesState(NamedTuple):
 
 
 @transformation
-def skip_spikes(inner: Transformation, k_sigma: Hyper = 6.0, window: int = 128):
+def skip_spikes(inner: Transformation, k_sigma: Hyper = 6.0, window: int = 128, *, axis_name: AxisName = None):
     """Make no step where the norm of the gradients is far above its recent values, or not finite.
 
         skip where ‖g‖₂ > mean + k_sigma·σ    (mean and σ of the last `window` norms; σ at least mean/1000)
@@ -140,6 +155,7 @@ def skip_spikes(inner: Transformation, k_sigma: Hyper = 6.0, window: int = 128):
         inner: the transformation.
         k_sigma: standard deviations above the mean; greater than 0; infinity switches it off for finite norms.
         window: how many norms are remembered; at least 2.
+        axis_name: as of `skip_nonfinite`; the norm is then that of all parts.
 
     State: `SkipSpikesState` (norms, count, skipped, inner).
     Raises: ValueError: `k_sigma` not above 0, `window` below 2.
@@ -155,8 +171,8 @@ def skip_spikes(inner: Transformation, k_sigma: Hyper = 6.0, window: int = 128):
         [-0.] 1
     """
     positive(k_sigma=k_sigma)
-    if not isinstance(window, int) or window < 2:
-        raise ValueError(f"window must be a whole number, at least 2; got {window!r}")
+    whole(2, window=window)
+    require_axis_name(axis_name)
 
     def init(params):
         norms = jnp.zeros((window,), float_dtype(params))
@@ -164,7 +180,7 @@ def skip_spikes(inner: Transformation, k_sigma: Hyper = 6.0, window: int = 128):
 
     def update(updates, state, params=None, **extra):
         norms = jnp.asarray(state.norms)
-        norm = global_norm(updates).astype(norms.dtype)
+        norm = global_norm(updates, axis_name).astype(norms.dtype)
         mean = jnp.sum(norms / window)
         sigma = jnp.maximum(global_norm(norms - mean) / jnp.sqrt(float(window)).astype(norms.dtype), mean / 1000)
         spike = (state.count >= window) & (norm > mean + jnp.asarray(k_sigma, norms.dtype) * sigma)

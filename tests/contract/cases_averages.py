@@ -37,11 +37,11 @@ for which, inner in INNER.items():
     settings = {"sync_period": 2, "reset_state": False}
     add(f"lookahead-{which}", gradtx.lookahead, inner=inner, slow_step_size=0.5, **settings, case=NEEDS_PARAMS)
     add(f"lookahead-{which}-neutral", gradtx.lookahead, inner=inner, slow_step_size=1.0, **settings, case=neutral)
-    settings = {"b1": 0.9, "learning_rate": 1.0, "weight_lr_power": 2.0}
+    settings = {"learning_rate": 1.0, "b1": 0.9, "weight_lr_power": 2.0}
     add(f"schedule_free-{which}", gradtx.schedule_free, inner=inner, **settings, case=NEEDS_PARAMS)
-    add(f"sam-{which}", gradtx.sam, inner=inner, rho=0.05, case=GRAD_FN)
+    add(f"sam-{which}", gradtx.sam, inner=inner, rho=0.05, axis_name=None, case=GRAD_FN)
     neutral = {**GRAD_FN, "neutral": gradtx.chain((nothing, take_grad_fn), inner)}
-    add(f"sam-{which}-neutral", gradtx.sam, inner=inner, rho=0.0, case=neutral)
+    add(f"sam-{which}-neutral", gradtx.sam, inner=inner, rho=0.0, axis_name=None, case=neutral)
 
 add("average", gradtx.average, inner=ADAM, decay=0.9, start=0, every=1, debias=True, case=NEEDS_PARAMS)
 add("average-tail", gradtx.average, inner=SGD, decay=None, start=1, every=2, debias=True, case=NEEDS_PARAMS)
@@ -54,7 +54,7 @@ falling_rates = {"learning_rate": falling, "weight_lr_power": 2.0}
 add("schedule_free", gradtx.schedule_free, inner=SGD, b1=1.0, learning_rate=0.0, weight_lr_power=0.0, case=NEEDS_PARAMS)
 add("schedule_free-scheduled", gradtx.schedule_free, inner=SGD, b1=0.9, **falling_rates, case=NEEDS_PARAMS)
 add("schedule_free-array", gradtx.schedule_free, inner=SGD, b1=array, **falling_rates, case=NEEDS_PARAMS)
-add("sam", gradtx.sam, inner=SGD, rho=falling, case=GRAD_FN)
+add("sam", gradtx.sam, inner=SGD, rho=falling, axis_name=None, case=GRAD_FN)
 bounds = {"rtol": 1e-4, "atol": 0.0, "cooldown": 1}
 plateau = {**bounds, "factor": 0.5, "patience": 1, "min_scale": 0.2}
 add("reduce_on_plateau", gradtx.reduce_on_plateau, **plateau, accumulation_size=1, case=VALUE)

@@ -40,7 +40,7 @@ def growing(step: Any) -> Any:
 
 
 NAMESPACE.update(growing=growing, matrices=matrices, of_layers=of_layers, too_large=too_large, halving=halving, re=re)
-BOTH = {"max_consecutive": None, "check_updates": True}
+BOTH = {"max_consecutive": None, "check_updates": True, "axis_name": None}
 OWN_TREE = {"any_tree": False}
 
 for which, inner in INNER.items():
@@ -50,13 +50,13 @@ for which, inner in INNER.items():
     add(f"partition-{which}", gradtx.partition, transforms={"all": inner}, labels="all", case=neutral)
     add(f"route-{which}", gradtx.route, rules={"**": inner}, default=None, case=neutral)
     add(f"skip_nonfinite-{which}", gradtx.skip_nonfinite, inner=inner, **BOTH, case=neutral)
-    add(f"skip_if-{which}", gradtx.skip_if, inner=inner, predicate=too_large, case=neutral)
-    add(f"skip_spikes-{which}", gradtx.skip_spikes, inner=inner, k_sigma=1e9, window=2, case=neutral)
+    add(f"skip_if-{which}", gradtx.skip_if, inner=inner, predicate=too_large, axis_name=None, case=neutral)
+    add(f"skip_spikes-{which}", gradtx.skip_spikes, inner=inner, k_sigma=1e9, window=2, axis_name=None, case=neutral)
 
 add("freeze", gradtx.freeze, inner=ADAM, frozen=False)
 add("partition", gradtx.partition, transforms={"all": ADAM}, labels="all")
 add("route", gradtx.route, rules={"**": ADAM}, default=SGD)
-add("skip_if", gradtx.skip_if, inner=ADAM, predicate=too_large)
+add("skip_if", gradtx.skip_if, inner=ADAM, predicate=too_large, axis_name=None)
 add("masked", gradtx.masked, inner=ADAM, mask=(re.compile("."),))
 add("masked-prefix", gradtx.masked, inner=ADAM, mask={"gain": False, "layers": True}, case=OWN_TREE)
 add("masked-function", gradtx.masked, inner=ADAM, mask=of_layers, case={**OWN_TREE, "needs_params": True})
@@ -88,9 +88,16 @@ add("accumulate", gradtx.accumulate, inner=SGD, steps=2, reduction="mean")
 add("accumulate-sum", gradtx.accumulate, inner=USER, steps=3, reduction="sum")
 add("accumulate-one", gradtx.accumulate, inner=ADAM, steps=1, reduction="mean", case={"neutral": ADAM})
 add("accumulate-scheduled", gradtx.accumulate, inner=ADAM, steps=growing, reduction="mean")
-add("skip_nonfinite", gradtx.skip_nonfinite, inner=ADAM, max_consecutive=2, check_updates=True)
-add("skip_nonfinite-gradients", gradtx.skip_nonfinite, inner=ADAM, max_consecutive=None, check_updates=False)
-add("skip_spikes", gradtx.skip_spikes, inner=ADAM, k_sigma=1.0, window=2)
+add("skip_nonfinite", gradtx.skip_nonfinite, inner=ADAM, max_consecutive=2, check_updates=True, axis_name=None)
+add(
+    "skip_nonfinite-gradients",
+    gradtx.skip_nonfinite,
+    inner=ADAM,
+    max_consecutive=None,
+    check_updates=False,
+    axis_name=None,
+)
+add("skip_spikes", gradtx.skip_spikes, inner=ADAM, k_sigma=1.0, window=2, axis_name=None)
 add("every", gradtx.every, inner=SGD, steps=2, otherwise="zero")
 add("every-pass", gradtx.every, inner=USER, steps=3, otherwise="pass")
 add("every-one", gradtx.every, inner=ADAM, steps=1, otherwise="zero", case={"neutral": ADAM})

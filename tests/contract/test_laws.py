@@ -15,13 +15,12 @@ from gradtx.testing import LAWS, Case, SkippedError
 from gradtx.testing.compare import all_finite, near, same_structure, same_types
 from tests.contract.registry import CALLS, CASES
 
-# A wrapper has one case for all laws. Its further ones, round other transformations and with other settings, are held
-# to those that can differ there: the numbers are those of what is inside.
-FURTHER = [
+# Every factory has one case that is held to all laws. Its further ones, with other settings or round other
+# transformations, are held to those that can differ there; of a wrapper the numbers are those of what is inside.
+STATE = [
     "traceable",
     "updates_fit",
     "state_types",
-    "scan",
     "one_trace",
     "donation",
     "inputs_unchanged",
@@ -35,13 +34,15 @@ FURTHER = [
     "mismatches_are_errors",
     "resumes_from_npz",
 ]
+NUMBERS = ["finite_steps", "finite_derivatives", "right_derivatives", "jit_equals_eager", "vmap_over_hyperparameters"]
 
 
 def laws_for(name):
     """The laws that a case is held to."""
-    wrapper, _, variant = name.partition("-")
-    further = variant and wrapper in CALLS and CALLS[wrapper].factory.__module__.startswith("gradtx.wrappers.")
-    return [LAWS[law] for law in FURTHER] if further else [*LAWS.values()]
+    if "-" not in name:
+        return [*LAWS.values()]
+    wraps = CALLS[name].factory.__module__.startswith("gradtx.wrappers.")
+    return [LAWS[law] for law in (STATE if wraps else STATE + NUMBERS)]
 
 
 EACH = [pytest.param(law, name, id=f"{law.name}-{name}") for name in CASES for law in laws_for(name)]
@@ -122,7 +123,7 @@ def test_any_gradients_give_finite_updates(name, entries):
 
 
 def test_every_factory_is_held_to_every_law():
-    """The further cases of wrappers come besides one that has all laws."""
+    """Further cases come besides one that has all laws."""
     whole = {CASES[name].tx.name for name in CALLS if len(laws_for(name)) == len(LAWS)}
     assert whole == {call.factory.__name__ for call in CALLS.values()}
 

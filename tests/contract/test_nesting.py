@@ -27,7 +27,7 @@ ACTIVE = {
     "inject": gradtx.inject,
     "average": lambda tx: gradtx.average(tx, 0.9),
     "lookahead": lambda tx: gradtx.lookahead(tx, sync_period=2, slow_step_size=0.5),
-    "schedule_free": gradtx.schedule_free,
+    "schedule_free": lambda tx: gradtx.schedule_free(tx, 0.1),
     "chain": lambda tx: gradtx.chain(gradtx.clip_by_global_norm(1.0), tx),
 }
 NEUTRAL = {

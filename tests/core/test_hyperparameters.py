@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import gradtx
-from gradtx import adam, chain, clip_by_global_norm, hyperparameters, inject, sgd
+from gradtx import adam, chain, clip_by_global_norm, hyperparameters, inject, set_hyperparameters, sgd
+from gradtx.testing.compare import same_types
 
 W = jnp.array([1.0, -2.0])
 G = jnp.array([0.5, 3.0])
@@ -19,7 +20,7 @@ def test_inject_changes_nothing_but_where_the_numbers_are():
         u, a = plain.update(G, a, W)
         v, b = injected.update(G, b, W)
         np.testing.assert_allclose(u, v, rtol=1e-6)
-    assert int(b.count) == 5
+    assert int(b.inner["scale_by_adam"].count) == 5
 
 
 def test_every_number_is_there_by_name():
@@ -167,3 +168,35 @@ def test_a_rate_that_becomes_a_schedule_keeps_the_rest_of_the_state():
     _, state = scheduled.update(G, {**scheduled.init(W), **old}, W)
     assert int(state["scale_by_adam"].count) == 2
     assert int(state["scale_by_learning_rate"].count) == 1
+
+
+def test_a_number_of_what_learns_that_becomes_a_schedule():
+    constant, scheduled = adam(0.1), adam(0.1, b2=gradtx.linear_schedule(0.9, 0.99, 10))
+    _, old = constant.update(G, constant.init(W), W)
+    with pytest.raises(TypeError, match=r"schedules for .'b2'.*new._replace\(inner=old\) keeps what it has learned"):
+        scheduled.update(G, {**scheduled.init(W), **old}, W)
+    new = scheduled.init(W)["scale_by_adam"]
+    _, state = scheduled.update(G, {"scale_by_adam": new._replace(inner=old["scale_by_adam"])}, W)
+    assert int(state["scale_by_adam"].inner.count) == 2
+
+
+class TestWhatCannotBeSet:
+    def test_a_number_that_follows_a_schedule(self):
+        rate = gradtx.linear_schedule(0.1, 0.0, 10)
+        for tx in (adam(rate), inject(adam(rate))):
+            with pytest.raises(ValueError, match=r"learning_rate follows a schedule, whose value.*set_count moves it"):
+                set_hyperparameters(tx.init(W), learning_rate=5.0)
+
+    def test_a_count_where_no_schedule_counts(self):
+        with pytest.raises(ValueError, match="no count of schedules"):
+            gradtx.set_count(inject(sgd(0.1)).init(W), 3)
+        with pytest.raises(TypeError, match="set_count takes a state; got the transformation sgd"):
+            gradtx.set_count(sgd(0.1), 3)
+
+
+def test_a_batch_of_states_is_set_as_one():
+    states = jax.vmap(lambda rate: inject(sgd(rate)).init(W))(jnp.asarray([0.1, 0.2]))
+    changed = set_hyperparameters(states, learning_rate=0.5)
+    same_types("the state", changed, states)
+    updates, _ = jax.vmap(lambda s: inject(sgd(0.1)).update(G, s, W))(changed)
+    np.testing.assert_allclose(updates, np.tile(-0.5 * G, (2, 1)))

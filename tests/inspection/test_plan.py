@@ -3,8 +3,13 @@
 import jax
 import jax.numpy as jnp
 import pytest
+from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 
 import gradtx
+from gradtx.sharding import state_shardings, zero_shardings
+from tests.sharding.meshes import mesh_of, params_on
+
+PAPER = AbstractMesh((4, 2), ("data", "model"))
 
 PARAMS = {
     "body": [{"w": jnp.ones((64, 8)), "b": jnp.ones(8)}, {"w": jnp.ones((8, 8), jnp.bfloat16), "b": None}],
@@ -75,3 +80,78 @@ def test_errors_are_those_of_the_rules():
         gradtx.plan(gradtx.freeze(gradtx.adam(0.1), "tail"), PARAMS)
     with pytest.raises(TypeError, match="tx must be a transformation"):
         gradtx.plan(PARAMS, gradtx.adam(0.1))
+
+
+def shape(*sizes, spec=None):
+    """A float32 parameter on paper."""
+    sharding = None if spec is None else NamedSharding(PAPER, PartitionSpec(*spec))
+    return jax.ShapeDtypeStruct(sizes, jnp.float32, sharding=sharding)
+
+
+class TestOnManyDevices:
+    def test_bytes_are_those_on_the_devices(self):
+        mesh, tx = mesh_of(4, 2), gradtx.adam(gradtx.constant_schedule(0.1))
+        params = params_on(mesh)
+        for shardings in (state_shardings(tx, params), zero_shardings(tx, params, mesh, "model")):
+            plan = gradtx.plan(tx, params, shardings)
+            state = jax.jit(tx.init, out_shardings=shardings)(params)
+            on_first = [x.addressable_shards[0].data.nbytes for x in jax.tree.leaves(state)]
+            assert plan.device_bytes == sum(on_first) < plan.state_bytes == gradtx.plan(tx, params).state_bytes
+
+    def test_it_says_what_stayed_whole(self):
+        tx, mesh = gradtx.adam(0.1), AbstractMesh((4,), ("data",))
+        params = {"even": shape(8, 3), "odd": shape(5), "scalar": shape(), "none": None, "count": jnp.arange(4)}
+        plan = gradtx.plan(tx, params, zero_shardings(tx, params, mesh, "data"))
+        rows = {row.leaf: (row.state_bytes, row.device_bytes, row.whole_bytes) for row in plan.rows}
+        assert rows == {
+            "even": (192, 48, 0),
+            "odd": (40, 40, 40),
+            "scalar": (8, 8, 8),
+            "none": (0, 0, 0),
+            "count": (0, 0, 0),
+        }
+        assert (plan.state_bytes, plan.device_bytes, plan.whole_bytes) == (244, 100, 52)
+        lines = [line.split() for line in str(plan).splitlines()]
+        assert lines[0] == ["leaf", "shape", "dtype", "rule", "state", "per", "device"]
+        assert [line[-1] for line in lines if "odd" in line or "scalar" in line] == ["whole", "whole"]
+        assert next(line for line in lines if "even" in line)[-4:] == ["192", "B", "48", "B"]
+        assert lines[-1][-7:] == ["244", "B", "100", "B", "52", "B", "whole"]
+
+    def test_a_leaf_of_which_a_part_is_whole(self):
+        """The rows of a factored matrix, beside its momentum."""
+
+        def init(params):
+            return {"rows": {"w": jnp.zeros(8)}, "trace": gradtx.zeros(params)}
+
+        params, tx = {"w": shape(8, 4)}, (init, lambda updates, state, params=None: (updates, state))
+        (row,) = gradtx.plan(tx, params, zero_shardings(tx, params, PAPER, "data")).rows
+        assert (row.state_bytes, row.device_bytes, row.whole_bytes) == (160, 64, 32)
+        assert "32 B whole" in str(gradtx.plan(tx, params, zero_shardings(tx, params, PAPER, "data")))
+
+    def test_where_nothing_is_split_nothing_is_called_whole(self):
+        tx, params = gradtx.adam(0.1), {"w": shape(8, spec=())}
+        plan = gradtx.plan(tx, params, state_shardings(tx, params))
+        assert plan.whole_bytes == 0
+        assert plan.device_bytes == plan.state_bytes
+
+    def test_seven_billion_parameters_on_paper(self):
+        """Llama-2's 7B, bfloat16, on 256 devices: 50 GiB of Adam's moments, an 256th of it on each; no memory."""
+        d, h, layers, words, mesh = 4096, 11008, 32, 32000, AbstractMesh((256,), ("data",))
+        sizes = {"q": (d, d), "k": (d, d), "v": (d, d), "o": (d, d), "gate": (d, h), "up": (d, h), "down": (h, d)}
+        layer = sizes | {"norm": (d,), "norm_mlp": (d,)}
+        tree = {"embed": (words, d), "head": (d, words), "norm": (d,), "layers": [layer] * layers}
+        params = jax.tree.map(
+            lambda s: jax.ShapeDtypeStruct(s, jnp.bfloat16), tree, is_leaf=lambda s: isinstance(s, tuple)
+        )
+        tx = gradtx.adamw(1e-4)
+        plan = gradtx.plan(tx, params, zero_shardings(tx, params, mesh, "data"))
+        assert plan.size == 6_738_415_616
+        assert plan.state_bytes == 8 * plan.size + 4
+        assert plan.device_bytes == 8 * plan.size // 256 + 4
+        assert plan.whole_bytes == 4  # the count
+
+    def test_shardings_that_are_none_of_the_state(self):
+        params = {"w": shape(8)}
+        for wrong in ({"w": "data"}, state_shardings(gradtx.adam(0.1), {"w": shape(8, spec=())}), jnp.ones(8)):
+            with pytest.raises(ValueError, match="shardings must be a tree like the state"):
+                gradtx.plan(gradtx.add_momentum(0.9), params, wrong)

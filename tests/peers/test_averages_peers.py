@@ -75,7 +75,7 @@ def test_schedule_free(inner, dtype, rtol, scheduled):
         w, gs = jnp.asarray(W0, dtype), jnp.asarray(gradients(), dtype)
         tx = contrib.schedule_free(theirs(rate, **rest), later, b1=0.9)
         want, want_x = theirs_by_step(tx, w, gs, contrib.schedule_free_eval_params)
-        mine = gradtx.schedule_free(make(rate, **rest), 0.9, learning_rate=rate)
+        mine = gradtx.schedule_free(make(rate, **rest), rate)
         path, x = walk(mine, gs, w, gradtx.eval_params)
     near(path, want, rtol)
     near(x, want_x, rtol * 10)
@@ -86,7 +86,7 @@ def test_schedule_free_differs_where_the_rate_is_scheduled():
     with enable_x64(True):
         w, gs = jnp.asarray(W0), jnp.asarray(gradients())
         want, _ = theirs_by_step(contrib.schedule_free(optax.sgd(warmup), warmup, b1=0.9), w, gs)
-        path, _ = walk(gradtx.schedule_free(gradtx.sgd(warmup), 0.9, learning_rate=warmup), gs, w)
+        path, _ = walk(gradtx.schedule_free(gradtx.sgd(warmup), warmup), gs, w)
     assert np.max(np.abs(np.asarray(path) - np.asarray(want))) > 1e-3
 
 

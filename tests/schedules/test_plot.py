@@ -56,7 +56,7 @@ class TestLine:
 
     @pytest.mark.parametrize("steps", [0, -1, 2.5, True, "10"])
     def test_a_number_of_steps_that_is_none(self, steps):
-        with pytest.raises(ValueError, match="steps must be a whole number of at least 1; got"):
+        with pytest.raises((TypeError, ValueError), match=r"steps must be (a whole number|at least 1); got"):
             gradtx.constant_schedule(1.0).plot(steps)
 
     def test_several_schedules_in_one_are_not_drawn(self):

@@ -139,12 +139,18 @@ class TestErrors:
             lambda: gradtx.piecewise_constant_schedule(1.0, {9: 0.5, 5: 0.5}),
             "piecewise_constant_schedule: boundaries_and_scales must increase; got 9, 5",
         ),
-        (lambda: gradtx.piecewise_constant_schedule(1.0, {-1: 0.5}), "keys of at least 0; got -1"),
+        (
+            lambda: gradtx.piecewise_constant_schedule(1.0, {-1: 0.5}),
+            "a key of boundaries_and_scales must be at least 0; got -1",
+        ),
         (
             lambda: gradtx.piecewise_constant_schedule(1.0, {1: -0.5}),
             r"boundaries_and_scales\[1\] must be finite and at",
         ),
-        (lambda: gradtx.piecewise_interpolate_schedule("cosine", 1.0, {0: 0.5}), "keys of at least 1; got 0"),
+        (
+            lambda: gradtx.piecewise_interpolate_schedule("cosine", 1.0, {0: 0.5}),
+            "a key of boundaries_and_scales must be at least 1; got 0",
+        ),
         (
             lambda: gradtx.join_schedules([1.0, 2.0], []),
             "join_schedules: boundaries must be one fewer than schedules.*got 2 schedules and 0 boundaries",
@@ -176,7 +182,10 @@ class TestErrors:
         (lambda: gradtx.join_schedules([1.0, 2.0], 5), "boundaries must be a tuple; got 5"),
         (lambda: gradtx.join_schedules([1.0, 2.0], [lambda step: step]), r"boundaries\[0\] is read once"),
         (lambda: gradtx.piecewise_constant_schedule(1.0, [(5, 0.5)]), "boundaries_and_scales must be a dict"),
-        (lambda: gradtx.piecewise_constant_schedule(1.0, {5.0: 0.5}), "whole numbers of steps as keys; got 5.0"),
+        (
+            lambda: gradtx.piecewise_constant_schedule(1.0, {5.0: 0.5}),
+            "a key of boundaries_and_scales must be a whole number; got 5.0",
+        ),
         (lambda: gradtx.piecewise_constant_schedule(1.0, {5: "half"}), r"boundaries_and_scales\[5\] must be a number"),
         (
             lambda: gradtx.cosine_decay_schedule(1.0, decay_step=5),

@@ -184,7 +184,7 @@ class TestZScore:
 
     @pytest.mark.parametrize("steps", [1, 2.0, True, "3"])
     def test_warm_ups_that_are_none(self, steps):
-        with pytest.raises(ValueError, match="warmup_steps must be an integer of at least 2"):
+        with pytest.raises((TypeError, ValueError), match=r"warmup_steps must be (a whole number|at least 2); got"):
             gradtx.clip_by_z_score(warmup_steps=steps)
 
     @pytest.mark.parametrize("numbers", [{"z_threshold": 0.0}, {"z_threshold": np.inf}, {"decay": 1.5}], ids=str)

@@ -73,3 +73,25 @@ class TestValueAndGradFromState:
             f(jnp.ones(3), state=ZOOM.init(self.w))
         with pytest.raises(TypeError, match=r"value_fn must return a real scalar; got float32\[2\]"):
             gradtx.value_and_grad_from_state(lambda w: w)(self.w, state=ZOOM.init(self.w))
+
+
+def test_leaves_that_another_transformation_has_are_computed():
+    """Under freeze the state has no gradient for what is frozen; the whole of it is computed then."""
+    tx = gradtx.freeze(gradtx.lbfgs(linesearch=ZOOM), "body")
+    params = {"body": jnp.array([1.0]), "head": jnp.array([2.0])}
+
+    def loss(p):
+        return jnp.sum((p["body"] * p["head"] - 1.0) ** 2)
+
+    value_and_grad, state = gradtx.value_and_grad_from_state(loss), tx.init(params)
+
+    @jax.jit
+    def step(params, state):
+        value, grad = value_and_grad(params, state=state)
+        updates, state = tx.update(grad, state, params, value=value, grad=grad, value_fn=loss)
+        return gradtx.apply_updates(params, updates), state
+
+    for _ in range(4):
+        params, state = step(params, state)
+    np.testing.assert_allclose(params["head"], 1.0, atol=1e-4)
+    np.testing.assert_array_equal(params["body"], 1.0)

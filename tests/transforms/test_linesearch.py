@@ -219,6 +219,8 @@ def test_values_that_rounding_orders_mislead_no_search():
         (gradtx.scale_by_zoom_linesearch, {"initial_guess_strategy": "on"}, "did you mean 'one'"),
         (gradtx.scale_by_backtracking_linesearch, {"max_backtracking_steps": 0}, "steps must be at least 1; got 0"),
         (gradtx.scale_by_backtracking_linesearch, {"decrease_factor": 1.0}, r"decrease_factor must be in \[0, 1\)"),
+        (gradtx.scale_by_zoom_linesearch, {"increase_factor": 1.0}, "increase_factor must be above 1"),
+        (gradtx.scale_by_zoom_linesearch, {"slope_rtol": 0.95, "curv_rtol": 0.5}, "slope_rtol must not be above curv_"),
         (gradtx.scale_by_backtracking_linesearch, {"slope_rtol": -0.1}, r"slope_rtol must be in \[0, 1\)"),
         (gradtx.scale_by_backtracking_linesearch, {"increase_factor": 0.0}, "increase_factor must be greater than 0"),
         (gradtx.scale_by_backtracking_linesearch, {"max_learning_rate": np.inf}, "max_learning_rate must be finite"),

@@ -142,7 +142,7 @@ class TestCentralize:
 
     @pytest.mark.parametrize("axis", [None, 1.0, True, (0, 1)], ids=str)
     def test_axes_that_are_none(self, axis):
-        with pytest.raises(TypeError, match="output_axis must be an integer"):
+        with pytest.raises(TypeError, match="output_axis must be a whole number"):
             gradtx.centralize(axis)
 
 

@@ -68,7 +68,7 @@ def test_float64(name):
 
 def test_worked_example():
     tx = average(sgd(1.0), start=2, every=2)
-    _, seen = walk(tx, -jnp.ones(7), jnp.zeros(()), lambda s, w: (averaged(s), s.count, s.averaged))
+    _, seen = walk(tx, -jnp.ones(7), jnp.zeros(()), lambda s, w: (averaged(s), s.count, s.n_averaged))
     np.testing.assert_array_equal(seen[0], [1, 2, 2, 4, 4, 5, 5])  # w is 1, 2, ...: 4 and 6 are taken
     np.testing.assert_array_equal(seen[1], [1, 2, 3, 4, 5, 6, 7])
     np.testing.assert_array_equal(seen[2], [0, 0, 0, 1, 1, 2, 2])
@@ -234,3 +234,14 @@ def test_hostile_calls():
         tx.update(G, tx.init(jnp.ones(3)), W)
     with pytest.raises(TypeError, match="inner must be a transformation"):
         average(0.1)
+
+
+@pytest.mark.parametrize("tx", [gradtx.accumulate(average(sgd(1.0)), 2), gradtx.skip_nonfinite(average(sgd(1.0)))])
+def test_inside_what_waits_it_counts_steps_alone(tx):
+    """As its docstring says where it belongs."""
+    gs, w = [1.0, jnp.nan if tx.name == "skip_nonfinite" else 1.0, 1.0, 1.0], jnp.zeros(())
+    state = tx.init(w)
+    for g in gs:
+        updates, state = tx.update(jnp.asarray(g), state, w)
+        w = gradtx.apply_updates(w, updates)
+    assert int(state.inner.n_averaged) == (3 if tx.name == "skip_nonfinite" else 2)

@@ -179,3 +179,32 @@ def test_hostile_calls():
         tx.update(G, gradtx.average(sgd(0.1)).init(W), W)
     with pytest.raises(ValueError, match=r"the slow \(3,\)"):
         tx.update(G, tx.init(jnp.ones(3)), W)
+
+
+def test_reset_state_leaves_schedules_and_what_was_set_by_hand():
+    rate = gradtx.linear_schedule(1.0, 0.0, 100)
+    tx = lookahead(gradtx.chain(adam(0.1), gradtx.scale(rate)), 2, reset_state=True)
+    w, state = jnp.zeros(2), tx.init(jnp.zeros(2))
+    for _ in range(4):
+        _, state = jax.jit(tx.update)(jnp.ones(2), state, w)
+    assert int(state.inner["scale"].count) == 4
+    assert int(state.inner["scale_by_adam"].count) == 0
+
+    tx = lookahead(gradtx.inject(sgd(0.1)), 1, reset_state=True)
+    state = gradtx.set_hyperparameters(tx.init(w), learning_rate=0.5)
+    _, state = tx.update(jnp.ones(2), state, w)
+    assert float(gradtx.hyperparameters(state)["learning_rate"]) == 0.5
+
+
+def test_it_copies_neither_weights():
+    """Besides the weights only the update is kept; each of the four is read and written once or twice."""
+    tx = lookahead(sgd(0.1), 6)
+    w = jnp.zeros(1 << 16)
+
+    def step(g, state, w):
+        updates, state = tx.update(g, state, w)
+        return gradtx.apply_updates(w, updates), state
+
+    compiled = jax.jit(step, donate_argnums=(1, 2)).lower(w, tx.init(w), w).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 1.1 * w.nbytes
+    assert compiled.cost_analysis()["bytes accessed"] < 9.5 * w.nbytes

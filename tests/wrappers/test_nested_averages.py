@@ -15,7 +15,7 @@ from gradtx.testing.compare import near, same_types
 WRAPPERS = {
     "average": lambda inner: gradtx.average(inner, 0.9, start=1, every=2),
     "lookahead": lambda inner: gradtx.lookahead(inner, 3, 0.5, reset_state=True),
-    "schedule_free": lambda inner: gradtx.schedule_free(inner, 0.9, learning_rate=lambda step: 0.1 / (1.0 + step)),
+    "schedule_free": lambda inner: gradtx.schedule_free(inner, lambda step: 0.1 / (1.0 + step)),
     "sam": lambda inner: gradtx.sam(inner, 0.05),
     "plateau": lambda inner: chain(inner, reduce_on_plateau(0.5, 1, accumulation_size=2)),
     "inject": inject,
@@ -84,7 +84,7 @@ def test_what_is_kept_is_found(outer, inner):
 
 
 def test_three_deep_in_a_chain_under_accumulate_and_a_mask():
-    inner = gradtx.average(gradtx.lookahead(gradtx.schedule_free(sgd(0.1)), 2), every=2)
+    inner = gradtx.average(gradtx.lookahead(gradtx.schedule_free(sgd(0.1), 0.1), 2), every=2)
     tx = chain(gradtx.clip_by_global_norm(10.0), outer=gradtx.accumulate(gradtx.masked(inner, ("w", "b")), 3))
     params, state = PARAMS, tx.init(PARAMS)
     jitted = jax.jit(functools.partial(step, tx))
@@ -111,14 +111,14 @@ def test_each_does_its_work_inside_the_other():
     plain = last(sgd(0.5), lambda state, w: w)
     for inner in (sgd(0.5), gradtx.lookahead(sgd(0.5)), gradtx.sam(sgd(0.5), 0.01)):
         assert last(gradtx.average(inner, start=100), averaged) < plain / 4
-        assert last(gradtx.schedule_free(inner), eval_params) < plain / 2
+        assert last(gradtx.schedule_free(inner, 0.1), eval_params) < plain / 2
 
 
-@pytest.mark.parametrize("make", [gradtx.average, gradtx.lookahead, gradtx.schedule_free])
-def test_the_copy_is_a_copy_in_its_own_place(make):
+@pytest.mark.parametrize("name", ["average", "lookahead", "schedule_free"])
+def test_the_copy_is_a_copy_in_its_own_place(name):
     mesh = jax.sharding.Mesh(np.array(jax.devices()), "x")
     over = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
-    params, tx = {"w": jax.device_put(jnp.arange(8.0), over)}, make(sgd(0.1))
+    params, tx = {"w": jax.device_put(jnp.arange(8.0), over)}, WRAPPERS[name](sgd(0.1))
     step = jax.jit(lambda g, s, p: tx.update(g, s, p), donate_argnums=(1, 2))
     for init in (tx.init, jax.jit(tx.init)):
         state = init(params)

@@ -48,7 +48,7 @@ SETTINGS = {
 
 def made(name):
     rate, b1, power = SETTINGS[name]
-    return schedule_free(sgd(rate), b1, learning_rate=rate, weight_lr_power=power)
+    return schedule_free(sgd(rate), rate, b1, weight_lr_power=power)
 
 
 def expected(name, gs):
@@ -86,7 +86,7 @@ def test_gradients_are_taken_between_the_path_and_its_average():
     """On a quadratic, where the gradient depends on y."""
     scale = np.array([1.0, 0.3, 0.05])
     y, x = schedule_free_sgd(lambda t, y: scale * (y - 1), np.zeros(3), 500, lambda t: 0.5)
-    tx = schedule_free(sgd(0.5))
+    tx = schedule_free(sgd(0.5), 0.5)
 
     def step(carry, _):
         w, state = carry
@@ -102,7 +102,7 @@ def test_gradients_are_taken_between_the_path_and_its_average():
 
 def test_worked_example():
     """Steps of 1 with b1 = 1/2: z is 1, 2, 3; x is 1, 3/2, 2; y is between them."""
-    path, x = walk(schedule_free(sgd(1.0), 0.5), -jnp.ones(3), jnp.zeros(()), eval_params)
+    path, x = walk(schedule_free(sgd(1.0), 1.0, 0.5), -jnp.ones(3), jnp.zeros(()), eval_params)
     np.testing.assert_array_equal(x, [1, 1.5, 2])
     np.testing.assert_array_equal(path, [1, 1.75, 2.5])
 
@@ -111,7 +111,7 @@ def test_a_rate_of_zero_leaves_the_average_where_it_is():
     def rate(t):
         return jnp.where(t < 3, 0.0, 0.5)
 
-    tx = schedule_free(sgd(1.0), 0.5, learning_rate=rate)  # steps, but without weight
+    tx = schedule_free(sgd(1.0), rate, 0.5)  # steps, but without weight
     _, seen = walk(tx, -jnp.ones(5), jnp.zeros(()), lambda s, w: (eval_params(s, w), s.inner.weight_sum))
     np.testing.assert_allclose(seen[0], [0, 0, 0, 4, 4.5], rtol=1e-6)
     np.testing.assert_allclose(seen[1], [0, 0, 0, 0.25, 0.5])
@@ -120,8 +120,8 @@ def test_a_rate_of_zero_leaves_the_average_where_it_is():
 @pytest.mark.parametrize("factor", [1e-4, 1.0, 1e3])
 def test_only_the_shape_of_the_learning_rate_matters(factor):
     gs = gradients()[:50]
-    want = walk(schedule_free(sgd(0.1), learning_rate=warmup), gs, W0)[0]
-    got = walk(schedule_free(sgd(0.1), learning_rate=lambda t: factor * warmup(t)), gs, W0)[0]
+    want = walk(schedule_free(sgd(0.1), warmup), gs, W0)[0]
+    got = walk(schedule_free(sgd(0.1), lambda t: factor * warmup(t)), gs, W0)[0]
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5 * np.max(np.abs(want)))
 
 
@@ -132,7 +132,7 @@ def test_the_inner_transformation_sees_the_parameters():
         seen.append(params)
         return updates, state
 
-    tx, w = schedule_free((lambda params: gradtx.EmptyState(), update)), jnp.array([5.0, 6.0])
+    tx, w = schedule_free((lambda params: gradtx.EmptyState(), update), 1.0), jnp.array([5.0, 6.0])
     tx.update(G, tx.init(W), w)
     assert seen[0] is w
 
@@ -142,7 +142,7 @@ def test_half_precision(dtype):
     """z is float32, and x to the rounding of the parameters while their steps are above it."""
     gs = np.random.default_rng(1).choice([-1.0, 1.0], (30, 6)).astype(np.float32)
     y, x = schedule_free_sgd(lambda t, y: gs[t].astype(float), np.ones(6), 30, constant)
-    path, seen = walk(schedule_free(sgd(RATE)), gs, jnp.ones(6, dtype), lambda s, w: (eval_params(s, w), s.z))
+    path, seen = walk(schedule_free(sgd(RATE), RATE), gs, jnp.ones(6, dtype), lambda s, w: (eval_params(s, w), s.z))
     assert path.dtype == seen[0].dtype == dtype
     assert seen[1].dtype == jnp.float32
     eps = float(jnp.finfo(dtype).eps)
@@ -150,7 +150,7 @@ def test_half_precision(dtype):
 
 
 def test_it_is_found_wherever_it_is_and_takes_the_leaves_of_others():
-    inner = schedule_free(adam(0.1, b1=0.0), 0.5)
+    inner = schedule_free(adam(0.1, b1=0.0), 0.1, 0.5)
     makers = [
         inner,
         chain(gradtx.clip_by_value(1.0), inner),
@@ -158,7 +158,7 @@ def test_it_is_found_wherever_it_is_and_takes_the_leaves_of_others():
         inject(inner),
         gradtx.average(inner),
         gradtx.accumulate(inner, 1),
-        schedule_free(adam(0.1, b1=0.0), lambda step: 0.5),
+        schedule_free(adam(0.1, b1=0.0), 0.1, lambda step: 0.5),
     ]
     params = {"w": W.astype(jnp.bfloat16), "n": jnp.array([1, 2]), "other": None}
     for tx in makers:
@@ -174,7 +174,7 @@ def test_it_is_found_wherever_it_is_and_takes_the_leaves_of_others():
 
 
 def test_where_there_is_none_several_or_a_batch():
-    one = schedule_free(sgd(0.1))
+    one = schedule_free(sgd(0.1), 0.1)
     with pytest.raises(ValueError, match=r"eval_params: there is no state of schedule_free\(...\)"):
         eval_params(adam(0.1).init(W), W)
     with pytest.raises(ValueError, match=r"2 states .* at a, b: give one of them"):
@@ -202,11 +202,11 @@ def test_where_there_is_none_several_or_a_batch():
 )
 def test_hostile_settings(settings, error, words):
     with pytest.raises(error, match=f"schedule_free: {words}"):
-        schedule_free(sgd(0.1), **settings)
+        schedule_free(sgd(0.1), **{"learning_rate": 0.1, **settings})
 
 
 def test_hostile_calls():
-    tx = schedule_free(sgd(0.1))
+    tx = schedule_free(sgd(0.1), 0.1)
     with pytest.raises(ValueError, match="schedule_free needs the parameters"):
         tx.update(G, tx.init(W))
     with pytest.raises(TypeError, match="schedule_free: the state must be a ScheduleFreeState"):
@@ -214,4 +214,4 @@ def test_hostile_calls():
     with pytest.raises(ValueError, match=r"the z \(3,\)"):
         tx.update(G, tx.init(jnp.ones(3)), W)
     with pytest.raises(TypeError, match=r"no argument 'lr' \(did you mean 'learning_rate'\?\)"):
-        schedule_free(sgd(0.1), lr=0.1)
+        schedule_free(sgd(0.1), 0.1, lr=0.1)

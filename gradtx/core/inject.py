@@ -1,0 +1,94 @@
+"""Hyperparameters moved into the state, where they can be read and changed while training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.errors import suggestion
+from gradtx.core.leaves import float_dtype
+from gradtx.core.schedule import is_schedule
+from gradtx.core.transformation import GradientTransformation, Transformation, transformation
+from gradtx.core.trees import path_name
+from gradtx.core.values import opened
+
+
+class InjectState(NamedTuple):
+    """Fields: hyperparameters, inner."""
+
+    hyperparameters: dict[str, jax.Array]  # name -> the value that the next update uses; float scalars
+    inner: Any  # the state of the transformation itself
+
+
+@transformation
+def inject(inner: Transformation):
+    """Keep every hyperparameter of a transformation in its state, where it can be read and changed while training.
+
+    A value is changed with `set_hyperparameters(state, learning_rate=x)`, without a new trace. Schedules stay where
+    they are, with their own counts, and `hyperparameters(state)` reads both. What is read once, when the state is made,
+    stays out of the state, and so do whole numbers of steps. Values in it are not checked against a range.
+
+    Args:
+        inner: the transformation. The names are those of its arguments (`learning_rate`), and in a chain those of the
+            member too (`adam/learning_rate`).
+
+    State: `InjectState` (hyperparameters, inner); the values are float scalars, float32 or as wide as the widest
+        parameter.
+
+    Raises: ValueError: a state with other names. What is under `inject` already is left to itself.
+    Source: optax's `inject_hyperparams` wraps a factory; this wraps the value, and leaves schedules alone.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.inject(gradtx.sgd(0.1))
+        >>> state = tx.init({"w": jnp.zeros(3)})
+        >>> {name: round(float(x), 3) for name, x in gradtx.hyperparameters(state).items()}
+        {'learning_rate': 0.1}
+    """
+    paths, structure = jax.tree_util.tree_flatten_with_path(inner, is_leaf=lambda x: is_schedule(x) or _is_injected(x))
+    leaves = {path_name(path): value for path, value in paths}
+    left_out = set(_left_out(inner))
+    given = {k: v for k, v in leaves.items() if not (_is_injected(v) or is_schedule(v) or k in left_out)}
+
+    def holding(values: dict[str, jax.Array]) -> Any:
+        return jax.tree.unflatten(structure, {**leaves, **values}.values())
+
+    def init(params):
+        dtype = float_dtype(params)
+        values = {k: jnp.asarray(v, dtype) for k, v in given.items()}
+        return InjectState(values, holding(values).init(params))
+
+    def update(updates, state, params=None, **extra):
+        if state.hyperparameters.keys() != given.keys():
+            raise ValueError(_difference(state.hyperparameters, given))
+        # In the order of the transformation: a dict that has been through a tree comes back sorted.
+        held = {k: jnp.asarray(state.hyperparameters[k]) for k in given}
+        values = {k: v.astype(float_dtype(v)) for k, v in held.items()}  # never weak, never an integer
+        updates, inner_state = holding(values).update(updates, state.inner, params, **extra)
+        return updates, InjectState(values, inner_state)
+
+    return init, update
+
+
+def _difference(held: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    for name in held:
+        if name not in given:
+            return f"the state has {name!r}, which is no hyperparameter here{suggestion(name, given)}"
+    return f"the state lacks the hyperparameter {next(name for name in given if name not in held)!r}"
+
+
+def _left_out(value: GradientTransformation, place: tuple = ()) -> Iterator[str]:
+    """The names, as in `inject`, of the leaves that are no `Hyper`: used at init only, or not as real numbers."""
+    for name, owner, child in opened(value).children:
+        here = (*place, jax.tree_util.GetAttrKey(name))
+        if isinstance(child, GradientTransformation):
+            yield from _left_out(child, here)
+        elif not value._factory.leaves[owner].follows:
+            yield path_name(here)
+
+
+def _is_injected(value: Any) -> bool:
+    return isinstance(value, GradientTransformation) and value._factory.public is inject

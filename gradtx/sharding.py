@@ -1,0 +1,221 @@
+"""On which devices the state lies: beside the parameters, or split over the devices that hold copies of them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
+
+from gradtx.core.errors import describe, suggestion
+from gradtx.core.placement import abstract, alike, everywhere, mirrors, resharded
+from gradtx.core.transformation import as_transformation
+from gradtx.core.trees import flatten, leaf_names, path_name, require_arrays, shape_of
+
+Others = Callable[[str, jax.ShapeDtypeStruct, "jax.ShapeDtypeStruct | None"], "Sharding | PartitionSpec | None"]
+"""`(path, leaf, parameter) -> sharding`, for leaves of a state that have not the shape of their parameter."""
+
+
+def state_shardings(tx: Any, params: Any, *, others: Others | None = None) -> Any:
+    """The shardings that put each leaf of a state where its parameter is, for `jax.jit(tx.init, out_shardings=...)`.
+
+    A leaf belongs to the parameter whose path is the longest end of its own path. Where it has the shape of that
+    parameter, it takes its sharding; axes in front of that shape (the memory of L-BFGS) stay whole. Every other leaf
+    is whole on each device, unless `others` says otherwise. Nothing is computed, and no memory is allocated.
+
+    `tx.init(params)` puts the state there by itself, and under a plain `jax.jit` so does all that is made with `zeros`
+    or `full`. What is made in another way, as in other libraries, then lands on one device, or on an Explicit mesh is
+    an error of JAX's; with these shardings it does not.
+
+    Args:
+        tx: a transformation: gradtx's, optax's, or a bare pair.
+        params: arrays, or `jax.ShapeDtypeStruct`s with shardings; the mesh may be abstract. One that was put nowhere
+            counts as whole on each device.
+        others: a function of `(path, leaf, parameter)` for leaves of other shapes than their parameter's: the path as
+            in `a/b/0`; the leaf and its parameter as `jax.ShapeDtypeStruct`s, the latter with its sharding, or None for
+            what has no parameter. It returns a sharding, a `PartitionSpec`, or None for whole on each device; see
+            `factored_sharding`.
+
+    Returns: a tree like the state, of shardings.
+    Raises:
+        TypeError: `tx` is no transformation; `others` returned something else; a sharding is of an unknown kind.
+        ValueError: no parameter has a sharding; they lie on different devices; a leaf cannot be split so.
+    Source: optax's `tree_map_params`, used so, gives the rows of `adafactor` the sharding of a matrix, and fails on
+        `lbfgs` and `sm3`.
+
+    Example:
+        >>> import gradtx, jax, jax.numpy as jnp
+        >>> params = {"w": jnp.ones((8, 4))}
+        >>> tx = gradtx.adam(1e-3)
+        >>> state = jax.jit(tx.init, out_shardings=state_shardings(tx, params))(params)
+        >>> state["scale_by_adam"].mu["w"].sharding == params["w"].sharding
+        True
+    """
+    own = _own_shardings(params)
+    arrays = [x.sharding for x in jax.tree.leaves(params) if isinstance(x, jax.Array) and not isinstance(x, Tracer)]
+    home = next((s for s in (*own, *arrays) if s is not None), None)
+    if home is None:
+        raise ValueError(
+            "no parameter has a sharding: give arrays, or jax.ShapeDtypeStruct(shape, dtype, sharding=...); "
+            "zero_shardings takes the mesh by itself"
+        )
+    return _of_state(tx, params, [everywhere(home) if s is None else s for s in own], everywhere(home), others)
+
+
+def zero_shardings(
+    tx: Any, params: Any, mesh: Any, axis: str | tuple[str, ...], *, others: Others | None = None
+) -> Any:
+    """The shardings that split the state over the devices that hold copies of the parameters (ZeRO-1).
+
+    As `state_shardings`, where a leaf that mirrors a parameter is split over `axis` besides: along the largest of the
+    parameter's axes that is not split yet and that the number of devices divides. One that has no such axis, or is
+    split over `axis` already, stays as it is: `gradtx.plan(tx, params, shardings)` shows which.
+
+        shardings = zero_shardings(tx, params, mesh, "data")
+        state = jax.jit(tx.init, out_shardings=shardings)(params)
+        step = jax.jit(step, out_shardings=(param_shardings, shardings))
+
+    Each device then steps its part, and the updates, or the new parameters, are gathered once: `out_shardings` of the
+    step says that the parameters shall be whole again.
+
+    Args:
+        tx, params, others: as in `state_shardings`; parameters without a sharding count as whole on each device.
+        mesh: a `jax.sharding.Mesh`, or an `AbstractMesh` for a calculation on paper.
+        axis: the name of the axis, or of several, over which the batch is split.
+
+    Returns: a tree like the state, of shardings.
+    Raises: as `state_shardings`, and ValueError: the mesh has no such axis; parameters lie on another mesh.
+    Source: Rajbhandari, Rasley, Ruwase & He 2020, ZeRO, stage 1, section 5.1; there the parameters are one flat
+        vector, here each leaf is split along one of its axes.
+
+    Example:
+        >>> import gradtx, jax, jax.numpy as jnp
+        >>> mesh = jax.sharding.AbstractMesh((256,), ("data",))
+        >>> params = {"w": jax.ShapeDtypeStruct((512, 1024), jnp.float32)}
+        >>> zero_shardings(gradtx.adam(1e-3), params, mesh, "data")["scale_by_adam"].mu["w"].shard_shape((512, 1024))
+        (512, 4)
+    """
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    for name in axes:
+        if name not in mesh.axis_names:
+            near = suggestion(name, mesh.axis_names) if isinstance(name, str) else ""
+            raise ValueError(f"axis: the mesh has no axis {name!r}{near}; it has {', '.join(mesh.axis_names)}")
+    whole = NamedSharding(mesh, PartitionSpec())
+    like = []
+    for name, leaf, own in zip(leaf_names(params), flatten(params)[0], _own_shardings(params), strict=True):
+        if own is not None and (not isinstance(own, NamedSharding) or own.mesh != mesh):
+            where = own.mesh if isinstance(own, NamedSharding) else own
+            raise ValueError(f"parameter at {name} lies on {where}, and not on the mesh {mesh}: move it there")
+        like.append(_split(shape_of(leaf), whole if own is None else own, axes))
+    return _of_state(tx, params, like, whole, others)
+
+
+def factored_sharding(
+    path: str, leaf: jax.ShapeDtypeStruct, parameter: jax.ShapeDtypeStruct | None
+) -> PartitionSpec | None:
+    """For `others`: a leaf that has some of its parameter's axes, in their order, is split as these are.
+
+    So are the rows and columns of Adafactor. Where the lengths do not tell which axes they are (a square matrix), and
+    the answers differ, the leaf stays whole on each device.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> mesh, rows = jax.sharding.AbstractMesh((4,), ("x",)), PartitionSpec("x", None)
+        >>> sharding = NamedSharding(mesh, rows)
+        >>> w = jax.ShapeDtypeStruct((8, 2), jnp.float32, sharding=sharding)
+        >>> factored_sharding("v_row/w", jax.ShapeDtypeStruct((8,), jnp.float32), w)
+        P('x',)
+    """
+    sharding = getattr(parameter, "sharding", None)
+    if parameter is None or not leaf.shape or not isinstance(sharding, NamedSharding):
+        return None
+    names, shape = _padded(sharding.spec, len(parameter.shape)), parameter.shape
+    if len(leaf.shape) == len(shape) and all(n in (1, of) for n, of in zip(leaf.shape, shape, strict=True)):
+        return PartitionSpec(*(name if n == of else None for n, of, name in zip(leaf.shape, shape, names, strict=True)))
+    kept = itertools.combinations(range(len(shape)), len(leaf.shape))
+    found = {tuple(names[i] for i in axes) for axes in kept if tuple(shape[i] for i in axes) == leaf.shape}
+    return PartitionSpec(*found.pop()) if len(found) == 1 else None
+
+
+def _of_state(tx: Any, params: Any, like: list, whole: Any, others: Others | None) -> Any:
+    """The tree of shardings, where `like` has that of each parameter for leaves of its shape."""
+    state, owners = jax.eval_shape(as_transformation("tx", tx).init, abstract(params)), flatten(params)[0]
+    out = []
+    for path, leaf, k in mirrors(params, state):
+        name, sharding = path_name(path), None if k is None else alike(leaf.shape, owners[k], like[k])
+        if sharding is None and others is not None:
+            owner = None if k is None else _shape_with(owners[k], like[k])
+            sharding = _answer(name, others(name, leaf, owner), whole)
+        out.append(_fitting(name, leaf.shape, whole if sharding is None else sharding))
+    return jax.tree.unflatten(jax.tree.structure(state), out)
+
+
+def _own_shardings(params: Any) -> list:
+    """The sharding of each parameter, None for one that was put nowhere; all are of the same devices."""
+    require_arrays("parameter", params)
+    out, first = [], None
+    for name, leaf in zip(leaf_names(params), flatten(params)[0], strict=True):
+        own = getattr(leaf, "sharding", None)
+        if own is None or not getattr(leaf, "committed", True):
+            out.append(None)
+            continue
+        if not isinstance(own, NamedSharding | SingleDeviceSharding):
+            kind = type(own).__name__
+            raise TypeError(f"parameter at {name} has a {kind}; a NamedSharding was expected: jax.device_put makes one")
+        first = first or (name, own)
+        if _devices(own) != _devices(first[1]):
+            raise ValueError(f"parameters at {first[0]} and {name} lie on different devices: {first[1]}, {own}")
+        out.append(own)
+    return out
+
+
+def _devices(sharding: Any) -> Any:
+    if isinstance(sharding, SingleDeviceSharding):
+        return tuple(sharding.device_set)
+    mesh = sharding.mesh
+    return tuple(mesh.devices.flat) if isinstance(mesh, Mesh) else mesh
+
+
+def _split(shape: tuple[int, ...], sharding: NamedSharding, axes: tuple[str, ...]) -> NamedSharding:
+    """The sharding, split over `axes` besides, along the largest dimension where that can be done."""
+    names, count = _padded(sharding.spec, len(shape)), math.prod(sharding.mesh.shape[a] for a in axes)
+    taken = {name for entry in names for name in (entry if isinstance(entry, tuple) else (entry,))}
+    free = [i for i, n in enumerate(shape) if names[i] in (None, ()) and n and n % count == 0]
+    if not free or taken & set(axes):
+        return sharding
+    longest = max(free, key=lambda i: shape[i])
+    entry: Any = axes[0] if len(axes) == 1 else axes
+    return resharded(sharding, PartitionSpec(*(entry if i == longest else name for i, name in enumerate(names))))
+
+
+def _padded(spec: Any, rank: int) -> tuple:
+    return (*spec, *[None] * (rank - len(spec)))
+
+
+def _shape_with(leaf: Any, sharding: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape_of(leaf), jnp.result_type(leaf), sharding=sharding)
+
+
+def _answer(name: str, answer: Any, whole: Any) -> Any:
+    """What `others` said, as a sharding; None for whole on each device."""
+    if isinstance(answer, PartitionSpec) and isinstance(whole, NamedSharding):
+        return NamedSharding(whole.mesh, answer)
+    if answer is None or isinstance(answer, Sharding):
+        return answer
+    raise TypeError(
+        f"others must return a sharding, a PartitionSpec on a mesh, or None; for {name} it gave {describe(answer)}"
+    )
+
+
+def _fitting(name: str, shape: tuple[int, ...], sharding: Any) -> Any:
+    """The sharding; ValueError where a leaf of this shape cannot be split so."""
+    try:
+        sharding.shard_shape(shape)
+    except (ValueError, IndexError):
+        raise ValueError(f"state at {name} has shape {shape}, which cannot be split as {sharding}") from None
+    return sharding
