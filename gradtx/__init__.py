@@ -282,8 +282,8 @@ _NAMES_IN_OPTAX = {
 
 
 def __getattr__(name: str):
-    """`gradtx.testing` and `gradtx.compat` are imported when first asked for: they lean on other packages."""
-    if name in {"compat", "testing"}:
+    """`gradtx.checkpoint`, `.compat` and `.testing` are imported when first asked for: they lean on other packages."""
+    if name in {"checkpoint", "compat", "testing"}:
         return _import_module(f"gradtx.{name}")
     here = f": here it is {_NAMES_IN_OPTAX[name]}" if name in _NAMES_IN_OPTAX else ""
     raise AttributeError(f"module 'gradtx' has no attribute {name!r}{here}")

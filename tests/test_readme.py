@@ -15,13 +15,14 @@ TEXT = (ROOT / "README.md").read_text()
 
 def test_the_code_runs_as_printed(capsys):
     blocks = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     names: dict = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
     printed = capsys.readouterr().out
     assert "learning_rate" in printed
     assert "body > add_decayed_weights" in printed
+    assert names["step"] == 100
     assert names["losses"].shape == (16,)
     assert np.isfinite(names["slope"])
     assert float(jnp.min(names["losses"])) < float(names["losses"][0])

@@ -1,0 +1,189 @@
+"""Trees as flat dicts of NumPy arrays, which any file format stores, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradtx.checkpoint.errors import CheckpointError
+from gradtx.checkpoint.leaves import PLAIN, PYTHON, Leaf, carried, carried_shape, carrier, entries, is_type, uncarried
+from gradtx.checkpoint.report import Comparison, Report, comparison
+from gradtx.core.trees import is_none
+
+_Entry = TypeVar("_Entry")
+_MARK = "|"
+
+
+def to_flat(tree: Any) -> dict[str, np.ndarray]:
+    """The leaves of a tree by their key paths, as NumPy arrays of NumPy's own types.
+
+    Whatever NumPy has not is carried to the bit, and the name says of what type it was: `mu/w|bfloat16` is an array of
+    uint16, `key|key<fry>` holds the words of a random key, `rate|python float` is a number of Python. None and empty
+    containers have no entry: they come back from the target of `from_flat`.
+
+    Args:
+        tree: arrays and numbers in any containers, such as a state or parameters.
+
+    Raises:
+        TypeError: for a leaf that is neither an array nor a number.
+        ValueError: for paths that read alike; an array of which other processes hold a part.
+
+    Example:
+        >>> import gradtx.checkpoint, jax.numpy as jnp
+        >>> state = gradtx.add_momentum(0.9).init({"w": jnp.ones(2, "bfloat16")})
+        >>> gradtx.checkpoint.to_flat({"state": state, "w": jnp.ones(1, "bfloat16")})
+        {'state/trace/w': array([0., 0.], dtype=float32), 'w|bfloat16': array([16256], dtype=uint16)}
+    """
+    flat = {}
+    for name, (leaf, value) in entries("", tree).items():
+        if _MARK in name:
+            raise ValueError(f"the name {name!r} has a {_MARK!r}, after which the type is written: rename the leaf")
+        if isinstance(value, jax.Array) and not value.is_fully_addressable:
+            raise ValueError(f"other processes hold a part of {name}: store it with Checkpoints, or gather it first")
+        flat[name if leaf.type in PLAIN else f"{name}{_MARK}{leaf.type}"] = np.array(carried(value))
+    return flat
+
+
+def from_flat(target: Any, flat: Mapping[str, Any], *, strict: bool = True) -> Any:
+    """A tree like `target`, with the leaves that `to_flat` made, wherever they have been since.
+
+    Args:
+        target: the tree as it should be: arrays, `ShapeDtypeStruct`s or numbers. Arrays come back as the target's are:
+            of NumPy or of JAX, on its devices.
+        flat: the arrays by their names.
+        strict: whether a difference is an error. Where it is not, the target's own values fill what is missing, which
+            must be arrays then; `compare(target, flat)` tells all of it.
+
+    Raises:
+        CheckpointError: where `flat` is not what the target asks for; its `report` says how.
+        TypeError: for a leaf of the target, or a value in `flat`, that is neither an array nor a number.
+
+    Example:
+        >>> import gradtx.checkpoint, io, jax.numpy as jnp, numpy as np
+        >>> tree, file = {"w": jnp.ones(2, "bfloat16")}, io.BytesIO()
+        >>> np.savez(file, **gradtx.checkpoint.to_flat(tree))
+        >>> _ = file.seek(0)
+        >>> gradtx.checkpoint.from_flat(tree, np.load(file))
+        {'w': Array([1, 1], dtype=bfloat16)}
+    """
+    wanted, arrays = entries("", target), _named(flat)
+    found = _compared(wanted, arrays)
+    refuse(found.report, "the arrays and the target differ", strict)
+    require_values(wanted, found.sources)
+    values = {
+        name: placed(cast(arrays[source][1], arrays[source][0].type, wanted[name][0].type), wanted[name][1])
+        for name, source in found.sources.items()
+    }
+    return filled(target, wanted, values)
+
+
+def compare(target: Any, flat: Mapping[str, Any]) -> Report:
+    """How a target and what `to_flat` made differ: the `Report` behind `from_flat(..., strict=False)`.
+
+    What was renamed is listed as missing and extra: names alone do not tell a member of a chain from a field.
+
+    Args:
+        target: as in `from_flat`.
+        flat: as in `from_flat`.
+
+    Example:
+        >>> import gradtx.checkpoint, jax.numpy as jnp
+        >>> print(gradtx.checkpoint.compare({"a": jnp.ones(2), "b": jnp.ones(1)}, {"a": jnp.ones(3)}))
+        0 leaves loaded
+          missing from the checkpoint, the target's values stay: b
+          of another shape, not loaded: a is float32[3] there, float32[2] here
+    """
+    return _compared(entries("", target), _named(flat)).report
+
+
+def refuse(report: Report, what: str, strict: bool) -> None:
+    """Raise CheckpointError where something differs, and nothing may."""
+    if strict and not report.exact:
+        raise CheckpointError(f"{what}; with strict=False, there would be\n{report}", report)
+
+
+def cast(array: Any, was: str, wanted: str, plain: frozenset[str] = PLAIN) -> Any:
+    """What an array carries, as another type where that is wanted."""
+    value = uncarried(array, was, plain)
+    if was == wanted:
+        return value
+    if wanted in PYTHON:
+        return PYTHON[wanted](np.asarray(value)[()])
+    return (value if isinstance(value, jax.Array) else np.asarray(value)).astype(wanted)
+
+
+def placed(value: Any, target: Any) -> Any:
+    """A value in the way of the target: of NumPy, or of JAX and on its devices.
+
+    An array that no one put anywhere stays so: it goes along wherever the others of a computation are.
+    """
+    if isinstance(target, np.generic):
+        return np.asarray(value)[()]
+    if isinstance(target, np.ndarray) or not hasattr(target, "dtype"):
+        return value
+    sharding = sharding_of(target)
+    return jnp.asarray(value) if sharding is None else jax.device_put(value, sharding)
+
+
+def sharding_of(target: Any) -> Any:
+    """Where a target wants its array to be; None where nobody said."""
+    if isinstance(target, jax.Array) and not target.committed:
+        return None
+    return getattr(target, "sharding", None)
+
+
+def require_values(wanted: Mapping[str, tuple[Leaf, Any]], sources: Collection[str]) -> None:
+    """Raise CheckpointError, naming it, where a leaf that is not loaded has no value of its own either."""
+    rest = [
+        name for name, (_, leaf) in wanted.items() if name not in sources and isinstance(leaf, jax.ShapeDtypeStruct)
+    ]
+    if rest:
+        raise CheckpointError(
+            f"there is nothing to load for {rest[0]}{f' and {len(rest) - 1} more' if rest[1:] else ''}, and the target "
+            f"there is a ShapeDtypeStruct, without a value: give arrays, as tx.init(params) makes"
+        )
+
+
+def below(name: str, found: Mapping[str, _Entry]) -> dict[str, _Entry]:
+    """Those entries that belong to the tree of this name."""
+    return {path: entry for path, entry in found.items() if path == name or path.startswith(f"{name}/")}
+
+
+def filled(target: Any, wanted: Mapping[str, tuple[Leaf, Any]], values: Mapping[str, Any]) -> Any:
+    """The tree of the target with these values, and its own leaves for the rest."""
+    leaves = iter([values.get(full, leaf) for full, (_, leaf) in wanted.items()])
+    return jax.tree.map(lambda leaf: None if leaf is None else next(leaves), target, is_leaf=is_none)
+
+
+def _compared(wanted: Mapping[str, tuple[Leaf, Any]], arrays: Mapping[str, tuple[Leaf, Any]]) -> Comparison:
+    saved = {name: leaf for name, (leaf, _) in arrays.items()}
+    return comparison(saved, {name: leaf for name, (leaf, _) in wanted.items()}, renames=False)
+
+
+def _named(flat: Mapping[str, Any]) -> dict[str, tuple[Leaf, Any]]:
+    """The arrays with what they carry, by their paths."""
+    if not isinstance(flat, Mapping):
+        raise TypeError(f"flat must be a dict of arrays by key paths, as to_flat makes; got {type(flat).__name__}")
+    return {name: (leaf, array) for name, leaf, array in (_entry(key, value) for key, value in flat.items())}
+
+
+def _entry(key: str, value: Any) -> tuple[str, Leaf, Any]:
+    name, _, kind = key.partition(_MARK)
+    own = getattr(getattr(value, "dtype", None), "name", "")
+    if not is_type(own):
+        raise CheckpointError(f"{key} is {own or type(value).__name__}, no array of numbers; to_flat makes such")
+    if not kind:
+        return name, Leaf(own, tuple(value.shape)), np.array(carried(value))
+    if not is_type(kind):
+        raise CheckpointError(f"{key}: {kind!r} is no type that this version knows")
+    leaf = Leaf(kind, tuple(value.shape))
+    if carried_shape(leaf) != leaf.shape:  # keys: each is several words
+        words = carried_shape(leaf)[len(leaf.shape) :]
+        leaf = leaf._replace(shape=leaf.shape[: -len(words)])
+    if own != str(carrier(kind)) or carried_shape(leaf) != tuple(value.shape):
+        raise CheckpointError(f"{key} should be carried by {carrier(kind)}; it is {own} of shape {tuple(value.shape)}")
+    return name, leaf, np.array(value)

@@ -1,0 +1,92 @@
+"""Subtrees that moved: the same leaves under another path."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Set
+
+from gradtx.checkpoint.leaves import Leaf
+
+_Parts = tuple[str, ...]
+
+
+def moves(
+    saved: Mapping[str, Leaf], wanted: Mapping[str, Leaf], extra: Set[str], missing: Set[str]
+) -> list[tuple[str, str]]:
+    """Pairs of nodes, old and new, whose whole subtrees are the same and have no counterpart where they stand.
+
+    The largest first; what could be one of several is left alone, and so are its parts. Fields of classes have a
+    meaning, so that a `nu` is never taken for a `mu`: whole states move with what wraps them, and what is inside a
+    field moves within it. A subtree of scalars alone, which has no mark of its own, must keep its name.
+
+    Args:
+        saved, wanted: all leaves by path.
+        extra, missing: those that have no counterpart under their own path.
+    """
+    olds, news = _subtrees(saved, extra), _subtrees(wanted, missing)
+    alike: dict[frozenset, tuple[list[_Parts], list[_Parts]]] = defaultdict(lambda: ([], []))
+    for side, nodes in enumerate((olds, news)):
+        for node, leaves in nodes.items():
+            alike[frozenset(leaves.items())][side].append(node)
+    found: list[tuple[_Parts, _Parts]] = []
+    done_old: set[_Parts] = set()
+    done_new: set[_Parts] = set()
+    groups = [(before, after) for before, after in alike.values() if before and after]
+    for before, after in sorted(groups, key=lambda g: (-len(olds[g[0][0]]), min(map(len, g[0])))):
+        pairs = [
+            (a, b)
+            for a in before
+            for b in after
+            if not _inside(a, done_old) and not _inside(b, done_new) and _may_move(a, b, saved, wanted, olds[a])
+        ]
+        for a, b in pairs:
+            rivals = [p for p in pairs if (p[0] == a) != (p[1] == b)]
+            own_name = a[-1:] == b[-1:]
+            if all(own_name and p[0][-1:] != p[1][-1:] for p in rivals):
+                found.append((a, b))
+        done_old.update(a for a, _ in pairs)
+        done_new.update(b for _, b in pairs)
+    return sorted(("/".join(a), "/".join(b)) for a, b in found)
+
+
+def _subtrees(leaves: Mapping[str, Leaf], free: Set[str]) -> dict[_Parts, dict[_Parts, tuple]]:
+    """Every node all of whose leaves are free, with its leaves: the rest of the path -> type and shape."""
+    nodes: dict[_Parts, dict[_Parts, tuple]] = defaultdict(dict)
+    taken: set[_Parts] = set()
+    for name, leaf in leaves.items():
+        parts = tuple(name.split("/"))
+        for depth in range(1, len(parts) + 1):
+            if name in free:
+                nodes[parts[:depth]][parts[depth:]] = (leaf.type, leaf.shape)
+            else:
+                taken.add(parts[:depth])
+    return {node: inside for node, inside in nodes.items() if node not in taken}
+
+
+def _may_move(a: _Parts, b: _Parts, saved: Mapping[str, Leaf], wanted: Mapping[str, Leaf], leaves: dict) -> bool:
+    if a[0] != b[0]:  # they belong to different trees: the parameters, the state
+        return False
+    below = [tuple(k for k in saved["/".join(a + rest)].fields if k >= len(a)) for rest in leaves]
+    rest = next(iter(leaves))
+    old, new = (_fields(node, tree["/".join(node + rest)]) for node, tree in ((a, saved), (b, wanted)))
+    whole = len(a) == 1 or len(b) == 1
+    if not whole and (len(a) - 1 in old or len(b) - 1 in new):
+        return False
+    if all(below):  # whole states: what wraps them may have come or gone
+        longer, shorter = sorted(([a[k] for k in old], [b[k] for k in new]), key=len, reverse=True)
+        if longer[len(longer) - len(shorter) :] != shorter:
+            return False
+    elif not whole and a[: max(old, default=-1) + 1] != b[: max(new, default=-1) + 1]:  # parts of the same field
+        return False
+    scalars = all(math.prod(shape) <= 1 for _, shape in leaves.values())
+    return whole or not scalars or (a[-1] == b[-1] and rest != ())
+
+
+def _fields(node: _Parts, leaf: Leaf) -> list[int]:
+    return [k for k in leaf.fields if k < len(node)]
+
+
+def _inside(node: _Parts, done: set[_Parts]) -> bool:
+    """Whether a node, or one above it, is done with."""
+    return any(node[:depth] in done for depth in range(1, len(node) + 1))
