@@ -74,7 +74,8 @@ def zero_shardings(
 
     As `state_shardings`, where a leaf that mirrors a parameter is split over `axis` besides: along the largest of the
     parameter's axes that is not split yet and that the number of devices divides. One that has no such axis, or is
-    split over `axis` already, stays as it is: `gradtx.plan(tx, params, shardings)` shows which.
+    split over `axis` already, stays as it is: `gradtx.plan(tx, params, shardings)` shows what each device then holds,
+    and what each has whole.
 
         shardings = zero_shardings(tx, params, mesh, "data")
         state = jax.jit(tx.init, out_shardings=shardings)(params)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any, Self
 
 from gradtx.checkpoint.errors import CheckpointError
-from gradtx.checkpoint.flat import below, filled, refuse, require_values
+from gradtx.checkpoint.flat import below, filled, refuse, renamed, require_values
 from gradtx.checkpoint.reading import load, newest_step, read_index
 from gradtx.checkpoint.report import Report, comparison
 from gradtx.checkpoint.writing import items, named_trees, whole_step
@@ -75,9 +76,10 @@ class Checkpoints:
         self._writes = False
 
     def save(self, step: int, **trees: Any) -> None:
-        """Store trees as the checkpoint of a step: copy them, and return; the writing goes on beside what follows.
+        """Store trees as the checkpoint of a step: copy and sum them up, and return; the writing goes on beside.
 
-        The next save, a restore, `wait` and the end of the `with` block wait for it, and raise what went wrong.
+        The next save, a restore, `wait` and the end of the `with` block wait for it, and raise what went wrong. A
+        program that ends without one of these has not saved the last.
 
         Args:
             step: a whole number, greater than that of the newest checkpoint here.
@@ -108,7 +110,9 @@ class Checkpoints:
         if not done:
             raise CheckpointError(f"Orbax has declined to save step {step} to {self.folder}; its log says why")
 
-    def restore(self, step: int | None = None, *, strict: bool = True, **targets: Any) -> Restored:
+    def restore(
+        self, step: int | None = None, *, strict: bool = True, rename: Mapping[str, str] | None = None, **targets: Any
+    ) -> Restored:
         """Read trees, in the form and on the devices of their targets.
 
         Args:
@@ -117,6 +121,8 @@ class Checkpoints:
                 checkpoint has not, or has in another shape, is filled from the target, which must be arrays there;
                 what moved as a whole is found again; types are cast where values keep their meaning; and the `report`
                 says all that.
+            rename: paths in the checkpoint -> paths in the targets, of leaves or of what is above them, where a name
+                was changed: `{"state/scale_by_adam": "state/direction"}`. The report does not repeat it.
             **targets: trees by the names of `save`, as they should be: of arrays, such as fresh ones from `tx.init`, or
                 of `ShapeDtypeStruct`s with shardings. Their shardings decide where arrays go, on whatever mesh and
                 number of devices. Trees that are not asked for are not read.
@@ -136,10 +142,14 @@ class Checkpoints:
         what = f"the checkpoint of step {step} in {self.folder}"
         index = read_index(self._orbax, self._open, self.folder, step)
         saved = {path: leaf for name in targets for path, leaf in below(name, index.leaves).items()}
-        found = comparison(saved, {name: leaf for name, (leaf, _) in wanted.items()})
+        origin = renamed(what, saved, rename or {})
+        found = comparison(
+            {new: saved[old] for new, old in origin.items()}, {p: leaf for p, (leaf, _) in wanted.items()}
+        )
         refuse(found.report, f"{what} and the targets differ", strict)
         require_values(wanted, found.sources)
-        values = load(self._orbax, self._open, self.folder, step, index, found.sources, wanted)
+        sources = {name: origin[source] for name, source in found.sources.items()}
+        values = load(self._orbax, self._open, self.folder, step, index, sources, wanted)
         trees = {
             name: filled(tree, {p: e for p, e in wanted.items() if p.split("/", 1)[0] == name}, values)
             for name, tree in targets.items()

@@ -12,6 +12,7 @@ import numpy as np
 from gradtx.checkpoint.errors import CheckpointError
 from gradtx.checkpoint.leaves import PLAIN, PYTHON, Leaf, carried, carried_shape, carrier, entries, is_type, uncarried
 from gradtx.checkpoint.report import Comparison, Report, comparison
+from gradtx.core.errors import suggestion
 from gradtx.core.trees import is_none
 
 _Entry = TypeVar("_Entry")
@@ -75,7 +76,7 @@ def from_flat(target: Any, flat: Mapping[str, Any], *, strict: bool = True) -> A
     refuse(found.report, "the arrays and the target differ", strict)
     require_values(wanted, found.sources)
     values = {
-        name: placed(cast(arrays[source][1], arrays[source][0].type, wanted[name][0].type), wanted[name][1])
+        name: placed(cast(name, arrays[source][1], arrays[source][0].type, wanted[name][0].type), wanted[name][1])
         for name, source in found.sources.items()
     }
     return filled(target, wanted, values)
@@ -106,14 +107,22 @@ def refuse(report: Report, what: str, strict: bool) -> None:
         raise CheckpointError(f"{what}; with strict=False, there would be\n{report}", report)
 
 
-def cast(array: Any, was: str, wanted: str, plain: frozenset[str] = PLAIN) -> Any:
-    """What an array carries, as another type where that is wanted."""
+def cast(name: str, array: Any, was: str, wanted: str, plain: frozenset[str] = PLAIN) -> Any:
+    """What an array carries, as another type where that is wanted.
+
+    Raises:
+        CheckpointError: where a finite number is beyond the largest of that type.
+    """
     value = uncarried(array, was, plain)
     if was == wanted:
         return value
     if wanted in PYTHON:
         return PYTHON[wanted](np.asarray(value)[()])
-    return (value if isinstance(value, jax.Array) else np.asarray(value)).astype(wanted)
+    with np.errstate(over="ignore"):
+        new = (value if isinstance(value, jax.Array) else np.asarray(value)).astype(wanted)
+    if not bool(jnp.all(jnp.isfinite(new) | ~jnp.isfinite(value))):
+        raise CheckpointError(f"{name} has a {was} beyond the largest {wanted}: ask for it as {was}")
+    return new
 
 
 def placed(value: Any, target: Any) -> Any:
@@ -146,6 +155,26 @@ def require_values(wanted: Mapping[str, tuple[Leaf, Any]], sources: Collection[s
             f"there is nothing to load for {rest[0]}{f' and {len(rest) - 1} more' if rest[1:] else ''}, and the target "
             f"there is a ShapeDtypeStruct, without a value: give arrays, as tx.init(params) makes"
         )
+
+
+def renamed(what: str, saved: Mapping[str, Any], rename: Mapping[str, str]) -> dict[str, str]:
+    """New paths -> old ones, for all that was saved.
+
+    Raises:
+        CheckpointError: for a path that is not there, or two that would be one.
+    """
+    new = {path: path for path in saved}
+    for old, name in rename.items():
+        inside = below(old, saved)
+        if not inside:
+            nodes = {path[:k] for path in saved for k in range(len(path) + 1) if path[k : k + 1] in ("", "/")}
+            raise CheckpointError(f"rename: {what} has nothing at {old!r}{suggestion(old, nodes)}")
+        new.update({path: name + path[len(old) :] for path in inside})
+    origin = {name: path for path, name in new.items()}
+    if len(origin) < len(new):
+        twice = next(name for path, name in new.items() if origin[name] != path)
+        raise CheckpointError(f"rename: {what} would have two leaves at {twice}")
+    return origin
 
 
 def below(name: str, found: Mapping[str, _Entry]) -> dict[str, _Entry]:

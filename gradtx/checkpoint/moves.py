@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Set
 
@@ -17,8 +18,9 @@ def moves(
     """Pairs of nodes, old and new, whose whole subtrees are the same and have no counterpart where they stand.
 
     The largest first; what could be one of several is left alone, and so are its parts. Fields of classes have a
-    meaning, so that a `nu` is never taken for a `mu`: whole states move with what wraps them, and what is inside a
-    field moves within it. A subtree of scalars alone, which has no mark of its own, must keep its name.
+    meaning, so that a `nu` is never taken for a `mu`: whole states move with what wraps them, under the name that they
+    have, and what is inside a field moves within it. A subtree of scalars alone, which has no mark of its own, must
+    keep its name.
 
     Args:
         saved, wanted: all leaves by path.
@@ -50,6 +52,21 @@ def moves(
     return sorted(("/".join(a), "/".join(b)) for a, b in found)
 
 
+def numbered(saved: Mapping[str, Leaf], wanted: Mapping[str, Leaf]) -> list[str]:
+    """The states that are told apart by a number alone, where one side has more of them than the other."""
+    sides: tuple[dict[str, set[str]], dict[str, set[str]]] = (defaultdict(set), defaultdict(set))
+    for side, leaves in zip(sides, (saved, wanted), strict=True):
+        for name, leaf in leaves.items():
+            parts = name.split("/")
+            for k in leaf.fields:
+                if k - 1 > 0 and k - 1 not in leaf.fields:
+                    node = "/".join(parts[:k])
+                    side[re.sub(r"_\d+$", "", node)].add(node)
+    both = sides[0].keys() & sides[1].keys()
+    unlike = [stem for stem in both if sides[0][stem] != sides[1][stem] and stem in sides[0][stem] | sides[1][stem]]
+    return sorted(node for stem in unlike for node in sides[0][stem] | sides[1][stem])
+
+
 def _subtrees(leaves: Mapping[str, Leaf], free: Set[str]) -> dict[_Parts, dict[_Parts, tuple]]:
     """Every node all of whose leaves are free, with its leaves: the rest of the path -> type and shape."""
     nodes: dict[_Parts, dict[_Parts, tuple]] = defaultdict(dict)
@@ -74,6 +91,9 @@ def _may_move(a: _Parts, b: _Parts, saved: Mapping[str, Leaf], wanted: Mapping[s
     if not whole and (len(a) - 1 in old or len(b) - 1 in new):
         return False
     if all(below):  # whole states: what wraps them may have come or gone
+        names = {_called(a, old), _called(b, new)} - {""}
+        if _direct(below, len(a)) and len(names) > 1:  # those of Adam and Adamax look alike
+            return False
         longer, shorter = sorted(([a[k] for k in old], [b[k] for k in new]), key=len, reverse=True)
         if longer[len(longer) - len(shorter) :] != shorter:
             return False
@@ -81,6 +101,17 @@ def _may_move(a: _Parts, b: _Parts, saved: Mapping[str, Leaf], wanted: Mapping[s
         return False
     scalars = all(math.prod(shape) <= 1 for _, shape in leaves.values())
     return whole or not scalars or (a[-1] == b[-1] and rest != ())
+
+
+def _direct(below: list[tuple[int, ...]], depth: int) -> bool:
+    """Whether a state hangs at this node itself, so that its name alone says of what."""
+    return any(depth in fields for fields in below)
+
+
+def _called(node: _Parts, fields: list[int]) -> str:
+    """The name next above, without the number that a second one of the same name has; none below the tree's own."""
+    names = [part for k, part in enumerate(node) if k and k not in fields]
+    return re.sub(r"_\d+$", "", names[-1]) if names else ""
 
 
 def _fields(node: _Parts, leaf: Leaf) -> list[int]:

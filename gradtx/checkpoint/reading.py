@@ -81,7 +81,7 @@ def load(
     for name, source in sources.items():
         leaf, target = index.leaves[source], wanted[name][1]
         array = arrays[source] if source in arrays else np.zeros(carried_shape(leaf), carrier(leaf.type, STORED))
-        values[name] = placed(cast(array, leaf.type, wanted[name][0].type, STORED), target)
+        values[name] = placed(cast(name, array, leaf.type, wanted[name][0].type, STORED), target)
     return values
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.checkpoint.leaves import PYTHON, Leaf, is_key_type
-from gradtx.checkpoint.moves import moves
+from gradtx.checkpoint.moves import moves, numbered
 
 _SHOWN = 6
 
@@ -38,6 +38,8 @@ class Report:
         renamed: pairs of paths, old and new, of subtrees that stand elsewhere in the target; they are loaded. A subtree
             is taken for the same where all its paths, shapes and types are, no other fits as well, and it is not a part
             of some other state: the names of fields, such as `mu` and `nu`, are never exchanged.
+        doubtful: states of one name and a number, `add_momentum` and `add_momentum_1`, of which there are more or fewer
+            now, so that nobody knows which is which; they are not loaded. Names do: `chain(slow=..., fast=...)`.
         reshaped: leaves of another shape; they are not loaded, the target's values stay.
         retyped: leaves of another type: each a `Change` that says whether it could be cast.
     """
@@ -46,19 +48,21 @@ class Report:
     missing: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
     renamed: tuple[tuple[str, str], ...] = ()
+    doubtful: tuple[str, ...] = ()
     reshaped: tuple[Change, ...] = ()
     retyped: tuple[Change, ...] = ()
 
     @property
     def exact(self) -> bool:
         """Whether nothing differs."""
-        return not (self.missing or self.extra or self.renamed or self.reshaped or self.retyped)
+        return not (self.missing or self.extra or self.renamed or self.doubtful or self.reshaped or self.retyped)
 
     def __str__(self) -> str:
         rows = [
             ("missing from the checkpoint, the target's values stay", self.missing),
             ("extra in the checkpoint, dropped", self.extra),
             ("renamed, loaded", [f"{old} -> {new}" for old, new in self.renamed]),
+            ("of one name, and more or fewer than there were, not loaded", self.doubtful),
             ("of another shape, not loaded", _shown(self.reshaped)),
             ("of another type, cast", _shown(c for c in self.retyped if c.loaded)),
             ("of another type, not loaded", _shown(c for c in self.retyped if not c.loaded)),
@@ -85,6 +89,10 @@ def comparison(saved: Mapping[str, Leaf], wanted: Mapping[str, Leaf], *, renames
         wanted: what the target has.
         renames: whether subtrees that moved are looked for.
     """
+    doubtful = numbered(saved, wanted)
+    left_out = [name for name in {**saved, **wanted} if any(name.startswith(f"{node}/") for node in doubtful)]
+    saved = {name: leaf for name, leaf in saved.items() if name not in left_out}
+    wanted = {name: leaf for name, leaf in wanted.items() if name not in left_out}
     missing, extra = wanted.keys() - saved.keys(), saved.keys() - wanted.keys()
     renamed = moves(saved, wanted, extra, missing) if renames and missing and extra else []
     sources = {name: name for name in wanted if name in saved}
@@ -108,6 +116,7 @@ def comparison(saved: Mapping[str, Leaf], wanted: Mapping[str, Leaf], *, renames
         tuple(name for name in wanted if name in missing),
         tuple(name for name in saved if name in extra),
         tuple(renamed),
+        tuple(doubtful),
         tuple(reshaped),
         tuple(retyped),
     )

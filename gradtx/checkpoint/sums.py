@@ -45,9 +45,11 @@ def _sum(part: np.ndarray, start: tuple[int, ...]) -> int:
     parts = part[..., None].view(f"uint{8 * size}")  # an element of more than 32 bits is several words
     places, total = (*start, *[0] * (part.ndim - len(start))), 0
     for k in range(parts.shape[-1]):
-        words = parts[..., k]
-        for axis in reversed(range(part.ndim)):
-            words = _contracted(words, axis, places[axis])
+        words, axes = parts[..., k], list(range(part.ndim))
+        while axes:  # the longest first: a last axis of length 1 would be summed entry by entry
+            at = max(range(words.ndim), key=lambda j: words.shape[j])
+            axis = axes.pop(at)
+            words = _contracted(np.moveaxis(words, at, -1), axis, places[axis])
         total += int(words) * int(_mixed(np.uint64(k), 128))
     return total % (1 << 32)
 

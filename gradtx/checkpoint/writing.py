@@ -12,7 +12,7 @@ from gradtx.checkpoint.index import STORED, Index, to_json
 from gradtx.checkpoint.leaves import Leaf, carried, entries
 from gradtx.checkpoint.sums import check_sums
 
-_RESERVED = ("step", "strict")
+_RESERVED = ("rename", "step", "strict")
 
 
 def named_trees(trees: dict[str, Any]) -> dict[str, tuple[Leaf, Any]]:

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.experimental.shard_alike import shard_alike
 
 from gradtx.core.trees import flatten, is_none, is_trained, require_arrays, require_same_tree
 
@@ -47,10 +46,20 @@ def full(params: Any, value: Any, *, real: bool = False) -> Any:
             return None
         width = float_dtype(p)
         made = jnp.full_like(p, jnp.asarray(value), dtype=width if real else at_width(jnp.result_type(p), width))
-        # Under jit nothing else ties it to the devices of p: a program of constants runs on one.
-        return shard_alike(p, made)[1] if isinstance(p, Tracer) else made
+        return _beside(p, made) if isinstance(p, Tracer) else made
 
     return jax.tree.map(leaf, params, is_leaf=is_none)
+
+
+def _beside(p: jax.Array, made: jax.Array) -> jax.Array:
+    """A constant that lies where a traced parameter lies: a program of constants alone would run on one device.
+
+    It takes the parameter's entries where a condition holds that never does, and that the barrier hides from XLA. JAX's
+    `shard_alike` binds all leaves of one shape to each other (0.10).
+    """
+    never = jax.lax.optimization_barrier(jnp.zeros((), bool))
+    like = jax.lax.stop_gradient(p.real if jnp.iscomplexobj(p) and not jnp.iscomplexobj(made) else p)
+    return jax.lax.select(never, like.astype(made.dtype), made)
 
 
 def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any) -> Any:

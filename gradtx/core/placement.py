@@ -33,18 +33,20 @@ class Mirror(NamedTuple):
 def mirrors(params: Any, state: Any) -> list[Mirror]:
     """For each leaf of a state its parameter: the one whose path is the longest end of the leaf's own path.
 
-    A parameter that is a tree by itself has the empty path, which ends every path: it owns the leaves of its shape,
-    and those with further axes in front of it.
+    A scalar belongs to a scalar only: a count may be called as a parameter is. A parameter that is a tree by itself has
+    the empty path, which ends every path: it owns the leaves of its shape, and those with further axes in front of it.
     """
     entries = jax.tree_util.tree_flatten_with_path(params, is_leaf=is_none)[0]
     place = {tuple(path): k for k, (path, _) in enumerate(entries)}
 
     def parameter(path: tuple, leaf: Any) -> int | None:
         k = next((place[path[start:]] for start in range(len(path) + 1) if path[start:] in place), None)
-        if k is None or entries[k][0]:
-            return k
-        shape = shape_of(entries[k][1])
-        return k if is_behind(shape, shape_of(leaf)) and (shape or not shape_of(leaf)) else None
+        if k is None:
+            return None
+        shape, own = shape_of(entries[k][1]), shape_of(leaf)
+        if shape and not own:
+            return None
+        return k if entries[k][0] or (is_behind(shape, own) and (shape or not own)) else None
 
     found = jax.tree_util.tree_flatten_with_path(state)[0]
     return [Mirror(tuple(path), leaf, parameter(tuple(path), leaf)) for path, leaf in found]

@@ -93,8 +93,8 @@ class Plan:
         table = table if self.sharded else [row[:5] for row in table]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         align = [str.ljust] * 4 + [str.rjust] * 2 + [str.ljust]
-        lines = ["  ".join(f(x, n) for f, x, n in zip(align, row, widths, strict=False)) for row in table]
-        rule = "-" * len(lines[0])
+        lines = ["  ".join(f(x, n) for f, x, n in zip(align, row, widths, strict=False)).rstrip() for row in table]
+        rule = "-" * max(map(len, lines))
         return "\n".join([lines[0], rule, *lines[1 : len(body) + 1], rule, *lines[-2:]])
 
     __repr__ = __str__

@@ -76,7 +76,7 @@ def lookahead(inner: Transformation, sync_period: Count = 6, slow_step_size: Hyp
         steps = state.steps_since_sync + 1
         meet = steps >= sync_period
         updates = map_leaves(lambda u, slow, w: jnp.where(meet, meeting(u, slow, w), u), updates, state.slow, params)
-        # From what leaves here, and not once more from the slow weights that are replaced: else XLA copies those, and w.
+        # From what leaves here, not once more from the slow weights that are replaced: else XLA copies those, and w.
         updates = jax.lax.optimization_barrier(updates)
         _, slow = map_leaves(lambda u, slow, w: (u, jnp.where(meet, w + u, slow)), updates, state.slow, params)
         if reset_state:

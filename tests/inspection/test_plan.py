@@ -1,5 +1,7 @@
 """The plan of an optimizer: which rule each leaf has, and the bytes of its state, before training."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -155,3 +157,13 @@ class TestOnManyDevices:
         for wrong in ({"w": "data"}, state_shardings(gradtx.adam(0.1), {"w": shape(8, spec=())}), jnp.ones(8)):
             with pytest.raises(ValueError, match="shardings must be a tree like the state"):
                 gradtx.plan(gradtx.add_momentum(0.9), params, wrong)
+
+
+def test_a_count_is_no_part_of_a_parameter_of_that_name():
+    class Params(NamedTuple):
+        count: jax.Array
+        w: jax.Array
+
+    of = gradtx.plan(gradtx.adam(0.1), Params(jnp.ones(7), jnp.ones(3)))
+    assert [row.state_bytes for row in of.rows] == [56, 24]
+    assert of.other_state_bytes == 4

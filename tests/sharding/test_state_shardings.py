@@ -18,12 +18,7 @@ from tests.sharding.meshes import AUTO, EXPLICIT, compilations, mesh_of, params_
 
 PAPER = AbstractMesh((4, 2), ("data", "model"))
 
-SCATTER = pytest.mark.xfail(strict=True, reason="its memory is written by a scatter, whose sharding JAX asks for")
-STEPS = [
-    pytest.param(name, marks=SCATTER if "lbfgs" in name else ())
-    for name, case in CASES.items()
-    if len(laws_for(name)) > 20  # of a wrapper's further cases, what is inside has its own
-]
+STEPS = [name for name in CASES if len(laws_for(name)) > 20]  # of a wrapper's further cases, what is inside has its own
 
 
 def on_paper(shape, *spec, dtype=jnp.float32, mesh=PAPER):
@@ -328,3 +323,47 @@ class TestErrors:
             state_shardings({"w": 1}, {"w": on_paper((8,), "data")})
         with pytest.raises(TypeError, match="parameter at w must be an array or a number"):
             state_shardings(gradtx.adam(0.1), {"w": "a word"})
+
+
+class TestLeavesOfOneShape:
+    """Split in different ways, each has its state beside it: nothing binds them to each other."""
+
+    SPECS = (PartitionSpec("x", None), PartitionSpec(None, "x"), PartitionSpec())
+
+    def params(self):
+        mesh = jax.make_mesh((8,), ("x",), devices=jax.devices()[:8])
+        put = {f"w{k}": jax.device_put(jnp.ones((8, 8)), NamedSharding(mesh, s)) for k, s in enumerate(self.SPECS)}
+        return {**put, "c": jax.device_put(jnp.ones((8, 8), "complex64"), NamedSharding(mesh, self.SPECS[0]))}
+
+    def at_home(self, tree, params):
+        return [tree[k].sharding.is_equivalent_to(p.sharding, 2) for k, p in params.items()]
+
+    def test_jitted_init(self):
+        params = self.params()
+        state = jax.jit(gradtx.adam(0.1).init)(params)["scale_by_adam"]
+        assert all(self.at_home(state.mu, params) + self.at_home(state.nu, params))
+        assert not any(np.asarray(x).any() for x in jax.tree.leaves(state))
+
+    def test_a_parameter_of_nan_leaves_no_trace(self):
+        assert not jax.jit(gradtx.zeros)(jnp.full(4, jnp.nan)).any()
+
+    def test_init_and_steps_in_one_program(self):
+        params, tx = self.params(), gradtx.adam(0.1)
+
+        @jax.jit
+        def run(params):
+            def body(carry, _):
+                w, state = carry
+                updates, state = tx.update(w, state, w)
+                return (gradtx.apply_updates(w, updates), state), None
+
+            return jax.lax.scan(body, (params, tx.init(params)), length=2)[0]
+
+        after, state = run(params)
+        assert all(self.at_home(after, params) + self.at_home(state["scale_by_adam"].mu, params))
+
+    def test_init_moves_nothing(self):
+        params, tx = self.params(), gradtx.adam(0.1)
+        for init in (jax.jit(tx.init), jax.jit(tx.init, out_shardings=state_shardings(tx, params))):
+            text = init.lower(params).compile().as_text()
+            assert not any(word in text for word in ("all-to-all", "all-gather", "all-reduce", "collective-permute"))
