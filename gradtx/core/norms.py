@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -49,8 +48,8 @@ def global_norm(tree: Any, axis_name: AxisName = None) -> jax.Array:
     return _norm(leaves, axis_name)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def leaf_norm(x: jax.Array, axes: tuple[int, ...] | None = None) -> jax.Array:
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def leaf_norm(x: jax.Array, axes: tuple[int, ...] | None = None, axis_name: AxisName = None) -> jax.Array:
     """The Euclidean norm of one array in its own precision, with the range and the derivatives of `global_norm`.
 
     It always reads the array twice: a branch in every leaf would make a GPU wait for every leaf.
@@ -58,17 +57,19 @@ def leaf_norm(x: jax.Array, axes: tuple[int, ...] | None = None) -> jax.Array:
     Args:
         x: an array, real or complex.
         axes: sum over these, which keep the length 1; over all, without axes in the result, if not given.
+        axis_name: mesh axes over which the array is split, along `axes`; the norm is then that of all parts.
     """
-    squares = _sum_of_squares(x, axes)
+    # The unit is the same on all devices: they decide on what is summed.
+    squares = summed(_sum_of_squares(x, axes), axis_name)
     unit = jnp.where(_is_safe(squares), 1.0, _unit(squares)).astype(squares.dtype)
-    return jnp.sqrt(_sum_of_squares(x * unit.astype(x.dtype), axes)) / unit
+    return jnp.sqrt(summed(_sum_of_squares(x * unit.astype(x.dtype), axes), axis_name)) / unit
 
 
 @leaf_norm.defjvp
-def _(axes: Any, primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
+def _(axes: Any, axis_name: AxisName, primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
     (x,), (dx,) = primals, tangents
-    norm = leaf_norm(x, axes)
-    return norm, _along(x, dx, norm, axes)
+    norm = leaf_norm(x, axes, axis_name)
+    return norm, summed(_along(x, dx, norm, axes), axis_name)
 
 
 def within(bound: Any, norm: jax.Array) -> jax.Array:
@@ -83,6 +84,24 @@ def require_axis_name(axis_name: Any) -> None:
     names = axis_name if isinstance(axis_name, tuple) else (axis_name,)
     if axis_name is not None and not all(isinstance(name, str) for name in names):
         raise TypeError(f"axis_name must be the name of an axis or a tuple of names; got {axis_name!r}")
+
+
+def device_count(axis_name: AxisName) -> int:
+    """How many devices these axes have together; NameError for an axis that is not mapped over here."""
+    return 1 if axis_name is None else jax.lax.psum(1, axis_name)
+
+
+def summed(x: Any, axis_name: AxisName) -> Any:
+    """The sum over all devices of these axes, which all of them have; x itself without axes."""
+    if axis_name is None:
+        return x
+    device_count(axis_name)  # costs nothing, and its error names an axis that is not there
+    return jax.lax.psum(x, axis_name)
+
+
+def on_all(condition: jax.Array, axis_name: AxisName) -> jax.Array:
+    """Whether a condition holds on every device of these axes: so that all of them take the same branch."""
+    return condition if axis_name is None else summed((~condition).astype(jnp.int32), axis_name) == 0
 
 
 @jax.custom_jvp
@@ -104,10 +123,10 @@ def _norm_of_all(leaves: list, axis_name: AxisName) -> jax.Array:
 
     def scaled(squares: jax.Array) -> jax.Array:
         unit = _unit(squares)
-        return jnp.sqrt(_total((_sum_of_squares(x * unit.astype(x.dtype), None) for x in leaves), axis_name)) / unit
+        return jnp.sqrt(summed(sum(_sum_of_squares(x * unit.astype(x.dtype), None) for x in leaves), axis_name)) / unit
 
     # The second pass runs only where it must. All devices take the same branch: they decide on what is summed.
-    squares = _total((_sum_of_squares(x, None) for x in leaves), axis_name)
+    squares = summed(sum(_sum_of_squares(x, None) for x in leaves), axis_name)
     return jax.lax.cond(_is_safe(squares), jnp.sqrt, scaled, squares)
 
 
@@ -115,18 +134,10 @@ def _norm_of_all(leaves: list, axis_name: AxisName) -> jax.Array:
 def _(axis_name: AxisName, primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
     (leaves,), (steps,) = primals, tangents
     norm = _norm_of_all(leaves, axis_name)
-    return norm, _total((_along(x, dx, norm, None) for x, dx in zip(leaves, steps, strict=True)), axis_name)
+    return norm, summed(sum(_along(x, dx, norm, None) for x, dx in zip(leaves, steps, strict=True)), axis_name)
 
 
 _norm = jax.jit(_norm_of_all, static_argnums=1)  # of the module: an eager call does not trace the branches again
-
-
-def _total(parts: Iterable[jax.Array], axis_name: AxisName) -> Any:
-    """The sum of these on all devices."""
-    if axis_name is None:
-        return sum(parts)
-    jax.lax.psum(1, axis_name)  # costs nothing, and its error names an axis that is not there
-    return jax.lax.psum(sum(parts), axis_name)
 
 
 def _along(x: jax.Array, dx: jax.Array, norm: jax.Array, axes: tuple[int, ...] | None) -> jax.Array:

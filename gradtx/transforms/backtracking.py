@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import below_one, finite, non_negative, positive, whole
 from gradtx.core.leaves import float_dtype, zeros
+from gradtx.core.norms import AxisName, require_axis_name
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import transformation
@@ -47,6 +48,8 @@ def scale_by_backtracking_linesearch(
     atol: Hyper = 0.0,
     rtol: Hyper = 0.0,
     store_grad: bool = False,
+    *,
+    axis_name: AxisName = None,
 ):
     """Multiply a direction of descent u by the first of ever shorter steps t that decreases the value enough.
 
@@ -72,12 +75,13 @@ def scale_by_backtracking_linesearch(
         rtol: the same, as a part of |φ(0)|; finite, at least 0.
         store_grad: compute and keep the gradient after the step, for `value_and_grad_from_state`: a value and a
             gradient more, which the next step then has.
+        axis_name: as in `scale_by_zoom_linesearch`.
 
     State: `ScaleByBacktrackingLinesearchState`: count, int32 scalar; learning_rate, 1 at init, and value, 0 at init,
         float scalars, float32 or as wide as the widest parameter; grad, like params, 0 at init, or None; info, what
         the search met.
     Raises: ValueError: an argument out of range; `value`, `grad` of a wrong shape. TypeError: no real scalar from
-        value_fn.
+        value_fn; an axis that is no name.
     Source: Armijo 1966; Nocedal & Wright 2006, algorithm 3.1; the growth as Vaswani et al. 2019 (arXiv:1905.09997).
         optax's takes the last step that it tried where it fails, has rtol·φ(0), passes other extra arguments on to
         value_fn, and value and grad cannot be None.
@@ -95,6 +99,7 @@ def scale_by_backtracking_linesearch(
     positive(increase_factor=increase_factor, max_learning_rate=max_learning_rate)
     finite(max_learning_rate=max_learning_rate)
     non_negative(atol=atol, rtol=rtol)
+    require_axis_name(axis_name)
 
     def init(params):
         dtype = float_dtype(params)
@@ -103,7 +108,7 @@ def scale_by_backtracking_linesearch(
         return ScaleByBacktrackingLinesearchState(zero_count(), jnp.ones((), dtype), jnp.zeros((), dtype), grad, info)
 
     def update(updates, state, params, *, value, grad, value_fn):
-        phi = line(updates, params, value, grad, value_fn)
+        phi = line(updates, params, value, grad, value_fn, axis_name)
         zero, start, slope = phi.start
 
         def fixed(x):

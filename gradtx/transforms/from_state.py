@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.errors import describe
+from gradtx.core.norms import AxisName, on_all, require_axis_name
 from gradtx.core.trees import flatten, is_trained, require_same_tree
 from gradtx.transforms.backtracking import ScaleByBacktrackingLinesearchState
 from gradtx.transforms.line import like_trained, on_trained, value_and_grad
@@ -18,7 +19,9 @@ from gradtx.transforms.zoom import ScaleByZoomLinesearchState
 _SEARCHES = (ScaleByBacktrackingLinesearchState, ScaleByZoomLinesearchState)
 
 
-def value_and_grad_from_state(value_fn: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
+def value_and_grad_from_state(
+    value_fn: Callable[..., Any], *, axis_name: AxisName = None
+) -> Callable[..., tuple[Any, Any]]:
     """As `jax.value_and_grad`, but a line search that has just computed both gives them out of its state.
 
     The function made, `(params, *args, state, **kwargs) -> (value, grad)`, calls `value_fn(params, *args, **kwargs)`
@@ -29,8 +32,11 @@ def value_and_grad_from_state(value_fn: Callable[..., Any]) -> Callable[..., tup
 
     Args:
         value_fn: a function of the parameters, and of other arguments, that returns a real scalar.
+        axis_name: that of the search, which says what value_fn must return. The gradient is the derivative of the whole
+            value by the device's own part of the parameters, with check_vma=False too; and all devices compute or none.
 
-    Raises: TypeError: a state without a line search; ValueError: with several; TypeError: no scalar from value_fn.
+    Raises: TypeError: a state without a line search; ValueError: with several; TypeError: no scalar from value_fn; an
+        axis that is no name.
     Source: optax's `value_and_grad_from_state`, whose gradients of complex leaves are jax.grad's.
 
     Example:
@@ -41,19 +47,25 @@ def value_and_grad_from_state(value_fn: Callable[..., Any]) -> Callable[..., tup
         5.0 [2. 4.]
     """
 
+    require_axis_name(axis_name)
+
     def value_and_gradient(params: Any, *args: Any, state: Any, **kwargs: Any) -> tuple[Any, Any]:
         found = _search_of(state)
         scalar = on_trained(lambda p: value_fn(p, *args, **kwargs), params)
+
+        def computed(ws: list) -> tuple[Any, list]:
+            return value_and_grad(scalar, ws, axis_name=axis_name)
+
         # What another transformation trains, or freeze holds, is not in the state: it is all computed then.
         if found.grad is None or _lacks(found.grad, params):
-            value, gs = value_and_grad(scalar, trained(params))
+            value, gs = computed(trained(params))
             return value, like_trained(params, gs)
         require_same_tree("the state's gradient", found.grad, "parameter", params)
-        types = jax.eval_shape(lambda ws: value_and_grad(scalar, ws), trained(params))
+        types = jax.eval_shape(computed, trained(params))
         kept = jax.tree.map(lambda x, like: x.astype(like.dtype), (found.value, trained(found.grad)), types)
         known = (found.count > 0) & jnp.isfinite(found.value)
         known = jnp.all(jnp.stack([known, *(jnp.all(jnp.isfinite(g)) for g in kept[1])]))
-        value, gs = jax.lax.cond(known, lambda ws: kept, lambda ws: value_and_grad(scalar, ws), trained(params))
+        value, gs = jax.lax.cond(on_all(known, axis_name), lambda ws: kept, computed, trained(params))
         return value, like_trained(params, gs)
 
     return value_and_gradient

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import whole
 from gradtx.core.leaves import at_width, float_dtype, map_leaves, zeros
-from gradtx.core.norms import global_norm
+from gradtx.core.norms import AxisName, global_norm, require_axis_name
 from gradtx.core.numerics import increment, quotient, safe_sqrt, zero_count
 from gradtx.core.transformation import transformation
 from gradtx.transforms.line import like_trained
@@ -32,7 +32,7 @@ class ScaleByLbfgsState(NamedTuple):
 
 
 @transformation
-def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True):
+def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True, *, axis_name: AxisName = None):
     """Multiply the gradient by the L-BFGS approximation of the inverse Hessian.
 
         s = w - w_last,   y = g - g_last,   γ = s'y/y'y of the newest pair,   H = γ·I
@@ -48,10 +48,13 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True):
     Args:
         memory_size: pairs that are kept; at least 1; 3 to 20 are usual.
         scale_init_precond: begin with γ·I (and g/max(1, ‖g‖) without pairs) instead of I.
+        axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which every leaf of updates and
+            parameters is split: all products and norms are then those of all parts, one sum over devices for each pair
+            and pass. A leaf that each device has whole would count once for each.
 
     State: `ScaleByLbfgsState`: count and slot, int32 scalars; params and updates, like params, and the memories of s
         and y, like params with a first axis, 0 at init; weights_memory, float scalars; all float32 or wider.
-    Raises: ValueError: memory_size below 1; no params. TypeError: it is no whole number.
+    Raises: ValueError: memory_size below 1; no params. TypeError: it is no whole number; an axis that is no name.
     Source: Nocedal & Wright 2006, algorithm 7.4 and equation 7.20; the restart as in L-BFGS-B (Zhu, Byrd, Lu & Nocedal
         1997). optax's stores the pairs unscaled (gradients of 1e20 give NaN), keeps those of negative curvature, after
         which its steps may lead uphill, and forgets none. Within 2e-4 of exact arithmetic, relative to the length of
@@ -65,10 +68,11 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True):
         [0.5 0. ]
     """
     whole(1, memory_size=memory_size)
+    require_axis_name(axis_name)
 
     def init(params):
-        def memory():
-            return jax.tree.map(lambda z: jnp.zeros((memory_size, *z.shape), z.dtype), zeros(params))
+        def memory():  # from zeros where the parameters are: on an Explicit mesh their sharding is part of the type
+            return jax.tree.map(lambda z: jnp.broadcast_to(z, (memory_size, *z.shape)), zeros(params))
 
         weights = jnp.zeros(memory_size, float_dtype(params))
         return ScaleByLbfgsState(zero_count(), zero_count(), zeros(params), zeros(params), memory(), memory(), weights)
@@ -78,20 +82,23 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True):
         diff_updates, last_updates = map_leaves(lambda g, updates: (g - updates, g), updates, state.updates)
         width = float_dtype(updates, state.params)
         s, y = trained(diff_params, width), trained(diff_updates, width)
-        size_s, size_y = global_norm(s), global_norm(y)
-        s, y, weight = _scaled_pair(s, y, size_s, size_y, width)
+        size_s, size_y = global_norm(s, axis_name), global_norm(y, axis_name)
+        s, y, weight = _scaled_pair(s, y, size_s, size_y, width, axis_name)
         keep, slot = (weight > 0) & (state.count > 0), state.slot
         weights = jnp.where((size_s == 0) & (size_y == 0), 0.0, state.weights_memory)
 
         def stored(memory, new):
             def leaf(old, x):
                 old = jnp.asarray(old)
-                return old.at[slot].set(jnp.where(keep, x.astype(old.dtype), old[slot]))
+                new = jnp.where(keep, x.astype(old.dtype), _at(old, slot))
+                return jax.lax.dynamic_update_index_in_dim(old, new, slot, 0)
 
             return jax.tree.map(leaf, memory, like_trained(state.params, new))
 
         s_memory, y_memory = stored(state.diff_params_memory, s), stored(state.diff_updates_memory, y)
-        weights = weights.at[slot].set(jnp.where(keep, weight.astype(weights.dtype), weights[slot]))
+        weights = jnp.where(
+            keep & (jnp.arange(memory_size, dtype=slot.dtype) == slot), weight.astype(weights.dtype), weights
+        )
         slot = jnp.where(keep, (slot + 1) % memory_size, slot)
         u = _direction(trained(updates, width), trained(s_memory), trained(y_memory), weights, slot, width)
         own = [
@@ -103,38 +110,41 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True):
 
     def _direction(g, s, y, weights, slot, width):
         """The two-loop recursion, from g of length one; memory slot-1 is the newest pair."""
-        norm = global_norm(g)
+        norm = global_norm(g, axis_name)
         unit = [quotient(x, norm.astype(x.dtype)) for x in g]
         first = 1 / jnp.maximum(norm, 1.0) if scale_init_precond else jnp.ones_like(norm)
-        newest = weights[(slot - 1) % memory_size].astype(width)
+        newest = _at(weights, (slot - 1) % memory_size).astype(width)
         gamma = jnp.where(newest > 0, newest, first) if scale_init_precond else first
 
         def back(i, carry):
             q, alphas = carry
             k = (slot - 1 - i) % memory_size
-            alpha = jnp.where(weights[k] > 0, inner(_row(s, k), q, width), 0.0)
-            return _plus(q, -alpha, _row(y, k)), alphas.at[k].set(alpha)
+            alpha = jnp.where(_at(weights, k) > 0, inner(_row(s, k), q, width, axis_name), 0.0)
+            return _plus(q, -alpha, _row(y, k)), jnp.where(jnp.arange(memory_size, dtype=k.dtype) == k, alpha, alphas)
 
         def forth(i, r):
             k = (slot + i) % memory_size
-            return _plus(r, alphas[k] - jnp.where(weights[k] > 0, inner(_row(y, k), r, width), 0.0), _row(s, k))
+            beta = jnp.where(_at(weights, k) > 0, inner(_row(y, k), r, width, axis_name), 0.0)
+            return _plus(r, _at(alphas, k) - beta, _row(s, k))
 
         q, alphas = jax.lax.fori_loop(0, memory_size, back, (unit, jnp.zeros(memory_size, width)))
         r = jax.lax.fori_loop(0, memory_size, forth, [gamma.astype(x.dtype) * x for x in q])
-        good = (inner(unit, r, width) > 0) & jnp.isfinite(norm * global_norm(r))
+        good = (inner(unit, r, width, axis_name) > 0) & jnp.isfinite(norm * global_norm(r, axis_name))
         return [jnp.where(good, norm.astype(x.dtype) * x, first.astype(x.dtype) * z) for x, z in zip(r, g, strict=True)]
 
     return init, update
 
 
-def _scaled_pair(s: list, y: list, size_s: jax.Array, size_y: jax.Array, width: Any) -> tuple[list, list, jax.Array]:
+def _scaled_pair(
+    s: list, y: list, size_s: jax.Array, size_y: jax.Array, width: Any, axis_name: AxisName
+) -> tuple[list, list, jax.Array]:
     """The pair with s'y = 1, and s'y/y'y of the pair as it was; zeros where the curvature is not positive.
 
     H does not change if a pair is scaled; so scaled, none of its products overflows.
     """
     s = [quotient(x, size_s.astype(x.dtype)) for x in s]
     y = [quotient(x, size_y.astype(x.dtype)) for x in y]
-    cosine = inner(s, y, width)
+    cosine = inner(s, y, width, axis_name)
     keep = (cosine > jnp.finfo(width).eps) & jnp.isfinite(size_s) & jnp.isfinite(size_y)
     root = safe_sqrt(jnp.where(keep, cosine, 1.0))
     ratio = quotient(safe_sqrt(jnp.where(keep, size_s, 0.0)), safe_sqrt(jnp.where(keep, size_y, 0.0)))
@@ -144,8 +154,13 @@ def _scaled_pair(s: list, y: list, size_s: jax.Array, size_y: jax.Array, width: 
     return s, y, jnp.where(keep, ratio * ratio * cosine, 0.0)
 
 
+def _at(x: jax.Array, k: jax.Array) -> jax.Array:
+    """x[k], for a k in range; a slice, whose sharding JAX can tell on an Explicit mesh, and not a gather."""
+    return jax.lax.dynamic_index_in_dim(x, k, keepdims=False)
+
+
 def _row(memory: list, k: jax.Array) -> list:
-    return [x[k] for x in memory]
+    return [_at(x, k) for x in memory]
 
 
 def _plus(xs: list, factor: jax.Array, ys: list) -> list:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from gradtx.core.apply import apply_updates
 from gradtx.core.errors import describe
 from gradtx.core.leaves import float_dtype, map_leaves
+from gradtx.core.norms import AxisName, device_count, summed
 from gradtx.core.trees import flatten, is_trained, require_same_tree
 from gradtx.transforms.vectors import inner, trained
 
@@ -39,13 +40,14 @@ class Line(NamedTuple):
     tree: Callable[[list], Any]
 
 
-def line(updates: Any, params: Any, value: Any, grad: Any, value_fn: Any) -> Line:
+def line(updates: Any, params: Any, value: Any, grad: Any, value_fn: Any, axis_name: AxisName = None) -> Line:
     """Check what a search was given, and make its line; value_fn is traced once.
 
     Args:
         updates, params: as in update.
         value, grad: f(w), and its gradient in the convention of the updates; None where they are to be computed.
         value_fn: the function f of the parameters.
+        axis_name: the axes over which the leaves are split; values and slopes are then the same on all devices.
     """
     if grad is not None:
         require_same_tree("grad", grad, "parameter", params)
@@ -61,21 +63,21 @@ def line(updates: Any, params: Any, value: Any, grad: Any, value_fn: Any) -> Lin
         return apply_updates(ws, map_leaves(lambda u: t * u, us))
 
     def value_at(t: jax.Array) -> jax.Array:
-        return traced(there(t), *held).astype(dtype)
+        return mean(traced(there(t), *held).astype(dtype), axis_name)
 
     def at(t: jax.Array) -> tuple[Point, list]:
-        found, gs = value_and_grad(traced, there(t), *held)
-        return Point(t, found.astype(dtype), inner(gs, us, dtype)), gs
+        found, gs = value_and_grad(traced, there(t), *held, axis_name=axis_name)
+        return Point(t, found.astype(dtype), inner(gs, us, dtype, axis_name)), gs
 
     if grad is None:
-        computed, gs = value_and_grad(traced, ws, *held)
+        computed, gs = value_and_grad(traced, ws, *held, axis_name=axis_name)
         value = computed if value is None else value
     else:
         gs = [g.astype(jnp.result_type(w)) for g, w in zip(trained(grad, dtype), ws, strict=True)]
     value = traced(ws, *held) if value is None else value
-    value = jnp.asarray(jax.lax.stop_gradient(value)).astype(dtype)
+    value = mean(jnp.asarray(jax.lax.stop_gradient(value)).astype(dtype), axis_name)
     gs = jax.lax.stop_gradient(gs)
-    start = Point(jnp.zeros((), dtype), value, inner(gs, us, dtype))
+    start = Point(jnp.zeros((), dtype), value, inner(gs, us, dtype, axis_name))
     return Line(dtype, start, gs, value_at, at, lambda leaves: like_trained(params, leaves))
 
 
@@ -94,10 +96,33 @@ def on_trained(value_fn: Any, params: Any) -> Callable[..., jax.Array]:
     return scalar
 
 
-def value_and_grad(scalar: Callable, ws: list, *held: Any) -> tuple[jax.Array, list]:
-    """The value and the gradient that descent subtracts: for complex leaves the conjugate of `jax.grad`'s."""
-    value, gs = jax.value_and_grad(scalar)(ws, *held)
-    return value, [jnp.conj(g) for g in gs]
+def value_and_grad(scalar: Callable, ws: list, *held: Any, axis_name: AxisName = None) -> tuple[jax.Array, list]:
+    """The value and the gradient that descent subtracts: for complex leaves the conjugate of `jax.grad`'s.
+
+    With an axis_name, of the mean of the values of all devices, by each device's own leaves. What JAX differentiates
+    inside shard_map is the sum over devices, unless it sees (check_vma) that the value is one for all: so each gives
+    its part of the mean, as its own, and the derivative is the same in either case.
+    """
+    if axis_name is None:
+        value, gs = jax.value_and_grad(scalar)(ws, *held)
+        return value, [jnp.conj(g) for g in gs]
+
+    def part(ws: list) -> jax.Array:
+        return _own(scalar(ws, *held) / device_count(axis_name), axis_name)
+
+    value, pullback = jax.vjp(part, ws)
+    (gs,) = pullback(_own(jnp.ones_like(value), axis_name))
+    return summed(value, axis_name), [jnp.conj(g) for g in gs]
+
+
+def mean(value: jax.Array, axis_name: AxisName) -> jax.Array:
+    """The mean over the devices: the value itself where it is one for all; all of them then decide alike."""
+    return value if axis_name is None else summed(value / device_count(axis_name), axis_name)
+
+
+def _own(x: jax.Array, axis_name: AxisName) -> jax.Array:
+    """x as something that may differ from device to device, whatever JAX knows of it."""
+    return jnp.where(jax.lax.axis_index(axis_name) >= 0, x, jnp.zeros_like(x))
 
 
 def like_trained(params: Any, leaves: list, *, others: bool = False) -> Any:

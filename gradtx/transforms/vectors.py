@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.leaves import at_width
+from gradtx.core.norms import AxisName, summed
 from gradtx.core.trees import flatten, is_trained
 
 
@@ -17,9 +18,12 @@ def trained(tree: Any, width: Any = None) -> list[jax.Array]:
     return [x.astype(x.dtype if width is None else at_width(x.dtype, width)) for x in leaves]
 
 
-def inner(xs: list[jax.Array], ys: list[jax.Array], width: Any) -> jax.Array:
-    """Σ Re(conj(x)·y) over all entries: a real scalar of this width. Complex entries count as their two parts do."""
+def inner(xs: list[jax.Array], ys: list[jax.Array], width: Any, axis_name: AxisName = None) -> jax.Array:
+    """Σ Re(conj(x)·y) over all entries: a real scalar of this width. Complex entries count as their two parts do.
+
+    With an axis_name, over those of all devices.
+    """
     total = jnp.zeros((), width)
     for x, y in zip(trained(xs, width), trained(ys, width), strict=True):
         total = total + jnp.sum((jnp.conj(x) * y).real)  # not vdot, which accelerators do in fewer digits
-    return total
+    return summed(total, axis_name)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import at_least_one, below_one, concrete, non_negative, one_of, positive, whole
 from gradtx.core.leaves import float_dtype, zeros
+from gradtx.core.norms import AxisName, require_axis_name
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import transformation
@@ -49,6 +50,8 @@ def scale_by_zoom_linesearch(
     approx_dec_rtol: Hyper = 1e-6,
     stepsize_precision: Hyper = 1e-5,
     initial_guess_strategy: str = "keep",
+    *,
+    axis_name: AxisName = None,
 ):
     """Multiply a direction of descent u by a step t that keeps the strong Wolfe conditions.
 
@@ -76,11 +79,17 @@ def scale_by_zoom_linesearch(
         approx_dec_rtol: how close values are that rounding may order; finite, at least 0; 1e-6 suits float32 too.
         stepsize_precision: a bracket shorter than this part of its longer end is not searched; finite, at least 0.
         initial_guess_strategy: begin with the last step ("keep"; with 1 after a step 0) or with 1 ("one").
+        axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which every leaf is split. Slopes
+            are then those of all parts, and all devices take the same step. value_fn, of the device's own part of the
+            parameters, must return the whole value, the same on all devices, as one that ends in `jax.lax.psum` does,
+            and `value` must be that; `grad` is its derivative by the device's part. Take both from
+            `value_and_grad_from_state(value_fn, axis_name=...)`, or give None: with check_vma=False (and in `pmap`,
+            `vmap`) `jax.grad` of such a function is as many times too large as there are devices.
 
     State: `ScaleByZoomLinesearchState`: count, int32 scalar; learning_rate, 1 at init, and value, 0 at init, float
         scalars, float32 or as wide as the widest parameter; grad, like params, 0 at init; info, what the search met.
     Raises: ValueError: an argument out of range; `value`, `grad` of a wrong shape. TypeError: no real scalar from
-        value_fn.
+        value_fn; an axis that is no name.
     Source: Nocedal & Wright 2006, algorithms 3.5 and 3.6, equation 3.59; Hager & Zhang 2005 (doi:10.1137/030601880),
         equation 4.1, for the approximate decrease, which theirs and optax's also have for any lower φ(t). optax's
         stepsize_precision is a length, its approx_dec_rtol None is 0 here, it passes other extra arguments on to
@@ -104,6 +113,7 @@ def scale_by_zoom_linesearch(
     decrease, curvature = concrete(slope_rtol), concrete(curv_rtol)
     if decrease is not None and curvature is not None and decrease > curvature:
         raise ValueError(f"slope_rtol must not be above curv_rtol: no step may keep both; got {decrease}, {curvature}")
+    require_axis_name(axis_name)
     one_of(("keep", "one"), initial_guess_strategy=initial_guess_strategy)
     longest = jnp.inf if max_learning_rate is None else max_learning_rate
 
@@ -113,7 +123,7 @@ def scale_by_zoom_linesearch(
         return ScaleByZoomLinesearchState(zero_count(), jnp.ones((), dtype), jnp.zeros((), dtype), zeros(params), info)
 
     def update(updates, state, params, *, value, grad, value_fn):
-        phi = line(updates, params, value, grad, value_fn)
+        phi = line(updates, params, value, grad, value_fn, axis_name)
         numbers = (tol, increase_factor, slope_rtol, curv_rtol, approx_dec_rtol, stepsize_precision, longest)
         rules = _Rules(*(jax.lax.stop_gradient(jnp.asarray(x).astype(phi.dtype)) for x in numbers))
         last = jax.lax.stop_gradient(state.learning_rate.astype(phi.dtype))

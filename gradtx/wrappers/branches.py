@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from gradtx.core.leaves import map_leaves
-from gradtx.core.norms import AxisName
+from gradtx.core.norms import AxisName, on_all
 from gradtx.core.trees import flatten, is_trained
 
 
@@ -25,11 +25,6 @@ def all_finite(tree: Any) -> jax.Array:
     """Whether every entry of every trained leaf is finite: a bool scalar."""
     finite = [jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree) if is_trained(x)]
     return functools.reduce(operator.and_, finite, jnp.asarray(True))
-
-
-def on_all(condition: jax.Array, axis_name: AxisName) -> jax.Array:
-    """Whether a condition holds on every device of these axes: so that all of them take the same branch."""
-    return condition if axis_name is None else jax.lax.psum((~condition).astype(jnp.int32), axis_name) == 0
 
 
 def only_where(

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 from gradtx.core.arguments import show
 from gradtx.core.errors import non_negative, positive, whole
 from gradtx.core.leaves import float_dtype
-from gradtx.core.norms import AxisName, global_norm, require_axis_name
+from gradtx.core.norms import AxisName, global_norm, on_all, require_axis_name
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.schedule import Count, Hyper
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.wrappers.branches import all_finite, at_rest, on_all, only_where, where_finite
+from gradtx.wrappers.branches import all_finite, at_rest, only_where, where_finite
 from gradtx.wrappers.rules import arity
 
 

@@ -23,8 +23,10 @@ def bowl(params: Any) -> jax.Array:
 # of the parameters that it is given; the gradients drawn are its directions, half of which lead uphill.
 SEARCH = {**NEEDS_PARAMS, "smooth": False, "extras": {"value": None, "grad": None, "value_fn": bowl}}
 
-add("scale_by_lbfgs", gradtx.scale_by_lbfgs, memory_size=3, scale_init_precond=True, case=NEEDS_PARAMS)
-add("scale_by_lbfgs-identity", gradtx.scale_by_lbfgs, memory_size=1, scale_init_precond=False, case=NEEDS_PARAMS)
+lbfgs_numbers = {"memory_size": 3, "scale_init_precond": True, "axis_name": None}
+identity_numbers = {"memory_size": 1, "scale_init_precond": False, "axis_name": None}
+add("scale_by_lbfgs", gradtx.scale_by_lbfgs, **lbfgs_numbers, case=NEEDS_PARAMS)
+add("scale_by_lbfgs-identity", gradtx.scale_by_lbfgs, **identity_numbers, case=NEEDS_PARAMS)
 backtracking_numbers = {
     "max_backtracking_steps": 12,
     "slope_rtol": 1e-2,
@@ -33,6 +35,7 @@ backtracking_numbers = {
     "max_learning_rate": 1.0,
     "atol": 0.0,
     "rtol": 0.0,
+    "axis_name": None,
 }
 BACKTRACKING = gradtx.scale_by_backtracking_linesearch
 add("scale_by_backtracking_linesearch", BACKTRACKING, **backtracking_numbers, store_grad=False, case=SEARCH)
@@ -45,6 +48,7 @@ zoom_numbers = {
     "curv_rtol": 0.5,
     "approx_dec_rtol": 1e-6,
     "stepsize_precision": 1e-5,
+    "axis_name": None,
 }
 ZOOM = gradtx.scale_by_zoom_linesearch
 add(
@@ -58,7 +62,6 @@ add(
     initial_guess_strategy="one",
     case=SEARCH,
 )
-lbfgs_numbers = {"memory_size": 3, "scale_init_precond": True}
 ZOOM_CASE = ZOOM(**zoom_numbers, max_learning_rate=None, initial_guess_strategy="one")
 add("lbfgs", gradtx.lbfgs, learning_rate=None, **lbfgs_numbers, linesearch=ZOOM_CASE, case=SEARCH)
 add("lbfgs-rate", gradtx.lbfgs, learning_rate=0.1, **lbfgs_numbers, linesearch=None, case=NEEDS_PARAMS)

@@ -1,5 +1,7 @@
 """Norms: their range and derivatives, of leaves and their parts too, and across the devices of a mesh."""
 
+from functools import partial
+
 import hypothesis
 import jax
 import jax.numpy as jnp
@@ -91,11 +93,28 @@ def test_within():
     assert jax.grad(lambda n: within(2.0, n))(0.0) == 0.0
 
 
+TAKE_A_NAME = [
+    partial(gradtx.global_norm, 1.0),
+    partial(gradtx.clip_by_global_norm, 1.0),
+    partial(gradtx.clip_by_leaf_norm, 1.0),
+    partial(gradtx.clip_by_block_rms, 1.0),
+    partial(gradtx.adaptive_grad_clip, 0.1),
+    gradtx.scale_by_trust_ratio,
+    gradtx.centralize,
+    gradtx.zero_nans,
+    gradtx.scale_by_lbfgs,
+    gradtx.lbfgs,
+    partial(gradtx.scale_by_zoom_linesearch, 9),
+    partial(gradtx.scale_by_backtracking_linesearch, 9),
+    partial(gradtx.value_and_grad_from_state, jnp.sum),
+]
+
+
 @pytest.mark.parametrize("axis_name", [3, ["x"], ("x", 0)], ids=str)
-def test_names_that_are_none(axis_name):
-    for call in (lambda a: gradtx.global_norm(1.0, a), lambda a: gradtx.clip_by_global_norm(1.0, axis_name=a)):
-        with pytest.raises(TypeError, match="axis_name must be the name of an axis"):
-            call(axis_name)
+@pytest.mark.parametrize("takes", TAKE_A_NAME, ids=lambda f: getattr(f, "func", f).__name__)
+def test_names_that_are_none(takes, axis_name):
+    with pytest.raises(TypeError, match="axis_name must be the name of an axis"):
+        takes(axis_name=axis_name)
 
 
 def each_norm(axes):
@@ -140,6 +159,32 @@ def test_any_parts(entries):
     got = WAYS["shard_map"](jnp.asarray(entries, jnp.float32))
     want = float(np.linalg.norm(np.asarray(entries)))
     np.testing.assert_allclose(got, np.full(8, want), rtol=1e-6, atol=1e-37)
+
+
+class TestPartsOfLeaves:
+    """Columns that are split over the devices, each with its own range; and all of them as one leaf."""
+
+    columns = np.stack(list(PARTS.values()), 1)
+
+    def test_the_norm_of_all_parts(self):
+        x = jnp.asarray(self.columns, jnp.float32)
+        got = np.asarray(over_devices(lambda x: leaf_norm(x, (0,), "x"), "x")(x))
+        np.testing.assert_array_equal(got, np.repeat(got[:1], 8, 0))
+        np.testing.assert_allclose(got[0], np.linalg.norm(self.columns, axis=0), rtol=1e-6)
+        of_all = over_devices(lambda x: leaf_norm(x, None, "x")[None], "x")(x[:, :3])
+        np.testing.assert_allclose(of_all, np.full(8, np.linalg.norm(self.columns[:, :3])), rtol=1e-6)
+
+    def test_derivatives_are_those_of_one_device(self):
+        x = jnp.asarray(self.columns[:, :-2], jnp.float32)
+        weights = jnp.arange(1.0, 1.0 + x.shape[1])[None]
+
+        def loss(norms):
+            return jnp.sum(norms[:1] * weights)
+
+        split = over_devices(lambda x: leaf_norm(x, (0,), "x"), "x")
+        for derivative in (jax.grad, jax.jacfwd):
+            got = derivative(lambda x: loss(split(x)))(x)
+            np.testing.assert_allclose(got, jax.grad(lambda x: loss(leaf_norm(x, (0,))))(x), rtol=1e-5, atol=1e-6)
 
 
 class TestInShardMap:

@@ -80,6 +80,19 @@ class TestAdaptive:
         with pytest.raises(ValueError, match=r"update at k/0 has shape \(2, 3\): it has no axis \(2,\)"):
             agc({"k": [jnp.ones((2, 3))]}, {"k": [jnp.ones((2, 3))]}, axis=2)
 
+    @pytest.mark.parametrize("axis", [None, (0, -1)], ids=str)
+    def test_units_over_all_devices(self, axis):
+        """Also of a matrix of which each device has one row: that is no vector."""
+        rng = np.random.default_rng(0)
+        shapes = [(16,), (16, 3), (8, 3), (8, 2, 3), (8, 1, 2, 3)]
+        w, g = ([jnp.asarray(size * rng.standard_normal(s), jnp.float32) for s in shapes] for size in (1, 100))
+        split = over_devices(partial(agc, axis_name="x", axis=axis), "x")
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), split(g, w), agc(g, w, axis=axis))
+
+    def test_whole_units_on_each_device_need_no_name(self):
+        w, g = jnp.arange(1.0, 17.0).reshape(2, 8), jnp.full((2, 8), 1e3)
+        np.testing.assert_allclose(over_devices(agc, None, "x")(g, w), agc(g, w), rtol=1e-6)
+
     def test_parameters_at_zero_can_move(self):
         np.testing.assert_allclose(agc(jnp.array([3.0, 4.0]), jnp.zeros(2), eps=0.1), [0.03, 0.04], rtol=1e-6)
 

@@ -39,12 +39,12 @@ def clip(updates, max_norm=1.0, **how):
     return gradtx.clip_by_global_norm(max_norm, **how).update(updates, gradtx.EmptyState())[0]
 
 
-def clip_leaves(updates, max_norm=1.0):
-    return gradtx.clip_by_leaf_norm(max_norm).update(updates, gradtx.EmptyState())[0]
+def clip_leaves(updates, max_norm=1.0, **how):
+    return gradtx.clip_by_leaf_norm(max_norm, **how).update(updates, gradtx.EmptyState())[0]
 
 
-def clip_rms(updates, threshold=1.0):
-    return gradtx.clip_by_block_rms(threshold).update(updates, gradtx.EmptyState())[0]
+def clip_rms(updates, threshold=1.0, **how):
+    return gradtx.clip_by_block_rms(threshold, **how).update(updates, gradtx.EmptyState())[0]
 
 
 class TestGlobalNorm:
@@ -255,6 +255,16 @@ class TestLeaves:
     def test_infinity_switches_it_off(self, of_leaf):
         g = jnp.array([3e30, -4.0])
         np.testing.assert_array_equal(of_leaf(g, np.inf), g)
+
+    def test_each_over_all_devices(self, of_leaf):
+        """Leaves of which one part alone is inside the bound, and those that are inside together."""
+        g = {"a": jnp.arange(24.0).reshape(8, 3), "b": jnp.arange(16.0) / 100, "c": jnp.full(8, 1.5e19)}
+        u = reference_norms.over_devices(partial(of_leaf, axis_name="x"), "x")(g)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6), u, of_leaf(g))
+        np.testing.assert_array_equal(u["b"], g["b"])
+        parts = jax.vmap(partial(of_leaf, axis_name="x"), axis_name="x")(g["a"])
+        np.testing.assert_allclose(parts, u["a"], rtol=1e-6)
+        assert not np.allclose(jax.vmap(of_leaf)(g["a"]), u["a"], rtol=0.1)
 
     @pytest.mark.parametrize("bound", [0.0, -1.0, np.nan])
     def test_bounds_that_are_none(self, of_leaf, bound):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import strategies as st
+from jax.sharding import NamedSharding, PartitionSpec
 
 import gradtx
 from tests import reference_lbfgs
@@ -194,6 +195,42 @@ def test_half_parameters_and_gradients_are_read_exactly(dtype):
     assert got.dtype == jnp.float32
     assert state.diff_params_memory.dtype == jnp.float32
     np.testing.assert_array_equal(got, want)
+
+
+def test_parts_on_many_devices_are_one_vector():
+    """Each has its part of the memory; the scalars are the same on all."""
+    ws, gs = (np.concatenate([x, x[:, ::-1] / 2], 1) for x in walk(30, 10.0))
+
+    def part(ws, gs):
+        updates, state = run(gradtx.scale_by_lbfgs(3, axis_name="x"), ws, gs)
+        return updates, state.diff_params_memory, state.weights_memory
+
+    parts = (x.reshape(30, 8, 3) for x in (ws, gs))
+    got, memory, weights = jax.vmap(part, 1, 1, axis_name="x")(*parts)
+    want, state = run(gradtx.scale_by_lbfgs(3), ws, gs)
+    assert worst(got.reshape(30, 24), np.asarray(want)) <= 2e-5
+    np.testing.assert_allclose(memory.reshape(3, 24), state.diff_params_memory, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(weights, np.repeat(state.weights_memory[:, None], 8, 1), rtol=1e-5)
+
+
+def test_on_an_explicit_mesh():
+    """The numbers are those of one device, and the memory lies where the parameters are."""
+    ws, gs = (np.concatenate([x, x[:, ::-1] / 2], 1) for x in walk(4, 10.0))
+    mesh = jax.make_mesh((8,), ("x",), axis_types=(jax.sharding.AxisType.Explicit,))
+    tx, where = gradtx.scale_by_lbfgs(2), NamedSharding(mesh, PartitionSpec("x"))
+    want, _ = run(tx, ws, gs)
+    state = tx.init(jax.device_put(ws[0], where))
+    for w, g, u in zip(ws, gs, want, strict=True):
+        got, state = jitted(tx)(jax.device_put(g, where), state, jax.device_put(w, where))
+        np.testing.assert_allclose(got, u, rtol=1e-4, atol=1e-5)
+    assert state.diff_params_memory.sharding.spec == PartitionSpec(None, "x")
+
+
+def test_no_two_parts_of_the_state_are_one_buffer():
+    tx, w = gradtx.scale_by_lbfgs(1), jnp.ones((1, 3))
+    state = tx.init(w)
+    _, state = jax.jit(tx.update, donate_argnums=1)(w, state, w)
+    np.testing.assert_array_equal(state.params, w)
 
 
 def test_arguments_out_of_range():

@@ -8,10 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import strategies as st
+from jax.sharding import Mesh, PartitionSpec
 
 import gradtx
+from gradtx.core.norms import summed
 from tests import reference_lbfgs
 from tests.precision import enable_x64
+from tests.reference_norms import shard_map
 
 ZOOM = gradtx.scale_by_zoom_linesearch(25)
 BACKTRACKING = gradtx.scale_by_backtracking_linesearch(25, store_grad=True)
@@ -206,6 +209,108 @@ def test_values_that_rounding_orders_mislead_no_search():
     assert not np.any(state.info.failed)
     np.testing.assert_allclose(u, 1.0, rtol=2e-3)
     assert np.max(state.info.num_linesearch_steps) <= 10
+
+
+def on_devices(fn, trees, checked):
+    """fn of trees whose last axis of length 16 is split over the devices; with check_vma as it is, or False."""
+    unchecked = {"check_vma": False} if hasattr(jax, "shard_map") else {"check_rep": False}
+
+    def spec(x):
+        return PartitionSpec(*[None] * (jnp.ndim(x) - 1), "x") if jnp.shape(x)[-1:] == (16,) else PartitionSpec()
+
+    specs, how = jax.tree.map(spec, trees), {} if checked else unchecked
+    mesh = Mesh(np.array(jax.devices()[:8]), "x")
+    return jax.jit(shard_map(fn, mesh=mesh, in_specs=specs, out_specs=specs, **how))(*trees)
+
+
+def split_bowl(w, a, axis_name=None):
+    return summed(jnp.sum(a * (w - 1) ** 2 + (w - 1) ** 4), axis_name)
+
+
+def gathered_bowl(w, a, axis_name):
+    """Each device computes the whole of it."""
+    return split_bowl(*(jax.lax.all_gather(x, axis_name, tiled=True) for x in (w, a)))
+
+
+def minimised(tx, f, axis_name):
+    value_and_grad = gradtx.value_and_grad_from_state(f, axis_name=axis_name)
+
+    def steps(w, a, state):
+        def step(carry, _):
+            w, state = carry
+            value, grad = value_and_grad(w, a, state=state)
+            kept = {"value": value, "grad": grad, "value_fn": lambda w: f(w, a)}
+            u, state = tx.update(grad, state, w, **kept)
+            return (w + u, state), None
+
+        (w, state), _ = jax.lax.scan(step, (w, state), length=4)
+        return w, a, state
+
+    return steps
+
+
+@functools.cache
+def minimised_alone(search):
+    tx = gradtx.lbfgs(memory_size=3, linesearch=search)
+    trees = (TestOverDevices.w, TestOverDevices.a, tx.init(TestOverDevices.w))
+    return trees, jax.jit(minimised(tx, split_bowl, None))(*trees)
+
+
+@pytest.mark.parametrize("checked", [True, False], ids=["check_vma", "unchecked"])
+@pytest.mark.parametrize("f", [split_bowl, gathered_bowl])
+class TestOverDevices:
+    """Parameters that are split over eight devices take the steps that they take on one."""
+
+    w, a = np.zeros(16, np.float32), np.logspace(0, 1, 16).astype(np.float32)
+
+    @pytest.mark.parametrize("search", [ZOOM.replace(initial_guess_strategy="one"), BACKTRACKING], ids=["zoom", "back"])
+    def test_a_minimum_in_a_scan(self, f, checked, search):
+        trees, (want, _, state) = minimised_alone(search)
+        tx = gradtx.lbfgs(memory_size=3, linesearch=search, axis_name="x")
+        got, _, there = on_devices(minimised(tx, functools.partial(f, axis_name="x"), "x"), trees, checked)
+        np.testing.assert_allclose(got, want, rtol=1e-5)
+        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5), there, state)
+        assert np.linalg.norm(got - 1) < 0.2 * np.linalg.norm(self.w - 1)
+
+    def test_what_is_computed_and_what_is_known(self, f, checked):
+        """One device's part of what is known is not finite: then all compute, or some would wait for the others."""
+        f = functools.partial(f, axis_name="x")
+
+        def step(w, a, state):
+            value, grad = gradtx.value_and_grad_from_state(f, axis_name="x")(w, a, state=state)
+            return w, a, state._replace(value=value, grad=grad)
+
+        state = ZOOM.init(self.w)._replace(count=jnp.int32(1), value=jnp.float32(7.0), grad=jnp.full(16, 3.0))
+        known = on_devices(step, (self.w, self.a, state), checked)[2]
+        np.testing.assert_array_equal([known.value, *known.grad], [7.0, *[3.0] * 16])
+        state = state._replace(grad=state.grad.at[5].set(jnp.nan))
+        computed = on_devices(step, (self.w, self.a, state), checked)[2]
+        value, grad = jax.value_and_grad(split_bowl)(self.w, self.a)
+        np.testing.assert_allclose([computed.value, *computed.grad], [value, *grad], rtol=1e-6)
+
+
+@pytest.mark.parametrize("tx", [ZOOM, BACKTRACKING], ids=["zoom", "back"])
+def test_a_search_under_vmap_computes_what_it_is_not_given(tx):
+    w, a = jnp.zeros((8, 2)), jnp.asarray(TestOverDevices.a.reshape(8, 2))
+
+    def step(w, a, tx, axis_name):
+        return tx.update(a, tx.init(w), w, **NONE, value_fn=lambda w: split_bowl(w, a, axis_name))
+
+    split = functools.partial(step, tx=tx.replace(axis_name="x"), axis_name="x")
+    u, state = jax.jit(jax.vmap(split, axis_name="x"))(w, a)
+    want, alone = jax.jit(functools.partial(step, tx=tx, axis_name=None))(w, a)
+    np.testing.assert_allclose(u, want, rtol=1e-5)
+    np.testing.assert_allclose(state.grad, alone.grad, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(state.value, np.full(8, alone.value), rtol=1e-5)
+
+
+def test_lbfgs_and_its_search_have_one_axis_name():
+    with pytest.raises(ValueError, match="the linesearch has axis_name='y', lbfgs 'x': give both the same"):
+        gradtx.lbfgs(linesearch=ZOOM.replace(axis_name="y"), axis_name="x")
+    with pytest.raises(ValueError, match="the linesearch has axis_name='y', lbfgs None"):
+        gradtx.lbfgs(linesearch=ZOOM.replace(axis_name="y"))
+    gradtx.lbfgs(linesearch=None, axis_name="x")
+    gradtx.lbfgs(linesearch=ZOOM.replace(axis_name="x"), axis_name="x")
 
 
 @pytest.mark.parametrize(

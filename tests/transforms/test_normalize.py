@@ -101,6 +101,14 @@ class TestTrustRatio:
         np.testing.assert_allclose(u, [0.3, 0.4], rtol=1e-6)
         np.testing.assert_allclose(apply(trust(10.0), u, jnp.array([30.0, 40.0])), [1.5, 2.0], rtol=1e-6)
 
+    def test_across_devices(self):
+        """Also where one device has all that is not 0."""
+        g = {"a": jnp.arange(16.0).reshape(8, 2), "b": jnp.full(8, 1.5e19), "c": jnp.zeros(8).at[3].set(2.0)}
+        w = {"a": jnp.ones((8, 2)), "b": jnp.full(8, 1e-30), "c": jnp.zeros(8).at[5].set(3.0)}
+        u = over_devices(partial(apply, trust(axis_name="x")), "x")(g, w)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), u, apply(trust(), g, w))
+        np.testing.assert_allclose(u["c"], 3.0 * (np.arange(8) == 3), rtol=1e-6)
+
     @pytest.mark.parametrize("k", [0, 1])
     @pytest.mark.parametrize("least", [0.0, 0.1])
     def test_derivatives_at_zero(self, k, least):
@@ -127,6 +135,21 @@ class TestCentralize:
         u = np.asarray(apply(gradtx.centralize(), g), np.float64)
         assert np.isfinite(u).all()
         np.testing.assert_allclose(u.mean(tuple(range(len(shape) - 1))), np.zeros(shape[-1]), atol=1e-6 * size)
+
+    @pytest.mark.parametrize("size", [1.0, 1e38])
+    def test_across_devices(self, size):
+        """Split along the inputs, or for the kernels of torch; and along the outputs without a name."""
+        rng = np.random.default_rng(4)
+        g = {"k": rng.uniform(0.5, 1.0, (8, 2, 3)), "b": np.arange(8.0) / 8}
+        g = jax.tree.map(lambda x: jnp.asarray(size * x, jnp.float32), g)
+        first = jax.tree.map(lambda x: x.T, g)
+        for tx, tree, spec in (
+            (gradtx.centralize(-1, axis_name="x"), g, ("x",)),
+            (gradtx.centralize(0, axis_name="x"), first["k"], (None, None, "x")),
+            (gradtx.centralize(0), g, ("x",)),
+        ):
+            u, want = over_devices(partial(apply, tx), *spec)(tree), apply(tx.replace(axis_name=None), tree)
+            jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6 * size), u, want)
 
     def test_complex(self):
         u = apply(gradtx.centralize(), jnp.array([[1.0 + 2.0j], [3.0 - 2.0j]]))
@@ -160,6 +183,19 @@ class TestZeroNans:
         gs = {"a": jnp.array([1.0, np.nan, 1.0, np.inf, np.nan]), "b": jnp.array([[1.0], [np.nan], [np.nan], [0], [1]])}
         state, _ = jax.lax.scan(lambda s, g: tx.update(g, s)[::-1], tx.init({"a": 0.0, "b": jnp.zeros(1)}), gs)
         assert state.count == 3
+
+    def test_one_device_with_a_nan_counts_once_on_all(self):
+        def counts(gs, axis_name):
+            def step(state, g):
+                u, state = gradtx.zero_nans(axis_name=axis_name).update(g, gradtx.ZeroNansState(state))
+                return state.count, (u, jnp.broadcast_to(state.count, (1,)))
+
+            return jax.lax.scan(step, jnp.int32(0), gs)[1]
+
+        gs = jnp.ones((3, 8)).at[1, jnp.array([2, 5])].set(jnp.nan)
+        u, count = over_devices(partial(counts, axis_name="x"), None, "x")(gs)
+        np.testing.assert_array_equal(count, np.repeat([[0], [1], [1]], 8, 1))
+        np.testing.assert_array_equal(u, ~np.isnan(gs))
 
     def test_the_count_stays_at_its_end(self):
         end = gradtx.ZeroNansState(jnp.int32(2**31 - 1))
