@@ -7,6 +7,7 @@ import pytest
 
 import gradtx
 from gradtx.compat import to_optax
+from tests.clients.agreement import ALGORITHMS, EPS, Client, Run, X, Y, agrees, difference, follow
 
 pytest.importorskip("flax", reason="pip install -e '.[testing]'")
 optax = pytest.importorskip("optax", reason="pip install -e '.[peers]'")
@@ -14,25 +15,23 @@ optax = pytest.importorskip("optax", reason="pip install -e '.[peers]'")
 from flax import linen, nnx  # noqa: E402
 from flax.training.train_state import TrainState  # noqa: E402
 
-X = jnp.linspace(-1.0, 1.0, 8).reshape(4, 2)
-
 
 class Net(nnx.Module):
-    def __init__(self):
-        self.first = nnx.Linear(2, 4, rngs=nnx.Rngs(0))
-        self.second = nnx.Linear(4, 1, rngs=nnx.Rngs(1))
+    def __init__(self, dtype=jnp.float32):
+        self.first = nnx.Linear(2, 4, rngs=nnx.Rngs(0), param_dtype=dtype)
+        self.second = nnx.Linear(4, 1, rngs=nnx.Rngs(1), param_dtype=dtype)
 
     def __call__(self, x):
         return self.second(jnp.tanh(self.first(x)))
 
 
 def loss(model):
-    return jnp.mean((model(X) - 1.0) ** 2)
+    return jnp.mean((model(X) - Y) ** 2)
 
 
-def trained(tx, steps=20, *, change=None, **extra):
+def trained(tx, steps=20, *, model=None, change=None, **extra):
     """Losses of a small nnx model, its optimizer afterwards, and how often the step was traced."""
-    model = Net()
+    model = Net() if model is None else model
     optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
     traces = []
 
@@ -51,21 +50,48 @@ def trained(tx, steps=20, *, change=None, **extra):
     return losses, optimizer, len(traces)
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs"),
-    [
-        (gradtx.adam(0.05), optax.adam(0.05)),
-        (gradtx.sgd(0.1, 0.9), optax.sgd(0.1, 0.9)),
-        (gradtx.adamw(gradtx.cosine_decay_schedule(0.05, 30)), optax.adamw(optax.cosine_decay_schedule(0.05, 30))),
-    ],
-    ids=["adam", "sgd", "scheduled adamw"],
-)
-def test_nnx_trains_as_with_optax(ours, theirs):
-    losses, optimizer, traces = trained(ours)
-    np.testing.assert_allclose(losses, trained(theirs)[0], rtol=1e-3, atol=1e-5)
-    assert losses[-1] < losses[0] / 2
+def train_nnx(tx):
+    model = Net()
+    losses, optimizer, traces = trained(tx, model=model)
     assert traces == 1
-    assert int(optimizer.step[...]) == 20
+    assert int(optimizer.step[...]) == len(losses)
+    return Run(np.array(losses), nnx.to_pure_dict(nnx.state(model, nnx.Param)), traces)
+
+
+class LinenNet(linen.Module):
+    @linen.compact
+    def __call__(self, x):
+        return linen.Dense(1)(jnp.tanh(linen.Dense(4)(x)))
+
+
+def train_linen(tx):
+    model = LinenNet()
+    params = model.init(jax.random.key(0), X)
+
+    def step(state):
+        value, grads = jax.value_and_grad(lambda p: jnp.mean((state.apply_fn(p, X) - Y) ** 2))(state.params)
+        return state.apply_gradients(grads=grads), value
+
+    state = TrainState.create(apply_fn=model.apply, params=params, tx=tx)
+    return follow(step, state, lambda state: state.params)
+
+
+CLIENTS = [Client("flax", "nnx: `Optimizer`", train_nnx), Client("flax", "linen: `TrainState`", train_linen)]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("client", CLIENTS, ids=["nnx", "linen"])
+def test_it_trains_as_with_optax(client, algorithm):
+    agrees(client, algorithm)
+
+
+def test_nnx_keeps_bfloat16_parameters():
+    model = Net(jnp.bfloat16)
+    losses, optimizer, traces = trained(gradtx.adam(0.05), model=model)
+    assert {x.dtype for x in jax.tree.leaves(nnx.state(model, nnx.Param))} == {jnp.dtype("bfloat16")}
+    assert {x.dtype for x in jax.tree.leaves(optimizer.opt_state["scale_by_adam"].nu)} == {jnp.dtype("float32")}
+    assert traces == 1
+    assert losses[-1] < losses[0] / 2
 
 
 def test_nnx_state_moves():
@@ -98,6 +124,37 @@ def test_nnx_passes_the_extras_that_a_member_needs():
     np.testing.assert_allclose(doubled, trained(gradtx.sgd(0.2))[0], rtol=1e-6)
 
 
+def with_extras(tx, search=False):
+    """Losses and parameters where `update` gets the loss, and with `search` the gradient and the function too."""
+    model = Net()
+    optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+    graph, _, rest = nnx.split(model, nnx.Param, ...)
+
+    @nnx.jit
+    def step(model, optimizer):
+        value, grads = nnx.value_and_grad(loss)(model)
+        more = {"grad": grads, "value_fn": lambda p: loss(nnx.merge(graph, p, rest))} if search else {}
+        optimizer.update(model, grads, value=value, **more)
+        return value
+
+    losses = [float(step(model, optimizer)) for _ in range(8)]
+    return np.array(losses), nnx.to_pure_dict(nnx.state(model, nnx.Param))
+
+
+def test_nnx_hands_the_loss_to_a_plateau():
+    mine = with_extras(gradtx.chain(gradtx.adam(0.2), gradtx.reduce_on_plateau(0.5, patience=1, rtol=0.5)))
+    theirs = with_extras(optax.chain(optax.adam(0.2), optax.contrib.reduce_on_plateau(0.5, patience=1, rtol=0.5)))
+    assert difference(mine, theirs) <= 256 * EPS
+    assert difference(mine, with_extras(gradtx.adam(0.2))) > 1e-2  # the scale did fall
+
+
+@pytest.mark.nightly
+def test_nnx_hands_the_function_to_a_line_search():
+    mine, theirs = (with_extras(lib.lbfgs(memory_size=4), search=True) for lib in (gradtx, optax))
+    np.testing.assert_allclose(mine[0], theirs[0], rtol=1e-4, atol=1e-6)
+    assert mine[0][-1] < mine[0][0] / 5
+
+
 def test_nnx_refuses_arrays_in_the_value_and_takes_them_opaque():
     tx = gradtx.adam(jnp.asarray(0.05))
     with pytest.raises(
@@ -117,28 +174,6 @@ def test_nnx_rate_is_changed_in_the_state_without_a_new_trace():
         np.testing.assert_array_equal(losses[10:], losses[10])
         assert traces == 1
         assert float(gradtx.hyperparameters(optimizer.opt_state)["learning_rate"][...]) == 0.0
-
-
-def test_linen_train_state():
-    model = linen.Dense(1)
-    params = model.init(jax.random.key(0), X)
-
-    @jax.jit
-    def step(state):
-        value, grads = jax.value_and_grad(lambda p: jnp.mean((state.apply_fn(p, X) - 1.0) ** 2))(state.params)
-        return state.apply_gradients(grads=grads), value
-
-    def losses(tx):
-        state = TrainState.create(apply_fn=model.apply, params=params, tx=tx)
-        values = []
-        for _ in range(20):
-            state, value = step(state)
-            values.append(float(value))
-        return values, state
-
-    (ours, state), (theirs, _) = losses(gradtx.adam(0.05)), losses(optax.adam(0.05))
-    np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
-    assert int(state.opt_state["scale_by_adam"].count) == state.step == 20
 
 
 def test_linen_equal_transformations_share_a_trace():

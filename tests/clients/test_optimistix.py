@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import gradtx
+from tests.clients.agreement import ALGORITHMS, STEPS, Client, Run, agrees
 
 optimistix = pytest.importorskip("optimistix", reason="pip install -e '.[peers]'")
 optax = pytest.importorskip("optax", reason="pip install -e '.[peers]'")
@@ -20,6 +21,27 @@ def bowl(w, scale):
 def solution(tx):
     solver = optimistix.OptaxMinimiser(tx, rtol=1e-5, atol=1e-6)
     return optimistix.minimise(bowl, solver, START, args=3.0, max_steps=2000)
+
+
+def train(tx):
+    """The losses are of the whole solve: first and last."""
+    solver = optimistix.OptaxMinimiser(tx, rtol=0.0, atol=0.0)
+    traces = []
+
+    def traced(w, scale):
+        traces.append(1)
+        return bowl(w, scale)
+
+    end = optimistix.minimise(traced, solver, START, args=0.5, max_steps=STEPS, throw=False).value
+    return Run(np.array([bowl(START, 0.5), bowl(end, 0.5)]), end, len(traces))
+
+
+CLIENTS = [Client("optimistix", "`OptaxMinimiser`", train)]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_it_takes_the_steps_that_it_takes_with_optax(algorithm):
+    agrees(CLIENTS[0], algorithm)
 
 
 @pytest.mark.parametrize(
