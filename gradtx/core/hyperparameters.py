@@ -147,8 +147,8 @@ def keep_hyperparameters(fresh: Any, old: Any) -> Any:
 
 
 def _put(new: jax.Array, old: Any) -> Any:
-    """The new value in the type and shape of the old one, and in its container: flax's nnx has one round each array."""
-    return jax.tree.map(lambda x: jnp.broadcast_to(new.astype(x.dtype), x.shape), old)
+    """A copy of the new value, which may be donated, in the type, shape and container of the old one (nnx has such)."""
+    return jax.tree.map(lambda x: jnp.array(jnp.broadcast_to(new.astype(x.dtype), x.shape)), old)
 
 
 def _is_held(node: Any) -> bool:

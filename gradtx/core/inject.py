@@ -58,7 +58,7 @@ def inject(inner: Transformation):
 
     def init(params):
         dtype = float_dtype(params)
-        values = {k: jnp.asarray(v, dtype) for k, v in given.items()}
+        values = {k: jnp.array(v, dtype) for k, v in given.items()}  # copies, which may be donated
         return InjectState(values, holding(values).init(params))
 
     def update(updates, state, params=None, **extra):

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ParamSpec
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from gradtx.core.errors import concrete
 from gradtx.core.factory import Factory, Leaves
@@ -206,7 +207,7 @@ def at_step(name: str, value: Schedule, step: Any, dtype: Any) -> jax.Array:
         raise ValueError(f"the schedule for {name} must return a scalar; {value!r} returned shape {array.shape}")
     if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
         raise TypeError(f"the schedule for {name} must return a real number; {value!r} returned {array.dtype}")
-    return array.astype(dtype)
+    return array.astype(dtype) if isinstance(array, Tracer) else jnp.array(array, dtype)  # a copy, which may be donated
 
 
 Hyper = Annotated[Any, Leaves(as_hyper, follows=True)]

@@ -152,11 +152,11 @@ def _rules(tx: GradientTransformation, params: Any) -> list[str]:
     made_by, places = piece._factory.public, range(len(flatten(params)[0]))
     if made_by is freeze:
         held = selection("freeze", piece.frozen)(params, params)
-        inside = _rules(piece.inner, part(params, [not frozen for frozen in held]))
+        inside = _rules(piece.inner, part(params, [not frozen for frozen in held])) or [""] * len(held)
         return ["frozen" if frozen else text for frozen, text in zip(held, inside, strict=True)]
     if made_by is masked:
         own = selection("masked", piece.mask)(params, params)
-        inside = _rules(piece.inner, part(params, own))
+        inside = _rules(piece.inner, part(params, own)) or [""] * len(own)
         return [_joined(" > ", piece.inner.name, text) if o else "" for o, text in zip(own, inside, strict=True)]
     if made_by in (route, partition):
         if made_by is route:

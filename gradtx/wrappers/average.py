@@ -96,11 +96,12 @@ def average(
         n = jnp.where(follows, 0, increment(state.n_averaged, taken))
 
         c = jnp.where(follows, 1, weight(jnp.maximum(n, 1), float_dtype(state.average)))
-        near = c > 0.5  # a step from the nearer end: the weights then sum to one
+        near, whole = c > 0.5, c == 1  # a step from the nearer end: the weights then sum to one
         step = jnp.where(near, c - 1, c)
 
         def leaf(w, average):
-            return w, jnp.where(taken, jnp.where(near, w, average) + step * (w - average), average)
+            between = jnp.where(near, w, average) + step * (w - average)
+            return w, jnp.where(taken, jnp.where(whole, w, between), average)  # nothing is left of what was not finite
 
         _, new = map_leaves(leaf, only_trained(apply_updates(params, updates)), state.average)
         return updates, AverageState(count, n, new, inner_state)

@@ -18,7 +18,7 @@ from gradtx.core.trees import flatten, is_trained
 
 def at_rest(updates: Any) -> Any:
     """Updates that leave every parameter as it is, to the bit: -0, since -0 + 0 would be 0 were it 0."""
-    return map_leaves(lambda g: jnp.full_like(g, -0.0), updates)
+    return map_leaves(lambda g: jnp.full_like(g, complex(-0.0, -0.0) if jnp.iscomplexobj(g) else -0.0), updates)
 
 
 def all_finite(tree: Any) -> jax.Array:
@@ -43,7 +43,10 @@ def only_where(
     resting = rest()
     traced = _traced(run, resting, state)
     if not isinstance(condition, Tracer):  # a cond outside jit would be compiled at every call
-        return run() if condition else (_resting(traced, resting), state)
+        if condition:
+            return run()
+        # Without float64 all updates are of one width, and nothing need be traced to know it.
+        return _resting(traced, resting) if jax.config.read("jax_enable_x64") else resting, state
     return _branch(condition, traced, resting, state)
 
 

@@ -66,7 +66,8 @@ def lookahead(inner: Transformation, sync_period: Count = 6, slow_step_size: Hyp
         if isinstance(slow_step_size, float) and slow_step_size == 1.0:
             return u  # also where u is -0.0
         away = (w + u) - slow
-        return jnp.where(slow_step_size > 0.5, u - (1.0 - slow_step_size) * away, slow + slow_step_size * away - w)
+        to_slow = jnp.where(slow_step_size > 0.5, u - (1.0 - slow_step_size) * away, slow + slow_step_size * away - w)
+        return jnp.where(jnp.isinf(slow) & (slow == w), u, to_slow)  # an infinity less itself is NaN
 
     def init(params):
         return LookaheadState(zero_count(), copied(params), inner.init(params))

@@ -55,7 +55,8 @@ def masked(inner: Transformation, mask: Any):
 def freeze(inner: Transformation, frozen: Any):
     """Keep some of the leaves as they are, and apply a transformation to the rest.
 
-    A frozen leaf gets no update, to the bit; it has no state, and no part in norms.
+    A frozen leaf gets no update, to the bit; it has no state, and no part in norms. (Subnormal numbers become 0 where
+    anything is added to them: XLA flushes them on CPU.)
 
     Args:
         inner: the transformation for the leaves that are trained: all of an optimizer, its clipping too.

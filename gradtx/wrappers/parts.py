@@ -16,15 +16,18 @@ def part(tree: Any, own: list[bool]) -> Any:
     if tree is None:
         return None
     leaves, structure = flatten(tree)
+    if jax.tree_util.treedef_is_leaf(structure) and not own[0]:
+        return ()  # a tree that is a leaf: None would be no tree
     return jax.tree.unflatten(structure, [x if mine else None for x, mine in zip(leaves, own, strict=True)])
 
 
 def merged(owns: list[list[bool]], trees: list[Any]) -> Any:
     """One tree of several: each leaf from the first tree whose own it is, else from the last, which has no list."""
-    structure = flatten(trees[-1])[1]
-    out = flatten(trees[-1])[0]
-    for own, tree in zip(owns[::-1], trees[-2::-1], strict=True):
-        out = [x if mine else other for mine, x, other in zip(own, flatten(tree)[0], out, strict=True)]
+    structure = next((flatten(tree)[1] for tree in trees[::-1] if flatten(tree)[0]), flatten(trees[-1])[1])
+    columns = [flatten(tree)[0] or [None] * structure.num_leaves for tree in trees]
+    out = columns[-1]
+    for own, column in zip(owns[::-1], columns[-2::-1], strict=True):
+        out = [x if mine else other for mine, x, other in zip(own, column, out, strict=True)]
     return jax.tree.unflatten(structure, out)
 
 
@@ -39,6 +42,8 @@ def extras_for(own: list[bool], params: Any, extra: dict[str, Any]) -> dict[str,
         return merged([own], [mine, params])
 
     def one(name: str, value: Any) -> Any:
+        if value is None:
+            return None
         if name == "value_fn":
             return functools.wraps(value)(lambda mine, *args, **kwargs: value(whole(mine), *args, **kwargs))
         if name == "grad_fn":

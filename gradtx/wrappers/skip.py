@@ -19,6 +19,8 @@ from gradtx.core.transformation import Transformation, transformation
 from gradtx.wrappers.branches import all_finite, at_rest, only_where, where_finite
 from gradtx.wrappers.rules import arity
 
+_NOT_GIVEN = object()  # None is a value: it asks a line search to compute it
+
 
 class SkipState(NamedTuple):
     """Fields: skipped, consecutive, inner."""
@@ -116,13 +118,13 @@ def skip_if(inner: Transformation, predicate: Callable[[Any, Any, Any], Any], *,
         raise TypeError(f"predicate must be a function of (updates, params, value); got {show(predicate)}{takes}")
     require_axis_name(axis_name)
 
-    def update(updates, state, params=None, *, value=None, **extra):
-        answer = jnp.asarray(predicate(updates, params, value))
+    def update(updates, state, params=None, *, value=_NOT_GIVEN, **extra):
+        answer = jnp.asarray(predicate(updates, params, None if value is _NOT_GIVEN else value))
         if answer.shape != () or answer.dtype != jnp.bool_:
             got = f"shape {answer.shape}, {answer.dtype}"
             raise TypeError(f"skip_if: the predicate must return one bool, jnp.any(...) makes one; got {got}")
         answer = ~on_all(~answer, axis_name)
-        extra = extra if value is None else {**extra, "value": value}
+        extra = extra if value is _NOT_GIVEN else {**extra, "value": value}
 
         def run():
             return inner.update(updates, state.inner, params, **extra)

@@ -200,3 +200,27 @@ def test_a_batch_of_states_is_set_as_one():
     same_types("the state", changed, states)
     updates, _ = jax.vmap(lambda s: inject(sgd(0.1)).update(G, s, W))(changed)
     np.testing.assert_allclose(updates, np.tile(-0.5 * G, (2, 1)))
+
+
+class TestDonation:
+    """What is put into a state is a copy: to donate the state deletes nothing of the caller's."""
+
+    def step(self, tx, state):
+        return jax.jit(lambda g, s: tx.update(g, s, W), donate_argnums=1)(G, state)
+
+    def test_one_array_in_two_places(self):
+        rate = jnp.asarray(0.1)
+        tx = chain(a=inject(sgd(rate)), b=inject(sgd(rate)))
+        self.step(tx, tx.init(W))
+        assert float(rate) == pytest.approx(0.1)
+        self.step(tx, tx.init(W))
+        names = {"a/learning_rate": rate, "b/learning_rate": rate}
+        self.step(tx, set_hyperparameters(tx.init(W), names))
+        assert float(rate) == pytest.approx(0.1)
+
+    def test_counts_and_schedules(self):
+        held, n = jnp.asarray(0.1), jnp.asarray(7)
+        tx = chain(a=gradtx.scale(lambda step: held), b=gradtx.scale(lambda step: held))
+        self.step(tx, gradtx.set_count(tx.init(W), n))
+        self.step(tx, gradtx.set_count(tx.init(W), 7))
+        assert (float(held), int(n)) == (pytest.approx(0.1), 7)

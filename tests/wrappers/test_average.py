@@ -245,3 +245,13 @@ def test_inside_what_waits_it_counts_steps_alone(tx):
         updates, state = tx.update(jnp.asarray(g), state, w)
         w = gradtx.apply_updates(w, updates)
     assert int(state.inner.n_averaged) == (3 if tx.name == "skip_nonfinite" else 2)
+
+
+@pytest.mark.parametrize("far", [jnp.inf, jnp.nan, 3e38])
+def test_through_the_first_updates_it_is_w_whatever_was_before(far):
+    tx, w = average(sgd(1.0), 0.9, start=3), jnp.asarray(-3e38)
+    _, state = tx.update(jnp.asarray(0.0), tx.init(jnp.asarray(far)), w)
+    assert float(averaged(state)) == float(w)
+    _, state = tx.update(jnp.asarray(0.0), tx.init(w), jnp.asarray(far))
+    _, state = tx.update(jnp.asarray(0.0), state, jnp.asarray(1.0))
+    assert float(averaged(state)) == 1.0

@@ -95,12 +95,12 @@ def test_reset_state_begins_the_inner_state_anew_at_each_meeting():
     gs = gradients()[:12]
     kept, momentum = walk(lookahead(inner, 4, 0.5), gs, W0, lambda s, w: s.inner["add_momentum"].trace)
     path, fresh = walk(lookahead(inner, 4, 0.5, reset_state=True), gs, W0, lambda s, w: s.inner["add_momentum"].trace)
-    np.testing.assert_array_equal(path[:4], kept[:4])
+    np.testing.assert_allclose(path[:4], kept[:4], rtol=1e-6)  # two programs, which XLA fuses as it likes
     assert not fresh[3::4].any()
     assert momentum[3::4].any()
     # The second period is that of a new start from where the first ended.
     again, _ = walk(lookahead(inner, 4, 0.5), gs[4:8], path[3])
-    np.testing.assert_array_equal(path[4:8], again)
+    np.testing.assert_allclose(path[4:8], again, rtol=1e-6)
 
 
 def test_reset_state_takes_states_of_every_kind():
@@ -208,3 +208,9 @@ def test_it_copies_neither_weights():
     compiled = jax.jit(step, donate_argnums=(1, 2)).lower(w, tx.init(w), w).compile()
     assert compiled.memory_analysis().temp_size_in_bytes < 1.1 * w.nbytes
     assert compiled.cost_analysis()["bytes accessed"] < 9.5 * w.nbytes
+
+
+def test_an_infinite_weight_stays():
+    tx, w = lookahead(sgd(0.1), 1), jnp.array([-jnp.inf, 1.0])
+    updates, _ = tx.update(jnp.zeros(2), tx.init(w), w)
+    np.testing.assert_array_equal(gradtx.apply_updates(w, updates), w)

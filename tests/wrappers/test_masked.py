@@ -210,3 +210,23 @@ def test_masked_weight_decay_in_a_recipe():
     updates, _ = run(tx, grads=zero)
     np.testing.assert_allclose(updates["head"]["kernel"], -0.05 * np.ones((3, 1)), rtol=1e-6)
     np.testing.assert_array_equal(updates["body"]["0"]["bias"], np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    "tx",
+    [
+        gradtx.route({"**": gradtx.sgd(0.1)}, default=gradtx.adamw(0.1)),
+        gradtx.partition({"a": gradtx.sgd(0.1)}, "a"),
+        gradtx.masked(gradtx.average(gradtx.sgd(0.1)), False),
+        gradtx.freeze(gradtx.lookahead(gradtx.adamw(0.1)), True),
+        gradtx.freeze(gradtx.lookahead(gradtx.adamw(0.1)), False),
+    ],
+    ids=str,
+)
+def test_a_bare_array_for_parameters(tx):
+    """It is a tree of one leaf; a transformation that has no leaf of it is called with an empty tree."""
+    w = jnp.ones(3)
+    updates, state = jax.jit(tx.update)(w, tx.init(w), w)
+    assert updates.shape == (3,)
+    assert jax.tree.structure(state) == jax.tree.structure(tx.init(w))
+    assert len(gradtx.plan(tx, w).rows) == 1

@@ -293,7 +293,32 @@ def test_what_rests_has_the_types_of_what_runs():
                 assert updates.dtype == "float64"
 
 
-def test_what_is_missing_is_missed_before_it_is_needed():
-    tx = gradtx.accumulate(gradtx.add_decayed_weights(0.1), 2)
-    with pytest.raises(ValueError, match="add_decayed_weights needs the parameters"):
-        tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
+def test_none_for_a_value_goes_through():
+    """It asks a line search to compute the value."""
+    tx, w = gradtx.skip_if(gradtx.lbfgs(), lambda g, p, value: jnp.asarray(value is not None)), jnp.ones(2)
+    extra = {"value": None, "grad": None, "value_fn": lambda w: jnp.sum(w * w)}
+    updates, state = jax.jit(lambda w, s: tx.update(2 * w, s, w, **extra))(w, tx.init(w))
+    alone, _ = gradtx.lbfgs().update(2 * w, gradtx.lbfgs().init(w), w, **extra)
+    np.testing.assert_allclose(updates, alone, rtol=1e-6)
+    assert int(state.skipped) == 0
+
+
+def test_complex_zeros_keep_their_signs():
+    w = jnp.asarray([complex(-0.0, -0.0), complex(0.0, -0.0), complex(-0.0, 0.0)], "complex64")
+    for tx in (gradtx.accumulate(gradtx.sgd(0.1), 2), gradtx.freeze(gradtx.sgd(0.1), True)):
+        updates, _ = tx.update(jnp.ones(3, "complex64"), tx.init(w), w)
+        same_bits("the parameters", gradtx.apply_updates(w, updates), w)
+
+
+def test_at_rest_outside_jit_nothing_of_the_inside_is_called():
+    calls = []
+
+    def grad_fn(params):
+        calls.append(1)
+        return jnp.asarray(np.asarray(params))  # which a trace could not give
+
+    tx, w = gradtx.every(gradtx.sam(gradtx.sgd(0.1)), 3), jnp.ones(2)
+    state = tx.init(w)
+    for _ in range(6):
+        _, state = tx.update(w, state, w, grad_fn=grad_fn)
+    assert len(calls) == 2
