@@ -108,13 +108,13 @@ def difference(mine: Any, theirs: Any) -> float:
 def agrees(client: Client, algorithm: str) -> None:
     """Require the same training, within the bound and as near as the notebook says, as few traces, and less loss.
 
-    Twice the figure of the notebook, and eight: another processor may round otherwise.
+    Four times the figure of the notebook, and sixteen: another processor may round otherwise.
     """
     mine, theirs = client.runs(algorithm)
     ulp = difference(mine[:2], theirs[:2]) / EPS
     assert ulp <= client.slack * ALGORITHMS[algorithm].ulp
     package, _, given, adam, others = stated()[client.entry]
     assert (package, given) == (client.package, client.handed)
-    assert ulp <= max(2 * (adam if algorithm == "adam" else others), 8)
+    assert ulp <= max(4 * (adam if algorithm == "adam" else others), 16)
     assert mine.traces <= theirs.traces
     assert mine.losses.min() < mine.losses[0]
