@@ -14,6 +14,7 @@ from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import zero_count
 from gradtx.core.schedule import Count, Hyper
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.core.trees import flatten, is_trained
 from gradtx.wrappers.branches import only_where
 from gradtx.wrappers.find import copied
 
@@ -78,7 +79,7 @@ def lookahead(inner: Transformation, sync_period: Count = 6, slow_step_size: Hyp
         meet = steps >= sync_period
         updates = map_leaves(lambda u, slow, w: jnp.where(meet, meeting(u, slow, w), u), updates, state.slow, params)
         # From what leaves here, not once more from the slow weights that are replaced: else XLA copies those, and w.
-        updates = jax.lax.optimization_barrier(updates)
+        updates = _computed(updates)
         _, slow = map_leaves(lambda u, slow, w: (u, jnp.where(meet, w + u, slow)), updates, state.slow, params)
         if reset_state:
 
@@ -89,3 +90,10 @@ def lookahead(inner: Transformation, sync_period: Count = 6, slow_step_size: Hyp
         return updates, LookaheadState(jnp.where(meet, 0, steps), slow, inner_state)
 
     return init, update
+
+
+def _computed(tree: Any) -> Any:
+    """The tree, whose trained leaves are then computed once, however often they are read."""
+    leaves, structure = flatten(tree)
+    done = iter(jax.lax.optimization_barrier([x for x in leaves if is_trained(x)]))
+    return jax.tree.unflatten(structure, [next(done) if is_trained(x) else x for x in leaves])

@@ -16,7 +16,7 @@ def part(tree: Any, own: list[bool]) -> Any:
     if tree is None:
         return None
     leaves, structure = flatten(tree)
-    if jax.tree_util.treedef_is_leaf(structure) and not own[0]:
+    if own == [False] and jax.tree_util.treedef_is_leaf(structure):
         return ()  # a tree that is a leaf: None would be no tree
     return jax.tree.unflatten(structure, [x if mine else None for x, mine in zip(leaves, own, strict=True)])
 
