@@ -40,11 +40,12 @@ def only_where(
         rest: gives the updates for where it does not run, in the structure of those that run gives.
         state: the state for where it does not run.
     """
+    staged = isinstance(condition, Tracer)  # a cond outside jit would be compiled at every call
+    if not staged and condition:
+        return run()
     resting = rest()
     traced = _traced(run, resting, state)
-    if not isinstance(condition, Tracer):  # a cond outside jit would be compiled at every call
-        if condition:
-            return run()
+    if not staged:
         # Without float64 all updates are of one width, and nothing need be traced to know it.
         return _resting(traced, resting) if jax.config.read("jax_enable_x64") else resting, state
     return _branch(condition, traced, resting, state)
