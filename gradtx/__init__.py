@@ -13,15 +13,10 @@ from gradtx.core.hyperparameters import hyperparameters, set_count, set_hyperpar
 from gradtx.core.inject import InjectState, inject
 from gradtx.core.leaves import full, map_leaves, zeros
 from gradtx.core.norms import global_norm
+from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import Count, Hyper, Number, Schedule, Steps, function_schedule, schedule
-from gradtx.core.transformation import (
-    EmptyState,
-    GradientTransformation,
-    HyperparametersState,
-    Transformation,
-    foreign,
-    transformation,
-)
+from gradtx.core.states import EmptyState, HyperparametersState
+from gradtx.core.transformation import Transformation, foreign, transformation
 from gradtx.inspection.plan import LeafPlan, Plan, plan
 from gradtx.optimizers.adam import adam, adamax, adamw, amsgrad, nadam
 from gradtx.optimizers.lbfgs import lbfgs

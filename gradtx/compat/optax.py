@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.apply import apply_updates
-from gradtx.core.transformation import GradientTransformation
+from gradtx.core.pair import GradientTransformation
 from gradtx.core.trees import is_none, is_trained
 from gradtx.extras import extra
 

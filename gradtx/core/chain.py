@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from gradtx.core.transformation import EmptyState, GradientTransformation, Transformation, transformation
+from gradtx.core.pair import GradientTransformation
+from gradtx.core.states import EmptyState
+from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.values import member_names
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def chain(*members: Transformation, **named: Transformation):
     """Apply transformations in order: each gets the updates of the one before it.
 

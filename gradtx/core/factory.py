@@ -22,17 +22,21 @@ class Leaves:
     the signature, and never by what stands in it: tools put masks, `None` and tracers where numbers were.
     """
 
-    def __init__(self, coerce: Callable[[str, Any], Any], *, follows: bool = False, whole: bool = False):
+    def __init__(
+        self, coerce: Callable[[str, Any], Any], *, follows: bool = False, whole: bool = False, wraps: bool = False
+    ):
         self.coerce = coerce
         self.whole = whole  # whether it is printed as a whole number
+        self.wraps = wraps  # whether transformations stand there
         self.follows = follows  # whether the core puts a schedule's value in its place at each step
 
 
 class Factory:
     """What a decorated function knows of itself: its name, its parameters, and which of them are leaves."""
 
-    def __init__(self, body: Callable[..., Any]):
+    def __init__(self, body: Callable[..., Any], traits: frozenset[str] = frozenset()):
         self.body = body
+        self.traits = traits  # what the author declares of what it makes; see `transformation`
         self.name = body.__name__
         self.signature = inspect.signature(body)
         bare = [p.replace(annotation=inspect.Parameter.empty) for p in self.signature.parameters.values()]

@@ -13,8 +13,9 @@ from jax.core import Tracer
 from gradtx.core.errors import describe, suggestion
 from gradtx.core.inject import InjectState
 from gradtx.core.numerics import COUNT_MAX
+from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import as_number, is_schedule
-from gradtx.core.transformation import GradientTransformation, HyperparametersState
+from gradtx.core.states import HyperparametersState
 from gradtx.core.trees import path_name
 
 

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import suggestion
 from gradtx.core.leaves import float_dtype
+from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import is_schedule
-from gradtx.core.transformation import GradientTransformation, Transformation, transformation
+from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import path_name
 from gradtx.core.values import opened
 
@@ -23,7 +24,7 @@ class InjectState(NamedTuple):
     inner: Any  # the state of the transformation itself
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def inject(inner: Transformation):
     """Keep every hyperparameter of a transformation in its state, where it can be read and changed while training.
 

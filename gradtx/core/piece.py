@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from gradtx.core.apply import apply_updates
 from gradtx.core.errors import describe, suggestion
 from gradtx.core.trees import require_arrays, require_same_tree
 
@@ -26,16 +27,26 @@ class Extras(NamedTuple):
 class Piece:
     """A pair of closures, called with care: arguments are checked before, so that errors speak of the caller's."""
 
-    def __init__(self, name: str, init: Callable, update: Callable, *, wraps: bool, inner: list[Extras]):
+    def __init__(
+        self,
+        name: str,
+        init: Callable,
+        update: Callable,
+        step: Callable | None = None,
+        *,
+        wraps: bool,
+        inner: list[Extras],
+    ):
         """Read off the signature of `update` what it takes.
 
         Args:
             name: as in errors.
             init, update: the closures.
+            step: `update` together with `apply_updates`, with the same arguments; None where it is no better than both.
             wraps: whether it takes transformations; it then leaves the checks of trees to those inside.
             inner: the extra arguments of the transformations inside.
         """
-        self.name, self._init, self._update = name, init, update
+        self.name, self._init, self._update, self._step = name, init, update, step
         self.checks = not (wraps and inner)  # an empty chain has nobody inside to leave the checks to
         parameters = inspect.signature(update).parameters.values()
         only = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
@@ -59,6 +70,16 @@ class Piece:
 
     def update(self, updates: Any, state: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
         """Check the call, make it, and check what came back."""
+        return self._called(self._update, updates, state, params, extra)
+
+    def step(self, updates: Any, state: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
+        """The parameters after the update, and the next state."""
+        if self._step is not None:
+            return self._called(self._step, updates, state, params, extra)
+        updates, state = self.update(updates, state, params, **extra)
+        return apply_updates(params, updates), state
+
+    def _called(self, closure: Callable, updates: Any, state: Any, params: Any, extra: dict) -> tuple[Any, Any]:
         self._require_extras(extra)
         self._require_state(updates, state)
         if params is None and self.needs_params:
@@ -67,7 +88,7 @@ class Piece:
             require_same_tree("gradient", updates, "parameter", params)
         given = {k: v for k, v in extra.items() if self.forwards or k in self.own}
         with jax.named_scope(self.name):
-            result = self._update(updates, state, *([params] if self.takes_params else []), **given)
+            result = closure(updates, state, *([params] if self.takes_params else []), **given)
         if not (isinstance(result, tuple) and len(result) == 2):
             raise TypeError(f"{self.name}: update must return (updates, state); it returned {describe(result)}")
         return result

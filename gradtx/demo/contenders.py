@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.transformation import GradientTransformation
+from gradtx.core.pair import GradientTransformation
 from gradtx.optimizers.adam import adam, adamax, adamw, amsgrad, nadam
 from gradtx.optimizers.sgd import sgd
 from gradtx.optimizers.sign import lion, rprop, supersab

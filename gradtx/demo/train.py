@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core.apply import apply_updates
-from gradtx.core.transformation import GradientTransformation
+from gradtx.core.pair import GradientTransformation
 from gradtx.demo import network
 from gradtx.demo.contenders import Contender, sweep
 from gradtx.demo.data import Digits

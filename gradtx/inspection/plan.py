@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from jax.sharding import Sharding
 
 from gradtx.core.factory import key_name
+from gradtx.core.pair import GradientTransformation, is_transformation
 from gradtx.core.placement import abstract, mirrors
-from gradtx.core.transformation import GradientTransformation, as_transformation, is_transformation
+from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
 from gradtx.core.values import opened
 from gradtx.wrappers.masked import freeze, masked, selection

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gradtx.core.transformation import GradientTransformation
+from gradtx.core.pair import GradientTransformation
 from gradtx.transforms.decay import add_decayed_weights
 from gradtx.wrappers.masked import masked
 

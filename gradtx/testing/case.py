@@ -14,7 +14,8 @@ import numpy as np
 from jax import experimental
 
 from gradtx.core.apply import apply_updates
-from gradtx.core.transformation import GradientTransformation, foreign, is_transformation
+from gradtx.core.pair import GradientTransformation, is_transformation
+from gradtx.core.transformation import foreign
 from gradtx.core.trees import is_none, is_trained
 
 

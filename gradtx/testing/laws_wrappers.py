@@ -8,7 +8,9 @@ import jax
 
 from gradtx.core.apply import apply_updates
 from gradtx.core.chain import chain
-from gradtx.core.transformation import EmptyState, is_transformation, transformation
+from gradtx.core.pair import is_transformation
+from gradtx.core.states import EmptyState
+from gradtx.core.transformation import transformation
 from gradtx.core.values import opened
 from gradtx.testing.case import Case
 from gradtx.testing.compare import BrokenError, SkippedError, error_of, first_line, over_time, same_bits

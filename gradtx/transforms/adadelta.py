@@ -18,7 +18,7 @@ class ScaleByAdadeltaState(NamedTuple):
     e_x: Any
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6):
     """Scale each entry by the ratio of two running root mean squares: of its past steps, and of its gradients.
 

@@ -42,7 +42,7 @@ class ScaleByAmsgradState(NamedTuple):
     nu_max: Any
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def scale_by_adam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_root: Hyper = 0.0):
     """Divide a running mean of the updates by the root of a running mean of their squares.
 
@@ -90,7 +90,7 @@ def scale_by_adam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_roo
     return init, update
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def scale_by_amsgrad(
     b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_root: Hyper = 0.0, *, maximum_of: str = "corrected"
 ):
@@ -141,7 +141,7 @@ def scale_by_amsgrad(
     return init, update
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def scale_by_adamax(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8):
     """Adam in the infinity norm: divide by a decaying maximum.
 

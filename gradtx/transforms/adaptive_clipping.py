@@ -12,7 +12,8 @@ from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.norms import AxisName, global_norm, leaf_norm, require_axis_name, within
 from gradtx.core.numerics import increment, safe_sqrt, zero_count
 from gradtx.core.schedule import Hyper
-from gradtx.core.transformation import EmptyState, transformation
+from gradtx.core.states import EmptyState
+from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
 
 
@@ -84,7 +85,7 @@ def adaptive_grad_clip(
     return init, update
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def clip_by_z_score(
     z_threshold: Hyper = 2.5, decay: Hyper = 0.97, *, warmup_steps: int = 25, axis_name: AxisName = None
 ):

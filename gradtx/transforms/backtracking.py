@@ -38,7 +38,7 @@ class ScaleByBacktrackingLinesearchState(NamedTuple):
     info: BacktrackingLinesearchInfo
 
 
-@transformation
+@transformation(any_leaves=True)
 def scale_by_backtracking_linesearch(
     max_backtracking_steps: int,
     slope_rtol: Hyper = 1e-4,

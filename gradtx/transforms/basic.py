@@ -8,11 +8,12 @@ import jax.numpy as jnp
 from gradtx.core.errors import finite, non_negative
 from gradtx.core.leaves import map_leaves
 from gradtx.core.schedule import Hyper
-from gradtx.core.transformation import EmptyState, transformation
+from gradtx.core.states import EmptyState
+from gradtx.core.transformation import transformation
 from gradtx.core.trees import is_none, is_trained
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def identity():
     """Pass the updates on as they are, in their own type.
 
@@ -36,7 +37,7 @@ def identity():
     return init, update
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def scale(step_size: Hyper):
     """Multiply the updates by a factor.
 
@@ -66,7 +67,7 @@ def scale(step_size: Hyper):
     return init, update
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def scale_by_learning_rate(learning_rate: Hyper, *, flip_sign: bool = True):
     """Turn a direction into a step of descent: multiply by the learning rate, with a minus.
 
@@ -99,7 +100,7 @@ def scale_by_learning_rate(learning_rate: Hyper, *, flip_sign: bool = True):
     return init, update
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def set_to_zero():
     """Replace the updates by zeros, whatever they are: NaN and infinities too.
 

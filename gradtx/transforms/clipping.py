@@ -11,11 +11,12 @@ from gradtx.core.errors import one_of, positive
 from gradtx.core.leaves import map_leaves
 from gradtx.core.norms import AxisName, device_count, global_norm, leaf_norm, require_axis_name, within
 from gradtx.core.schedule import Hyper
-from gradtx.core.transformation import EmptyState, transformation
+from gradtx.core.states import EmptyState
+from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def clip_by_value(max_delta: Hyper):
     """Cut every entry to an interval round zero.
 
@@ -53,7 +54,7 @@ def clip_by_value(max_delta: Hyper):
     return init, update
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def clip_by_global_norm(max_norm: Hyper, *, nonfinite: str = "propagate", axis_name: AxisName = None):
     """Shrink all updates by one factor where their norm, taken over the whole tree, is above a bound.
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from gradtx.core.errors import non_negative
 from gradtx.core.leaves import map_leaves
 from gradtx.core.schedule import Hyper
-from gradtx.core.transformation import EmptyState, transformation
+from gradtx.core.states import EmptyState
+from gradtx.core.transformation import transformation
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def add_decayed_weights(weight_decay: Hyper = 0.0):
     """Add the parameters, times a factor, to the updates.
 

@@ -31,7 +31,7 @@ class ScaleByLbfgsState(NamedTuple):
     weights_memory: jax.Array
 
 
-@transformation
+@transformation(any_leaves=True)
 def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True, *, axis_name: AxisName = None):
     """Multiply the gradient by the L-BFGS approximation of the inverse Hessian.
 

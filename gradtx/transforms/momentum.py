@@ -35,7 +35,7 @@ class EmaState(NamedTuple):
     mu: Any
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def add_momentum(decay: Hyper = 0.9):
     """Replace the updates by their decaying sum: the classical heavy ball.
 
@@ -74,7 +74,7 @@ def add_momentum(decay: Hyper = 0.9):
     return init, update
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def add_nesterov_momentum(decay: Hyper = 0.9):
     """Replace the updates by their decaying sum, looked at one step ahead: Nesterov's momentum.
 
@@ -112,7 +112,7 @@ def add_nesterov_momentum(decay: Hyper = 0.9):
     return init, update
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def add_damped_momentum(decay: Hyper = 0.9, dampening: Hyper = 0.0):
     """Replace the updates by their decaying sum, to which each but the first is added in part: torch's dampening.
 
@@ -154,7 +154,7 @@ def add_damped_momentum(decay: Hyper = 0.9, dampening: Hyper = 0.0):
     return init, update
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def ema(decay: Hyper = 0.9, *, debias: bool = True):
     """Replace the updates by their exponential moving average: momentum as an average.
 

@@ -24,7 +24,7 @@ class ScaleByScheduledNadamState(NamedTuple):
     nu: Any
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def scale_by_nadam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_root: Hyper = 0.0):
     """Adam, with its first moment looked at one step ahead.
 
@@ -69,7 +69,7 @@ def scale_by_nadam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_ro
     return init, update
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def scale_by_scheduled_nadam(
     b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_root: Hyper = 0.0, *, momentum_decay: Hyper = 0.004
 ):

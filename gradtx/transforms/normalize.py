@@ -12,7 +12,8 @@ from gradtx.core.leaves import map_leaves
 from gradtx.core.norms import AxisName, device_count, global_norm, leaf_norm, on_all, require_axis_name, summed
 from gradtx.core.numerics import increment, quotient, zero_count
 from gradtx.core.schedule import Hyper
-from gradtx.core.transformation import EmptyState, transformation
+from gradtx.core.states import EmptyState
+from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
 
 
@@ -22,7 +23,7 @@ class ZeroNansState(NamedTuple):
     count: jax.Array
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def normalize_by_update_norm(scale_factor: Hyper = 1.0, eps: Hyper = 1e-6, *, axis_name: AxisName = None):
     """Divide all updates by their norm, taken over the whole tree.
 

@@ -25,7 +25,7 @@ class ReduceOnPlateauState(NamedTuple):
     avg_value: jax.Array  # their mean, float; 0 at init
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def reduce_on_plateau(
     factor: Hyper = 0.1,
     patience: Count = 10,

@@ -30,7 +30,7 @@ class ScaleByStddevState(NamedTuple):
     nu: Any
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def scale_by_rms(
     decay: Hyper = 0.9,
     eps: Hyper = 1e-8,
@@ -89,7 +89,7 @@ def scale_by_rms(
     return init, update
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def scale_by_stddev(
     decay: Hyper = 0.9,
     eps: Hyper = 1e-8,

@@ -10,7 +10,8 @@ from gradtx.core.errors import in_unit_interval
 from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import ema
 from gradtx.core.schedule import Hyper
-from gradtx.core.transformation import EmptyState, transformation
+from gradtx.core.states import EmptyState
+from gradtx.core.transformation import transformation
 
 
 class ScaleByLionState(NamedTuple):
@@ -19,7 +20,7 @@ class ScaleByLionState(NamedTuple):
     mu: Any
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def scale_by_sign():
     """Replace each entry by its sign.
 
@@ -44,7 +45,7 @@ def scale_by_sign():
     return init, update
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def scale_by_lion(b1: Hyper = 0.9, b2: Hyper = 0.99):
     """Replace each entry by the sign of a mean of it and its past.
 

@@ -19,7 +19,7 @@ class AccumulateSquaresState(NamedTuple):
     sum_of_squares: Any
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def accumulate_squares(initial_accumulator_value: Number = 0.1, eps: Hyper = 1e-7, *, eps_in_sqrt: bool = True):
     """Divide each entry by the root of the sum of all its squares so far.
 

@@ -30,7 +30,7 @@ class ScaleBySupersabState(NamedTuple):
     prev_sign: Any
 
 
-@transformation
+@transformation(any_leaves=True)
 def scale_by_rprop(
     learning_rate: Number = 1e-3,
     eta_minus: Hyper = 0.5,
@@ -84,7 +84,7 @@ def scale_by_rprop(
     return init, update
 
 
-@transformation
+@transformation(any_leaves=True)
 def scale_by_supersab(
     learning_rate: Number = 1e-2,
     eta_minus: Hyper = 0.5,

@@ -39,7 +39,7 @@ class ScaleByZoomLinesearchState(NamedTuple):
     info: ZoomLinesearchInfo
 
 
-@transformation
+@transformation(any_leaves=True)
 def scale_by_zoom_linesearch(
     max_linesearch_steps: int,
     max_learning_rate: Hyper | None = None,

@@ -25,7 +25,7 @@ class AccumulateState(NamedTuple):
     inner: Any  # the inner transformation's state
 
 
-@transformation
+@transformation(any_leaves=True)
 def accumulate(inner: Transformation, steps: Steps, *, reduction: str = "mean"):
     """Collect the gradients of several updates, and let a transformation see their mean.
 

@@ -25,7 +25,7 @@ class AverageState(NamedTuple):
     inner: Any  # the inner transformation's state
 
 
-@transformation
+@transformation(any_leaves=True)
 def average(
     inner: Transformation,
     decay: Hyper | None = None,

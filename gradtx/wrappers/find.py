@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import describe
 from gradtx.core.leaves import at_width, float_dtype
-from gradtx.core.transformation import GradientTransformation
+from gradtx.core.pair import GradientTransformation
 from gradtx.core.trees import flatten, is_none, is_trained, leaf_names, path_name, require_same_tree
 
 State = TypeVar("State")

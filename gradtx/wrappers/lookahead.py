@@ -27,7 +27,7 @@ class LookaheadState(NamedTuple):
     inner: Any  # the inner transformation's state
 
 
-@transformation
+@transformation(any_leaves=True)
 def lookahead(inner: Transformation, sync_period: Count = 6, slow_step_size: Hyper = 0.5, *, reset_state: bool = False):
     """Move the parameters back towards slow weights after every few updates, and the slow weights towards them.
 

@@ -17,7 +17,7 @@ from gradtx.wrappers.parts import extras_for, merged, part, prefix_leaves, resol
 from gradtx.wrappers.rules import arity, first_rules, is_function, is_rule, trained_leaves
 
 
-@transformation
+@transformation(sparse_rows=True)
 def masked(inner: Transformation, mask: Any):
     """Apply a transformation to some of the leaves; the updates of all others pass as they are.
 
@@ -51,7 +51,7 @@ def masked(inner: Transformation, mask: Any):
     return _on_some(inner, selection("masked", mask), lambda updates: updates)
 
 
-@transformation
+@transformation(sparse_rows=True)
 def freeze(inner: Transformation, frozen: Any):
     """Keep some of the leaves as they are, and apply a transformation to the rest.
 

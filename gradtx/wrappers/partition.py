@@ -8,15 +8,17 @@ from typing import Any
 from gradtx.core.chain import entries
 from gradtx.core.errors import describe, suggestion
 from gradtx.core.factory import key_name
+from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import Hyper
-from gradtx.core.transformation import EmptyState, GradientTransformation, Transformation, transformation
+from gradtx.core.states import EmptyState
+from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, require_same_tree
 from gradtx.transforms.basic import scale
 from gradtx.wrappers.parts import extras_for, merged, part, prefix_leaves, resolved
 from gradtx.wrappers.rules import arity, first_rules, is_function, is_rule, rule_name, trained_leaves
 
 
-@transformation
+@transformation(sparse_rows=True)
 def route(rules: dict[Any, Transformation], default: Transformation | None = None):
     """Give each leaf the transformation of the first rule that fits it.
 
@@ -54,7 +56,7 @@ def route(rules: dict[Any, Transformation], default: Transformation | None = Non
     return _by_group({**groups, "default": default}, routes(rules, True))
 
 
-@transformation
+@transformation(sparse_rows=True)
 def partition(transforms: dict[Any, Transformation], labels: Any):
     """Give each leaf the transformation of its label.
 

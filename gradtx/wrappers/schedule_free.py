@@ -25,7 +25,7 @@ class ScheduleFreeState(NamedTuple):
     inner: Any  # the inner transformation's state
 
 
-@transformation
+@transformation(any_leaves=True)
 def schedule_free(inner: Transformation, learning_rate: Hyper, b1: Hyper = 0.9, *, weight_lr_power: Hyper = 2.0):
     """Take gradients between a path and its average, and evaluate the model at the average.
 

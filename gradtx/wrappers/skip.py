@@ -30,7 +30,7 @@ class SkipState(NamedTuple):
     inner: Any  # the inner transformation's state, as the last update that was not skipped left it
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def skip_nonfinite(
     inner: Transformation,
     max_consecutive: Count | None = None,
@@ -89,7 +89,7 @@ def skip_nonfinite(
     return _start(inner), update
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def skip_if(inner: Transformation, predicate: Callable[[Any, Any, Any], Any], *, axis_name: AxisName = None):
     """Make no step where a predicate says so.
 
@@ -144,7 +144,7 @@ class SkipSpikesState(NamedTuple):
     inner: Any  # the inner transformation's state
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def skip_spikes(inner: Transformation, k_sigma: Hyper = 6.0, window: int = 128, *, axis_name: AxisName = None):
     """Make no step where the norm of the gradients is far above its recent values, or not finite.
 

@@ -1,0 +1,63 @@
+"""Random bits that cost a few instructions an entry, and rounding with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def hashed_bits(seed: Any, salt: int, shape: tuple[int, ...]) -> jax.Array:
+    """32 random bits for each entry of an array: a hash of its place, not of what was drawn before.
+
+    It is computed where it is used, inside the loop over the array, in parallel and on any mesh alike; `jax.random`
+    costs ten times as much, and a pass of its own. Good enough to round with, not to draw samples with.
+
+    Args:
+        seed: an integer scalar; another one at every step.
+        salt: another one for every array of a step.
+        shape: of the array; entries that are 2³² apart have the same bits.
+    """
+    place, stride = jnp.zeros(shape, jnp.uint32), 1
+    for axis in reversed(range(len(shape))):
+        place += jax.lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(stride % 2**32)
+        stride *= shape[axis]
+    start = _mixed(jnp.asarray(seed).astype(jnp.uint32) * jnp.uint32(0x9E3779B1) + jnp.uint32(salt % 2**32))
+    return _mixed(_mixed(place ^ start) + start)
+
+
+def rounded_stochastically(x: jax.Array, dtype: Any, bits: jax.Array) -> jax.Array:
+    """x in a narrower type, rounded up or down by chance, so that its mean is x; never to infinity.
+
+    Args:
+        x: float32, or float64 of which 32 bits are kept; NaN and infinities stay what they are.
+        dtype: bfloat16 or float16.
+        bits: uint32, as many as x has entries.
+    """
+    x, info = x.astype(jnp.float32), jnp.finfo(dtype)
+    most = float(info.max)
+    down = _bfloat16 if info.nmant == 7 else _float16
+    return jnp.where(jnp.isfinite(x), jnp.clip(down(jnp.clip(x, -most, most), bits), -most, most), x).astype(dtype)
+
+
+def _bfloat16(x: jax.Array, bits: jax.Array) -> jax.Array:
+    """Half of the bits of a float32 are cut off, after something was added that may carry into the other half."""
+    word = jax.lax.bitcast_convert_type(x, jnp.uint32) + (bits >> jnp.uint32(16))
+    return jax.lax.bitcast_convert_type(word & jnp.uint32(0xFFFF0000), jnp.float32)
+
+
+def _float16(x: jax.Array, bits: jax.Array) -> jax.Array:
+    """In units of the last place, which are all alike below 2⁻¹⁴."""
+    exponent = jax.lax.bitcast_convert_type(x, jnp.uint32) & jnp.uint32(0x7F800000)
+    unit = jax.lax.bitcast_convert_type(jnp.maximum(exponent, jnp.uint32((127 - 14) << 23)), jnp.float32) * 2.0**-10
+    scaled = x / unit
+    share = (bits >> jnp.uint32(8)).astype(jnp.float32) * 2.0**-24
+    return (jnp.floor(scaled) + (scaled - jnp.floor(scaled) > share)) * unit
+
+
+def _mixed(x: jax.Array) -> jax.Array:
+    """The finalizer of MurmurHash3 (Appleby, public domain): every bit of x changes every bit of the result."""
+    x = (x ^ (x >> jnp.uint32(16))) * jnp.uint32(0x85EBCA6B)
+    x = (x ^ (x >> jnp.uint32(13))) * jnp.uint32(0xC2B2AE35)
+    return x ^ (x >> jnp.uint32(16))
