@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+from gradtx.core.apply import apply_updates
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import Transformation, transformation
@@ -48,19 +50,21 @@ def chain(*members: Transformation, **named: Transformation):
     def init(params):
         return entries({name: step.init(params) for name, step in steps.items()})
 
-    def update(updates, state, params=None, **extra):
+    def run(how, updates, state, params=None, **extra):
         unknown = sorted(map(str, state.keys() - steps.keys()))
         if unknown and isinstance(updates, dict) and updates and updates.keys() <= steps.keys():
             raise TypeError("chain: updates and state are swapped: call update(updates, state, params)")
         if unknown:
             raise TypeError(f"chain: the state has an entry {unknown[0]!r}; the members are {list(steps)}")
-        states: dict[str, Any] = {}
-        for name, step in steps.items():
-            held = state.get(name, EmptyState())
-            updates, states[name] = step.update(updates, held, params, **step._known(extra))
+        if not steps and how == "step":
+            return apply_updates(params, updates), state
+        states, last = {}, len(steps) - 1
+        for k, (name, step) in enumerate(steps.items()):
+            call = getattr(step, how) if k == last else step.update  # the last one makes the step
+            updates, states[name] = call(updates, state.get(name, EmptyState()), params, **step._known(extra))
         return updates, entries(states)
 
-    return init, update
+    return init, partial(run, "update"), partial(run, "step")
 
 
 def entries(states: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.values import opened
 from gradtx.testing.case import Case
-from gradtx.testing.compare import BrokenError, SkippedError, error_of, first_line, over_time, same_bits
+from gradtx.testing.compare import BrokenError, SkippedError, error_of, first_line, near, over_time, same_bits
 from gradtx.testing.law import law
 
 
@@ -80,3 +80,32 @@ def _probe(seen: list):
         return updates, state
 
     return init, update
+
+
+@law(values_only=True, after=("traceable", "updates_fit"))
+def step_is_update_and_apply(case: Case) -> None:
+    """A step gives the parameters that apply_updates makes of the update, and the same state: to the bit."""
+    for jitted in (False, True):
+        came, expected = (_walked(case, step, jitted) for step in (case.tx.step, _update_and_apply(case)))
+        what = f"after steps{' under jit' if jitted else ''}"
+        for name, tree, want in zip(("the parameters", "the state"), came, expected, strict=True):
+            (near if jitted else same_bits)(f"{name} {what}", tree, want)  # XLA fuses the two differently
+
+
+def _update_and_apply(case: Case) -> Any:
+    def step(grads: Any, state: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
+        updates, state = case.tx.update(grads, state, params, **extra)
+        return apply_updates(params, updates), state
+
+    return step
+
+
+def _walked(case: Case, step: Any, jitted: bool) -> tuple[Any, Any]:
+    def one(grads: Any, state: Any, params: Any) -> tuple[Any, Any]:
+        return step(grads, state, params, **case.extras)
+
+    one, params = jax.jit(one) if jitted else one, case.params
+    state = case.init(params)
+    for grads in case.gradients(3):
+        params, state = one(grads, state, params)
+    return params, state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -10,10 +11,11 @@ import jax.numpy as jnp
 from gradtx.core.errors import at_least_one, describe, one_of
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import increment, zero_count
+from gradtx.core.roles import Exact
 from gradtx.core.schedule import Steps, at_step, is_schedule
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import require_same_tree
-from gradtx.wrappers.branches import at_rest, only_where
+from gradtx.wrappers.branches import only_where, resting
 
 
 class AccumulateState(NamedTuple):
@@ -21,7 +23,7 @@ class AccumulateState(NamedTuple):
 
     mini_step: jax.Array  # gradients since the last step, int32 scalar; 0 at init and after a step
     step: jax.Array  # steps of the inner transformation, int32 scalar; 0 at init
-    accumulated: Any  # sum of those gradients, like params, float32 or wider; after a step it is the last sum
+    accumulated: Exact  # sum of those gradients, like params, float32 or wider; after a step it is the last sum
     inner: Any  # the inner transformation's state
 
 
@@ -72,7 +74,7 @@ def accumulate(inner: Transformation, steps: Steps, *, reduction: str = "mean"):
     def init(params):
         return AccumulateState(zero_count(), zero_count(), zeros(params), inner.init(params))
 
-    def update(updates, state, params=None, *, flush=False, **extra):
+    def run(how, updates, state, params=None, *, flush=False, **extra):
         if params is not None:
             require_same_tree("gradient", updates, "parameter", params)
         begins, mini_step = state.mini_step == 0, increment(state.mini_step)
@@ -86,13 +88,14 @@ def accumulate(inner: Transformation, steps: Steps, *, reduction: str = "mean"):
             extra = {**extra, "flush": flush}
         parts = mini_step.astype(float_dtype(updates)) if reduction == "mean" else 1.0
 
-        def run():
-            return inner.update(map_leaves(lambda g, a: a / parts, updates, total), state.inner, params, **extra)
+        def inner_run():
+            mean = map_leaves(lambda g, a: a / parts, updates, total)
+            return getattr(inner, how)(mean, state.inner, params, **extra)
 
-        new, after = only_where(emits, run, lambda: at_rest(updates), state.inner)
+        new, after = only_where(emits, inner_run, resting(how, updates, params), state.inner)
         return new, AccumulateState(jnp.where(emits, 0, mini_step), increment(state.step, emits), total, after)
 
-    return init, update
+    return init, partial(run, "update"), partial(run, "step")
 
 
 def _one_bool(flush: Any) -> jax.Array:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
+from gradtx.core.apply import apply_updates
 from gradtx.core.leaves import map_leaves
 from gradtx.core.norms import AxisName, on_all
 from gradtx.core.trees import flatten, is_trained
@@ -19,6 +20,11 @@ from gradtx.core.trees import flatten, is_trained
 def at_rest(updates: Any) -> Any:
     """Updates that leave every parameter as it is, to the bit: -0, since -0 + 0 would be 0 were it 0."""
     return map_leaves(lambda g: jnp.full_like(g, complex(-0.0, -0.0) if jnp.iscomplexobj(g) else -0.0), updates)
+
+
+def resting(how: str, updates: Any, params: Any) -> Callable[[], Any]:
+    """What comes where nothing is done: of an "update", updates at rest; of a "step", the parameters, unwritten."""
+    return lambda: params if how == "step" else at_rest(updates)
 
 
 def all_finite(tree: Any) -> jax.Array:
@@ -53,34 +59,46 @@ def only_where(
 
 def where_finite(
     condition: jax.Array,
-    run: Callable[[], tuple[Any, Any]],
-    rest: Callable[[], Any],
+    run: Callable[[str], tuple[Any, Any]],
+    how: str,
+    updates: Any,
+    params: Any,
     state: Any,
     through: jax.Array,
     *,
     once: bool,
     axis_name: AxisName = None,
 ) -> tuple[Any, Any, jax.Array]:
-    """As `only_where`, and only where the updates of `run` are finite, or may come `through`; also says where that is.
+    """As `only_where`, and only where the updates are finite, or may come `through`; also says where that is.
 
     Under jit they are computed twice, to look at and to keep: to keep two states until it is known which one stays
     would move more memory than the second computation does (measured: four times the time of it, with Adam). What
     evaluates the model is computed `once` all the same.
+
+    Args:
+        run: gives the result of an "update" or of a "step".
+        how: which of them is wanted.
+        updates, params: what the caller was given; of them is what comes where nothing is done.
+        state: the inner state for where it does not run.
     """
+    rest = resting(how, updates, params)
     if once or not isinstance(condition, Tracer):
 
         def looked_at() -> tuple[Any, Any]:
-            updates, after = run()
-            fine = on_all(all_finite(updates), axis_name) | through
-            updates, after = only_where(fine, lambda: (updates, after), rest, state)
-            return updates, (after, fine)
+            new, after = run("update")
+            fine = on_all(all_finite(new), axis_name) | through
+            new, after = only_where(
+                fine, lambda: (new if how == "update" else apply_updates(params, new), after), rest, state
+            )
+            return new, (after, fine)
 
-        updates, (after, fine) = only_where(condition, looked_at, rest, (state, condition))
-        return updates, after, fine
-    resting = rest()
-    traced = _traced(run, resting, state)
-    fine = jax.lax.cond(condition, lambda: on_all(all_finite(traced()[0]), axis_name) | through, lambda: condition)
-    return *_branch(fine, traced, resting, state), fine
+        new, (after, fine) = only_where(condition, looked_at, rest, (state, condition))
+        return new, after, fine
+    resting_updates = at_rest(updates)
+    looked = _traced(lambda: run("update"), resting_updates, state)
+    kept = looked if how == "update" else _traced(lambda: run(how), rest(), state)
+    fine = jax.lax.cond(condition, lambda: on_all(all_finite(looked()[0]), axis_name) | through, lambda: condition)
+    return *_branch(fine, kept, rest(), state), fine
 
 
 def _branch(condition: jax.Array, traced: Callable[[], tuple[list, Any]], rest: Any, state: Any) -> tuple[Any, Any]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from gradtx.core.apply import apply_updates
 from gradtx.core.errors import at_least_one, one_of
 from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import zero_count
 from gradtx.core.schedule import Count
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.wrappers.branches import at_rest, only_where
+from gradtx.wrappers.branches import only_where, resting
 
 
 class EveryState(NamedTuple):
@@ -53,14 +55,16 @@ def every(inner: Transformation, steps: Count, *, otherwise: str = "zero"):
     def init(params):
         return EveryState(zero_count(), inner.init(params))
 
-    def update(updates, state, params=None, **extra):
-        def run():
-            return inner.update(updates, state.inner, params, **extra)
+    def run(how, updates, state, params=None, **extra):
+        def inner_run():
+            return getattr(inner, how)(updates, state.inner, params, **extra)
 
-        def rest():
-            return at_rest(updates) if otherwise == "zero" else map_leaves(lambda g: g, updates)
+        def passing():
+            passed = map_leaves(lambda g: g, updates)
+            return passed if how == "update" else apply_updates(params, passed)
 
-        new, after = only_where(state.count == 0, run, rest, state.inner)
+        rest = resting(how, updates, params) if otherwise == "zero" else passing
+        new, after = only_where(state.count == 0, inner_run, rest, state.inner)
         return new, EveryState((state.count + 1) % jnp.maximum(steps, 1), after)
 
-    return init, update
+    return init, partial(run, "update"), partial(run, "step")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +17,7 @@ from gradtx.core.norms import AxisName, global_norm, on_all, require_axis_name
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.schedule import Count, Hyper
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.wrappers.branches import all_finite, at_rest, only_where, where_finite
+from gradtx.wrappers.branches import all_finite, only_where, resting, where_finite
 from gradtx.wrappers.rules import arity
 
 _NOT_GIVEN = object()  # None is a value: it asks a line search to compute it
@@ -67,26 +68,23 @@ def skip_nonfinite(
     non_negative(max_consecutive=max_consecutive)
     require_axis_name(axis_name)
 
-    def update(updates, state, params=None, **extra):
-        def run():
-            return inner.update(updates, state.inner, params, **extra)
+    def run(how, updates, state, params=None, **extra):
+        def inner_run(how):
+            return getattr(inner, how)(updates, state.inner, params, **extra)
 
         through = jnp.asarray(False)
         if max_consecutive is not None:
             through = state.consecutive >= max_consecutive
         fine = on_all(all_finite(updates), axis_name) | through
-
-        def rest():
-            return at_rest(updates)
-
         if check_updates:
             once = any(map(callable, extra.values()))
-            new, after, fine = where_finite(fine, run, rest, state.inner, through, once=once, axis_name=axis_name)
+            where = (updates, params, state.inner)
+            new, after, fine = where_finite(fine, inner_run, how, *where, through, once=once, axis_name=axis_name)
         else:
-            new, after = only_where(fine, run, rest, state.inner)
+            new, after = only_where(fine, partial(inner_run, how), resting(how, updates, params), state.inner)
         return new, _counted(state, ~fine, after)
 
-    return _start(inner), update
+    return _start(inner), partial(run, "update"), partial(run, "step")
 
 
 @transformation(any_leaves=True, sparse_rows=True)
@@ -118,7 +116,7 @@ def skip_if(inner: Transformation, predicate: Callable[[Any, Any, Any], Any], *,
         raise TypeError(f"predicate must be a function of (updates, params, value); got {show(predicate)}{takes}")
     require_axis_name(axis_name)
 
-    def update(updates, state, params=None, *, value=_NOT_GIVEN, **extra):
+    def run(how, updates, state, params=None, *, value=_NOT_GIVEN, **extra):
         answer = jnp.asarray(predicate(updates, params, None if value is _NOT_GIVEN else value))
         if answer.shape != () or answer.dtype != jnp.bool_:
             got = f"shape {answer.shape}, {answer.dtype}"
@@ -126,13 +124,13 @@ def skip_if(inner: Transformation, predicate: Callable[[Any, Any, Any], Any], *,
         answer = ~on_all(~answer, axis_name)
         extra = extra if value is _NOT_GIVEN else {**extra, "value": value}
 
-        def run():
-            return inner.update(updates, state.inner, params, **extra)
+        def inner_run():
+            return getattr(inner, how)(updates, state.inner, params, **extra)
 
-        new, after = only_where(~answer, run, lambda: at_rest(updates), state.inner)
+        new, after = only_where(~answer, inner_run, resting(how, updates, params), state.inner)
         return new, _counted(state, answer, after)
 
-    return _start(inner), update
+    return _start(inner), partial(run, "update"), partial(run, "step")
 
 
 class SkipSpikesState(NamedTuple):
@@ -180,7 +178,7 @@ def skip_spikes(inner: Transformation, k_sigma: Hyper = 6.0, window: int = 128, 
         norms = jnp.zeros((window,), float_dtype(params))
         return SkipSpikesState(norms, zero_count(), zero_count(), inner.init(params))
 
-    def update(updates, state, params=None, **extra):
+    def run(how, updates, state, params=None, **extra):
         norms = jnp.asarray(state.norms)
         norm = global_norm(updates, axis_name).astype(norms.dtype)
         mean = jnp.sum(norms / window)
@@ -189,15 +187,15 @@ def skip_spikes(inner: Transformation, k_sigma: Hyper = 6.0, window: int = 128, 
         counts = jnp.isfinite(norm)
         skip = spike | ~counts
 
-        def run():
-            return inner.update(updates, state.inner, params, **extra)
+        def inner_run():
+            return getattr(inner, how)(updates, state.inner, params, **extra)
 
-        new, after = only_where(~skip, run, lambda: at_rest(updates), state.inner)
+        new, after = only_where(~skip, inner_run, resting(how, updates, params), state.inner)
         norms = jnp.where(counts, norms.at[state.count % window].set(norm), norms)
         count = increment(state.count, counts)
         return new, SkipSpikesState(norms, count, increment(state.skipped, skip), after)
 
-    return init, update
+    return init, partial(run, "update"), partial(run, "step")
 
 
 def _takes(function: Callable, count: int) -> bool:
