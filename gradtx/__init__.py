@@ -14,6 +14,7 @@ from gradtx.core.inject import InjectState, inject
 from gradtx.core.leaves import full, map_leaves, zeros
 from gradtx.core.norms import global_norm
 from gradtx.core.pair import GradientTransformation
+from gradtx.core.rows import RowSparse
 from gradtx.core.schedule import Count, Hyper, Number, Schedule, Steps, function_schedule, schedule
 from gradtx.core.states import EmptyState, HyperparametersState
 from gradtx.core.transformation import Transformation, foreign, transformation
@@ -23,6 +24,12 @@ from gradtx.optimizers.lbfgs import lbfgs
 from gradtx.optimizers.sgd import sgd
 from gradtx.optimizers.sign import lion, rprop, supersab
 from gradtx.optimizers.squares import adadelta, adagrad, rmsprop
+from gradtx.packing import Packed, pack, unpack
+from gradtx.precision.compensate import CompensateState, compensate
+from gradtx.precision.loss_scale import DynamicLossScaleState, dynamic_loss_scale, loss_scale
+from gradtx.precision.master import KeepMasterState, keep_master
+from gradtx.precision.rounding import RoundStochasticallyState, round_stochastically
+from gradtx.precision.split import Split24State, split24
 from gradtx.schedules.cycles import (
     cosine_onecycle_schedule,
     cosine_restarts_schedule,
@@ -47,6 +54,9 @@ from gradtx.schedules.warmup import (
     warmup_stable_decay_schedule,
 )
 from gradtx.sharding import factored_sharding, state_shardings, zero_shardings
+from gradtx.sparse import sparse_lookup, sparse_value_and_grad
+from gradtx.storage.store import StoreState, store
+from gradtx.sweep import sweep
 from gradtx.transforms.adadelta import ScaleByAdadeltaState, scale_by_adadelta
 from gradtx.transforms.adam import (
     ScaleByAdamState,
@@ -104,6 +114,7 @@ from gradtx.wrappers.partition import partition, per_leaf_learning_rate, route
 from gradtx.wrappers.sam import sam
 from gradtx.wrappers.schedule_free import ScheduleFreeState, eval_params, schedule_free
 from gradtx.wrappers.skip import SkipSpikesState, SkipState, skip_if, skip_nonfinite, skip_spikes
+from gradtx.wrappers.skipped_rows import DecaySkippedRowsState, decay_skipped_rows
 
 __version__ = "0.1.0"
 
@@ -116,7 +127,10 @@ __all__ = [
     "AverageState",
     "BacktrackingLinesearchInfo",
     "ClipByZScoreState",
+    "CompensateState",
     "Count",
+    "DecaySkippedRowsState",
+    "DynamicLossScaleState",
     "EmaState",
     "EmptyState",
     "EveryState",
@@ -124,11 +138,15 @@ __all__ = [
     "Hyper",
     "HyperparametersState",
     "InjectState",
+    "KeepMasterState",
     "LeafPlan",
     "LookaheadState",
     "Number",
+    "Packed",
     "Plan",
     "ReduceOnPlateauState",
+    "RoundStochasticallyState",
+    "RowSparse",
     "ScaleByAdadeltaState",
     "ScaleByAdamState",
     "ScaleByAmsgradState",
@@ -145,7 +163,9 @@ __all__ = [
     "ScheduleFreeState",
     "SkipSpikesState",
     "SkipState",
+    "Split24State",
     "Steps",
+    "StoreState",
     "Transformation",
     "ZeroNansState",
     "ZoomLinesearchInfo",
@@ -173,11 +193,14 @@ __all__ = [
     "clip_by_leaf_norm",
     "clip_by_value",
     "clip_by_z_score",
+    "compensate",
     "constant_schedule",
     "cosine_decay_schedule",
     "cosine_onecycle_schedule",
     "cosine_restarts_schedule",
     "cyclic_schedule",
+    "decay_skipped_rows",
+    "dynamic_loss_scale",
     "ema",
     "eval_params",
     "every",
@@ -194,15 +217,18 @@ __all__ = [
     "inverse_sqrt_schedule",
     "inverse_time_schedule",
     "join_schedules",
+    "keep_master",
     "lbfgs",
     "linear_onecycle_schedule",
     "linear_schedule",
     "lion",
     "lookahead",
+    "loss_scale",
     "map_leaves",
     "masked",
     "nadam",
     "normalize_by_update_norm",
+    "pack",
     "partition",
     "per_leaf_learning_rate",
     "piecewise_constant_schedule",
@@ -212,6 +238,7 @@ __all__ = [
     "product_schedules",
     "reduce_on_plateau",
     "rmsprop",
+    "round_stochastically",
     "route",
     "rprop",
     "sam",
@@ -242,10 +269,16 @@ __all__ = [
     "skip_if",
     "skip_nonfinite",
     "skip_spikes",
+    "sparse_lookup",
+    "sparse_value_and_grad",
+    "split24",
     "state_shardings",
+    "store",
     "sum_schedules",
     "supersab",
+    "sweep",
     "transformation",
+    "unpack",
     "value_and_grad_from_state",
     "warmup_constant_schedule",
     "warmup_cosine_decay_schedule",

@@ -148,7 +148,7 @@ def _of_state(tx: Any, params: Any, like: list, whole: Any, others: Others | Non
     state, owners = jax.eval_shape(as_transformation("tx", tx).init, abstract(params)), flatten(params)[0]
     out = []
     for path, leaf, k in mirrors(params, state):
-        name, sharding = path_name(path), None if k is None else alike(leaf.shape, owners[k], like[k])
+        name, sharding = path_name(path), None if k is None else alike(leaf.shape, owners[k], like[k], path)
         if sharding is None and others is not None:
             owner = None if k is None else _shape_with(owners[k], like[k])
             sharding = _answer(name, others(name, leaf, owner), whole)

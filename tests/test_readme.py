@@ -15,7 +15,7 @@ TEXT = (ROOT / "README.md").read_text()
 
 def test_the_code_runs_as_printed(capsys):
     blocks = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     names: dict = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)

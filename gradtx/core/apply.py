@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.leaves import at_width, float_dtype
+from gradtx.core.rows import RowSparse, add_rows
 from gradtx.core.trees import is_none, is_trained, require_same_tree
 
 
@@ -17,7 +18,8 @@ def apply_updates(params: Any, updates: Any) -> Any:
 
     Args:
         params: the parameters.
-        updates: a tree like it. Leaves that are not trained (integers, keys, None) keep their value.
+        updates: a tree like it. Leaves that are not trained (integers, keys, None) keep their value, and so do the rows
+            that a `RowSparse` has not; where the parameters are donated, only its rows are written.
 
     Raises:
         ValueError, TypeError: where a leaf does not fit its parameter, naming it.
@@ -27,7 +29,9 @@ def apply_updates(params: Any, updates: Any) -> Any:
     require_same_tree("update", updates, "parameter", params, same_kind=True)
 
     def leaf(p: Any, u: Any) -> Any:
-        return _add(jnp.asarray(p), jnp.asarray(u)) if is_trained(p) else p
+        if not is_trained(p):
+            return p
+        return add_rows(p, u) if isinstance(u, RowSparse) else _add(jnp.asarray(p), jnp.asarray(u))
 
     return jax.tree.map(leaf, params, updates, is_leaf=is_none)
 

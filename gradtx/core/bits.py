@@ -53,7 +53,8 @@ def _float16(x: jax.Array, bits: jax.Array) -> jax.Array:
     unit = jax.lax.bitcast_convert_type(jnp.maximum(exponent, jnp.uint32((127 - 14) << 23)), jnp.float32) * 2.0**-10
     scaled = x / unit
     share = (bits >> jnp.uint32(8)).astype(jnp.float32) * 2.0**-24
-    return (jnp.floor(scaled) + (scaled - jnp.floor(scaled) > share)) * unit
+    down = jnp.floor(scaled)
+    return (down + (scaled - down > share).astype(x.dtype)) * unit
 
 
 def _mixed(x: jax.Array) -> jax.Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from gradtx.core.row_leaves import closed, opened
+from gradtx.core.rows import RowSparse, distinct
 from gradtx.core.trees import flatten, is_none, is_trained, require_arrays, require_same_tree
 
 
@@ -62,19 +64,24 @@ def _beside(p: jax.Array, made: jax.Array) -> jax.Array:
     return jax.lax.select(never, like.astype(made.dtype), made)
 
 
-def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any) -> Any:
+def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any, idle: Sequence[Any] | None = None) -> Any:
     """Apply `fn(g, *others)` to every trained leaf of `updates` and to the leaves at its place in `trees`.
 
     * `fn` computes in float32, or in the widest type among the leaves it is given. Complex leaves stay complex.
     * It returns one array or several. The first is the new update and keeps that width; the k-th after it is the new
       value of the k-th tree and keeps the type which that tree has, so that a state never changes its type.
     * Leaves that are not trained (None, integers, keys, float0) pass untouched; `fn` does not see them.
+    * Of a `RowSparse` update it is given the rows, (k, ...), and those of the other trees at their indices: rows that
+      the update has not keep their state, to the bit, and cost nothing.
     * Under a trace it is traced once for each distinct shape and type among the leaves, not once a leaf.
 
     Args:
         fn: a function of arrays of one shape, the leaves at one place; it returns arrays of that shape.
         updates: the tree that is transformed.
         *trees: states, parameters; as many as `fn` has further arguments, by whose names errors call them.
+        idle: for each of these trees the factor by which a step without gradient multiplies it, None where it leaves it
+            as it is: `idle=(b1, b2)` for two moments. `decay_skipped_rows` asks for it; leave it out where steps
+            without gradient do something else.
 
     Raises:
         ValueError, TypeError: where a tree does not fit the updates, naming the leaf.
@@ -93,11 +100,16 @@ def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any) -> Any:
         columns.append(flatten(tree)[0])
     if not all(map(is_trained, leaves)):
         require_arrays("update", updates)
+    rows: list[tuple] = list(zip(leaves, *columns, strict=True))
+    sparse = {k: (distinct(g), rows[k][1:]) for k, g in enumerate(leaves) if isinstance(g, RowSparse)}
+    for k, (g, others) in sparse.items():
+        rows[k] = opened(g, others, idle)
     on_leaf = _wide(fn)
-    if any(map(_staged, leaves)):
-        first = next((row for row in zip(leaves, *columns, strict=True) if is_trained(row[0])), None)
-        on_leaf = _once_a_shape(on_leaf, first)
-    results = [on_leaf(*row) if is_trained(row[0]) else row for row in zip(leaves, *columns, strict=True)]
+    if any(_staged(row[0]) for row in rows):
+        on_leaf = _once_a_shape(on_leaf, next((row for row in rows if is_trained(row[0])), None))
+    results = [on_leaf(*row) if is_trained(row[0]) else row for row in rows]
+    for k, (g, others) in sparse.items():
+        results[k] = closed(g, results[k], others)
     count, several = _outputs(on_leaf, leaves, results, len(trees))
     out = tuple(jax.tree.unflatten(structure, [row[k] for row in results]) for k in range(count))
     return out if several else out[0]

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from gradtx.core.joined import names_who_was_asked
 from gradtx.core.leaves import float_dtype
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.piece import Extras, Piece
@@ -25,6 +26,7 @@ class GradientTransformation(Value):
 
     __slots__ = ()
 
+    @names_who_was_asked
     def init(self, params: Any) -> Any:
         """The state before the first step, for parameters or `jax.ShapeDtypeStruct`s; outside jit, where they lie."""
         plan, scheduled = self._kept()._plan, self._scheduled
@@ -46,13 +48,17 @@ class GradientTransformation(Value):
     def step(self, updates: Any, state: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
         """The parameters after an update, and the next state: `apply_updates(params, update(...)[0])`, to the bit.
 
-        Where most steps change nothing, as in `accumulate`, nothing is then written for them.
+        Where most steps change nothing, as in `accumulate`, nothing is then written for them. JAX gives donated buffers
+        to results of their shape in order: jit a function that takes `params, state, ...` and returns `params, state`;
+        `jax.jit(tx.step)` itself has them the other way round, and would copy both.
+
         Raises: as `update`; ValueError or TypeError where an update does not fit its parameter.
         """
         if params is None:
             raise ValueError(f"{self.name}: a step needs the parameters: call step(updates, state, params)")
         return self._run("step", updates, state, params, extra)
 
+    @names_who_was_asked
     def _run(self, how: str, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
         plan, scheduled = self._kept()._plan, self._scheduled
         if isinstance(plan, GradientTransformation) or not scheduled:
@@ -109,7 +115,9 @@ class GradientTransformation(Value):
         if isinstance(result, tuple) and len(result) in (2, 3) and all(map(callable, result)):
             inner = [c.value._extras for c in opened(self).children if is_transformation(c.value)]
             wraps = any(marker.wraps for marker in self._factory.leaves.values())
-            return Piece(self.name, *result, wraps=wraps, inner=inner)
+            sparse_rows = "sparse_rows" in self._factory.traits
+            any_leaves = "any_leaves" in self._factory.traits
+            return Piece(self.name, *result, wraps=wraps, inner=inner, sparse_rows=sparse_rows, any_leaves=any_leaves)
         raise TypeError(f"{self.name} must return (init, update) or a transformation; it returned {result!r}")
 
     def _has(self, trait: str) -> bool:

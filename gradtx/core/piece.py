@@ -11,7 +11,9 @@ import jax
 
 from gradtx.core.apply import apply_updates
 from gradtx.core.errors import describe, suggestion
-from gradtx.core.trees import require_arrays, require_same_tree
+from gradtx.core.joined import require_separate
+from gradtx.core.row_leaves import NoIdleRuleError
+from gradtx.core.trees import first_sparse, require_arrays, require_same_tree, with_distinct_rows
 
 ALWAYS_ALLOWED = frozenset({"value", "grad", "value_fn"})  # other libraries pass these to whatever they are given
 
@@ -36,6 +38,8 @@ class Piece:
         *,
         wraps: bool,
         inner: list[Extras],
+        sparse_rows: bool = False,
+        any_leaves: bool = False,
     ):
         """Read off the signature of `update` what it takes.
 
@@ -45,8 +49,11 @@ class Piece:
             step: `update` together with `apply_updates`, with the same arguments; None where it is no better than both.
             wraps: whether it takes transformations; it then leaves the checks of trees to those inside.
             inner: the extra arguments of the transformations inside.
+            sparse_rows: whether it may be given gradients that name their rows; those inside are asked for themselves.
+            any_leaves: whether leaves may be joined; those inside are asked for themselves.
         """
         self.name, self._init, self._update, self._step = name, init, update, step
+        self.sparse_rows, self.any_leaves = sparse_rows, any_leaves
         self.checks = not (wraps and inner)  # an empty chain has nobody inside to leave the checks to
         parameters = inspect.signature(update).parameters.values()
         only = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
@@ -66,6 +73,11 @@ class Piece:
         """Check the parameters, and make the state."""
         if self.checks:
             require_arrays("parameter", params)
+            name = first_sparse(params)
+            if name is not None:
+                raise TypeError(f"{self.name}: the parameter at {name} must be an array; got a RowSparse, a gradient")
+        if not self.any_leaves:
+            require_separate(self.name, params)
         return self._init(params)
 
     def update(self, updates: Any, state: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
@@ -86,12 +98,31 @@ class Piece:
             raise ValueError(f"{self.name} needs the parameters: call update(updates, state, params)")
         if params is not None and self.checks:
             require_same_tree("gradient", updates, "parameter", params)
+        updates = self._with_rows(updates)
+        if not self.any_leaves:
+            require_separate(self.name, updates)
         given = {k: v for k, v in extra.items() if self.forwards or k in self.own}
         with jax.named_scope(self.name):
-            result = closure(updates, state, *([params] if self.takes_params else []), **given)
+            try:
+                result = closure(updates, state, *([params] if self.takes_params else []), **given)
+            except NoIdleRuleError as error:
+                error.piece = error.piece or self.name  # the innermost is first
+                raise
         if not (isinstance(result, tuple) and len(result) == 2):
             raise TypeError(f"{self.name}: update must return (updates, state); it returned {describe(result)}")
         return result
+
+    def _with_rows(self, updates: Any) -> Any:
+        """The updates as this piece takes them: with each row of a RowSparse once; without any, where it needs all."""
+        if self.sparse_rows:
+            return with_distinct_rows("gradient", updates)
+        name = first_sparse(updates)
+        if name is not None:
+            raise TypeError(
+                f"{self.name} cannot take the RowSparse gradient at {name} row by row: give its .dense(), or "
+                f"route(...) this leaf to a transformation that can"
+            )
+        return updates
 
     @functools.cached_property
     def state_type(self) -> type | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -30,6 +32,13 @@ class Mirror(NamedTuple):
     parameter: int | None
 
 
+def places(params: Any) -> Callable[[tuple], int | None]:
+    """For a path, the place among the leaves, None among them, of the parameter whose path is its longest end."""
+    entries = jax.tree_util.tree_flatten_with_path(params, is_leaf=is_none)[0]
+    place = {tuple(path): k for k, (path, _) in enumerate(entries)}
+    return lambda path: next((place[path[start:]] for start in range(len(path) + 1) if path[start:] in place), None)
+
+
 def mirrors(params: Any, state: Any) -> list[Mirror]:
     """For each leaf of a state its parameter: the one whose path is the longest end of the leaf's own path.
 
@@ -37,10 +46,10 @@ def mirrors(params: Any, state: Any) -> list[Mirror]:
     the empty path, which ends every path: it owns the leaves of its shape, and those with further axes in front of it.
     """
     entries = jax.tree_util.tree_flatten_with_path(params, is_leaf=is_none)[0]
-    place = {tuple(path): k for k, (path, _) in enumerate(entries)}
+    place = places(params)
 
     def parameter(path: tuple, leaf: Any) -> int | None:
-        k = next((place[path[start:]] for start in range(len(path) + 1) if path[start:] in place), None)
+        k = place(path)
         if k is None:
             return None
         shape, own = shape_of(entries[k][1]), shape_of(leaf)
@@ -57,14 +66,39 @@ def is_behind(shape: tuple[int, ...], longer: tuple[int, ...]) -> bool:
     return longer[len(longer) - len(shape) :] == shape if len(longer) >= len(shape) else False
 
 
-def alike(shape: tuple[int, ...], parameter: Any, sharding: Any) -> Any:
-    """The sharding of a parameter for a leaf of its shape; axes in front of it stay whole. None for other shapes."""
+def alike(shape: tuple[int, ...], parameter: Any, sharding: Any, path: tuple = ()) -> Any:
+    """The sharding of a parameter for a leaf of its shape; axes in front of it stay whole. None for other shapes.
+
+    With its path, what a codec has made of such a leaf is split as far as the leading axes are the parameter's.
+    """
     if not is_behind(shape_of(parameter), shape):
-        return None
+        return _of_codes(shape, shape_of(parameter), sharding) if _is_coded(path) else None
     further = len(shape) - len(shape_of(parameter))
     if not further or not isinstance(sharding, NamedSharding):
         return sharding
     return resharded(sharding, PartitionSpec(*[None] * further, *sharding.spec))
+
+
+def _is_coded(path: tuple) -> bool:
+    """Whether this leaf is in the codes or the scales of a `Stored`."""
+    return any(getattr(key, "name", None) in ("codes", "scales") for key in path)
+
+
+def _of_codes(shape: tuple[int, ...], whole: tuple[int, ...], sharding: Any) -> Any:
+    """The leading axes that are the parameter's are split as they are, and so is the next, where its blocks divide."""
+    if not isinstance(sharding, NamedSharding):
+        return sharding
+    # The parts of a complex leaf lie one after the other on a first axis of two.
+    front = int(len(shape) > 1 and shape[0] == 2 != whole[0] and shape[1] == whole[0])
+    entries = (*sharding.spec, *[None] * (len(whole) - len(sharding.spec)))
+    spec: list[Any] = [None] * front
+    for n, length, entry in zip(shape[front:], whole, entries, strict=False):
+        axes = () if entry is None else entry if isinstance(entry, tuple) else (entry,)
+        parts = math.prod(sharding.mesh.shape[axis] for axis in axes)
+        spec.append(entry if n % parts == 0 and length % n == 0 else None)
+        if n != length:
+            break
+    return resharded(sharding, PartitionSpec(*spec))
 
 
 def resharded(sharding: NamedSharding, spec: PartitionSpec) -> NamedSharding:
@@ -90,11 +124,27 @@ def placed(state: Any, params: Any) -> Any:
 
     def where(row: Mirror) -> Any:
         owner: Any = None if row.parameter is None else owners[row.parameter]
-        own = alike(row.leaf.shape, owner, owner.sharding) if _is_put(owner) else None
+        own = alike(row.leaf.shape, owner, owner.sharding, row.path) if _is_put(owner) else None
         return everywhere(home) if own is None else own
 
     moved = [_move(row.leaf, where(row)) if _is_adrift(row.leaf) else row.leaf for row in mirrors(params, state)]
     return jax.tree.unflatten(jax.tree.structure(state), moved)
+
+
+def beside(state: Any, params: Any) -> Any:
+    """A state made outside jit: codes and scales moved to where their parameters lie, in the memory where they are."""
+    owners = jax.tree.leaves(params, is_leaf=is_none)
+    if not any(map(_is_put, owners)):
+        return state
+
+    def moved(row: Mirror) -> Any:
+        owner: Any = None if row.parameter is None else owners[row.parameter]
+        if not (_is_array(row.leaf) and _is_put(owner) and _is_coded(row.path)):
+            return row.leaf
+        own = alike(row.leaf.shape, owner, owner.sharding, row.path)
+        return _move(row.leaf, own.with_memory_kind(row.leaf.sharding.memory_kind))
+
+    return jax.tree.unflatten(jax.tree.structure(state), [moved(row) for row in mirrors(params, state)])
 
 
 def _is_put(x: Any) -> bool:

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx.core.rows import RowSparse, distinct, is_leaf, require_intact
+
 
 def is_none(x: Any) -> bool:
     """Whether this is None; the `is_leaf` for trees in which None stands for "nothing here"."""
@@ -15,8 +17,8 @@ def is_none(x: Any) -> bool:
 
 
 def flatten(tree: Any) -> tuple[list, Any]:
-    """The leaves, None among them, and the structure."""
-    return jax.tree.flatten(tree, is_leaf=is_none)
+    """The leaves, None among them, and the structure; a RowSparse is one leaf."""
+    return jax.tree.flatten(tree, is_leaf=is_leaf)
 
 
 def path_name(path: tuple) -> str:
@@ -25,8 +27,8 @@ def path_name(path: tuple) -> str:
 
 
 def leaf_names(tree: Any) -> list[str]:
-    """The name of every leaf, None among them, in order."""
-    return [path_name(path) for path, _ in jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_none)[0]]
+    """The name of every leaf, as of `flatten`, in order."""
+    return [path_name(path) for path, _ in jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_leaf)[0]]
 
 
 def is_trained(leaf: Any) -> bool:
@@ -72,6 +74,24 @@ def require_arrays(what: str, tree: Any) -> None:
     for name, leaf in zip(leaf_names(tree), flatten(tree)[0], strict=True):
         if leaf is not None and not _is_array(leaf):
             raise TypeError(f"{what} at {name} must be an array or a number; got {leaf!r}: put None in its place")
+
+
+def first_sparse(tree: Any) -> str | None:
+    """The name of the first leaf that is a RowSparse, if there is one."""
+    place = next((k for k, leaf in enumerate(flatten(tree)[0]) if isinstance(leaf, RowSparse)), None)
+    return None if place is None else leaf_names(tree)[place]
+
+
+def with_distinct_rows(what: str, tree: Any) -> Any:
+    """The tree with the rows of each RowSparse once; raises TypeError, naming the leaf, where one is damaged."""
+    leaves, structure = flatten(tree)
+    places = [k for k, leaf in enumerate(leaves) if isinstance(leaf, RowSparse)]
+    if not places:
+        return tree
+    for k in places:
+        require_intact(f"{what} at {leaf_names(tree)[k]}", leaves[k])
+        leaves[k] = distinct(leaves[k])
+    return jax.tree.unflatten(structure, leaves)
 
 
 def _is_array(leaf: Any) -> bool:

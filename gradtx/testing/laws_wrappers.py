@@ -68,7 +68,7 @@ def extras_reach_the_inside(case: Case) -> None:
             raise BrokenError("an extra argument that nobody takes was taken; an error that names it was expected")
 
 
-@transformation
+@transformation(any_leaves=True, sparse_rows=True)
 def _probe(seen: list):
     """Note the extra argument `token`, which it needs."""
 

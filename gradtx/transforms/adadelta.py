@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gradtx.core.errors import in_unit_interval, positive
 from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import abs_sq, ema, over_root, safe_sqrt, with_square
+from gradtx.core.roles import NonNegative
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import transformation
 
@@ -14,8 +15,8 @@ from gradtx.core.transformation import transformation
 class ScaleByAdadeltaState(NamedTuple):
     """e_g: running mean s of |g|². e_x: running mean U of |u|². Like params, real, float32 or wider, 0 at init."""
 
-    e_g: Any
-    e_x: Any
+    e_g: NonNegative
+    e_x: NonNegative
 
 
 @transformation(any_leaves=True, sparse_rows=True)
@@ -53,10 +54,16 @@ def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6):
         def leaf(g, e_g, e_x):
             g, g_sq = with_square(g)
             e_g = ema(e_g, g_sq, rho)
-            u = safe_sqrt(e_x + eps) * over_root(g, e_g, eps_root=eps)
-            return u, e_g, ema(e_x, abs_sq(u), rho)
+            scaled = over_root(g, e_g, eps_root=eps)
+            if not (isinstance(rho, float) and rho >= 0.5):
+                u = safe_sqrt(e_x + eps) * scaled
+                return u, e_g, ema(e_x, abs_sq(u), rho)
+            q = abs_sq(scaled)
+            e_x = ema(e_x, (e_x + eps) * q, rho)
+            # e_x + eps of the old e_x, by the new one: the old is then overwritten, not copied.
+            return safe_sqrt((e_x + rho * eps) / (rho + (1.0 - rho) * q)) * scaled, e_g, e_x
 
-        updates, e_g, e_x = map_leaves(leaf, updates, state.e_g, state.e_x)
+        updates, e_g, e_x = map_leaves(leaf, updates, state.e_g, state.e_x, idle=(rho, rho))
         return updates, ScaleByAdadeltaState(e_g, e_x)
 
     return init, update

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from gradtx.core.numerics import (
     with_square,
     zero_count,
 )
+from gradtx.core.roles import NonNegative, Signed
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import transformation
 
@@ -29,17 +30,17 @@ class ScaleByAdamState(NamedTuple):
     |g|². Both float32 or wider, and 0 at init."""
 
     count: jax.Array
-    mu: Any
-    nu: Any
+    mu: Signed
+    nu: NonNegative
 
 
 class ScaleByAmsgradState(NamedTuple):
     """count, mu, nu: as `ScaleByAdamState`. nu_max: like params, real: the largest second moment so far, 0 at init."""
 
     count: jax.Array
-    mu: Any
-    nu: Any
-    nu_max: Any
+    mu: Signed
+    nu: NonNegative
+    nu_max: NonNegative
 
 
 @transformation(any_leaves=True, sparse_rows=True)
@@ -84,7 +85,7 @@ def scale_by_adam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_roo
             m, v = mu / c1, nu / c2
             return over_root(m, v, eps, eps_root), mu, nu
 
-        updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu)
+        updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu, idle=(b1, b2))
         return updates, ScaleByAdamState(t, mu, nu)
 
     return init, update
@@ -135,7 +136,9 @@ def scale_by_amsgrad(
             v = nu_max if maximum_of == "corrected" else nu_max / c2
             return over_root(mu / c1, v, eps, eps_root), mu, nu, nu_max
 
-        updates, mu, nu, nu_max = map_leaves(leaf, updates, state.mu, state.nu, state.nu_max)
+        # The maximum rests: without gradient v falls, and so does v̂.
+        trees = (state.mu, state.nu, state.nu_max)
+        updates, mu, nu, nu_max = map_leaves(leaf, updates, *trees, idle=(b1, b2, None))
         return updates, ScaleByAmsgradState(t, mu, nu, nu_max)
 
     return init, update
@@ -182,7 +185,7 @@ def scale_by_adamax(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8):
             nu = jnp.maximum(decayed(nu, b2), size + eps)
             return quotient(mu / c1, nu), mu, nu
 
-        updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu)
+        updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu, idle=(b1, b2))
         return updates, ScaleByAdamState(t, mu, nu)
 
     return init, update

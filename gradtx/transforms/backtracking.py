@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from gradtx.core.errors import below_one, finite, non_negative, positive, whole
 from gradtx.core.leaves import float_dtype, zeros
 from gradtx.core.norms import AxisName, require_axis_name
 from gradtx.core.numerics import increment, zero_count
+from gradtx.core.roles import Exact
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import transformation
 from gradtx.transforms.line import chosen, line, moved, stored
@@ -34,7 +35,7 @@ class ScaleByBacktrackingLinesearchState(NamedTuple):
     count: jax.Array
     learning_rate: jax.Array
     value: jax.Array
-    grad: Any
+    grad: Exact  # it is handed out as the gradient of the next step
     info: BacktrackingLinesearchInfo
 
 

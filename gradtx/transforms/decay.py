@@ -38,6 +38,6 @@ def add_decayed_weights(weight_decay: Hyper = 0.0):
         return EmptyState()
 
     def update(updates, state, params):
-        return map_leaves(lambda g, w: g + weight_decay * w, updates, params), state
+        return map_leaves(lambda g, w: g + weight_decay * w, updates, params, idle=(None,)), state
 
     return init, update

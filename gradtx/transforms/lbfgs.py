@@ -11,6 +11,7 @@ from gradtx.core.errors import whole
 from gradtx.core.leaves import at_width, float_dtype, map_leaves, zeros
 from gradtx.core.norms import AxisName, global_norm, require_axis_name
 from gradtx.core.numerics import increment, quotient, safe_sqrt, zero_count
+from gradtx.core.roles import Exact
 from gradtx.core.transformation import transformation
 from gradtx.transforms.line import like_trained
 from gradtx.transforms.vectors import inner, trained
@@ -24,10 +25,10 @@ class ScaleByLbfgsState(NamedTuple):
 
     count: jax.Array
     slot: jax.Array
-    params: Any
-    updates: Any
-    diff_params_memory: Any
-    diff_updates_memory: Any
+    params: Exact  # from these two, differences of near numbers are taken
+    updates: Exact
+    diff_params_memory: Exact  # s and y belong together: rounded, s'y is another, and may be negative
+    diff_updates_memory: Exact
     weights_memory: jax.Array
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from gradtx.core.errors import below_one, in_unit_interval
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import bias_correction, decayed, increment, zero_count
 from gradtx.core.numerics import ema as average
+from gradtx.core.roles import Signed
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import transformation
 
@@ -18,21 +19,21 @@ from gradtx.core.transformation import transformation
 class AddMomentumState(NamedTuple):
     """trace: like params, float32 or wider: the running sum b, starts at 0."""
 
-    trace: Any
+    trace: Signed
 
 
 class AddDampedMomentumState(NamedTuple):
     """count: int32 scalar, updates done. trace: like params, float32 or wider: the running sum b, starts at 0."""
 
     count: jax.Array
-    trace: Any
+    trace: Signed
 
 
 class EmaState(NamedTuple):
     """count: int32 scalar, updates done. mu: like params, float32 or wider: the running average m, starts at 0."""
 
     count: jax.Array
-    mu: Any
+    mu: Signed
 
 
 @transformation(any_leaves=True, sparse_rows=True)
@@ -68,7 +69,7 @@ def add_momentum(decay: Hyper = 0.9):
             trace = decayed(trace, decay) + g
             return trace, trace
 
-        updates, trace = map_leaves(leaf, updates, state.trace)
+        updates, trace = map_leaves(leaf, updates, state.trace, idle=(decay,))
         return updates, AddMomentumState(trace)
 
     return init, update
@@ -106,7 +107,7 @@ def add_nesterov_momentum(decay: Hyper = 0.9):
             trace = decayed(trace, decay) + g
             return g + decayed(trace, decay), trace
 
-        updates, trace = map_leaves(leaf, updates, state.trace)
+        updates, trace = map_leaves(leaf, updates, state.trace, idle=(decay,))
         return updates, AddMomentumState(trace)
 
     return init, update
@@ -148,7 +149,7 @@ def add_damped_momentum(decay: Hyper = 0.9, dampening: Hyper = 0.0):
             trace = decayed(trace, decay) + share * g
             return trace, trace
 
-        updates, trace = map_leaves(leaf, updates, state.trace)
+        updates, trace = map_leaves(leaf, updates, state.trace, idle=(decay,))
         return updates, AddDampedMomentumState(increment(state.count), trace)
 
     return init, update
@@ -190,7 +191,7 @@ def ema(decay: Hyper = 0.9, *, debias: bool = True):
             mu = average(mu, g, decay)
             return mu / c if debias else mu, mu
 
-        updates, mu = map_leaves(leaf, updates, state.mu)
+        updates, mu = map_leaves(leaf, updates, state.mu, idle=(decay,))
         return updates, EmaState(t, mu)
 
     return init, update

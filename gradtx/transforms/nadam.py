@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from gradtx.core.errors import below_one, non_negative
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import bias_correction, ema, increment, over_root, with_square, zero_count
+from gradtx.core.roles import NonNegative, Signed
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import transformation
 from gradtx.transforms.adam import ScaleByAdamState
@@ -20,8 +21,8 @@ class ScaleByScheduledNadamState(NamedTuple):
 
     count: jax.Array
     rest: jax.Array
-    mu: Any
-    nu: Any
+    mu: Signed
+    nu: NonNegative
 
 
 @transformation(any_leaves=True, sparse_rows=True)
@@ -63,7 +64,7 @@ def scale_by_nadam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_ro
             m = b1 * mu / c1_next + (1.0 - b1) * g / c1
             return over_root(m, nu / c2, eps, eps_root), mu, nu
 
-        updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu)
+        updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu, idle=(b1, b2))
         return updates, ScaleByAdamState(t, mu, nu)
 
     return init, update
@@ -118,7 +119,7 @@ def scale_by_scheduled_nadam(
             m = mu_next * mu / rest_next + (1.0 - mu_t) * g / rest
             return over_root(m, nu / c2, eps, eps_root), mu, nu
 
-        updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu)
+        updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu, idle=(b1, b2))
         return updates, ScaleByScheduledNadamState(t, rest, mu, nu)
 
     return init, update

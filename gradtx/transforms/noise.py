@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from gradtx.core.errors import describe, non_negative
+from gradtx.core.errors import non_negative
+from gradtx.core.keys import key_of, path_hashes, require_seed
 from gradtx.core.leaves import at_width, float_dtype, map_leaves
 from gradtx.core.numerics import increment, safe_sqrt, zero_count
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import transformation
-from gradtx.core.trees import flatten, is_none, is_trained, shape_of
+from gradtx.core.trees import flatten, is_trained, shape_of
 
 
 class AddNoiseState(NamedTuple):
@@ -54,19 +53,16 @@ def add_noise(eta: Hyper, gamma: Hyper, seed: int | jax.Array):
         0.10
     """
     non_negative(eta=eta, gamma=gamma)
-    if not _is_seed(seed):
-        raise TypeError(f"add_noise: seed must be an integer or a key of jax.random; got {describe(seed)}")
-    if isinstance(seed, int | np.integer) and not 0 <= seed < 2**32:  # of larger ones JAX drops the upper half
-        raise ValueError(f"seed must be at least 0 and below 2**32; got {seed!r}")
+    require_seed(seed=seed)
 
     def init(params):
-        return AddNoiseState(zero_count(), jnp.array(jax.random.key_data(_key(seed))))  # a copy, to be donated
+        return AddNoiseState(zero_count(), jnp.array(jax.random.key_data(key_of(seed))))  # a copy, to be donated
 
     def update(updates, state, params=None):
         dtype = float_dtype(updates)
         t = state.count.astype(dtype) + 1.0
         stddev = safe_sqrt(jnp.asarray(eta, dtype)) * t ** jnp.asarray(-0.5 * gamma, dtype)
-        key = jax.random.wrap_key_data(state.key, impl=jax.random.key_impl(_key(seed)))
+        key = jax.random.wrap_key_data(state.key, impl=jax.random.key_impl(key_of(seed)))
         keys = _keys(jax.random.fold_in(key, state.count), updates)
         leaves, structure = flatten(updates)
         noise = [_normal(key, g) if is_trained(g) else None for key, g in zip(keys, leaves, strict=True)]
@@ -78,26 +74,8 @@ def add_noise(eta: Hyper, gamma: Hyper, seed: int | jax.Array):
 
 def _keys(key: jax.Array, tree: Any) -> Any:
     """A key for each leaf, None among them, by its path."""
-    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_none)[0]]
-    hashes = b"".join(hashlib.blake2b(path.encode(), digest_size=8).digest() for path in paths)
-    words = np.frombuffer(hashes, "<u4").astype(np.uint32).reshape(-1, 2)
-    return jax.vmap(lambda two: jax.random.fold_in(jax.random.fold_in(key, two[0]), two[1]))(words)
+    return jax.vmap(lambda two: jax.random.fold_in(jax.random.fold_in(key, two[0]), two[1]))(path_hashes(tree))
 
 
 def _normal(key: jax.Array, like: Any) -> jax.Array:
     return jax.random.normal(key, shape_of(like), at_width(jnp.result_type(like), jnp.dtype("float32")))
-
-
-def _is_seed(seed: Any) -> bool:
-    if isinstance(seed, int):
-        return not isinstance(seed, bool)
-    if not hasattr(seed, "dtype"):
-        return False
-    whole = seed.shape == () and any(jnp.issubdtype(seed.dtype, k) for k in (np.integer, jax.dtypes.prng_key))
-    return whole or (len(seed.shape) == 1 and seed.dtype == np.uint32)
-
-
-def _key(seed: Any) -> jax.Array:
-    if jnp.issubdtype(jnp.result_type(seed), jax.dtypes.prng_key):
-        return seed
-    return jax.random.key(seed) if jnp.ndim(seed) == 0 else jax.random.wrap_key_data(seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from gradtx.core.errors import below_one, in_unit_interval, non_negative
 from gradtx.core.leaves import float_dtype, full, map_leaves, zeros
 from gradtx.core.numerics import bias_correction, decayed, ema, increment, over_root, with_square, zero_count
+from gradtx.core.roles import NonNegative, Signed
 from gradtx.core.schedule import Hyper, Number
 from gradtx.core.transformation import transformation
 
@@ -18,7 +19,7 @@ class ScaleByRmsState(NamedTuple):
     """count: int32 scalar, updates done. nu: like params, real, float32 or wider: running mean s of |g|²."""
 
     count: jax.Array
-    nu: Any
+    nu: NonNegative
 
 
 class ScaleByStddevState(NamedTuple):
@@ -26,8 +27,8 @@ class ScaleByStddevState(NamedTuple):
     running variance s - |m|². Both float32 or wider; with bias_correction, both corrected."""
 
     count: jax.Array
-    mu: Any
-    nu: Any
+    mu: Signed
+    nu: NonNegative
 
 
 @transformation(any_leaves=True, sparse_rows=True)
@@ -83,7 +84,7 @@ def scale_by_rms(
             nu = ema(nu, g_sq, decay)
             return over_root(g, nu / c if bias_correction else nu, *eps_out_in), nu
 
-        updates, nu = map_leaves(leaf, updates, state.nu)
+        updates, nu = map_leaves(leaf, updates, state.nu, idle=(decay,))
         return updates, ScaleByRmsState(t, nu)
 
     return init, update
@@ -143,12 +144,14 @@ def scale_by_stddev(
             rate = jnp.where(state.count == 0, 1.0, rate)  # to the bit: the first gradient is the first mean
 
         def leaf(g, mu, nu):
-            _, deviation_sq = with_square(g - mu)
-            g, _ = with_square(g)
+            cut, _ = with_square(g)
+            new = mu + rate * (cut - mu) if bias_correction else ema(mu, cut, decay)
+            # g - m of the old m, by the new one where that can be: the old is then overwritten, not copied.
+            by_new = not bias_correction and isinstance(decay, float) and decay >= 0.5
+            _, deviation_sq = with_square((g - new) / decay if by_new else g - mu)
             nu = nu + rate * deviation_sq
             nu = nu - rate * nu if bias_correction else decayed(nu, decay)
-            mu = mu + rate * (g - mu) if bias_correction else ema(mu, g, decay)
-            return over_root(g, nu + start, *eps_out_in), mu, nu
+            return over_root(cut, nu + start, *eps_out_in), new, nu
 
         updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu)
         return updates, ScaleByStddevState(t, mu, nu)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
 from gradtx.core.errors import in_unit_interval
 from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import ema
+from gradtx.core.roles import Signed
 from gradtx.core.schedule import Hyper
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
@@ -17,7 +18,7 @@ from gradtx.core.transformation import transformation
 class ScaleByLionState(NamedTuple):
     """mu: like params, float32 or wider: running mean m of g, 0 at init."""
 
-    mu: Any
+    mu: Signed
 
 
 @transformation(any_leaves=True, sparse_rows=True)
@@ -73,9 +74,13 @@ def scale_by_lion(b1: Hyper = 0.9, b2: Hyper = 0.99):
 
     def update(updates, state, params=None):
         def leaf(g, mu):
-            return jnp.sign(ema(mu, g, b1)), ema(mu, g, b2)
+            if not (isinstance(b2, float) and b2 >= 0.5):
+                return jnp.sign(ema(mu, g, b1)), ema(mu, g, b2)
+            mu = ema(mu, g, b2)
+            # b1·m + (1 - b1)·g of the old m, by the new one: the old is then overwritten, not copied.
+            return jnp.sign(ema(g, mu, 1.0 - b1 / b2)), mu
 
-        updates, mu = map_leaves(leaf, updates, state.mu)
+        updates, mu = map_leaves(leaf, updates, state.mu, idle=(b2,))
         return updates, ScaleByLionState(mu)
 
     return init, update

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
 from gradtx.core.errors import non_negative
 from gradtx.core.leaves import full, map_leaves
 from gradtx.core.numerics import over_root, with_square
+from gradtx.core.roles import NonNegative
 from gradtx.core.schedule import Hyper, Number
 from gradtx.core.transformation import transformation
 
@@ -16,7 +17,7 @@ from gradtx.core.transformation import transformation
 class AccumulateSquaresState(NamedTuple):
     """sum_of_squares: like params, real, float32 or wider: s, starts at `initial_accumulator_value`."""
 
-    sum_of_squares: Any
+    sum_of_squares: NonNegative
 
 
 @transformation(any_leaves=True, sparse_rows=True)
@@ -54,10 +55,11 @@ def accumulate_squares(initial_accumulator_value: Number = 0.1, eps: Hyper = 1e-
     def update(updates, state, params=None):
         def leaf(g, s):
             g, g_sq = with_square(g)
-            s = jnp.minimum(s + g_sq, jnp.finfo(s.dtype).max)
+            # Bounded before it is added: XLA would compute a bound of the sum twice, and copy s for it.
+            s = s + jnp.minimum(g_sq, float(jnp.finfo(s.dtype).max) * (1 - 1e-6) - s)
             return over_root(g, s, *eps_out_in), s
 
-        updates, s = map_leaves(leaf, updates, state.sum_of_squares)
+        updates, s = map_leaves(leaf, updates, state.sum_of_squares, idle=(None,))
         return updates, AccumulateSquaresState(s)
 
     return init, update

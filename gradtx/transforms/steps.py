@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from gradtx.core.errors import at_least_one, below_one, positive
 from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import by_parts, decayed
+from gradtx.core.roles import Exact
 from gradtx.core.schedule import Hyper, Number
 from gradtx.core.transformation import transformation
 
@@ -17,17 +18,17 @@ class ScaleByRpropState(NamedTuple):
     """step_sizes: like params, starts at `learning_rate`. prev_sign: like params: sign of the last gradient, 0 at init
     and after it flipped. Both float32 or wider."""
 
-    step_sizes: Any
-    prev_sign: Any
+    step_sizes: Exact  # multiplied at each step: what is rounded would be multiplied too
+    prev_sign: Exact  # a sign that is lost is a sign that has changed
 
 
 class ScaleBySupersabState(NamedTuple):
     """rates: like params, starts at `learning_rate`. prev_update: like params: the last step, 0 at init and after it
     was undone. prev_sign: like params: sign of the last gradient, 0 likewise. All float32 or wider."""
 
-    rates: Any
-    prev_update: Any
-    prev_sign: Any
+    rates: Exact  # as the step sizes of Rprop
+    prev_update: Exact  # taken back as it was made
+    prev_sign: Exact
 
 
 @transformation(any_leaves=True)
@@ -70,7 +71,9 @@ def scale_by_rprop(
 
     @by_parts
     def leaf(g, step, prev_sign):
-        step, flipped = _followed(step, jnp.sign(g) * prev_sign, eta_minus, eta_plus, min_step_size, max_step_size)
+        change, flipped = _followed(step, jnp.sign(g) * prev_sign, eta_minus, eta_plus)
+        # The change is bounded, not the sum, which XLA would compute twice, and copy the old sizes for it.
+        step = step + jnp.clip(change, min_step_size - step, max_step_size - step)
         sign = jnp.where(flipped, 0.0, jnp.sign(g))
         return sign * step, step, sign
 
@@ -128,7 +131,8 @@ def scale_by_supersab(
     @by_parts
     def leaf(g, rate, last, prev_sign):
         sign = jnp.sign(g)
-        rate, flipped = _followed(rate, sign * prev_sign, eta_minus, eta_plus, min_learning_rate, max_learning_rate)
+        change, flipped = _followed(rate, sign * prev_sign, eta_minus, eta_plus)
+        rate = jnp.clip(rate + change, min_learning_rate, max_learning_rate)
         u = jnp.where(flipped, -last, rate * g + decayed(last, momentum))
         return u, rate, jnp.where(flipped, 0.0, u), jnp.where(flipped, 0.0, sign)
 
@@ -142,12 +146,11 @@ def scale_by_supersab(
     return init, update
 
 
-def _followed(size: Any, agreement: Any, eta_minus: Any, eta_plus: Any, low: Any, high: Any) -> tuple[Any, Any]:
-    """The size of the step after this sign was compared with the last, and where the two differ."""
+def _followed(size: Any, agreement: Any, eta_minus: Any, eta_plus: Any) -> tuple[Any, Any]:
+    """What is added to the size of the step after this sign was compared with the last, and where the two differ."""
     held, flipped = agreement > 0, agreement < 0
     # Added, not multiplied: 1.05 is off by 5e-8 in float32, which a thousand factors make 5e-5.
-    change = jnp.where(held, eta_plus - 1.0, jnp.where(flipped, eta_minus - 1.0, 0.0))
-    return jnp.clip(size + size * change, low, high), flipped
+    return size * jnp.where(held, eta_plus - 1.0, jnp.where(flipped, eta_minus - 1.0, 0.0)), flipped
 
 
 def _filled(params: Any, value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from gradtx.core.errors import at_least_one, below_one, concrete, non_negative, 
 from gradtx.core.leaves import float_dtype, zeros
 from gradtx.core.norms import AxisName, require_axis_name
 from gradtx.core.numerics import increment, zero_count
+from gradtx.core.roles import Exact
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import transformation
 from gradtx.transforms.line import Line, Point, chosen, line, moved, stored
@@ -35,7 +36,7 @@ class ScaleByZoomLinesearchState(NamedTuple):
     count: jax.Array
     learning_rate: jax.Array
     value: jax.Array
-    grad: Any
+    grad: Exact  # it is handed out as the gradient of the next step
     info: ZoomLinesearchInfo
 
 

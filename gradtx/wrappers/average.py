@@ -11,6 +11,7 @@ from gradtx.core.apply import apply_updates
 from gradtx.core.errors import at_least_one, below_one, in_unit_interval, non_negative
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.numerics import bias_correction, increment, zero_count
+from gradtx.core.roles import Exact
 from gradtx.core.schedule import Count, Hyper
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.wrappers.find import copied, only_trained, the_state, with_params
@@ -21,7 +22,7 @@ class AverageState(NamedTuple):
 
     count: jax.Array  # updates done, int32 scalar; 0 at init
     n_averaged: jax.Array  # how many of the parameters are in the average, int32 scalar; 0 at init
-    average: Any  # the average itself, like params, float32 or wider; a copy of the parameters at init
+    average: Exact  # the average itself, like params, float32 or wider; a copy of the parameters at init
     inner: Any  # the inner transformation's state
 
 

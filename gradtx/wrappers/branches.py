@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -28,8 +28,21 @@ def resting(how: str, updates: Any, params: Any) -> Callable[[], Any]:
 
 
 def all_finite(tree: Any) -> jax.Array:
-    """Whether every entry of every trained leaf is finite: a bool scalar."""
-    finite = [jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree) if is_trained(x)]
+    """Whether every entry of every trained leaf is finite: a bool scalar. For arrays that exist; see `_finite`."""
+    # Zero times what is not finite is NaN, and a sum is one pass; XLA on CPU writes an array of bools for isfinite.
+    return _all(jnp.isfinite(jnp.sum(x * jnp.zeros((), x.dtype))) for x in map(jnp.asarray, _trained(tree)))
+
+
+def _finite(tree: Any) -> jax.Array:
+    """The same for what is computed to be looked at: written so, it is looked at where it is computed."""
+    return _all(jnp.all(jnp.isfinite(x)) for x in _trained(tree))
+
+
+def _trained(tree: Any) -> list:
+    return [x for x in jax.tree.leaves(tree) if is_trained(x)]
+
+
+def _all(finite: Iterable[jax.Array]) -> jax.Array:
     return functools.reduce(operator.and_, finite, jnp.asarray(True))
 
 
@@ -86,7 +99,7 @@ def where_finite(
 
         def looked_at() -> tuple[Any, Any]:
             new, after = run("update")
-            fine = on_all(all_finite(new), axis_name) | through
+            fine = on_all(_finite(new), axis_name) | through
             new, after = only_where(
                 fine, lambda: (new if how == "update" else apply_updates(params, new), after), rest, state
             )
@@ -97,7 +110,7 @@ def where_finite(
     resting_updates = at_rest(updates)
     looked = _traced(lambda: run("update"), resting_updates, state)
     kept = looked if how == "update" else _traced(lambda: run(how), rest(), state)
-    fine = jax.lax.cond(condition, lambda: on_all(all_finite(looked()[0]), axis_name) | through, lambda: condition)
+    fine = jax.lax.cond(condition, lambda: on_all(_finite(looked()[0]), axis_name) | through, lambda: condition)
     return *_branch(fine, kept, rest(), state), fine
 
 

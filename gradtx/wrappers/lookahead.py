@@ -12,6 +12,7 @@ from gradtx.core.errors import at_least_one, in_unit_interval
 from gradtx.core.hyperparameters import keep_hyperparameters
 from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import zero_count
+from gradtx.core.roles import Exact
 from gradtx.core.schedule import Count, Hyper
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_trained
@@ -23,7 +24,7 @@ class LookaheadState(NamedTuple):
     """Fields: steps_since_sync, slow, inner."""
 
     steps_since_sync: jax.Array  # updates since fast and slow weights met, int32 scalar; 0 at init
-    slow: Any  # the slow weights, like params, float32 or wider; a copy of the parameters at init
+    slow: Exact  # the slow weights, like params, float32 or wider; a copy of the parameters at init
     inner: Any  # the inner transformation's state
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from gradtx.core.errors import in_unit_interval, non_negative, positive
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.numerics import quotient
+from gradtx.core.roles import Exact
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.wrappers.find import copied, filled, only_trained, the_state, with_params
@@ -21,7 +22,7 @@ class ScheduleFreeState(NamedTuple):
     b1: jax.Array  # with which the parameters were mixed, float scalar; `b1` at init
     weight_sum: jax.Array  # sum of the weights of all steps, float scalar; 0 at init
     max_learning_rate: jax.Array  # the largest so far, float scalar; 0 at init
-    z: Any  # where the inner steps have led, like params, float32 or wider; a copy of the parameters at init
+    z: Exact  # where the inner steps have led, like params, float32 or wider; a copy of the parameters at init
     inner: Any  # the inner transformation's state
 
 

@@ -6,7 +6,15 @@ import jax.numpy as jnp
 
 import gradtx
 from gradtx.testing import Case
-from tests.contract import cases_averages, cases_control, cases_norms, cases_search  # noqa: F401
+from tests.contract import (  # noqa: F401
+    cases_averages,
+    cases_control,
+    cases_norms,
+    cases_precision,
+    cases_rows,
+    cases_search,
+    cases_storage,
+)
 from tests.contract.adding import CALLS, CASES, NEEDS_PARAMS, add, average_init, average_update, falling
 
 __all__ = ["CALLS", "CASES"]

@@ -173,6 +173,27 @@ def test_input_changed():
     assert "inputs_unchanged" in broken((lambda params: (), update))
 
 
+@gradtx.transformation
+def double_step():
+    """Its step goes twice as far as its update."""
+
+    def init(params):
+        return gradtx.EmptyState()
+
+    def update(updates, state, params=None):
+        return gradtx.map_leaves(lambda g: -g, updates), state
+
+    def step(updates, state, params):
+        return jax.tree.map(lambda p, g: p - 2 * g, params, updates), state
+
+    return init, update, step
+
+
+def test_step_that_is_not_the_update():
+    """A step that leads elsewhere than the update."""
+    assert "the parameters after steps" in broken(double_step())["step_is_update_and_apply"]
+
+
 def test_message_is_sentences():
     """The error lists each broken law with its sentence, and carries the report."""
     with pytest.raises(LawsBrokenError) as caught:

@@ -41,7 +41,7 @@ def laws_for(name):
     """The laws that a case is held to."""
     if "-" not in name:
         return [*LAWS.values()]
-    wraps = CALLS[name].factory.__module__.startswith("gradtx.wrappers.")
+    wraps = CALLS[name].factory.__module__.startswith(("gradtx.wrappers.", "gradtx.storage.", "gradtx.precision."))
     return [LAWS[law] for law in (STATE if wraps else STATE + NUMBERS)]
 
 

@@ -21,7 +21,7 @@ FACTORIES = {n: f for n, f in PUBLIC.items() if hasattr(f, "factory") and not f.
 PIECES_WITHOUT_STATE_SECTION = {"foreign"}  # its state is whatever the other library keeps
 
 # A file may import from its own layer and from those below it.
-LAYERS = [("core",), ("transforms", "schedules"), ("wrappers", "storage"), ("optimizers",)]
+LAYERS = [("core",), ("transforms", "schedules"), ("wrappers", "storage", "precision"), ("optimizers",)]
 
 
 def _layer(module: str) -> int:

@@ -1,0 +1,1 @@
+"""Parameters in half precision that do not stall, and scaled losses."""

@@ -1,0 +1,209 @@
+"""Gradients of lookups in a table, as the rows that were looked up."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from gradtx.core.errors import describe
+from gradtx.core.rows import INDEX_MAX, made, merged, take
+from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
+from gradtx.wrappers.rules import first_rules, rule_name, trained_leaves
+
+
+class TouchedRows:
+    """What stands for a table inside a loss: those of its rows that will be looked up.
+
+    It answers `table[ids]` and `sparse_lookup(table, ids)` as the whole table would, for these rows; it is no array,
+    and all else that a loss may do with a table, which would need all of it, is an error.
+
+    Fields: places: the indices of the rows, sealed. rows: their values, (k, *shape[1:]). shape: the table's.
+    """
+
+    def __init__(self, places: Any, rows: Any, shape: tuple[int, ...]):
+        self.places, self.rows, self.shape = places, rows, shape
+
+    @property
+    def dtype(self) -> Any:
+        """The type of the table."""
+        return self.rows.dtype
+
+    @property
+    def ndim(self) -> int:
+        """How many axes the table has."""
+        return len(self.shape)
+
+    @property
+    def indices(self) -> jax.Array:
+        """The indices of the rows, (k,), int32, rising; from shape[0] on they are padding."""
+        return jax.random.key_data(self.places)[:, 0].astype(jnp.int32)
+
+    def __getitem__(self, ids: Any) -> jax.Array:
+        if ids is None or ids is Ellipsis or isinstance(ids, tuple | slice):
+            raise TypeError(f"in a loss under sparse_value_and_grad, a table is read as table[ids]; got {ids!r}")
+        ids, indices = _ids(ids, "ids"), self.indices
+        if not indices.size:
+            return jnp.full((*ids.shape, *self.shape[1:]), jnp.nan, self.dtype)
+        place = jnp.minimum(jnp.searchsorted(indices, ids), indices.size - 1)
+        return _where((indices[place] == ids) & (ids < self.shape[0]), self.rows[place])
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # tools ask for these to see what it is
+            raise AttributeError(name)
+        raise AttributeError(
+            f"a loss under sparse_value_and_grad has of a table only the rows that are looked up, and no {name!r}; it "
+            f"may do table[ids]. Where all rows are used, the gradient is dense: leave the table out of `lookups`"
+        )
+
+
+def _flatten_with_keys(t: TouchedRows) -> tuple:
+    key = jax.tree_util.GetAttrKey
+    return ((key("places"), t.places), (key("rows"), t.rows)), t.shape
+
+
+def _unflatten(shape: tuple[int, ...], children: Any) -> TouchedRows:
+    places, rows = children
+    return TouchedRows(places, rows, shape)
+
+
+jax.tree_util.register_pytree_with_keys(TouchedRows, _flatten_with_keys, _unflatten)
+
+
+def sparse_lookup(table: Any, ids: Any) -> jax.Array:
+    """The rows of a table at some ids: `table[ids]`, with an error or NaN where there is no such row.
+
+    Inside a loss under `sparse_value_and_grad` the table may be the rows that are looked up; elsewhere it is an array,
+    and the gradient is dense.
+
+    Args:
+        table: (n, ...), an array or what stands for one.
+        ids: integers from 0 to n - 1, in any shape. Negative ones do not count from the end. Traced ones cannot be
+            checked: one out of range gives a row of NaN, where JAX's own indexing would give another row.
+
+    Raises: TypeError: ids that are no integers. ValueError: an id out of range.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> print(gradtx.sparse_lookup(jnp.array([[1.0], [2.0], [3.0]]), [[2, 0]]))
+        [[[3.]
+          [1.]]]
+    """
+    ids = _ids(ids, "ids", shape_of(table)[0])
+    if isinstance(table, TouchedRows):
+        return table[ids]
+    known = (ids >= 0) & (ids < table.shape[0])
+    return _where(known, jnp.asarray(table)[jnp.where(known, ids, 0)])
+
+
+def sparse_value_and_grad(
+    loss: Callable[..., Any], lookups: Mapping[Any, Any], *, has_aux: bool = False
+) -> Callable[..., tuple[Any, Any]]:
+    """A function that gives a loss and its gradients, those of tables as a `RowSparse`: nothing has a table's size.
+
+    The loss stays as it is: where it says `params["table"][ids]`, or `gradtx.sparse_lookup(params["table"], ids)`, it
+    is given the rows in question in place of the table, and answers the same. It may do so several times, with parts of
+    the ids, under vmap, scan or checkpoint. Any other use of the table is an error; an id that `lookups` does not have
+    gives a row of NaN.
+
+    Args:
+        loss: `(params, *args, **kwargs) -> value`, or `(value, aux)` with `has_aux`.
+        lookups: for each table a rule that fits its leaf alone, as of `route` (`"embedding"`, `"encoder/*/table"`), and
+            the ids that the loss looks up in it: an array of integers of any shape, or a tree of such.
+        has_aux: whether the loss returns something besides.
+
+    Returns: `(params, *args, **kwargs) -> (value, grads)`, with value as the loss returns it. The gradients are None
+        for leaves that are not trained.
+    Raises: ValueError: a rule that fits no leaf or several; an id out of range (where it is traced: NaN). TypeError:
+        ids that are no integers; no mapping.
+
+    Source: the rows are gathered, the loss is differentiated with respect to them, and the rows that were looked up
+        twice are one row. torch's `Embedding(sparse=True)` does this in its backward pass.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> params, ids = {"table": jnp.ones((1000, 2)), "bias": jnp.zeros(2)}, jnp.array([7, 3, 7])
+        >>> loss = lambda params, ids: jnp.sum(params["table"][ids] + params["bias"])
+        >>> value, grads = gradtx.sparse_value_and_grad(loss, {"table": ids})(params, ids)
+        >>> print(value, grads["table"].indices, grads["table"].values[:, 0], grads["bias"])
+        6.0 [   3    7 1002] [1. 2. 0.] [3. 3.]
+    """
+    if not isinstance(lookups, Mapping):
+        raise TypeError(f'lookups must give the ids for each table: {{"table": ids}}; got {describe(lookups)}')
+
+    @functools.wraps(loss)
+    def value_and_grad(params: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        leaves, structure = flatten(params)
+        names, touched = leaf_names(params), {}
+        for rule, ids in lookups.items():
+            place = _one_leaf(rule, params)
+            if place in touched:
+                raise ValueError(f"sparse_value_and_grad: two rules fit {names[place]}; give its ids in one tree")
+            touched[place] = _touched(names[place], leaves[place], ids)
+        given = {k: touched[k].rows if k in touched else x for k, x in enumerate(leaves) if is_trained(x)}
+
+        def of_trained(trained: dict[int, Any]) -> Any:
+            whole = [trained.get(k, x) for k, x in enumerate(leaves)]
+            for k, t in touched.items():
+                whole[k] = TouchedRows(t.places, whole[k], t.shape)
+            return loss(jax.tree.unflatten(structure, whole), *args, **kwargs)
+
+        value, grads = jax.value_and_grad(of_trained, has_aux=has_aux)(given)
+        for k, t in touched.items():
+            grads[k] = made(t.indices, grads[k], t.shape)
+        return value, jax.tree.unflatten(structure, [grads.get(k) for k in range(len(leaves))])
+
+    return value_and_grad
+
+
+def _one_leaf(rule: Any, params: Any) -> int:
+    fits = first_rules("sparse_value_and_grad", [rule], trained_leaves(params, params))
+    if len(fits) != 1:
+        found = ", ".join(leaf_names(params)[k] for k in list(fits)[:3])
+        raise ValueError(f"sparse_value_and_grad: the rule {rule_name(rule)} must fit one table; it fits {found}")
+    return next(iter(fits))
+
+
+def _touched(name: str, table: Any, tree: Any) -> TouchedRows:
+    table = jnp.asarray(table)
+    if not table.ndim:
+        raise ValueError(f"the parameter at {name} is a scalar, in which nothing can be looked up")
+    n = table.shape[0]
+    ids = [_ids(x, f"the ids for {name}", n).ravel() for x in jax.tree.leaves(tree)]
+    joined = jnp.concatenate(ids) if ids else jnp.zeros((0,), jnp.int32)
+    if n + joined.size > INDEX_MAX:
+        raise ValueError(f"the table at {name} must have fewer than 2**31 rows; it has {n}")
+    # An id out of range is no row here either: the loss that looks it up finds NaN.
+    indices = merged(jnp.where((joined < 0) | (joined >= n), n, joined), min(joined.size, n), n)
+    return TouchedRows(_sealed(indices), take(made(indices, None, table.shape), table), table.shape)
+
+
+def _sealed(indices: jax.Array) -> jax.Array:
+    """The indices as keys: arithmetic on all leaves of the parameters, as in a penalty, is then an error."""
+    words = indices.astype(jnp.uint32)
+    return jax.random.wrap_key_data(jnp.stack([words, words], axis=1), impl="threefry2x32")
+
+
+def _ids(ids: Any, what: str, n: int | None = None) -> jax.Array:
+    """Ids as int32; -1 where they are beyond it."""
+    ids = jnp.asarray(ids)
+    if not jnp.issubdtype(ids.dtype, jnp.integer):
+        raise TypeError(f"{what} must be integers; got {ids.dtype}")
+    if n is not None and not isinstance(ids, Tracer):
+        outside = np.asarray(ids)[(np.asarray(ids) < 0) | (np.asarray(ids) >= n)]
+        if outside.size:
+            raise ValueError(f"{what} must be from 0 to {n - 1}; got {outside[0]}")
+    if ids.dtype.itemsize == 8:
+        ids = jnp.where((ids >= 0) & (ids <= INDEX_MAX), ids, -1)
+    return ids.astype(jnp.int32)
+
+
+def _where(known: jax.Array, rows: jax.Array) -> jax.Array:
+    """The rows, NaN for those that are not known."""
+    known = known.reshape(*known.shape, *[1] * (rows.ndim - known.ndim))
+    return jnp.where(known, rows, jnp.asarray(jnp.nan, rows.dtype))

@@ -1,0 +1,105 @@
+"""Blocks: how an array is cut into chunks of neighbours that share a scale, and the scales."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Blocks(NamedTuple):
+    """A cut of an array along one axis, into chunks with all axes behind it.
+
+    shape: of the array. axis: the one that is cut. rows: how many of its entries a chunk has; the last chunk is filled
+    up where they do not divide it. count: how many chunks there are along the axis.
+    """
+
+    shape: tuple[int, ...]
+    axis: int
+    rows: int
+    count: int
+
+    @property
+    def chunk(self) -> int:
+        """How many numbers share a scale."""
+        return self.rows * math.prod(self.shape[self.axis + 1 :])
+
+    @property
+    def even(self) -> bool:
+        """Whether chunks of an even length make up the array."""
+        return self.rows * self.count == self.shape[self.axis] and self.chunk % 2 == 0
+
+    def viewed(self, x: jax.Array) -> jax.Array:
+        """The array as (*leading axes, count, chunk), with zeros where it is filled up."""
+        more = self.rows * self.count - self.shape[self.axis]
+        if more:
+            x = jnp.pad(x, [(0, more if k == self.axis else 0) for k in range(len(self.shape))])
+        return x.reshape(*self.shape[: self.axis], self.count, self.chunk)
+
+    def whole(self, view: jax.Array) -> jax.Array:
+        """The array again, of its view."""
+        length = self.rows * self.count
+        x = view.reshape(*self.shape[: self.axis], length, *self.shape[self.axis + 1 :])
+        return (
+            jax.lax.slice_in_dim(x, 0, self.shape[self.axis], axis=self.axis) if length > self.shape[self.axis] else x
+        )
+
+
+@functools.cache
+def cut(shape: tuple[int, ...], block: int, packed: bool, scale_bytes: int) -> Blocks:
+    """The cut into chunks of at most `block` numbers that takes the fewest bytes; `packed`: two codes to a byte."""
+    best: tuple[float, Blocks] | None = None
+    for axis in reversed(range(len(shape))):
+        behind, length = math.prod(shape[axis + 1 :]), shape[axis]
+        if behind > block:
+            break
+        for rows in range(1, min(length, block // behind) + 1):
+            count = -(-length // rows)
+            codes = -(-length * behind // 2) if packed else length * behind
+            # An even cut, and one that XLA reduces in vectors, are worth a little.
+            slow = 0.002 * (length % rows > 0) + 0.002 * (_lane(rows * behind) < 8)
+            cost = math.prod(shape[:axis]) * (codes + count * scale_bytes) * (1 + slow)
+            if best is None or cost < best[0]:
+                best = cost, Blocks(shape, axis, rows, count)
+    assert best is not None  # a chunk of one number always fits
+    return best[1]
+
+
+def scales_of(view: jax.Array, least: float) -> jax.Array:
+    """The largest size in each chunk, of (..., chunk): the upper half of its bits, rounded up; unsigned integers.
+
+    0 where all are 0; else at least `least` times the smallest normal number. NaN where one is not finite.
+    """
+    # As integers, which XLA on CPU reduces in place where it copies floats; and in two steps, of which the first runs
+    # in vectors, with something between that keeps it from making one of them again.
+    info, half = jnp.finfo(view.dtype), 4 * view.dtype.itemsize
+    word, kept = (jnp.int64, jnp.uint32) if half == 32 else (jnp.int32, jnp.uint16)
+    lane = _lane(view.shape[-1])
+    bits = jax.lax.bitcast_convert_type(jnp.abs(view), word).reshape(*view.shape[:-1], view.shape[-1] // lane, lane)
+    bits = jax.lax.reduce(bits, jnp.zeros((), word), jax.lax.max, (bits.ndim - 2,))
+    up = word(2**half - 1)
+    infinite, most = _upper(jnp.inf, view.dtype, word), _upper(float(info.max), view.dtype, word) >> word(half)
+    nan = word(2 ** (half - 1) - 1)
+    rounded = jnp.where(bits < infinite, jnp.minimum((jnp.minimum(bits, infinite) + up) >> word(half), most), nan)
+    upper = jax.lax.reduce(rounded, jnp.zeros((), word), jax.lax.max, (rounded.ndim - 1,))
+    smallest = _upper(float(info.tiny) * least, view.dtype, word) >> word(half)
+    return jnp.where(upper == 0, upper, jnp.maximum(upper, smallest)).astype(kept)
+
+
+def _upper(x: float, dtype: Any, word: Any) -> jax.Array:
+    return jax.lax.bitcast_convert_type(jnp.asarray(x, dtype), word)
+
+
+def widened(scales: jax.Array) -> jax.Array:
+    """The scales as floats: float32, or float64 of 32 bits."""
+    half = 8 * scales.dtype.itemsize
+    word, width = (jnp.uint64, jnp.float64) if half == 32 else (jnp.uint32, jnp.float32)
+    return jax.lax.bitcast_convert_type(scales.astype(word) << word(half), width)
+
+
+def _lane(chunk: int) -> int:
+    """The largest divisor up to 16."""
+    return next(k for k in range(min(16, chunk), 0, -1) if chunk % k == 0)

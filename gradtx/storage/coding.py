@@ -1,0 +1,96 @@
+"""Fields of a state encoded and decoded, leaf by leaf."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.bits import hashed_bits
+from gradtx.core.errors import describe
+from gradtx.core.leaves import float_dtype
+from gradtx.core.roles import Stored
+from gradtx.core.trees import flatten, is_none, is_trained, path_name, shape_of
+from gradtx.storage.codec import Codec
+
+
+def takes(codec: Codec, role: str, x: Any) -> bool:
+    parts = jax.eval_shape(_parts, x)
+    return codec.takes(role, parts) and not (role == "nonnegative" and parts is not x and jnp.iscomplexobj(x))
+
+
+def _parts(x: jax.Array) -> jax.Array:
+    """A complex array as its real and its imaginary part, one after the other."""
+    return jnp.stack([x.real, x.imag]) if jnp.iscomplexobj(x) else x
+
+
+def stored(tree: Any, coded: Callable[[tuple, Any], Any]) -> Stored:
+    """The tree in three: each leaf as it is, or as `coded(path, leaf)` has it."""
+    entries, structure = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_none)
+    made = [coded(path, x) for path, x in entries]
+    columns = (
+        [x if both is None else None for (_, x), both in zip(entries, made, strict=True)],
+        [None if both is None else both[0] for both in made],
+        [None if both is None else both[1] for both in made],
+    )
+    return Stored(*(jax.tree.unflatten(structure, column) for column in columns))
+
+
+def decoded_field(codec: Codec, role: str, path: tuple, kept: Stored, owner: Callable[[tuple], Any]) -> Any:
+    """The field again, each of its leaves in the shape of the gradient."""
+    entries, structure = jax.tree_util.tree_flatten_with_path(kept.exact, is_leaf=is_none)
+    out = []
+    for (end, exact), codes, scales in zip(entries, flatten(kept.codes)[0], flatten(kept.scales)[0], strict=True):
+        if codes is None:
+            out.append(exact)
+            continue
+        gradient = owner((*path, *end))
+        shapes = [x for x in _shapes(gradient) if _fits(codec, role, x, codes, scales)]
+        if not shapes:
+            what = f"has shape {shape_of(gradient)}" if is_trained(gradient) else f"is {describe(gradient)}"
+            raise ValueError(
+                f"gradient at {path_name(end)} {what}, where the state of {codec} has codes of shape {codes.shape}"
+            )
+        out.append(_decode(codec, role, codes, scales, *shapes[0]))
+    return jax.tree.unflatten(structure, out)
+
+
+def _shapes(gradient: Any) -> list[tuple[tuple[int, ...], Any, bool]]:
+    """What an array beside a gradient can have been: real, or two parts; with the width of the gradient."""
+    if not is_trained(gradient):
+        return []
+    shape, width = shape_of(gradient), float_dtype(gradient)
+    return [(shape, width, False)] + [((2, *shape), width, True)] * bool(jnp.iscomplexobj(gradient))
+
+
+def _fits(codec: Codec, role: str, like: tuple, codes: Any, scales: Any) -> bool:
+    """Whether the codes are of an array of this shape, of either width."""
+    widths = (like[1], jnp.float32, *([jnp.float64] if jax.config.read("jax_enable_x64") else []))
+    made = [_promised(codec, role, like[0], jnp.dtype(width)) for width in widths]
+    return (shape_of(codes), scales if scales is None else shape_of(scales)) in made
+
+
+@functools.lru_cache(maxsize=4096)
+def _promised(codec: Codec, role: str, shape: tuple[int, ...], dtype: Any) -> tuple:
+    number = jax.ShapeDtypeStruct((), jnp.uint32)
+    codes, scales = jax.eval_shape(functools.partial(encode, codec, role), jax.ShapeDtypeStruct(shape, dtype), number)
+    return codes.shape, scales if scales is None else scales.shape
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def encode(codec: Codec, role: str, x: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+    return codec.encode(role, _parts(x), functools.partial(hashed_bits, number, 0))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 4, 5, 6))
+def _decode(codec: Codec, role: str, codes: Any, scales: Any, shape: tuple, width: Any, parts: bool) -> jax.Array:
+    x = codec.decode(role, codes, scales, jax.ShapeDtypeStruct(shape, width))
+    return jax.lax.complex(x[0], x[1]) if parts else x
+
+
+def seed(count: Any, salt: Iterator[int]) -> jax.Array:
+    """Another one for every leaf at every step."""
+    return jnp.asarray(count).astype(jnp.uint32) + jnp.uint32(next(salt) * 0x85EBCA6B % 2**32)

@@ -1,0 +1,81 @@
+"""Second moments as the means of their rows and columns."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.numerics import quotient
+from gradtx.storage.codec import Bits, Codec, Float32, Named
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Factored(Named):
+    """See `factored`."""
+
+    signed: Codec
+
+    def takes(self, role: str, leaf: jax.ShapeDtypeStruct) -> bool:
+        """What is not negative and has two axes; the other codec's else."""
+        return len(leaf.shape) > 1 if role == "nonnegative" else self.signed.takes(role, leaf)
+
+    def encode(self, role: str, x: jax.Array, bits: Bits) -> tuple[jax.Array, jax.Array | None]:
+        """The means of the rows and those of the columns."""
+        if role == "signed":
+            return self.signed.encode(role, x, bits)
+        row, column = _axes(x.shape)
+        return _mean(x, column), _mean(x, row)
+
+    def decode(self, role: str, codes: jax.Array, scales: jax.Array | None, leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        """Row times column, over the mean of all."""
+        if role == "signed" or scales is None:
+            return self.signed.decode(role, codes, scales, leaf)
+        row, column = _axes(leaf.shape)
+        along = row - (column < row)  # where the rows are, without the axis of the columns
+        rows = quotient(codes, jnp.broadcast_to(jnp.expand_dims(_mean(codes, along), along), codes.shape))
+        rows, columns = jnp.expand_dims(rows, column), jnp.expand_dims(scales, row)
+        info = jnp.finfo(codes.dtype)
+        product = jnp.clip(rows * columns, jnp.asarray(info.tiny, codes.dtype), jnp.asarray(info.max, codes.dtype))
+        return jnp.where((rows == 0) | (columns == 0), 0, product)
+
+
+def _mean(x: jax.Array, axis: int) -> jax.Array:
+    """The mean, without overflow, and not zero where an entry is not."""
+    mean, tiny = (
+        jnp.sum(x * jnp.asarray(1 / x.shape[axis], x.dtype), axis),
+        jnp.asarray(jnp.finfo(x.dtype).tiny, x.dtype),
+    )
+    return jnp.where(mean < tiny, jnp.where(jnp.max(x, axis) > 0, tiny, 0), mean)
+
+
+def _axes(shape: tuple[int, ...]) -> tuple[int, int]:
+    """The two longest axes, the last ones of those that are as long, in order."""
+    first, second = sorted(sorted(range(len(shape)), key=lambda k: (shape[k], k))[-2:])
+    return first, second
+
+
+def factored(signed: Codec | None = None) -> Codec:
+    """Keep what is divided by as the means of its rows and columns: for a matrix m×n, m + n numbers.
+
+        v ≈ r·c/mean(r),   r the means of the rows, c those of the columns
+
+    of each matrix along the two longest axes. Exact where v is such a product. A vector stays as it is.
+
+    Args:
+        signed: the codec for the fields of both signs; `float32()` unless given.
+
+    Raises: TypeError: `signed` is no codec.
+    Source: Shazeer & Stern 2018 (arXiv:1804.04235), algorithm 2 without its clipping, decay and relative steps, which
+        are other transformations' work: `store(adam(...), factored())` is Adam with this second moment.
+
+    Example:
+        >>> import gradtx
+        >>> gradtx.storage.factored(signed=gradtx.storage.int8())
+        factored(signed=int8(block=256))
+    """
+    signed = Float32() if signed is None else signed
+    if not isinstance(signed, Codec):
+        raise TypeError(f"signed must be a codec, as int8(); got {signed!r}")
+    return Factored(signed)

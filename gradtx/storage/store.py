@@ -1,0 +1,154 @@
+"""The state of any transformation in fewer bytes: encoded between steps, decoded inside the update."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.errors import describe, one_of, suggestion, whole
+from gradtx.core.numerics import increment, zero_count
+from gradtx.core.placement import beside, places
+from gradtx.core.roles import ROLES, Stored
+from gradtx.core.transformation import Transformation, transformation
+from gradtx.core.trees import flatten, is_none, is_trained, path_name, require_same_tree, shape_of
+from gradtx.storage.codec import Codec
+from gradtx.storage.coding import decoded_field, encode, seed, stored, takes
+from gradtx.storage.walk import StoreState, map_fields
+
+__all__ = ["StoreState", "store"]
+
+
+@transformation(any_leaves=True)
+def store(inner: Transformation, codec: Codec, *, min_size: int = 4096, roles: Mapping[str, str] | None = None):
+    """Keep the parameter-shaped part of a transformation's state in fewer bytes, as a codec encodes it.
+
+    An update decodes the state, runs the transformation, and encodes what it returns; under jit no decoded copy is
+    kept. What each field holds is declared by the piece that keeps it: numbers of both signs, which may be rounded to
+    zero; what is divided by, which never becomes zero; or what must stay exact, as copies of parameters do.
+
+    Under jit, init makes the codes at once; outside, it makes one whole state first.
+
+    Args:
+        inner: the transformation: any, a chain or a wrapper too, or another library's with `roles`.
+        codec: one of `gradtx.storage`: `float32()`, `bfloat16()`, `int8()`, `int4()`, `float8()`, `factored()`,
+            `host()`; or your own, see `gradtx.storage.Codec`.
+        min_size: leaves with fewer entries, and scalars, stay exact; at least 0.
+        roles: for fields that declare none, or another: {"mu": "signed", "nu": "nonnegative", "z": "exact"}, by name
+            or by the end of the path. In a piece of your own, annotate the field: `mu: gradtx.storage.Signed`.
+
+    State: `StoreState` (count, inner): inner is that of the transformation, with fields as `Stored` (exact, codes,
+        scales), trees like the parameters, in which each leaf is at one place and None at the others.
+
+    Raises:
+        TypeError: no codec. ValueError: `min_size` below 0, an unknown role, or one for a field that does not exist; at
+        init: a large field like the parameters without a role; at an update: a gradient that the state does not fit.
+
+    Source: Dettmers, Lewis, Shleifer & Zettlemoyer 2022 (arXiv:2110.02861) for Adam and momentum, as one optimizer
+        each; optax and torch have none.
+
+    Example:
+        >>> import gradtx, jax, jax.numpy as jnp
+        >>> tx = gradtx.store(gradtx.adam(1e-3), gradtx.storage.int8())
+        >>> state = jax.eval_shape(tx.init, jnp.zeros((1024, 1024)))
+        >>> round(sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state)) / 1024**2, 2)
+        2.02
+    """
+    if isinstance(codec, type) or not isinstance(codec, Codec):
+        called = f": call it, {codec.__name__}()" if callable(codec) and hasattr(codec, "__name__") else ""
+        raise TypeError(f"codec must be one of gradtx.storage, as int8(); got {describe(codec)}{called}")
+    whole(0, min_size=min_size)
+    given = dict(roles or {})
+    for name, role in given.items():
+        one_of(ROLES, **{f"the role of {name}": role})
+
+    def init(params):
+        state, owner, salt = inner.init(params), _owners(params), itertools.count()
+        if given:
+            _require_fields(given, state, params)
+
+        def bare(path, leaf):
+            if _mirrors(leaf, owner(path), min_size):
+                raise ValueError(_undeclared(path))
+            return leaf
+
+        def field(path, tree, role):
+            def coded(end, x):
+                fits = _mirrors(x, owner((*path, *end)), min_size)
+                return encode(codec, role, x, seed(0, salt)) if fits and takes(codec, role, x) else None
+
+            return tree if role == "exact" else stored(tree, coded)
+
+        return beside(StoreState(zero_count(), map_fields(field, bare, state, given)), params)
+
+    def update(updates, state, params=None, **extra):
+        if params is not None:
+            require_same_tree("gradient", updates, "parameter", params)
+        owner, count, salt = _owners(updates), increment(state.count), itertools.count()
+        codes: dict[tuple, list] = {}  # of each field, those that were kept
+
+        def decoded(path, kept, role):
+            if not isinstance(kept, Stored):
+                return kept
+            codes[path] = flatten(kept.codes)[0]
+            return decoded_field(codec, role, path, kept, owner)
+
+        def encoded(path, tree, role):
+            if path not in codes:
+                return tree
+            had = iter(codes[path])
+            return stored(tree, lambda end, x: None if next(had) is None else encode(codec, role, x, seed(count, salt)))
+
+        whole_state = map_fields(decoded, _as_it_is, state.inner, given)
+        updates, after = inner.update(updates, whole_state, params, **extra)
+        return updates, StoreState(count, map_fields(encoded, _as_it_is, after, given))
+
+    return init, update
+
+
+def _owners(tree: Any) -> Callable[[tuple], Any]:
+    """For a path in a state, the leaf of the tree that it belongs to, or None."""
+    place, leaves = places(tree), flatten(tree)[0]
+
+    def owner(path: tuple) -> Any:
+        k = place(path)
+        return None if k is None else leaves[k]
+
+    return owner
+
+
+def _mirrors(x: Any, owner: Any, min_size: int) -> bool:
+    """Whether x is like its parameter, and large enough to be encoded."""
+    if not (is_trained(x) and is_trained(owner)) or shape_of(x) != shape_of(owner):
+        return False
+    if jnp.finfo(jnp.result_type(x)).bits < 32:  # somebody has rounded it already
+        return False
+    return bool(shape_of(x)) and math.prod(shape_of(x)) >= max(min_size, 1)
+
+
+def _require_fields(given: Mapping[str, str], state: Any, params: Any) -> None:
+    """Raise where a role was given for a field that the state has not; of an empty tree nothing is known."""
+    if not any(map(is_trained, jax.tree.leaves(params))):
+        return
+    paths = [path for path, _ in jax.tree_util.tree_flatten_with_path(state, is_leaf=is_none)[0]]
+    names = {path_name(path[:k]) for path in paths for k in range(1, len(path) + 1)}
+    for end in given:
+        if not any(name == end or name.endswith(f"/{end}") for name in names):
+            ends = {name.rsplit("/", 1)[-1] for name in names}
+            raise ValueError(f"roles: the state has no field {end!r}{suggestion(end, ends)}")
+
+
+def _undeclared(path: tuple) -> str:
+    return (
+        f"the state at {path_name(path)} is like its parameter, and no role is declared for its field: annotate it in "
+        f"the class of the state (gradtx.storage.Signed, NonNegative or Exact), or give roles={{name: 'signed', "
+        f"'nonnegative' or 'exact'}}"
+    )
+
+
+def _as_it_is(path: tuple, leaf: Any) -> Any:
+    return leaf

@@ -1,0 +1,107 @@
+"""The command runs, prints a line for each figure with its target, and writes both files."""
+
+import json
+
+import jax
+import pytest
+
+pytest.importorskip("optax", reason="pip install -e '.[peers]'")
+
+from tests.benchmarks import __main__, report, shapes, sides, steps
+from tests.benchmarks.chains import recipes
+from tests.benchmarks.lines import QUICK, Line, Scale, cells
+from tests.benchmarks.timing import exactly, ratio, rounds, spread, time_steps
+from tests.benchmarks.works import WORKS
+
+
+@pytest.fixture(autouse=True)
+def as_outside_of_tests():
+    """optax does arithmetic of mixed types."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """A run of some works at the smallest sizes, and what it wrote."""
+    monkeypatch.setattr(__main__, "QUICK", QUICK._replace(big=256, many=3, some=3, budget=0.01, rows=1100))
+
+    def run(tmp_path, *names):
+        files = tmp_path / "out.json", tmp_path / "out.md"
+        only = [f"--only={name}" for name in names]
+        __main__.main(["--quick", *only, f"--output={files[0]}", f"--markdown={files[1]}"])
+        return json.loads(files[0].read_text()), files[1].read_text()
+
+    return run
+
+
+def test_it_measures_and_writes(tiny, tmp_path, capsys):
+    written, markdown = tiny(tmp_path, "state", "rows", "others", "packed")
+    assert {"processor", "backend", "jax", "optax", "torch", "scale", "seconds", "lines"} <= written.keys()
+    assert set(written["seconds"]) == {"state", "rows", "others", "packed"}
+    lines = {(line["work"], line["unit"]): line for line in written["lines"]}
+    for line in written["lines"]:
+        if line["measured"]:
+            assert 0 < line["measured"]["low"] <= line["measured"]["median"] <= line["measured"]["high"]
+        assert (line["target"] is None) == (line["verdict"] == "")
+    assert lines["Lion", "step / optax"]["target"] == 0.65
+    assert lines["Adam's state, int8, GPT-2 small", "bytes per parameter"]["verdict"] == "met"
+    printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    table = [line for line in markdown.splitlines() if line.startswith("|")]
+    assert printed == table
+    assert len(table) == 2 + len(written["lines"])
+    assert len({line.count("|") for line in table}) == 1
+
+
+def test_every_size_is_there():
+    assert (len(shapes.gpt2()), shapes.size(shapes.gpt2())) == (148, 124_439_808)
+    assert (len(shapes.resnet50()), shapes.size(shapes.resnet50())) == (161, 25_557_032)
+    assert len(set(shapes.small(300))) == 25
+    assert Scale().big == 2**24
+
+
+def test_a_library_that_is_missing_has_no_lines(monkeypatch):
+    monkeypatch.setattr(sides, "torch", None)
+    scale = QUICK._replace(budget=0.01)
+    units = [line.unit for line in steps.compare("adam", recipes()["adam"], [(8,)], scale)]
+    assert units == ["step / optax", "bandwidth limit / step", "ms"]
+
+
+@pytest.mark.parametrize(
+    ("line", "verdict"),
+    [
+        (Line("x", "s", exactly(1.0), 1.0), "met"),
+        (Line("x", "s", exactly(1.12), 1.0), "missed by 12.0%"),
+        (Line("x", "s", None, 1.0, "not there"), "not measured"),
+        (Line("x", "s", exactly(5.0)), ""),
+    ],
+)
+def test_verdicts(line, verdict):
+    assert line.verdict == verdict
+    assert cells(line)[4] == verdict
+    assert (f": {verdict}" in report.summary([line])) == (verdict not in ("", "met"))
+
+
+def test_every_round_runs_every_side_and_begins_with_another():
+    order = []
+    results = rounds({name: lambda name=name: order.append(name) or name for name in "abc"}, 3)
+    assert results == {"a": ["a"] * 3, "b": ["b"] * 3, "c": ["c"] * 3}
+    assert "".join(order) == "abcbcacab"
+
+
+def test_ratios_are_of_pairs_and_quantiles_are_right():
+    assert ratio([1.0, 20.0, 3.0], [2.0, 40.0, 6.0]) == (0.5, 0.5, 0.5)
+    assert spread(range(11)) == (5.0, 1.0, 9.0)
+
+
+def test_five_rounds_at_least(monkeypatch):
+    times = time_steps({"a": lambda: None, "b": lambda: None}, 0.0)
+    assert {len(t) for t in times.values()} == {5}
+    assert all(t > 0 for t in times["a"])
+
+
+def test_an_unknown_name_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        __main__.main(["--only", "nothing"])
+    assert "invalid choice: 'nothing'" in capsys.readouterr().err
+    assert set(WORKS) >= {"bytes", "compilation", "chain", "sweeps"}

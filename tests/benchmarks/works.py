@@ -1,0 +1,26 @@
+"""What the benchmark measures, by name, cheapest first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from tests.benchmarks import features, many, networks, steps, traffic
+from tests.benchmarks.lines import Line, Scale
+
+WORKS: dict[str, Callable[[Scale], Iterator[Line]]] = {
+    "machine": steps.machine_limit,
+    "state": features.state_bytes,
+    "bytes": traffic.table,
+    "codecs": features.codec_time,
+    "rows": features.rows,
+    "adam": steps.adam,
+    "wrapped": steps.wrapped,
+    "others": steps.others,
+    "muon": steps.muon,
+    "packed": many.packed,
+    "transformer": networks.transformer,
+    "many_layers": networks.many_layers,
+    "sweeps": features.sweeps,
+    "compilation": many.compilation,
+    "chain": steps.usual_chain,
+}
