@@ -38,8 +38,8 @@ def transformation(body: Any = None, /, *, any_leaves: bool = False, sparse_rows
 
     Args:
         body: the function.
-        any_leaves: whether it does the same, but for how it rounds, however the numbers are divided into leaves, so that
-            small leaves may be joined (`pack`): nothing depends on the shape, the rows, the norm or the name of one.
+        any_leaves: whether it does the same, but for roundings, however the numbers are divided into leaves, so that
+            small ones may be joined (`pack`): nothing depends on the shape, the rows, the norm or the name of one.
         sparse_rows: whether a row without gradient may be left as it is, so that a gradient may name the rows that it
             has (`RowSparse`): each entry is treated by itself, or by a norm of the whole tree.
 
