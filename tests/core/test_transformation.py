@@ -263,9 +263,7 @@ class TestStep:
     """Update and apply in one call."""
 
     def test_needs_params(self):
-        with pytest.raises(
-            ValueError, match=r"a step needs the parameters: call step\(updates, state, params\)"
-        ):
+        with pytest.raises(ValueError, match=r"a step needs the parameters: call step\(updates, state, params\)"):
             chain(scale(0.1)).step(GRADS, {}, None)
 
     def test_names_the_leaf_that_does_not_fit(self):
