@@ -51,15 +51,38 @@ class TouchedRows:
         if not indices.size:
             return jnp.full((*ids.shape, *self.shape[1:]), jnp.nan, self.dtype)
         place = jnp.minimum(jnp.searchsorted(indices, ids), indices.size - 1)
-        return _where((indices[place] == ids) & (ids < self.shape[0]), self.rows[place])
+        known = (indices[place] == ids) & (ids < self.shape[0])
+        if not isinstance(known, Tracer) and not bool(known.all()):
+            unknown = int(jnp.asarray(ids).ravel()[jnp.argmin(known)])
+            raise ValueError(f"the id {unknown} is looked up in the loss, but not among those given in `lookups`")
+        return _where(known, self.rows[place])
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # tools ask for these to see what it is
             raise AttributeError(name)
-        raise AttributeError(
-            f"a loss under sparse_value_and_grad has of a table only the rows that are looked up, and no {name!r}; it "
-            f"may do table[ids]. Where all rows are used, the gradient is dense: leave the table out of `lookups`"
-        )
+        raise AttributeError(_only_rows(repr(name)))
+
+    def __jax_array__(self) -> jax.Array:
+        raise TypeError(_only_rows("array: jnp.take and the like need sparse_lookup in their place"))
+
+
+def _only_rows(what: str) -> str:
+    return (
+        f"a loss under sparse_value_and_grad has of a table only the rows that are looked up, and no {what}; it may do "
+        f"table[ids]. Where all rows are used, the gradient is dense: leave the table out of `lookups`"
+    )
+
+
+def _arithmetic(name: str) -> Callable[..., Any]:
+    def refused(self: Any, *_: Any) -> Any:
+        raise TypeError(_only_rows(f"arithmetic ({name})"))
+
+    return refused
+
+
+for _name in ("add", "sub", "mul", "truediv", "matmul", "pow"):
+    setattr(TouchedRows, f"__{_name}__", _arithmetic(_name))
+    setattr(TouchedRows, f"__r{_name}__", _arithmetic(_name))
 
 
 def _flatten_with_keys(t: TouchedRows) -> tuple:
@@ -109,7 +132,8 @@ def sparse_value_and_grad(
     The loss stays as it is: where it says `params["table"][ids]`, or `gradtx.sparse_lookup(params["table"], ids)`, it
     is given the rows in question in place of the table, and answers the same. It may do so several times, with parts of
     the ids, under vmap, scan or checkpoint. Any other use of the table is an error; an id that `lookups` does not have
-    gives a row of NaN.
+    is one too, and gives a row of NaN where it is traced. flax's Embed modules use `jnp.take` and check shapes: index
+    the parameter itself, or call `sparse_lookup`; equinox's Embedding works.
 
     Args:
         loss: `(params, *args, **kwargs) -> value`, or `(value, aux)` with `has_aux`.

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from gradtx.core.apply import apply_updates
-from gradtx.core.pair import GradientTransformation
+from gradtx.core.pair import GradientTransformation, require_not_landing
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.values import member_names
@@ -28,7 +28,7 @@ def chain(*members: Transformation, **named: Transformation):
 
     Raises:
         TypeError: for a member that is no transformation; for a state whose entries are not this chain's.
-        ValueError: for a name given twice.
+        ValueError: for a name given twice; for a member behind one that chooses the parameters, as `compensate`.
 
     Source: optax's `chain` has a tuple for its state, where every change of the chain moves the entries.
 
@@ -46,6 +46,9 @@ def chain(*members: Transformation, **named: Transformation):
     if twice:
         raise ValueError(f"there are two members named {twice[0]!r}: choose another name")
     steps: dict[str, GradientTransformation] = {**dict(zip(names, unnamed, strict=True)), **named}
+
+    for step in list(steps.values())[:-1]:
+        require_not_landing("chain", step)
 
     def init(params):
         return entries({name: step.init(params) for name, step in steps.items()})

@@ -155,9 +155,27 @@ class GradientTransformation(Value):
         assert isinstance(plan, Piece)
         return plan.extras
 
+    def _landing(self) -> str | None:
+        """The name of what chooses the new parameters by its updates, this or something inside, if there is one."""
+        piece = self._recipe()
+        if "lands" in piece._factory.traits:
+            return piece.name
+        inner = (c.value._landing() for c in opened(piece).children if is_transformation(c.value))
+        return next((name for name in inner if name), None)
+
     def _known(self, extra: dict[str, Any]) -> dict[str, Any]:
         """Of the extra arguments that several transformations share, those that this one takes."""
         return extra if self._extras.anything else {k: v for k, v in extra.items() if k in self._extras.known}
+
+
+def require_not_landing(who: str, inner: GradientTransformation) -> None:
+    """Raise ValueError where the updates of what is inside must be added as they are."""
+    name = inner._landing()
+    if name:
+        raise ValueError(
+            f"{who} changes the updates of {name}, which lead to values of the parameters that it has chosen: put "
+            f"{name} outside, {name}({who}(...))"
+        )
 
 
 def is_transformation(value: Any) -> bool:

@@ -23,10 +23,12 @@ def transformation(body: Callable[P, Any], /) -> Callable[P, GradientTransformat
 
 
 @overload
-def transformation(*, any_leaves: bool = False, sparse_rows: bool = False) -> Make: ...
+def transformation(*, any_leaves: bool = False, sparse_rows: bool = False, lands: bool = False) -> Make: ...
 
 
-def transformation(body: Any = None, /, *, any_leaves: bool = False, sparse_rows: bool = False) -> Any:
+def transformation(
+    body: Any = None, /, *, any_leaves: bool = False, sparse_rows: bool = False, lands: bool = False
+) -> Any:
     """Make the factory of a transformation from a function that takes hyperparameters and returns `(init, update)`.
 
     Parameters annotated `Hyper` become leaves of the value: each may be a number, a scalar array or a schedule, and
@@ -42,6 +44,8 @@ def transformation(body: Any = None, /, *, any_leaves: bool = False, sparse_rows
             small ones may be joined (`pack`): nothing depends on the shape, the rows, the norm or the name of one.
         sparse_rows: whether a row without gradient may be left as it is, so that a gradient may name the rows that it
             has (`RowSparse`): each entry is treated by itself, or by a norm of the whole tree.
+        lands: whether its updates lead to chosen values of the parameters, and must be added as they are: nothing may
+            come after it in a chain.
 
     Traits are declared for pieces and wrappers; a wrapper has them where all that is inside has. A recipe has those of
     what it stands for.
@@ -63,7 +67,8 @@ def transformation(body: Any = None, /, *, any_leaves: bool = False, sparse_rows
         >>> shrink(0.25).update(4.0, EmptyState())[0]
         1.0
     """
-    traits = frozenset(k for k, declared in (("any_leaves", any_leaves), ("sparse_rows", sparse_rows)) if declared)
+    declared = {"any_leaves": any_leaves, "sparse_rows": sparse_rows, "lands": lands}
+    traits = frozenset(name for name, is_declared in declared.items() if is_declared)
     if body is None:
         return lambda body: _factory(body, traits).public
     return _factory(body, traits).public

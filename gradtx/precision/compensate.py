@@ -20,7 +20,7 @@ class CompensateState(NamedTuple):
     inner: Any  # the inner transformation's state
 
 
-@transformation(any_leaves=True)
+@transformation(any_leaves=True, lands=True)
 def compensate(inner: Transformation):
     """Carry the rounding errors of parameters in half precision along, and add them to the next steps.
 
@@ -29,8 +29,8 @@ def compensate(inner: Transformation):
     Rounded to nearest, a bfloat16 parameter stays where |u| < |w|/512; at 1, a thousand steps of -1e-4 leave it at 1,
     and here at 0.902. What is left is the rounding of c to 8 bits (float16: 11): steps below |w|·2⁻¹⁸ (2⁻²⁴) may be
     lost. An update of 0 leaves w and c as they are. It chooses the parameters that `apply_updates` makes from the
-    updates as they leave here, so in a chain it belongs to the end. Leaves of other types than bfloat16 and float16 are
-    as `inner` has them.
+    updates as they leave here, so in a chain it must be the last, and round `schedule_free` and `lookahead`. Leaves of
+    other types than bfloat16 and float16 are as `inner` has them.
 
     Where somebody else changes the parameters, c stays what it was: at most half a last place of the old w. Make the
     state anew where they are loaded from elsewhere.

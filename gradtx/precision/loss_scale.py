@@ -46,7 +46,8 @@ def dynamic_loss_scale(
 
     For models that compute in float16, whose gradients below 6e-8 are 0 and above 65504 infinite; bfloat16 needs none.
     Multiply the loss by `loss_scale(state)`, with the state before the update. `value=`, `grad=` and the like are given
-    without the scale. What looks at gradients (a clip, an accumulation) belongs inside; factors that are powers of two
+    without the scale. What looks at gradients (a clip, an accumulation, `skip_nonfinite`) belongs inside: what skips an
+    overflow outside hides it from the scale; factors that are powers of two
     round nothing.
 
     Args:

@@ -21,15 +21,15 @@ class KeepMasterState(NamedTuple):
     inner: Any  # the inner transformation's state, made from the master
 
 
-@transformation(any_leaves=True)
+@transformation(any_leaves=True, lands=True)
 def keep_master(inner: Transformation):
     """Keep float32 copies of parameters in half precision, and let the parameters be these, rounded.
 
         m = m + u      u for m as the parameters;      returned is the update that leads w to round(m)
 
     The path of m is that of float32 training with the gradients at w. It chooses the parameters that `apply_updates`
-    makes from the updates as they leave here, so in a chain it belongs to the end. Leaves of other types than bfloat16
-    and float16 are as `inner` has them.
+    makes from the updates as they leave here, so in a chain it must be the last, and round `schedule_free` and
+    `lookahead`. Leaves of other types than bfloat16 and float16 are as `inner` has them.
 
     Where a parameter is not round(m), somebody else has changed it (a checkpoint, a projection, an average); m then
     follows: m = w before the step, entry by entry.

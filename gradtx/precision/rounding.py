@@ -23,7 +23,7 @@ class RoundStochasticallyState(NamedTuple):
     inner: Any  # the inner transformation's state
 
 
-@transformation(any_leaves=True)
+@transformation(any_leaves=True, lands=True)
 def round_stochastically(inner: Transformation, key: int | jax.Array):
     """Round parameters in half precision up or down by chance, so that small steps are not lost but in the mean right.
 
@@ -36,8 +36,9 @@ def round_stochastically(inner: Transformation, key: int | jax.Array):
 
     The bits of a leaf depend on the key, on the number of the update, on the path of the leaf, and on the place in it;
     they are the same on any mesh. Leaves that are joined (`pack`) get other bits, which are as good.
-    It chooses the parameters that `apply_updates` makes from the updates as they leave here, so in a chain it belongs
-    to the end. Leaves of other types than bfloat16 and float16 are as `inner` has them.
+    It chooses the parameters that `apply_updates` makes from the updates as they leave here, so in a chain it must be
+    the last member, and round `schedule_free` and `lookahead`. Leaves of other types than bfloat16 and float16 are as
+    `inner` has them.
 
     Args:
         inner: the transformation; it sees the parameters as they are.

@@ -31,7 +31,7 @@ class Split24State(NamedTuple):
     inner: Any  # the inner transformation's state, made from the parameters in float32
 
 
-@transformation(any_leaves=True)
+@transformation(any_leaves=True, lands=True)
 def split24(inner: Transformation):
     """Keep eight more bits of parameters in half precision: together with them, floats of 24 bits.
 
@@ -42,8 +42,8 @@ def split24(inner: Transformation):
     nearest: from 1 on, a thousand of -1e-4 leave 0.893, and not 0.9.
 
     Returned is the update that leads w to its new value. It chooses the parameters that `apply_updates` makes from the
-    updates as they leave here, so in a chain it belongs to the end. Leaves of other types than bfloat16 and float16 are
-    as `inner` has them.
+    updates as they leave here, so in a chain it must be the last, and round `schedule_free` and `lookahead`. Leaves of
+    other types than bfloat16 and float16 are as `inner` has them.
 
     Where somebody else changes w, v is the new w with the old low bits: at most half a last place off.
 

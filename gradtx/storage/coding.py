@@ -51,9 +51,8 @@ def decoded_field(codec: Codec, role: str, path: tuple, kept: Stored, owner: Cal
         shapes = [x for x in _shapes(gradient) if _fits(codec, role, x, codes, scales)]
         if not shapes:
             what = f"has shape {shape_of(gradient)}" if is_trained(gradient) else f"is {describe(gradient)}"
-            raise ValueError(
-                f"gradient at {path_name(end)} {what}, where the state of {codec} has codes of shape {codes.shape}"
-            )
+            of = f"codes of shape {codes.shape}, {codes.dtype}"
+            raise ValueError(f"gradient at {path_name(end)} {what}; the state has {of}, which {codec} does not make")
         out.append(_decode(codec, role, codes, scales, *shapes[0]))
     return jax.tree.unflatten(structure, out)
 
@@ -70,14 +69,14 @@ def _fits(codec: Codec, role: str, like: tuple, codes: Any, scales: Any) -> bool
     """Whether the codes are of an array of this shape, of either width."""
     widths = (like[1], jnp.float32, *([jnp.float64] if jax.config.read("jax_enable_x64") else []))
     made = [_promised(codec, role, like[0], jnp.dtype(width)) for width in widths]
-    return (shape_of(codes), scales if scales is None else shape_of(scales)) in made
+    return ((shape_of(codes), codes.dtype), scales if scales is None else shape_of(scales)) in made
 
 
 @functools.lru_cache(maxsize=4096)
 def _promised(codec: Codec, role: str, shape: tuple[int, ...], dtype: Any) -> tuple:
     number = jax.ShapeDtypeStruct((), jnp.uint32)
     codes, scales = jax.eval_shape(functools.partial(encode, codec, role), jax.ShapeDtypeStruct(shape, dtype), number)
-    return codes.shape, scales if scales is None else scales.shape
+    return (codes.shape, codes.dtype), scales if scales is None else scales.shape
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

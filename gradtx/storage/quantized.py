@@ -129,7 +129,7 @@ class Float8(_Blocked):
         return jnp.dtype(jnp.float8_e4m3fn if role == "signed" else jnp.float8_e5m2)
 
     def written(self, role: str, x: jax.Array, bits: jax.Array, blocks: Blocks) -> jax.Array:
-        """The bits of these floats, in the shape of the array."""
+        """The bits of these floats, in the shape of the array: not uint8, or they would pass for codes of `int8()`."""
         kind = self.kind(role)
         top, least = self.range(role)
         cut_off = jnp.uint32(2 ** (23 - jnp.finfo(kind).nmant) - 1)
@@ -138,7 +138,7 @@ class Float8(_Blocked):
         down = jax.lax.bitcast_convert_type(word & ~cut_off, jnp.float32)
         down = jnp.where(jnp.abs(x) < jnp.float32(least), x, down)  # there the type has fewer digits: to the nearest
         kept = jnp.clip(down, -jnp.float32(top), jnp.float32(top)).astype(kind)
-        return blocks.whole(jax.lax.bitcast_convert_type(kept, jnp.uint8))
+        return blocks.whole(jax.lax.bitcast_convert_type(kept, jnp.int8))
 
     def read(self, role: str, codes: jax.Array, blocks: Blocks) -> jax.Array:
         """As the type has it."""

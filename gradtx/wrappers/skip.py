@@ -41,7 +41,8 @@ def skip_nonfinite(
 ):
     """Make no step where a gradient, or an update that would come of it, is not finite.
 
-    The parameters and the inner state stay as they are, to the bit; nothing of a skipped gradient is left.
+    The parameters and the inner state stay as they are, to the bit; nothing of a skipped gradient is left. It
+    belongs inside a `dynamic_loss_scale`, which must see what overflows.
 
     Args:
         inner: the transformation.

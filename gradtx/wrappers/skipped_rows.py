@@ -31,8 +31,8 @@ def decay_skipped_rows(inner: Transformation, rows: Any):
     Without it a row that a `RowSparse` gradient does not name rests, state and all, as in torch's SparseAdam: the
     moments of rare rows are as old as their last gradient. With it they are those of dense gradients, to rounding,
     whenever the row has one; the cost follows the touched rows all the same, and a number a row is kept. The parameters
-    still rest in between: what momentum, or decoupled weight decay, would have moved them by is left out. Adam's bias
-    correction goes by the count of all steps, in both modes.
+    still rest in between: what momentum, or weight decay (L2 in front of Adam too), would have done is left out. Adam's
+    bias correction goes by the count of all steps, in both modes.
 
     A dense gradient for such a leaf counts as one for all its rows. Wrappers that leave out steps (`skip_nonfinite`,
     `every`) belong outside: what is left out inside would be counted as a step. Of a decay that follows a schedule, the

@@ -74,36 +74,51 @@ def rows(scale: Scale) -> Iterator[Line]:
 def sweeps(scale: Scale) -> Iterator[Line]:
     """Many learning rates in one program, against as many runs of a program that is compiled once."""
     for width in scale.widths:
-        rates = jnp.geomspace(1e-4, 1e-2, scale.rates)
+        rates, steps = jnp.geomspace(1e-4, 1e-2, scale.rates), max(2, scale.steps * 64 // width // 4)
         optimizers = jax.vmap(gradtx.adam)(rates)
-        train = functools.partial(_train, width=width, steps=max(2, scale.steps * 64 // width // 4))
-        alone = jax.jit(train)
+        train = functools.partial(_train, width=width, steps=steps)
+        whole, once = jax.jit(train), jax.jit(_step)
 
         def together(train: Any = train, optimizers: Any = optimizers) -> Any:
             return sweep(train, optimizers)
 
-        def one_by_one(alone: Any = alone, rates: Any = rates) -> Any:
-            return [alone(gradtx.adam(rate)) for rate in rates]
+        def in_scans(whole: Any = whole, rates: Any = rates) -> Any:
+            return [whole(gradtx.adam(rate)) for rate in rates]
 
-        seconds(together), seconds(one_by_one)
-        sides = {"sweep": lambda run=together: seconds(run), "runs": lambda run=one_by_one: seconds(run)}
-        times = rounds(sides, 3)
+        def in_steps(once: Any = once, rates: Any = rates, steps: int = steps, width: int = width) -> Any:
+            return [_stepped(once, gradtx.adam(rate), steps, width) for rate in rates]
+
+        seconds(together), seconds(in_scans), seconds(in_steps)
+        sides = {"sweep": together, "scans": in_scans, "steps": in_steps}
+        times = rounds({name: functools.partial(seconds, run) for name, run in sides.items()}, 3)
         work = f"{scale.rates} learning rates, three-layer MLP of width {width}"
-        yield Line(work, "time / runs", ratio(times["sweep"], times["runs"]), 0.35 if width == 64 else 1.0)
+        yield Line(work, "time / compiled steps", ratio(times["sweep"], times["steps"]), 0.35 if width == 64 else 1.0)
+        yield Line(work, "time / compiled scans", ratio(times["sweep"], times["scans"]), 1.0)
+
+
+def _stepped(once: Any, tx: Any, steps: int, width: int) -> Any:
+    """The run as a loop in Python over a compiled step."""
+    carry = _start(tx, width)
+    for _ in range(steps):
+        carry = once(tx, carry)
+    return carry
 
 
 def _train(tx: Any, *, width: int, steps: int) -> jax.Array:
-    """The last loss of a three-layer network after some steps on one batch."""
+    """The last loss of a three-layer network after some steps on one batch, in one scan."""
+    (w, _), _ = jax.lax.scan(lambda carry, _: (_step(tx, carry), None), _start(tx, width), length=steps)
+    return _loss(w)
+
+
+def _start(tx: Any, width: int) -> Any:
     w = shapes.arrays([(32, width), (width, width), (width, 10)], 0.1)
+    return w, tx.init(w)
+
+
+def _step(tx: Any, carry: Any) -> Any:
+    return tx.step(jax.grad(_loss)(carry[0]), carry[1], carry[0])
+
+
+def _loss(w: Any) -> jax.Array:
     x, y = shapes.arrays([(64, 32), (64, 10)], seed=1)
-
-    def loss(w: Any) -> jax.Array:
-        return jnp.mean((jnp.tanh(jnp.tanh(x @ w[0]) @ w[1]) @ w[2] - y) ** 2)
-
-    def body(carry: Any, _: None) -> tuple[Any, None]:
-        value, grads = jax.value_and_grad(loss)(carry[0])
-        del value
-        return tx.step(grads, carry[1], carry[0]), None
-
-    (w, _), _ = jax.lax.scan(body, (w, tx.init(w)), length=steps)
-    return loss(w)
+    return jnp.mean((jnp.tanh(jnp.tanh(x @ w[0]) @ w[1]) @ w[2] - y) ** 2)

@@ -267,3 +267,18 @@ def test_in_one_pile():
     expected, _ = steps(gradtx.accumulate(CLIPPED, 2), W.astype("float32"), G, 4)
     np.testing.assert_array_equal(w, expected.astype("bfloat16"))
     assert float(state.scale) == 8.0
+
+
+@pytest.mark.parametrize("wrap", [gradtx.compensate, gradtx.keep_master, gradtx.split24])
+def test_nothing_may_change_where_it_lands(wrap):
+    """What comes after would lead elsewhere, and stall."""
+    tx = wrap(gradtx.sgd(1.0))
+    for build in (
+        lambda: gradtx.chain(tx, gradtx.scale(0.5)),
+        lambda: gradtx.chain(gradtx.accumulate(tx, 2), gradtx.scale(0.5)),
+        lambda: gradtx.schedule_free(tx, 0.1),
+        lambda: gradtx.lookahead(tx),
+    ):
+        with pytest.raises(ValueError, match=f"changes the updates of {wrap.__name__}.* put {wrap.__name__} outside"):
+            build()
+    gradtx.chain(gradtx.clip_by_value(1.0), tx)

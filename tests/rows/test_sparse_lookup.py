@@ -136,21 +136,6 @@ class TestLookup:
         with pytest.raises(TypeError, match="ids must be integers; got float32"):
             sparse_lookup(table, jnp.ones(2))
 
-    def test_an_id_that_was_not_announced(self):
-        value, _ = sparse_value_and_grad(plain, {"emb/table": jnp.array([1, 2])})(PARAMS, jnp.array([1, 3]), OTHERS)
-        assert np.isnan(value)
-
-    @pytest.mark.parametrize(
-        ("use", "message"),
-        [
-            (lambda t: jnp.ones((1, D)) @ t.T, r"no 'T'; it may do table\[ids\]"),
-            (lambda t: t @ jnp.ones((D, 1)), "unsupported operand"),
-            (lambda t: jnp.sum(t), "requires ndarray or scalar arguments"),
-            (lambda t: t[1:3], r"read as table\[ids\]; got slice"),
-            (lambda t: t[1, 2], r"read as table\[ids\]; got \(1, 2\)"),
-            (lambda t: sum(jnp.sum(x**2) for x in jax.tree.leaves(t)), "key"),
-        ],
-    )
     def test_other_uses_of_the_table(self, use, message):
         with pytest.raises((TypeError, AttributeError), match=message):
             sparse_value_and_grad(lambda p: jnp.sum(use(p["t"])), {"t": jnp.array([1])})({"t": jnp.ones((N, D))})
@@ -170,3 +155,20 @@ class TestLookup:
     def test_nothing_looked_up(self):
         _, grads = sparse_value_and_grad(plain, {"emb/table": IDS[:0]})(PARAMS, IDS[:0], OTHERS)
         assert grads["emb"]["table"].values.shape == (0, D)
+
+
+def test_an_id_that_was_not_announced():
+    """Eagerly it is an error; traced, NaN."""
+    params = {"table": jnp.ones((6, 2))}
+    run = sparse_value_and_grad(lambda p, ids: jnp.sum(p["table"][ids]), {"table": jnp.array([1, 4])})
+    with pytest.raises(ValueError, match="the id 3 is looked up in the loss, but not among those given in `lookups`"):
+        run(params, jnp.array([4, 3]))
+    assert jnp.isnan(jax.jit(run)(params, jnp.array([4, 3]))[0])
+
+
+@pytest.mark.parametrize("use", [lambda t: t @ jnp.ones(2), lambda t: jnp.ones(6) @ t, lambda t: jnp.take(t, 1, 0)])
+def test_what_needs_the_table_says_so(use):
+    """Also where JAX would ask for an array."""
+    run = sparse_value_and_grad(lambda p: jnp.sum(use(p["table"])), {"table": jnp.array([1])})
+    with pytest.raises(TypeError, match="has of a table only the rows that are looked up"):
+        run({"table": jnp.ones((6, 2))})

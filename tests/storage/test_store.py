@@ -249,3 +249,11 @@ def test_recipes_stay_near(name):
     assert all(bool(jnp.all(jnp.isfinite(x))) for x in floats)
     for codec, other, most in ((INT8, w8, 0.05), (INT4, w4, 0.15)):
         assert float(jnp.sqrt(jnp.mean((other - w) ** 2))) < most, codec
+
+
+def test_codes_of_another_codec_are_not_taken():
+    """float8 and int8 have codes of one shape."""
+    params = jnp.ones(512)
+    of_int8, of_float8 = (store(gradtx.adam(0.1), c, min_size=0) for c in (storage.int8(), storage.float8()))
+    with pytest.raises(ValueError, match=r"codes of shape \(512,\), uint8, which float8\(block=256\) does not make"):
+        of_float8.update(params, of_int8.init(params), params)
