@@ -136,6 +136,17 @@ class TestLookup:
         with pytest.raises(TypeError, match="ids must be integers; got float32"):
             sparse_lookup(table, jnp.ones(2))
 
+    @pytest.mark.parametrize(
+        ("use", "message"),
+        [
+            (lambda t: jnp.ones((1, D)) @ t.T, r"no 'T'; it may do table\[ids\]"),
+            (lambda t: t @ jnp.ones((D, 1)), r"no arithmetic \(matmul\)"),
+            (lambda t: jnp.sum(t), "no array: jnp.take and the like need sparse_lookup"),
+            (lambda t: t[1:3], r"read as table\[ids\]; got slice"),
+            (lambda t: t[1, 2], r"read as table\[ids\]; got \(1, 2\)"),
+            (lambda t: sum(jnp.sum(x**2) for x in jax.tree.leaves(t)), "key"),
+        ],
+    )
     def test_other_uses_of_the_table(self, use, message):
         with pytest.raises((TypeError, AttributeError), match=message):
             sparse_value_and_grad(lambda p: jnp.sum(use(p["t"])), {"t": jnp.array([1])})({"t": jnp.ones((N, D))})
