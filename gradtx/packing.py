@@ -13,7 +13,8 @@ from jax.core import Tracer
 
 from gradtx.core.errors import describe, whole
 from gradtx.core.joined import Layout, is_joined, layout_of
-from gradtx.core.leaves import _staged
+from gradtx.core.leaves import is_staged
+from gradtx.core.roles import Stored
 from gradtx.core.trees import is_trained, path_name, require_arrays, shape_of
 
 
@@ -117,7 +118,8 @@ def unpack(tree: Any) -> Any:
     memory of L-BFGS, a sweep) stand in front of each leaf.
 
     Args:
-        tree: a `Packed`, or any tree with some inside; the rest of it stays as it is.
+        tree: a `Packed`, or any tree with some inside; the rest of it stays as it is, and so does what `store` has
+            encoded, whose blocks go across leaves.
 
     Raises:
         ValueError: a vector has another length than its leaves have together. TypeError: no array stands there.
@@ -128,7 +130,9 @@ def unpack(tree: Any) -> Any:
         >>> unpack(state).trace["w"].shape
         (2, 2)
     """
-    return jax.tree.map(lambda x: x.unpack() if is_joined(x) else x, tree, is_leaf=is_joined)
+    return jax.tree.map(
+        lambda x: x.unpack() if is_joined(x) else x, tree, is_leaf=lambda x: is_joined(x) or isinstance(x, Stored)
+    )
 
 
 def _pack_like(tree: Any, like: Any) -> Any:
@@ -210,7 +214,7 @@ def _split(name: str, vector: Any, shapes: list[tuple[int, ...]]) -> Iterable[An
     front = vector.shape[:-1]
     if isinstance(vector, jax.ShapeDtypeStruct):
         return [jax.ShapeDtypeStruct((*front, *s), vector.dtype, sharding=vector.sharding) for s in shapes]
-    if _staged(vector):
+    if is_staged(vector):
         pieces = jax.lax.split(vector, sizes, axis=len(front))
     else:  # a split would be compiled for these leaves; one slice serves all leaves of a size
         starts = accumulate(sizes, initial=0)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import math
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -78,19 +78,34 @@ def sweep(
 
 def _run(train: Callable, members: Any, first: int, chunk: int, n: int) -> Any:
     if chunk == 1:
-        return _one(train, jax.tree.map(lambda x: x[first], members))
+        return _programs(train).one(jax.tree.map(lambda x: x[first], members))
     places = jnp.minimum(jnp.arange(first, first + chunk), n - 1)  # the last chunk is filled up, not compiled anew
-    return _several(train, jax.tree.map(lambda x: x[places], members))
+    return _programs(train).several(jax.tree.map(lambda x: x[places], members))
 
 
-@functools.partial(jax.jit, static_argnums=0)  # of the module, so that a second sweep compiles nothing
-def _one(train: Callable, member: tuple) -> Any:
-    return train(*member)
+class _Programs(NamedTuple):
+    """A training as programs for one member and for several, each of one argument."""
+
+    one: Any
+    several: Any
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _several(train: Callable, members: tuple) -> Any:
-    return jax.vmap(train)(*members)
+_PROGRAMS: weakref.WeakKeyDictionary[Callable, _Programs] = weakref.WeakKeyDictionary()
+
+
+def _programs(train: Callable) -> _Programs:
+    """Kept while the training lives, so that a second sweep compiles nothing; not longer: it may hold a data set."""
+    try:
+        known = _PROGRAMS.get(train)
+    except TypeError:  # neither hashed nor referred to weakly
+        return _made(lambda: train)
+    if known is None:
+        known = _PROGRAMS[train] = _made(weakref.ref(train))
+    return known
+
+
+def _made(train: Callable[[], Any]) -> _Programs:
+    return _Programs(jax.jit(lambda member: train()(*member)), jax.jit(lambda members: jax.vmap(train())(*members)))
 
 
 def _members(optimizers: Any, batched: tuple) -> tuple[tuple, int]:
@@ -161,7 +176,7 @@ def _chunk(train: Callable, members: tuple, n: int) -> int:
     if jax.default_backend() != "cpu":
         return n
     member = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), members)
-    fit = CACHE // max(_held(_one.trace(train, member).jaxpr.jaxpr), 1)
+    fit = CACHE // max(_held(_programs(train).one.trace(member).jaxpr.jaxpr), 1)
     return math.ceil(n / math.ceil(n / fit)) if fit >= WORTHWHILE else 1  # chunks of one size
 
 

@@ -39,6 +39,9 @@ def rounded_stochastically(x: jax.Array, dtype: Any, bits: jax.Array) -> jax.Arr
         bits: uint32, as many as x has entries.
     """
     down = _bfloat16 if jnp.finfo(dtype).nmant == 7 else _float16
+    if x.dtype.itemsize == 8:
+        most = float(jnp.finfo(jnp.float32).max)
+        x = jnp.where(jnp.isfinite(x), jnp.clip(x, -most, most), x)
     return down(x.astype(jnp.float32), bits)
 
 

@@ -30,7 +30,8 @@ class Layout:
         self.groups: dict[str, tuple[int, ...]] = joined
         self.alone = tuple(k for k, t in enumerate(types) if t is None)
         labels = [*(f"packed_{name}" for name in joined), *(names[k] for k in self.alone)]
-        twice = next((x for x in labels if labels.count(x) > 1), None) if joined else None
+        seen: set[str] = set()
+        twice = next((x for x in labels if x in seen or seen.add(x)), None) if joined else None
         if twice is not None:
             raise ValueError(f"there are two leaves at {twice} in the packed tree: rename one of them")
         self.keys = tuple(map(jax.tree_util.DictKey, labels))

@@ -105,7 +105,7 @@ def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any, idle: Sequence
     for k, (g, others) in sparse.items():
         rows[k] = opened(g, others, idle)
     on_leaf = _wide(fn)
-    if any(_staged(row[0]) for row in rows):
+    if any(is_staged(row[0]) for row in rows):
         on_leaf = _once_a_shape(on_leaf, next((row for row in rows if is_trained(row[0])), None))
     results = [on_leaf(*row) if is_trained(row[0]) else row for row in rows]
     for k, (g, others) in sparse.items():
@@ -115,7 +115,7 @@ def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any, idle: Sequence
     return out if several else out[0]
 
 
-def _staged(x: Any) -> bool:
+def is_staged(x: Any) -> bool:
     """Whether x is traced into a program. A concrete array inside an eager vmap or grad is not: to jit a closure that
     is new at every call would compile it at every call."""
     while isinstance(x, Tracer):

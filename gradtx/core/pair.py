@@ -46,10 +46,11 @@ class GradientTransformation(Value):
         return self._run("update", updates, state, params, extra)
 
     def step(self, updates: Any, state: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
-        """The parameters after an update, and the next state: `apply_updates(params, update(...)[0])`, to the bit.
+        """The parameters after an update, and the next state: `apply_updates(params, update(...)[0])`.
 
-        Where most steps change nothing, as in `accumulate`, nothing is then written for them. JAX gives donated buffers
-        to results of their shape in order: jit a function that takes `params, state, ...` and returns `params, state`;
+        Outside jit the same to the bit; under it XLA fuses the two differently, and may round otherwise. Where most
+        steps change nothing, as in `accumulate`, nothing is then written for them. JAX gives donated buffers to results
+        of their shape in order: jit a function that takes `params, state, ...` and returns `params, state`;
         `jax.jit(tx.step)` itself has them the other way round, and would copy both.
 
         Raises: as `update`; ValueError or TypeError where an update does not fit its parameter.

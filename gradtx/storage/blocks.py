@@ -71,7 +71,8 @@ def cut(shape: tuple[int, ...], block: int, packed: bool, scale_bytes: int) -> B
 def scales_of(view: jax.Array, least: float) -> jax.Array:
     """The largest size in each chunk, of (..., chunk): the upper half of its bits, rounded up; unsigned integers.
 
-    0 where all are 0; else at least `least` times the smallest normal number. NaN where one is not finite.
+    0 where all are 0; else at least `least` times the smallest normal number, at most a quarter of the largest. NaN
+    where one is not finite.
     """
     # As integers, which XLA on CPU reduces in place where it copies floats; and in two steps, of which the first runs
     # in vectors, with something between that keeps it from making one of them again.
@@ -81,7 +82,8 @@ def scales_of(view: jax.Array, least: float) -> jax.Array:
     bits = jax.lax.bitcast_convert_type(jnp.abs(view), word).reshape(*view.shape[:-1], view.shape[-1] // lane, lane)
     bits = jax.lax.reduce(bits, jnp.zeros((), word), jax.lax.max, (bits.ndim - 2,))
     up = word(2**half - 1)
-    infinite, most = _upper(jnp.inf, view.dtype, word), _upper(float(info.max), view.dtype, word) >> word(half)
+    # Above a quarter of the range all is one: the reciprocal of such scales is subnormal, and XLA takes it for 0.
+    infinite, most = _upper(jnp.inf, view.dtype, word), _upper(float(info.max) / 4, view.dtype, word) >> word(half)
     nan = word(2 ** (half - 1) - 1)
     rounded = jnp.where(bits < infinite, jnp.minimum((jnp.minimum(bits, infinite) + up) >> word(half), most), nan)
     upper = jax.lax.reduce(rounded, jnp.zeros((), word), jax.lax.max, (rounded.ndim - 1,))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 from gradtx.core.bits import rounded_stochastically
+from gradtx.core.errors import describe
 from gradtx.core.leaves import float_dtype
 
 Bits = Callable[[tuple[int, ...]], jax.Array]
@@ -38,6 +41,30 @@ class Codec(Protocol):
         `leaf` has its shape, and its width as far as it is known: that of the gradient.
         """
         ...
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def without_derivative(codec: Codec, x: jax.Array) -> jax.Array:
+    """x, of which no derivative may be taken: that of codes is zero, and a slope through them would be wrong."""
+    return x
+
+
+@functools.partial(without_derivative.defjvp, symbolic_zeros=True)
+def _(codec: Codec, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+    if not isinstance(tangents[0], SymbolicZero):
+        raise TypeError(
+            f"a state that {codec!r} has encoded has no derivative: take it through the transformation without store, "
+            f"or with float32()"
+        )
+    return primals[0], tangents[0]
+
+
+def require_codec(**codecs: Any) -> None:
+    """Raise TypeError unless each value is a codec; the class of one is none."""
+    for name, codec in codecs.items():
+        if isinstance(codec, type) or not isinstance(codec, Codec):
+            called = f": call it, {codec.__name__}()" if callable(codec) and hasattr(codec, "__name__") else ""
+            raise TypeError(f"{name} must be one of gradtx.storage, as int8(); got {describe(codec)}{called}")
 
 
 class Named:
@@ -75,7 +102,7 @@ class BFloat16(Named):
 
     def encode(self, role: str, x: jax.Array, bits: Bits) -> tuple[jax.Array, None]:
         """Its upper half, rounded up or down by chance."""
-        tiny = jnp.asarray(jnp.finfo(jnp.float32).tiny, x.dtype)
+        x, tiny = without_derivative(self, x), jnp.asarray(jnp.finfo(jnp.float32).tiny, x.dtype)
         if role == "nonnegative" and x.dtype.itemsize == 8:
             x = jnp.where(x > 0, jnp.maximum(x, tiny), x)
         return rounded_stochastically(x, jnp.bfloat16, bits(x.shape)), None
@@ -103,7 +130,7 @@ class Host(Named):
         """The bits of the array in the memory of the host."""
         # As integers: JAX 0.10 matches donated buffers by shape and type, and one of the host with an update on the
         # device aborts the process.
-        word = jnp.uint64 if x.dtype.itemsize == 8 else jnp.uint32
+        x, word = without_derivative(self, x), jnp.uint64 if x.dtype.itemsize == 8 else jnp.uint32
         return jax.device_put(jax.lax.bitcast_convert_type(x, word), _space().Host), None
 
     def decode(self, role: str, codes: jax.Array, scales: None, leaf: jax.ShapeDtypeStruct) -> jax.Array:

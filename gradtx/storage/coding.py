@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gradtx.core.bits import hashed_bits
 from gradtx.core.errors import describe
@@ -18,8 +19,9 @@ from gradtx.storage.codec import Codec
 
 
 def takes(codec: Codec, role: str, x: Any) -> bool:
-    parts = jax.eval_shape(_parts, x)
-    return codec.takes(role, parts) and not (role == "nonnegative" and parts is not x and jnp.iscomplexobj(x))
+    if jnp.iscomplexobj(x):
+        return role != "nonnegative" and codec.takes(role, jax.ShapeDtypeStruct((2, *x.shape), x.real.dtype))
+    return codec.takes(role, jax.ShapeDtypeStruct(x.shape, x.dtype))
 
 
 def _parts(x: jax.Array) -> jax.Array:
@@ -92,4 +94,4 @@ def _decode(codec: Codec, role: str, codes: Any, scales: Any, shape: tuple, widt
 
 def seed(count: Any, salt: Iterator[int]) -> jax.Array:
     """Another one for every leaf at every step."""
-    return jnp.asarray(count).astype(jnp.uint32) + jnp.uint32(next(salt) * 0x85EBCA6B % 2**32)
+    return count + np.uint32(next(salt) * 0x85EBCA6B % 2**32)

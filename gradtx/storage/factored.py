@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.numerics import quotient
-from gradtx.storage.codec import Bits, Codec, Float32, Named
+from gradtx.storage.codec import Bits, Codec, Float32, Named, require_codec
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -76,6 +76,5 @@ def factored(signed: Codec | None = None) -> Codec:
         factored(signed=int8(block=256))
     """
     signed = Float32() if signed is None else signed
-    if not isinstance(signed, Codec):
-        raise TypeError(f"signed must be a codec, as int8(); got {signed!r}")
+    require_codec(signed=signed)
     return Factored(signed)

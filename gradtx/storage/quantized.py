@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from gradtx.core.errors import whole
 from gradtx.storage.blocks import Blocks, cut, scales_of, widened
 from gradtx.storage.books import Book
-from gradtx.storage.codec import Bits, Codec, Named
+from gradtx.storage.codec import Bits, Codec, Named, without_derivative
 
 # Behind each signed book an unsigned one of which the root reaches about as far down: what is rounded up from nothing
 # in the first moment is then divided by no less than that, and makes no step larger than usual.
@@ -41,7 +41,7 @@ class _Blocked(Named):
     def encode(self, role: str, x: jax.Array, bits: Bits) -> tuple[jax.Array, jax.Array]:
         """Codes of the numbers relative to the largest in their block, and that one."""
         blocks, top, least = self.blocks(x.shape, x.dtype.itemsize), *self.range(role)
-        view = blocks.viewed(x)
+        view = blocks.viewed(without_derivative(self, x))
         scales = scales_of(view, 2 * top / least)
         scale = widened(scales)
         factor = jnp.where(scale > 0, top / jnp.where(scale > 0, scale, 1), 0)
@@ -150,7 +150,7 @@ def int8(block: int = 256) -> Codec:
 
     A byte says how large a number is relative to the largest in its block, by a book of small floats with 3 bits of
     fraction: from 1/80,000 for both signs, with zero; from 1/4,000,000,000 for what is divided by, without zero. It is
-    rounded up or down by chance, so that the mean is right and small steps count.
+    rounded up or down by chance, so that the mean is right and small steps count. Numbers above 8.5e37 count as that.
 
     Args:
         block: how many numbers share a scale at most; at least 1. A block lies in one row where rows are that long.

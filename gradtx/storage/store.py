@@ -9,14 +9,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from gradtx.core.errors import describe, one_of, suggestion, whole
+from gradtx.core.errors import one_of, suggestion, whole
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.placement import beside, places
 from gradtx.core.roles import ROLES, Stored
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_none, is_trained, path_name, require_same_tree, shape_of
-from gradtx.storage.codec import Codec
+from gradtx.storage.codec import Codec, require_codec
 from gradtx.storage.coding import decoded_field, encode, seed, stored, takes
 from gradtx.storage.walk import StoreState, map_fields
 
@@ -31,7 +32,9 @@ def store(inner: Transformation, codec: Codec, *, min_size: int = 4096, roles: M
     kept. What each field holds is declared by the piece that keeps it: numbers of both signs, which may be rounded to
     zero; what is divided by, which never becomes zero; or what must stay exact, as copies of parameters do.
 
-    Under jit, init makes the codes at once; outside, it makes one whole state first.
+    Under jit, init makes the codes at once; outside, it makes one whole state first. No derivative can be taken through
+    codes. Numbers that share a scale share a NaN: one in a gradient makes its whole block NaN (with `factored` its
+    matrix), so put `skip_nonfinite` outside.
 
     Args:
         inner: the transformation: any, a chain or a wrapper too, or another library's with `roles`.
@@ -58,9 +61,7 @@ def store(inner: Transformation, codec: Codec, *, min_size: int = 4096, roles: M
         >>> round(sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state)) / 1024**2, 2)
         2.02
     """
-    if isinstance(codec, type) or not isinstance(codec, Codec):
-        called = f": call it, {codec.__name__}()" if callable(codec) and hasattr(codec, "__name__") else ""
-        raise TypeError(f"codec must be one of gradtx.storage, as int8(); got {describe(codec)}{called}")
+    require_codec(codec=codec)
     whole(0, min_size=min_size)
     given = dict(roles or {})
     for name, role in given.items():
@@ -79,7 +80,7 @@ def store(inner: Transformation, codec: Codec, *, min_size: int = 4096, roles: M
         def field(path, tree, role):
             def coded(end, x):
                 fits = _mirrors(x, owner((*path, *end)), min_size)
-                return encode(codec, role, x, seed(0, salt)) if fits and takes(codec, role, x) else None
+                return encode(codec, role, x, seed(np.uint32(0), salt)) if fits and takes(codec, role, x) else None
 
             return tree if role == "exact" else stored(tree, coded)
 
@@ -89,6 +90,7 @@ def store(inner: Transformation, codec: Codec, *, min_size: int = 4096, roles: M
         if params is not None:
             require_same_tree("gradient", updates, "parameter", params)
         owner, count, salt = _owners(updates), increment(state.count), itertools.count()
+        step = count.astype(jnp.uint32)
         codes: dict[tuple, list] = {}  # of each field, those that were kept
 
         def decoded(path, kept, role):
@@ -101,7 +103,7 @@ def store(inner: Transformation, codec: Codec, *, min_size: int = 4096, roles: M
             if path not in codes:
                 return tree
             had = iter(codes[path])
-            return stored(tree, lambda end, x: None if next(had) is None else encode(codec, role, x, seed(count, salt)))
+            return stored(tree, lambda end, x: None if next(had) is None else encode(codec, role, x, seed(step, salt)))
 
         whole_state = map_fields(decoded, _as_it_is, state.inner, given)
         updates, after = inner.update(updates, whole_state, params, **extra)

@@ -30,6 +30,7 @@ class Case:
     needs_params: whether update refuses to work without params; None where that is not known.
     complex_leaves: whether complex parameters make sense.
     smooth: whether steps depend smoothly on gradients, so that derivatives agree with finite differences.
+    differentiable: whether a derivative can be taken through steps; False where that is an error.
     any_tree: whether it takes any parameters; False where its rules or masks fit these alone.
     neutral: a transformation from which this one must not differ, to the bit; None where there is none.
     namespace: names that `repr(tx)` uses besides gradtx's own.
@@ -42,6 +43,7 @@ class Case:
     needs_params: bool | None = None
     complex_leaves: bool = False
     smooth: bool = False
+    differentiable: bool = True
     any_tree: bool = True
     neutral: Any = None
     namespace: Mapping[str, Any] = dataclasses.field(default_factory=dict)

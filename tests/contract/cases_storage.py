@@ -10,8 +10,7 @@ from tests.contract.adding import ADAM, INNER, NAMESPACE, add
 for codec in (bfloat16, factored, float8, float32, host, int4, int8):
     NAMESPACE[codec.__name__] = codec
 
-# Codes do not depend smoothly on what they stand for: derivatives through a state that was encoded are zero.
-ROUNDED = {"smooth": False}
+ROUNDED = {"smooth": False, "differentiable": False}
 ROLES = {"mean": "signed"}
 
 # The leaves of the laws are small: with min_size=0 they are encoded all the same.

@@ -129,6 +129,14 @@ class TestRounding:
             assert bool(jnp.all(back[x > 0] > 0)), (codec, back)
             assert bool(jnp.all(jnp.isfinite(back)))
 
+    @pytest.mark.parametrize("codec", [storage.int8(), storage.int4(), storage.float8()], ids=repr)
+    @pytest.mark.parametrize("role", ["signed", "nonnegative"])
+    def test_the_largest_numbers_do_not_vanish(self, codec, role):
+        """Above a quarter of the range they count as that."""
+        back = jax.jit(lambda x: there_and_back(codec, role, x))(jnp.asarray([[3.3e38, 1e38, 8e37, 3e37]]))
+        np.testing.assert_allclose(back[0, :3], 8.5e37, rtol=0.35)
+        np.testing.assert_allclose(back[0, 3], 3e37, rtol=0.35)
+
     @pytest.mark.parametrize("codec", ALL, ids=repr)
     @pytest.mark.parametrize("role", ["signed", "nonnegative"])
     def test_zero_stays_zero_and_faults_stay_faults(self, codec, role):
