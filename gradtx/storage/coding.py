@@ -19,6 +19,7 @@ from gradtx.storage.codec import Codec
 
 
 def takes(codec: Codec, role: str, x: Any) -> bool:
+    """Whether a codec encodes this leaf; a complex one as its two parts, which no divisor has."""
     if jnp.iscomplexobj(x):
         return role != "nonnegative" and codec.takes(role, jax.ShapeDtypeStruct((2, *x.shape), x.real.dtype))
     return codec.takes(role, jax.ShapeDtypeStruct(x.shape, x.dtype))
@@ -83,6 +84,7 @@ def _promised(codec: Codec, role: str, shape: tuple[int, ...], dtype: Any) -> tu
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def encode(codec: Codec, role: str, x: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+    """The codes and scales of a leaf, rounded with the random bits of this number; traced once for each shape."""
     return codec.encode(role, _parts(x), functools.partial(hashed_bits, number, 0))
 
 
