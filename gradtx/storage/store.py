@@ -34,7 +34,7 @@ def store(inner: Transformation, codec: Codec, *, min_size: int = 4096, roles: M
 
     Under jit, init makes the codes at once; outside, it makes one whole state first. No derivative can be taken through
     codes. Numbers that share a scale share a NaN: one in a gradient makes its whole block NaN (with `factored` its
-    matrix), so put `skip_nonfinite` outside.
+    matrix), so put `skip_nonfinite` outside. On a mesh with Explicit axes JAX refuses blocks that lie across devices.
 
     Args:
         inner: the transformation: any, a chain or a wrapper too, or another library's with `roles`.

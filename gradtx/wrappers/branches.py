@@ -126,7 +126,8 @@ def _branch(condition: jax.Array, traced: Callable[[], tuple[list, Any]], rest: 
 def _resting(traced: Callable[[], tuple[list, Any]], rest: Any) -> Any:
     """Updates at rest in the types of those that run would give; what it would raise, it raises here."""
     types, leaves = iter(jax.eval_shape(traced)[0]), flatten(rest)[0]
-    cast = [jnp.asarray(x).astype(next(types).dtype) if is_trained(x) else x for x in leaves]
+    arrays = [jnp.asarray(x) if isinstance(x, float | complex) else x for x in leaves]
+    cast = [x.astype(next(types).dtype) if is_trained(x) else x for x in arrays]
     return jax.tree.unflatten(flatten(rest)[1], cast)
 
 
