@@ -40,6 +40,16 @@ def test_the_tables_name_every_transformation_and_schedule():
     assert factories - named == {"foreign", "function_schedule"}
 
 
+def test_figures_are_those_of_the_benchmark():
+    """Row for row, and among them are some of the targets that are missed."""
+    table = TEXT.split("## Speed and memory")[1].split("## What is different")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")]
+    figures = (ROOT / "tests" / "benchmarks" / "figures.md").read_text().splitlines()
+    assert len(rows) > 10
+    assert set(rows) <= set(figures)
+    assert any("missed by" in row for row in rows)
+
+
 def test_names_of_optax_lead_to_those_here():
     """The error for each says what the README's table says."""
     table = TEXT.split("| in optax | here |")[1].split("\n\n")[0]
