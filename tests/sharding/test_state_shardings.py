@@ -46,7 +46,7 @@ class TestEveryCase:
             elif row.leaf.shape[1:] == (16, 2):
                 assert sharding.spec == PartitionSpec(None, "data", "model")
             else:
-                assert sharding.is_fully_replicated or case.tx.name == "store"  # of codes and scales, tests/storage tells
+                assert sharding.is_fully_replicated or case.tx.name == "store"  # of codes, tests/storage tells
             assert sharding.mesh == PAPER
 
     @pytest.mark.parametrize("name", STEPS)

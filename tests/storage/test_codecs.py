@@ -63,7 +63,7 @@ class TestValues:
                 make(block=0)
             with pytest.raises(TypeError, match=r"block must be a whole number; got 2\.5"):
                 make(block=2.5)
-        with pytest.raises(TypeError, match="signed must be one of gradtx.storage"):
+        with pytest.raises(TypeError, match=r"signed must be one of gradtx\.storage"):
             storage.factored(signed="int8")
 
 
