@@ -19,7 +19,7 @@ from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_none, is_trained, path_name, require_same_tree, shape_of
 from gradtx.storage.codec import Codec, require_codec
 from gradtx.storage.coding import decoded_field, encode, seed, stored, takes
-from gradtx.storage.walk import StoreState, map_fields
+from gradtx.storage.walk import StoreState, given_role, map_fields
 
 __all__ = ["StoreState", "store"]
 
@@ -48,8 +48,9 @@ def store(inner: Transformation, codec: Codec, *, min_size: int = 4096, roles: M
         scales), trees like the parameters, in which each leaf is at one place and None at the others.
 
     Raises:
-        TypeError: no codec. ValueError: `min_size` below 0, an unknown role, or one for a field that does not exist; at
-        init: a large field like the parameters without a role; at an update: a gradient that the state does not fit.
+        TypeError: no codec; a role for integers. ValueError: `min_size` below 0, an unknown role, or one for a field
+        that does not exist; at init: a large field like the parameters without a role; at an update: a gradient that
+        the state does not fit.
 
     Source: Dettmers, Lewis, Shleifer & Zettlemoyer 2022 (arXiv:2110.02861) for Adam and momentum, as one optimizer
         each; optax and torch have none.
@@ -78,6 +79,8 @@ def store(inner: Transformation, codec: Codec, *, min_size: int = 4096, roles: M
             return leaf
 
         def field(path, tree, role):
+            _require_numbers(given, path, tree, role)
+
             def coded(end, x):
                 fits = _mirrors(x, owner((*path, *end)), min_size)
                 return encode(codec, role, x, seed(np.uint32(0), salt)) if fits and takes(codec, role, x) else None
@@ -142,6 +145,17 @@ def _require_fields(given: Mapping[str, str], state: Any, params: Any) -> None:
         if not any(name == end or name.endswith(f"/{end}") for name in names):
             ends = {name.rsplit("/", 1)[-1] for name in names}
             raise ValueError(f"roles: the state has no field {end!r}{suggestion(end, ends)}")
+
+
+def _require_numbers(given: Mapping[str, str], path: tuple, tree: Any, role: str) -> None:
+    """Raise where the user gave a role to something that no codec encodes: a count, a key."""
+    leaves = jax.tree.leaves(tree)
+    if role == "exact" or not leaves or any(map(is_trained, leaves)) or given_role(given, path) is None:
+        return
+    raise TypeError(
+        f"roles: {path_name(path)} is {jnp.result_type(leaves[0])}, and codecs encode real and complex numbers: "
+        f"give it no role, or 'exact'"
+    )
 
 
 def _undeclared(path: tuple) -> str:

@@ -257,3 +257,10 @@ def test_codes_of_another_codec_are_not_taken():
     of_int8, of_float8 = (store(gradtx.adam(0.1), c, min_size=0) for c in (storage.int8(), storage.float8()))
     with pytest.raises(ValueError, match=r"codes of shape \(512,\), uint8, which float8\(block=256\) does not make"):
         of_float8.update(params, of_int8.init(params), params)
+
+
+def test_a_role_for_integers():
+    """They would stay as they are, unseen."""
+    tx = store(gradtx.adam(0.1), storage.int8(), roles={"count": "signed"})
+    with pytest.raises(TypeError, match="roles: scale_by_adam/count is int32, and codecs encode real"):
+        tx.init(jnp.ones((8, 8)))
