@@ -276,6 +276,9 @@ class TestStep:
         np.testing.assert_array_equal(params["layers"][0]["w"], jnp.full((3, 1), 3.0))
         assert state == {}
 
+    @pytest.mark.skipif(
+        jax.default_backend() != "cpu" or jax.__version_info__ < (0, 10), reason="counted by XLA's compiler of JAX 0.10"
+    )
     @pytest.mark.parametrize(
         ("tx", "most"),
         [
