@@ -8,22 +8,21 @@ import jax
 import jax.numpy as jnp
 
 
-def hashed_bits(seed: Any, salt: int, shape: tuple[int, ...]) -> jax.Array:
+def hashed_bits(seed: Any, shape: tuple[int, ...]) -> jax.Array:
     """32 random bits for each entry of an array: a hash of its place, not of what was drawn before.
 
     It is computed where it is used, inside the loop over the array, in parallel and on any mesh alike; `jax.random`
     costs ten times as much, and a pass of its own. Good enough to round with, not to draw samples with.
 
     Args:
-        seed: an integer scalar; another one at every step.
-        salt: another one for every array of a step.
+        seed: an integer scalar; another one at every step, and for every array of a step.
         shape: of the array; entries that are 2³² apart have the same bits.
     """
     place, stride = jnp.zeros(shape, jnp.uint32), 1
     for axis in reversed(range(len(shape))):
         place += jax.lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(stride % 2**32)
         stride *= shape[axis]
-    start = _mixed(jnp.asarray(seed).astype(jnp.uint32) * jnp.uint32(0x9E3779B1) + jnp.uint32(salt % 2**32))
+    start = _mixed(jnp.asarray(seed).astype(jnp.uint32) * jnp.uint32(0x9E3779B1))
     # One multiplication is enough, for places that are far apart already; two make the loop slower by a third.
     x = place * jnp.uint32(0x9E3779B1) + start
     x = (x ^ (x >> jnp.uint32(15))) * jnp.uint32(0x85EBCA6B)
@@ -61,13 +60,19 @@ def _float16(x: jax.Array, bits: jax.Array) -> jax.Array:
     """In units of the last place, which are all alike below 2⁻¹⁴."""
     most = float(jnp.finfo(jnp.float16).max)
     held = jnp.clip(x, -most, most)
-    exponent = jax.lax.bitcast_convert_type(held, jnp.uint32) & jnp.uint32(0x7F800000)
-    unit = jax.lax.bitcast_convert_type(jnp.maximum(exponent, jnp.uint32((127 - 14) << 23)), jnp.float32) * 2.0**-10
+    unit = unit_of(held, 10)
     scaled = held / unit
     share = (bits >> jnp.uint32(8)).astype(jnp.float32) * 2.0**-24
     down = jnp.floor(scaled)
     rounded = jnp.clip((down + (scaled - down > share).astype(jnp.float32)) * unit, -most, most)
     return jnp.where(jnp.isfinite(x), rounded, x).astype(jnp.float16)
+
+
+def unit_of(x: jax.Array, mantissa: int) -> jax.Array:
+    """The distance of neighbours at x, for the exponents of float16 and so many bits of mantissa."""
+    exponent = jax.lax.bitcast_convert_type(x, jnp.uint32) & jnp.uint32(0x7F800000)
+    floor = jnp.maximum(exponent, jnp.uint32((127 - 14) << 23))
+    return jax.lax.bitcast_convert_type(floor, jnp.float32) * jnp.float32(2.0**-mantissa)
 
 
 def _mixed(x: jax.Array) -> jax.Array:

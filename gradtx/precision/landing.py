@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradtx.core.bits import unit_of
 from gradtx.core.trees import flatten, is_none, is_trained, leaf_names, require_same_tree, shape_of
 
 HALF = ("bfloat16", "float16")
@@ -26,6 +27,11 @@ def only_half(params: Any) -> Any:
 def widened(params: Any, wide: Any) -> Any:
     """The parameters with the leaves of `wide` in the place of those in half precision."""
     return jax.tree.map(lambda p, w: p if w is None else w, params, wide, is_leaf=is_none)
+
+
+def with_kept(fn: Callable[..., Any], params: Any, state: Any) -> Any:
+    """`fn(p, s)` of each parameter in half precision and its leaf of the state; None for all others."""
+    return jax.tree.map(lambda p, s: None if p is None else fn(p, s), only_half(params), state, is_leaf=is_none)
 
 
 def on_half(fn: Callable[..., Any], updates: Any, params: Any, state: Any) -> tuple[Any, Any]:
@@ -76,13 +82,6 @@ def nearest(x: jax.Array, dtype: Any) -> jax.Array:
     rounded = jax.lax.round(x / unit, jax.lax.RoundingMethod.TO_NEAREST_EVEN) * unit
     rounded = jnp.where(jnp.abs(rounded) > 65504.0, jnp.copysign(jnp.float32(jnp.inf), x), rounded)
     return with_derivative(jnp.where(jnp.isfinite(x), rounded, x), x)
-
-
-def unit_of(x: jax.Array, mantissa: int) -> jax.Array:
-    """The distance of neighbours at x, for the exponents of float16 and so many bits of mantissa."""
-    exponent = jax.lax.bitcast_convert_type(x, jnp.uint32) & jnp.uint32(0x7F800000)
-    floor = jnp.maximum(exponent, jnp.uint32((127 - 14) << 23))
-    return jax.lax.bitcast_convert_type(floor, jnp.float32) * jnp.float32(2.0**-mantissa)
 
 
 def landing(u: jax.Array, p: jax.Array, new: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 
 from gradtx.core.roles import Exact
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.core.trees import is_none
-from gradtx.precision.landing import landing, nearest, on_half, only_half, require_state, widened
+from gradtx.precision.landing import landing, nearest, on_half, only_half, require_state, widened, with_kept
 from gradtx.wrappers.find import copied
 
 
@@ -58,7 +57,7 @@ def keep_master(inner: Transformation):
 
     def update(updates, state, params, **extra):
         require_state("master", state.master, params)
-        followed = jax.tree.map(_followed, only_half(params), state.master, is_leaf=is_none)
+        followed = with_kept(_followed, params, state.master)
         updates, after = inner.update(updates, state.inner, widened(params, followed), **extra)
         updates, master = on_half(_stepped, updates, params, followed)
         return updates, KeepMasterState(master, after)
@@ -66,12 +65,8 @@ def keep_master(inner: Transformation):
     return init, update
 
 
-def _followed(p: Any, master: Any) -> Any:
-    return None if p is None else _followed_leaf(p, master)
-
-
 @jax.jit
-def _followed_leaf(p: jax.Array, master: jax.Array) -> jax.Array:
+def _followed(p: jax.Array, master: jax.Array) -> jax.Array:
     wide = p.astype(jnp.float32)
     return jnp.where(nearest(master, p.dtype) == wide, master, wide)
 

@@ -74,7 +74,7 @@ def round_stochastically(inner: Transformation, key: int | jax.Array):
 @jax.jit
 def _rounded(u: jax.Array, p: jax.Array, seed: jax.Array) -> tuple[jax.Array, None]:
     u = u.astype(jnp.float32)
-    bits = hashed_bits(seed, 0, p.shape)
+    bits = hashed_bits(seed, p.shape)
     new = rounded_stochastically(p.astype(jnp.float32) + u, p.dtype, bits)
     return landing(u, p, new.astype(jnp.float32))[0], None
 
@@ -87,7 +87,7 @@ def _seeds(count: jax.Array, key: jax.Array, params: Any) -> Any:
         return half
     seed = count.astype(jnp.uint32)
     for word in key:
-        seed = hashed_bits(seed ^ word, 0, ())
+        seed = hashed_bits(seed ^ word, ())
     hashes = jnp.asarray(path_hashes(half))
-    seeds = hashed_bits(hashed_bits(hashes[:, 0] ^ seed, 0, ()) ^ hashes[:, 1], 0, ())
+    seeds = hashed_bits(hashed_bits(hashes[:, 0] ^ seed, ()) ^ hashes[:, 1], ())
     return jax.tree.unflatten(structure, [None if p is None else s for p, s in zip(leaves, seeds, strict=True)])

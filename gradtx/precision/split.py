@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gradtx.core.bits import unit_of
 from gradtx.core.roles import Exact
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import is_none
@@ -17,9 +18,9 @@ from gradtx.precision.landing import (
     on_half,
     only_half,
     require_state,
-    unit_of,
     widened,
     with_derivative,
+    with_kept,
 )
 from gradtx.wrappers.find import copied
 
@@ -72,16 +73,12 @@ def split24(inner: Transformation):
 
     def update(updates, state, params, **extra):
         require_state("low", state.low, params)
-        value = jax.tree.map(_value, only_half(params), state.low, is_leaf=is_none)
+        value = with_kept(joined, params, state.low)
         updates, after = inner.update(updates, state.inner, widened(params, value), **extra)
         updates, low = on_half(_stepped, updates, params, value)
         return updates, Split24State(low, after)
 
     return init, update
-
-
-def _value(p: Any, low: Any) -> Any:
-    return None if p is None else joined(p, low)
 
 
 @jax.jit

@@ -85,7 +85,7 @@ def _promised(codec: Codec, role: str, shape: tuple[int, ...], dtype: Any) -> tu
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def encode(codec: Codec, role: str, x: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array | None]:
     """The codes and scales of a leaf, rounded with the random bits of this number; traced once for each shape."""
-    return codec.encode(role, _parts(x), functools.partial(hashed_bits, number, 0))
+    return codec.encode(role, _parts(x), functools.partial(hashed_bits, number))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 4, 5, 6))

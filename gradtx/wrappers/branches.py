@@ -107,11 +107,11 @@ def where_finite(
 
         new, (after, fine) = only_where(condition, looked_at, rest, (state, condition))
         return new, after, fine
-    resting_updates = at_rest(updates)
-    looked = _traced(lambda: run("update"), resting_updates, state)
-    kept = looked if how == "update" else _traced(lambda: run(how), rest(), state)
+    still = at_rest(updates)
+    looked = _traced(lambda: run("update"), still, state)
+    still, kept = (still, looked) if how == "update" else (params, _traced(lambda: run(how), params, state))
     fine = jax.lax.cond(condition, lambda: on_all(_finite(looked()[0]), axis_name) | through, lambda: condition)
-    return *_branch(fine, kept, rest(), state), fine
+    return *_branch(fine, kept, still, state), fine
 
 
 def _branch(condition: jax.Array, traced: Callable[[], tuple[list, Any]], rest: Any, state: Any) -> tuple[Any, Any]:
