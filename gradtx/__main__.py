@@ -2,7 +2,7 @@
 
 import sys
 
-from gradtx.demo.cli import main
+from gradtx.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

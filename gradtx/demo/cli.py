@@ -1,4 +1,4 @@
-"""The command line of `python -m gradtx`."""
+"""The command line of the demonstration, `python -m gradtx` or `python -m gradtx demo`."""
 
 from __future__ import annotations
 
@@ -6,36 +6,22 @@ import argparse
 import importlib.metadata
 import math
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from gradtx.core.errors import suggestion
 from gradtx.demo.contenders import CONTENDERS, Contender
-from gradtx.extras import MissingExtraError, require
+from gradtx.extras import require
+from gradtx.options import at_least_one, require_folder, whole_number, wrong
 
 LARGEST_SEED = 2**32 - 1  # scikit-learn's
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command of `python -m gradtx`, which is the demonstration where none is named; the exit code.
-
-    Args:
-        arguments: the words after `python -m gradtx`; by default this process's own.
-    """
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    name = words.pop(0) if words and not words[0].startswith("-") else "demo"
-    if name not in COMMANDS:
-        near = f": python -m gradtx --optimizers {name}?" if name in CONTENDERS else suggestion(name, COMMANDS)
-        print(f"gradtx: there is no command {name!r}{near}; there is {', '.join(COMMANDS)}", file=sys.stderr)
-        return 2
+def run(words: Sequence[str]) -> int:
+    """The command: train, print the table, write the picture and the numbers; the exit code."""
     try:
-        return COMMANDS[name](words)
-    except MissingExtraError as error:
-        print(f"gradtx: {error}", file=sys.stderr)
-        return 1
+        return demo(words)
     except KeyboardInterrupt:
         print("gradtx: stopped; nothing was written", file=sys.stderr)
         return 130
@@ -48,7 +34,7 @@ def demo(words: Sequence[str]) -> int:
     if options.list:
         print(listing())
         return 0
-    _require_folder(parser, options.output)
+    require_folder(parser, options.output)
     from gradtx.demo import data, figure, report, table, train  # after the quick answers: these take seconds
 
     require("demo", "matplotlib.figure", "sklearn.datasets", "tqdm")
@@ -83,8 +69,8 @@ def demo_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rates", nargs="+", type=_rates, metavar="RATE", help="learning rates for all of them, instead of their own"
     )
-    parser.add_argument("--epochs", type=_at_least_one, default=40, metavar="N", help="default: %(default)s")
-    parser.add_argument("--batch-size", type=_at_least_one, default=32, metavar="N", help="default: %(default)s")
+    parser.add_argument("--epochs", type=at_least_one, default=40, metavar="N", help="default: %(default)s")
+    parser.add_argument("--batch-size", type=at_least_one, default=32, metavar="N", help="default: %(default)s")
     parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="default: %(default)s")
     parser.add_argument("--all-rates", action="store_true", help="a row for every rate, not for the best alone")
     parser.add_argument(
@@ -93,10 +79,6 @@ def demo_parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="show the optimizers and their rates, and stop")
     parser.add_argument("--version", action="version", version=f"gradtx {importlib.metadata.version('gradtx')}")
     return parser
-
-
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"demo": demo}
-"""What `python -m gradtx NAME` runs."""
 
 
 def chosen(names: Sequence[Sequence[str]] | None, rates: Sequence[Sequence[float]] | None) -> dict[str, Contender]:
@@ -148,10 +130,10 @@ def _footnotes(contenders: dict[str, Contender], test: int, all_rates: bool) -> 
 def _names(text: str) -> list[str]:
     names = [name.strip().lower() for name in text.split(",") if name.strip()]
     if not names:
-        _wrong("name at least one optimizer; --list shows them")
+        wrong("name at least one optimizer; --list shows them")
     for name in names:
         if name not in CONTENDERS:
-            _wrong(f"there is no optimizer {name!r}{suggestion(name, CONTENDERS)}; --list shows them")
+            wrong(f"there is no optimizer {name!r}{suggestion(name, CONTENDERS)}; --list shows them")
     return names
 
 
@@ -161,41 +143,14 @@ def _rates(text: str) -> list[float]:
         try:
             rate = float(word)
         except ValueError:
-            _wrong(f"a rate is a number, for instance 1e-3; got {word!r}")
+            wrong(f"a rate is a number, for instance 1e-3; got {word!r}")
         if not 0 < rate < math.inf:
-            _wrong(f"a rate is finite and greater than 0; got {word}")
+            wrong(f"a rate is finite and greater than 0; got {word}")
         rates.append(rate)
     if not rates:
-        _wrong("give at least one rate, for instance 1e-3")
+        wrong("give at least one rate, for instance 1e-3")
     return rates
 
 
-def _at_least_one(text: str) -> int:
-    return _whole(text, 1, None)
-
-
 def _seed(text: str) -> int:
-    return _whole(text, 0, LARGEST_SEED)
-
-
-def _whole(text: str, least: int, most: int | None) -> int:
-    wanted = f"a whole number, at least {least}" + (f", at most {most}" if most is not None else "")
-    try:
-        number = int(text)
-    except ValueError:
-        _wrong(f"must be {wanted}; got {text!r}")
-    if number < least or (most is not None and number > most):
-        _wrong(f"must be {wanted}; got {number}")
-    return number
-
-
-def _require_folder(parser: argparse.ArgumentParser, folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        parser.error(f"argument --output: cannot write into {str(folder)!r}: {error.strerror}")
-
-
-def _wrong(message: str) -> NoReturn:
-    raise argparse.ArgumentTypeError(message)
+    return whole_number(text, 0, LARGEST_SEED)
