@@ -310,8 +310,8 @@ _NAMES_IN_OPTAX = {
 
 
 def __getattr__(name: str):
-    """`gradtx.checkpoint`, `.compat` and `.testing` are imported when first asked for: they lean on other packages."""
-    if name in {"checkpoint", "compat", "testing"}:
+    """`gradtx.checkpoint`, `.plots` and the like are imported when first asked for: they lean on other packages."""
+    if name in {"checkpoint", "compat", "plots", "race", "testing", "writers"}:
         return _import_module(f"gradtx.{name}")
     here = f": here it is {_NAMES_IN_OPTAX[name]}" if name in _NAMES_IN_OPTAX else ""
     raise AttributeError(f"module 'gradtx' has no attribute {name!r}{here}")
