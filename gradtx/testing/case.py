@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import experimental
 
 from gradtx.core.apply import apply_updates
 from gradtx.core.pair import GradientTransformation, is_transformation
@@ -139,14 +137,6 @@ def cast(tree: Any, dtype: Any) -> Any:
 def like_or_self(tree: Any, make: Any) -> Any:
     """The tree with `make(p)` for trained leaves; all others stay."""
     return jax.tree.map(lambda p: make(p) if is_trained(p) else p, tree, is_leaf=is_none)
-
-
-@contextlib.contextmanager
-def double_precision() -> Iterator[None]:
-    """JAX with 64-bit types, whichever name its version has for the switch."""
-    enable: Any = getattr(jax if hasattr(jax, "enable_x64") else experimental, "enable_x64")  # noqa: B009
-    with enable(True):
-        yield
 
 
 def _holds_foreign(tx: Any) -> bool:
