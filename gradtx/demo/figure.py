@@ -11,14 +11,14 @@ import numpy as np
 
 from gradtx.demo.train import Curves
 from gradtx.extras import extra
+from gradtx.plots.labels import End, label_ends
+from gradtx.plots.style import DASHES
 
-STYLES = ("-", (0, (5, 1.2)), (0, (1, 1)), (0, (5, 1.2, 1, 1.2)))
 CAPTION = (
     "Learning 8×8 digits. At the lines' ends: the learning rate; bold: the one most accurate on test at the end, with "
     "that accuracy above."
 )
 CAPTION_OF_GREY = "Grey: the other optimizers, each at its bold rate."
-LABEL_GAP = 0.075  # of a panel's height, between two labels
 FLOOR = 1e-7  # losses below this, a rounding error of float32, leave the panel
 
 
@@ -80,49 +80,18 @@ def _panel(ax: Any, name: str, curves: Mapping[str, Curves], limits: tuple[float
     for place, i in enumerate(np.argsort(c.rates)):
         line, shade = c.train_loss[i], shades[place]
         width = 2.0 if i == best else 1.1
-        ax.plot(epochs, line, color=shade, linewidth=width, linestyle=STYLES[place % len(STYLES)], zorder=3)
+        ax.plot(epochs, line, color=shade, linewidth=width, linestyle=DASHES[place % len(DASHES)], zorder=3)
         if np.isfinite(line[-1]):
-            ends.append((line[-1], f"{c.rates[i]:g}", shade, i == best))
+            ends.append(End(line[-1], f"{c.rates[i]:g}", shade, bool(i == best)))
         else:
-            ends.append((limits[1], f"{c.rates[i]:g} diverged", shade, i == best))
+            ends.append(End(np.inf, f"{c.rates[i]:g} diverged", shade, bool(i == best)))
     ax.set_yscale("log")
     ax.yaxis.set_minor_formatter(ticker.NullFormatter())
     ax.xaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
     ax.set_xlim(0, epochs[-1])
     ax.set_ylim(limits)
     ax.grid(axis="y", color="0.93", linewidth=0.6, zorder=0)
-    _label(ax, ends, limits)
-
-
-def _label(ax: Any, ends: list[tuple[float, str, Any, bool]], limits: tuple[float, float]) -> None:
-    """Write each rate right of where its line ends, moved apart where lines end together."""
-    low, high = np.log(limits)
-    ends = sorted(ends, key=lambda end: end[0])
-    heights = _apart([float(np.clip((np.log(max(end[0], FLOOR)) - low) / (high - low), 0, 1)) for end in ends])
-    for height, (_, text, shade, best) in zip(heights, ends, strict=True):
-        ax.annotate(
-            text,
-            (1, height),
-            xycoords="axes fraction",
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            color=shade,
-            fontsize=7.5,
-            fontweight="bold" if best else "normal",
-            annotation_clip=False,
-        )
-
-
-def _apart(heights: list[float]) -> list[float]:
-    """Ascending heights with `LABEL_GAP` between them, moved as little as a pass up and a pass down need."""
-    for k in range(1, len(heights)):
-        heights[k] = max(heights[k], heights[k - 1] + LABEL_GAP)
-    ceiling = 1.0
-    for k in reversed(range(len(heights))):
-        heights[k] = ceiling = min(heights[k], ceiling)
-        ceiling -= LABEL_GAP
-    return heights
+    label_ends(ax, ends, size=7.5)
 
 
 def _limits(curves: Mapping[str, Curves]) -> tuple[float, float]:

@@ -1,0 +1,40 @@
+"""Pictures, with matplotlib: `pip install "gradtx[plots]"`. They can be read in grey, and by colour-blind eyes.
+
+What a picture is made of is given as arrays, by label. A function that draws in one place takes `ax`, one that draws
+in several takes `figure`; both return what they drew in. Labels stand beside the lines: give figures
+`layout="constrained"`, as those made here have, so that there is room for them.
+"""
+
+from gradtx.plots.amplification import amplification, amplification_map
+from gradtx.plots.basins import Basin, basin, basins
+from gradtx.plots.curves import races
+from gradtx.plots.heat import heat_map
+from gradtx.plots.histogram import rate_histogram
+from gradtx.plots.profiles import Profile, performance_profile, profile
+from gradtx.plots.readings import ratios, readings_over_time
+from gradtx.plots.schedules import schedules
+from gradtx.plots.style import in_style, save
+from gradtx.plots.trajectories import trajectories
+from gradtx.plots.trajectory import Trajectory, trajectory
+
+__all__ = [
+    "Basin",
+    "Profile",
+    "Trajectory",
+    "amplification",
+    "amplification_map",
+    "basin",
+    "basins",
+    "heat_map",
+    "in_style",
+    "performance_profile",
+    "profile",
+    "races",
+    "rate_histogram",
+    "ratios",
+    "readings_over_time",
+    "save",
+    "schedules",
+    "trajectories",
+    "trajectory",
+]

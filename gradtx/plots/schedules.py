@@ -1,4 +1,4 @@
-"""Schedules drawn with matplotlib; `Schedule.plot` imports this when it is called."""
+"""Schedules drawn with matplotlib: one, as `Schedule.plot` does, which imports this when it is called, or several."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core.errors import whole
-from gradtx.core.schedule import Schedule, is_schedule
+from gradtx.core.schedule import Schedule, as_hyper, is_schedule
 from gradtx.extras import extra
+from gradtx.plots.checking import entries
+from gradtx.plots.labels import End, label_ends
+from gradtx.plots.style import FAINT, axes, count_axis, in_style, looks_of
 
 POINTS, LABEL = 2000, 90  # at most: points of a line, letters of a label
 
@@ -29,6 +32,64 @@ def plot(schedule: Schedule, steps: int | None = None, ax: Any = None, **line: A
     if "label" not in line:
         _name(ax)
     return ax
+
+
+def schedules(*given: Any, steps: int | None = None, ylabel: str = "learning rate", ax: Any = None) -> Any:
+    """Draw several schedules together, each with its name beside its end.
+
+    Args:
+        *given: schedules, or functions of the step; or one dict, label -> schedule. Without labels of yours a schedule
+            is called by its factory, and by its place among those of the same: `cosine_decay_schedule 2`.
+        steps: how many; None: as many as the longest needs, see `Schedule.plot`.
+        ylabel: what the schedules give, with its unit.
+        ax: the matplotlib Axes to draw in; None: pyplot's current one.
+
+    Returns: the Axes.
+    Raises: TypeError: something that is no schedule. ValueError: none given; one that holds several.
+
+    Example:
+        >>> import gradtx
+        >>> from matplotlib.figure import Figure
+        >>> cosine = gradtx.cosine_decay_schedule(0.1, decay_steps=1000)
+        >>> ax = gradtx.plots.schedules({"cosine": cosine, "half": 0.5 * cosine}, steps=1200, ax=Figure().subplots())
+    """
+    if steps is not None:
+        whole(1, steps=steps)
+    named = _named(given)
+    steps = steps or max(map(_shown, named.values()))
+    with in_style():
+        ax = axes(ax)
+        ax.grid(axis="y", color=FAINT)
+        ends = []
+        for (label, schedule), look in zip(named.items(), looks_of(len(named)), strict=True):
+            at, values = _drawn(schedule, steps)
+            ax.plot(at, values, color=look.color, linestyle=look.dash, label=label)
+            ends.append(End(float(values[-1]), label, look.color))
+        count_axis(ax.xaxis)
+        ax.set(xlabel="step", ylabel=ylabel, xlim=(0, steps))
+        label_ends(ax, ends)
+    return ax
+
+
+def _named(given: tuple) -> dict[str, Schedule]:
+    """The schedules by label: the caller's, or their factories' names with numbers."""
+    if len(given) == 1 and isinstance(given[0], dict):
+        found = entries("schedules", given[0], "schedule")
+        return {label: _schedule(repr(label), one) for label, one in found.items()}
+    if not given:
+        raise ValueError("schedules: give at least one schedule, or a dict, label -> schedule")
+    found = [_schedule(str(k + 1), one) for k, one in enumerate(given)]
+    names, labels = [one.name for one in found], []
+    for k, name in enumerate(names):
+        labels.append(name if names.count(name) == 1 else f"{name} {names[: k + 1].count(name)}")
+    return dict(zip(labels, found, strict=True))
+
+
+def _schedule(which: str, value: Any) -> Schedule:
+    found = as_hyper(f"schedule {which}", value)
+    if not is_schedule(found):
+        raise TypeError(f"schedule {which} must be a schedule or a function of the step; got {value!r}")
+    return found
 
 
 def _name(ax: Any) -> None:

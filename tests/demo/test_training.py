@@ -7,7 +7,7 @@ import pytest
 
 from gradtx.demo import data, network, table, train
 from gradtx.demo.contenders import CONTENDERS, sweep
-from gradtx.demo.figure import LABEL_GAP, _apart, _grid
+from gradtx.demo.figure import _grid
 
 
 @pytest.fixture(scope="module")
@@ -88,14 +88,6 @@ def test_table_shows_the_best_rate_of_each_or_all():
     every = [line.split()[:3] for line in table.table(found, all_rates=True).splitlines()[3:]]
     assert [row[:2] for row in every[:-1]] == [["two", "1"], ["two", "0.1"], ["one", "0.1"]]
     assert every[-1] == ["one", "1", "diverged"]
-
-
-@pytest.mark.parametrize("heights", [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.5, 0.51, 0.9], [0.0, 0.98, 1.0]])
-def test_labels_are_moved_apart_and_stay_beside_the_panel(heights):
-    apart = _apart(list(heights))
-    assert min(np.diff(apart)) >= LABEL_GAP - 1e-9
-    assert min(apart) >= 0
-    assert max(apart) <= 1
 
 
 @pytest.mark.parametrize("panels", range(1, 31))

@@ -1,0 +1,71 @@
+"""What pictures are given, as NumPy arrays of the shapes that they need; errors name the entry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gradtx.core.errors import describe
+
+
+def entries(name: str, given: Any, holds: str) -> dict[str, Any]:
+    """A dict that is not empty, with names as keys.
+
+    Args:
+        name: of the argument.
+        given: what came.
+        holds: what an entry is, for the error.
+
+    Raises:
+        TypeError: it is no dict, or a key is no name. ValueError: it is empty.
+    """
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{name} must be a dict, label -> {holds}; got {describe(given)}")
+    if not given:
+        raise ValueError(f"{name} is empty: give at least one entry, label -> {holds}")
+    for key in given:
+        if not isinstance(key, str):
+            raise TypeError(f"the keys of {name} must be labels, as str; got {key!r}")
+    return dict(given)
+
+
+def array(name: str, given: Any, *axes: str | int) -> np.ndarray:
+    """A real array, float64, with these axes: a name for one that may be of any length above 0, or its length.
+
+    Raises:
+        TypeError: no real numbers. ValueError: another shape, or nothing along an axis.
+    """
+    wanted = f"[{', '.join(map(str, axes))}]"
+    try:
+        found = np.asarray(given)
+    except ValueError:
+        raise ValueError(f"{name} must be an array {wanted}; got rows of different lengths") from None
+    if found.dtype.kind not in "fiub" and not str(found.dtype).startswith(("bfloat", "float")):
+        kind = f"an array of type {found.dtype}" if hasattr(given, "dtype") else describe(given)
+        raise TypeError(f"{name} must be an array {wanted} of real numbers; got {kind}")
+    fits = found.ndim == len(axes) and all(
+        n == axis if isinstance(axis, int) else n > 0 for n, axis in zip(found.shape, axes, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"{name} must be an array {wanted}; got the shape {found.shape}")
+    return found.astype(np.float64)
+
+
+def some_finite(name: str, values: np.ndarray) -> None:
+    """Raise ValueError where there is nothing to draw, because no number is finite."""
+    if not np.isfinite(values).any():
+        raise ValueError(f"{name} holds no finite number: there is nothing to draw")
+
+
+def ascending(name: str, values: np.ndarray, *, positive: bool = False) -> None:
+    """Raise ValueError unless the numbers are finite and each is above the one before it."""
+    if not np.isfinite(values).all() or (np.diff(values) <= 0).any():
+        raise ValueError(f"{name} must be finite and ascending; got {_beginning(values)}")
+    if positive and values[0] <= 0:
+        raise ValueError(f"{name} must be greater than 0, for a logarithmic axis; got {values[0]:g}")
+
+
+def _beginning(values: np.ndarray) -> str:
+    return ", ".join(f"{x:g}" for x in values[:6]) + (", ..." if len(values) > 6 else "")

@@ -1,0 +1,112 @@
+"""Performance profiles: which optimizer is nearest to the best, over many tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradtx.core.errors import finite
+from gradtx.plots.checking import array, entries
+from gradtx.plots.labels import End, label_ends
+from gradtx.plots.style import FAINT, axes, in_style, looks_of
+
+
+class Profile(NamedTuple):
+    """Fields: factors, `[k]`, ascending, 1 first; shares: label -> `[k]`, of the tasks solved within each factor."""
+
+    factors: np.ndarray
+    shares: dict[str, np.ndarray]
+
+
+def profile(costs: Mapping[str, Any]) -> Profile:
+    """For each optimizer the share of the tasks that it solves within a factor of the cheapest one's cost.
+
+        share(f) = |{tasks: cost <= f·(the least cost of all on this task)}| / |tasks|
+
+    The factors are all at which a share changes. A task that nobody solves counts among the tasks.
+
+    Args:
+        costs: label -> `[tasks]`, steps or seconds, at least 0, infinite where the task was not solved; the tasks are
+            the same, in the same order.
+
+    Returns: a `Profile`.
+    Raises: ValueError: NaN, a cost below 0, different numbers of tasks.
+    Source: Dolan & Moré 2002, Benchmarking optimization software with performance profiles (arXiv:cs/0102001).
+
+    Example:
+        >>> import gradtx
+        >>> factors, shares = gradtx.plots.profile({"adam": [10, 40], "sgd": [20, float("inf")]})
+        >>> print(factors, shares["adam"], shares["sgd"])
+        [1. 2.] [1. 1.] [0.  0.5]
+    """
+    rows = {k: array(f"the costs of {k!r}", v, "tasks") for k, v in entries("costs", costs, "[tasks]").items()}
+    first = len(next(iter(rows.values())))
+    for label, row in rows.items():
+        if len(row) != first:
+            raise ValueError(f"the costs of {label!r} are of {len(row)} tasks, those before of {first}")
+        if np.isnan(row).any() or (row < 0).any():
+            raise ValueError(f"the costs of {label!r} must be at least 0, and infinite where a task was not solved")
+    table = np.stack(list(rows.values()))
+    least = table.min(axis=0)
+    ratios = np.full(table.shape, np.inf)
+    np.divide(table, least, out=ratios, where=np.isfinite(table) & (least > 0))
+    ratios[np.isfinite(table) & (table == least)] = 1.0
+    factors = np.unique(np.append(ratios[np.isfinite(ratios)], 1.0))
+    return Profile(factors, {k: (r[None] <= factors[:, None]).mean(axis=1) for k, r in zip(rows, ratios, strict=True)})
+
+
+def performance_profile(
+    costs: Mapping[str, Any], *, limit: float | None = None, what: str = "cost", ax: Any = None
+) -> Any:
+    """Draw the share of tasks that each optimizer solves within a factor of the best one: see `profile`.
+
+    At 1 is the share of tasks on which it is the best, at the right the share that it solves at all.
+
+    Args:
+        costs: label -> `[tasks]`, infinite where a task was not solved.
+        limit: the greatest factor that is shown, above 1; None: beyond it nothing changes.
+        what: the cost, for the axis: "steps", "seconds".
+        ax: the matplotlib Axes to draw in; None: pyplot's current one.
+
+    Returns: the Axes.
+    Raises: ValueError: as `profile`; a limit that is not above 1.
+
+    Example:
+        >>> import gradtx
+        >>> from matplotlib.figure import Figure
+        >>> steps = {"adam": [10, 40], "sgd": [20, float("inf")]}
+        >>> ax = gradtx.plots.performance_profile(steps, what="steps", ax=Figure().subplots())
+    """
+    factors, shares = profile(costs)
+    if limit is not None:
+        finite(limit=limit)
+        if limit <= 1:
+            raise ValueError(f"limit must be above 1; got {limit}")
+    right = max(factors[-1] ** 1.08, 1.1) if limit is None else float(limit)
+    with in_style():
+        from matplotlib import ticker
+
+        ax = axes(ax)
+        ax.grid(axis="y", color=FAINT)
+        ends = []
+        for label, look in zip(shares, looks_of(len(shares)), strict=True):
+            x, y = np.append(factors, max(right, factors[-1])), np.append(shares[label], shares[label][-1])
+            ax.step(x, y, where="post", color=look.color, linestyle=look.dash, label=label, linewidth=1.8)
+            ends.append(End(float(y[np.searchsorted(x, right, side="right") - 1]), label, look.color))
+        ax.set_xscale("log", base=2)
+        ax.set(xlim=(1, right), ylim=(-0.02, 1.02), xlabel=f"{what}, as a multiple of the best", ylabel="tasks solved")
+        ticks = [x for x in (1, 1.2, 1.5, 2, 3, 4, 6) if x <= right] if right <= 8 else _every(right)
+        ax.xaxis.set_major_locator(ticker.FixedLocator(ticks))
+        ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f"{x:g}×"))
+        ax.xaxis.set_minor_locator(ticker.NullLocator())
+        ax.yaxis.set_major_formatter(ticker.PercentFormatter(1.0))
+        label_ends(ax, ends)
+    return ax
+
+
+def _every(right: float) -> list[float]:
+    """Powers of two up to a factor, at most eight of them."""
+    most = int(np.log2(right))
+    return [2.0**k for k in range(0, most + 1, -(-(most + 1) // 8))]
