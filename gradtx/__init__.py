@@ -18,7 +18,12 @@ from gradtx.core.rows import RowSparse
 from gradtx.core.schedule import Count, Hyper, Number, Schedule, Steps, function_schedule, schedule
 from gradtx.core.states import EmptyState, HyperparametersState
 from gradtx.core.transformation import Transformation, foreign, transformation
+from gradtx.inspection.explain import Explanation, explain
+from gradtx.inspection.findings import Finding
 from gradtx.inspection.plan import LeafPlan, Plan, plan
+from gradtx.inspection.readings import Readings, readings
+from gradtx.inspection.stages import stages
+from gradtx.inspection.watch import WatchState, watch
 from gradtx.optimizers.adam import adam, adamax, adamw, amsgrad, nadam
 from gradtx.optimizers.lbfgs import lbfgs
 from gradtx.optimizers.sgd import sgd
@@ -30,6 +35,7 @@ from gradtx.precision.loss_scale import DynamicLossScaleState, dynamic_loss_scal
 from gradtx.precision.master import KeepMasterState, keep_master
 from gradtx.precision.rounding import RoundStochasticallyState, round_stochastically
 from gradtx.precision.split import Split24State, split24
+from gradtx.progress import Progress, progress
 from gradtx.schedules.cycles import (
     cosine_onecycle_schedule,
     cosine_restarts_schedule,
@@ -134,6 +140,8 @@ __all__ = [
     "EmaState",
     "EmptyState",
     "EveryState",
+    "Explanation",
+    "Finding",
     "GradientTransformation",
     "Hyper",
     "HyperparametersState",
@@ -144,6 +152,8 @@ __all__ = [
     "Number",
     "Packed",
     "Plan",
+    "Progress",
+    "Readings",
     "ReduceOnPlateauState",
     "RoundStochasticallyState",
     "RowSparse",
@@ -167,6 +177,7 @@ __all__ = [
     "Steps",
     "StoreState",
     "Transformation",
+    "WatchState",
     "ZeroNansState",
     "ZoomLinesearchInfo",
     "accumulate",
@@ -204,6 +215,7 @@ __all__ = [
     "ema",
     "eval_params",
     "every",
+    "explain",
     "exponential_decay",
     "factored_sharding",
     "foreign",
@@ -236,6 +248,8 @@ __all__ = [
     "plan",
     "polynomial_schedule",
     "product_schedules",
+    "progress",
+    "readings",
     "reduce_on_plateau",
     "rmsprop",
     "round_stochastically",
@@ -272,6 +286,7 @@ __all__ = [
     "sparse_lookup",
     "sparse_value_and_grad",
     "split24",
+    "stages",
     "state_shardings",
     "store",
     "sum_schedules",
@@ -285,6 +300,7 @@ __all__ = [
     "warmup_exponential_decay_schedule",
     "warmup_schedule",
     "warmup_stable_decay_schedule",
+    "watch",
     "zero_nans",
     "zero_shardings",
     "zeros",

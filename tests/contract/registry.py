@@ -13,6 +13,7 @@ from tests.contract import (  # noqa: F401
     cases_precision,
     cases_rows,
     cases_search,
+    cases_sight,
     cases_storage,
 )
 from tests.contract.adding import CALLS, CASES, NEEDS_PARAMS, add, average_init, average_update, falling

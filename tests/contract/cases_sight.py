@@ -1,0 +1,14 @@
+"""Cases of what looks on and changes nothing: a watch round Adam, and round a chain with a clip and a schedule."""
+
+from __future__ import annotations
+
+import gradtx
+from tests.contract.adding import ADAM, NEEDS_PARAMS, add, falling
+
+SETTINGS = {"window": 2, "sample": 16, "groups": None, "bins": (-8.0, 4.0, 6)}
+CLIPPED = gradtx.chain(gradtx.clip_by_global_norm(max_norm=0.5), gradtx.sgd(learning_rate=falling))
+
+watched = {**NEEDS_PARAMS, "neutral": ADAM}
+add("watch", gradtx.watch, inner=ADAM, **SETTINGS, every=2, previous=True, case=watched)
+watched = {**NEEDS_PARAMS, "neutral": CLIPPED}
+add("watch-chain", gradtx.watch, inner=CLIPPED, **SETTINGS, every=1, previous=False, case=watched)

@@ -1,0 +1,92 @@
+"""The stages of a transformation: their names, and one step made stage by stage."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradtx
+from gradtx.inspection.stages import run_stages, stages
+
+PARAMS = {"w": jnp.asarray([[1.0, -2.0], [0.5, 3.0]]), "b": jnp.asarray([0.25, -1.0])}
+GRADS = {"w": jnp.asarray([[3.0, -0.5], [2.0, 1.0]]), "b": jnp.asarray([-4.0, 0.125])}
+
+
+def names(tx):
+    return [name for name, _ in stages(tx)]
+
+
+def same(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_recipes_and_unnamed_chains_are_spliced_as_in_the_state():
+    tx = gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.chain(gradtx.adamw(1e-3), gradtx.scale_by_adam()))
+    assert names(tx) == [
+        "clip_by_global_norm",
+        "scale_by_adam",
+        "add_decayed_weights",
+        "scale_by_learning_rate",
+        "scale_by_adam_1",
+    ]
+    assert set(tx.init(PARAMS)) <= set(names(tx))
+    assert stages(tx)[1][1] == gradtx.scale_by_adam()
+
+
+def test_named_members_keep_their_names_and_a_level():
+    tx = gradtx.chain(gradtx.scale(2.0), adam=gradtx.adam(1e-3), last=gradtx.scale(1.0))
+    assert names(tx) == ["scale", "adam", "last"]
+
+
+def test_what_is_no_chain_is_one_stage():
+    assert names(gradtx.scale(2.0)) == ["scale"]
+    assert names(gradtx.accumulate(gradtx.adam(1e-3), 2)) == ["accumulate"]
+    assert names(gradtx.per_leaf_learning_rate({"w": 2.0})) == ["per_leaf_learning_rate"]
+    assert names((lambda params: (), lambda updates, state, params=None: (updates, state)))[0]
+    assert stages(gradtx.chain()) == ()
+
+
+@pytest.mark.parametrize(
+    "tx",
+    [
+        gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.adamw(lambda step: 0.1 / (1.0 + step))),
+        gradtx.chain(gradtx.scale(2.0), adam=gradtx.adam(1e-3), last=gradtx.add_momentum(0.9)),
+        gradtx.accumulate(gradtx.sgd(0.1), 1),
+        gradtx.chain(),
+    ],
+    ids=["recipe", "named", "wrapper", "empty"],
+)
+def test_a_step_stage_by_stage_is_the_step_to_the_bit(tx):
+    _, state = tx.update(GRADS, tx.init(PARAMS), PARAMS)
+    updates, after = tx.update(GRADS, state, PARAMS)
+    seen, after_seen = run_stages(tx, GRADS, state, PARAMS)
+    same(after_seen, after)
+    assert [name for name, _ in seen] == names(tx)
+    if seen:
+        same(seen[-1][1], updates)
+
+
+def test_the_updates_after_each_stage():
+    tx = gradtx.chain(gradtx.scale(2.0), gradtx.add_momentum(0.5), gradtx.scale(-1.0))
+    seen, _ = run_stages(tx, GRADS, {"add_momentum": gradtx.AddMomentumState(PARAMS)})
+    first = jax.tree.map(lambda g: 2 * np.asarray(g), GRADS)
+    second = jax.tree.map(lambda g, trace: g + 0.5 * np.asarray(trace), first, PARAMS)
+    for (_, updates), wanted in zip(seen, (first, second, jax.tree.map(np.negative, second)), strict=True):
+        jax.tree.map(np.testing.assert_allclose, updates, wanted)
+
+
+def test_errors_are_those_of_the_update():
+    tx = gradtx.chain(gradtx.clip_by_value(1.0), gradtx.adamw(1e-3))
+    for args in ((GRADS, {"other": 1}, PARAMS), (GRADS, {"scale_by_adam": 1}, PARAMS), (GRADS, tx.init(PARAMS), None)):
+        with pytest.raises((TypeError, ValueError)) as theirs:
+            tx.update(*args)
+        with pytest.raises(theirs.type) as ours:
+            run_stages(tx, *args)
+        assert str(ours.value) == str(theirs.value)
+    with pytest.raises(TypeError, match="sam needs grad_fn"):
+        run_stages(gradtx.sam(gradtx.sgd(0.1)), GRADS, {}, PARAMS)
+    with pytest.raises(TypeError, match="tx must be a transformation"):
+        stages(PARAMS)
+    with pytest.raises(ValueError, match="this adam holds a batch of transformations"):
+        stages(jax.vmap(gradtx.adam)(jnp.ones(2)))
