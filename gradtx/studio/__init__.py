@@ -1,0 +1,1 @@
+"""`python -m gradtx studio`: one offline page that shows optimizers at work on error surfaces."""

@@ -1,0 +1,167 @@
+"""The translator of jaxprs, as far as no browser is needed: what it refuses, its literals, the text it writes."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gradtx
+from gradtx import Hyper
+from gradtx.studio.about import of_argument, of_field
+from gradtx.studio.javascript import function, members, written
+from gradtx.studio.offered import OFFERED
+from gradtx.studio.primitives import NotTranslatedError, literal
+from gradtx.studio.programs import programs
+from gradtx.studio.rules import combinations, rules, settings_of, transformation_of
+from tests.precision import enable_x64
+
+
+def script(fn, *shapes, x64=True):
+    with enable_x64(x64):
+        program = jax.make_jaxpr(fn)(*[jax.ShapeDtypeStruct(shape, float) for shape in shapes])
+    inputs = [members(name, shape) for name, shape in zip("abc", shapes, strict=False)]
+    return function("f", ", ".join("abc"[: len(shapes)]), program, inputs, lambda out: written(out[0]))
+
+
+@given(st.floats())
+def test_literals_are_read_back_to_the_bit(x):
+    text = literal(x).strip("()").replace("Infinity", "inf")
+    assert np.float64(text).tobytes() == np.float64(x).tobytes() or x != x
+    assert literal(x).startswith("(") == (np.signbit(x) and x == x)
+
+
+@given(st.integers(-(2**31), 2**31 - 1))
+def test_integers_are_written_without_a_point(n):
+    assert int(literal(np.int32(n)).strip("()")) == n
+
+
+def test_straight_lines_without_what_is_not_needed():
+    """Each entry is a variable, a literal that is negative has brackets, and what nobody reads is not written."""
+    text = script(lambda a, b: (a - jnp.sin(b) * 0.0 if False else -2.0 * a) - b, (2,), ())
+    assert text.splitlines()[-2:] == ["  return [t3, t4];", "}"]
+    assert re.findall(r"const t\d = (.*);", text) == ["(-2.0) * a[0]", "(-2.0) * a[1]", "t1 - b", "t2 - b"]
+
+
+def test_known_choices_are_made_while_writing():
+    text = script(lambda a: jax.lax.select(jax.lax.optimization_barrier(jnp.zeros((), bool)), a, a + 1.0), ())
+    assert "?" not in text
+
+
+@pytest.mark.parametrize(
+    ("fn", "shapes", "named"),
+    [
+        (lambda a: jnp.sin(a), [()], "primitive 'sin' "),
+        (lambda a: jnp.sort(a), [(2,)], "primitive 'sort' "),
+        (lambda a: jax.lax.while_loop(lambda x: x < 1.0, lambda x: 2.0 * x, a), [()], "primitive 'while' "),
+        (lambda a: jax.lax.cond(a > 0, lambda: a, lambda: -a), [()], "primitive 'cond' "),
+        (lambda a: jax.lax.fori_loop(0, 3, lambda _, x: 2.0 * x, a), [()], "primitive '(scan|while)' "),
+        (lambda a: a.astype(jnp.int32), [()], "'convert_element_type' has no translation from number to integer"),
+        (lambda a: a.astype(jnp.float32), [()], "'convert_element_type' has the type float32; translated are float64"),
+        (lambda a: jnp.dot(a, a), [(2,)], "primitive 'dot_general' "),
+    ],
+)
+def test_what_has_no_translation_is_refused_by_name(fn, shapes, named):
+    with jax.numpy_dtype_promotion("standard"), pytest.raises(NotTranslatedError, match=named):
+        script(fn, *shapes)
+
+
+def test_single_precision_is_refused():
+    """The page computes in float64; a program in float32 would not be what it shows."""
+    with pytest.raises(NotTranslatedError, match="float32"):
+        script(lambda a: 2 * a, (), x64=False)
+
+
+@gradtx.transformation
+def wavy(learning_rate: Hyper):
+    """A transformation that the page cannot follow."""
+
+    def init(params):
+        return gradtx.EmptyState()
+
+    def update(updates, state, params=None):
+        return gradtx.map_leaves(lambda g: learning_rate * jnp.sin(g), updates), state
+
+    return init, update
+
+
+def test_a_transformation_without_translation_is_refused():
+    with pytest.raises(NotTranslatedError, match="primitive 'sin' has no translation"):
+        programs(wavy, ["learning_rate"])
+
+
+def test_any_transformation_of_known_arithmetic_is_written():
+    """Nothing is made for the optimizers that are offered: a chain of the user's is written as well."""
+
+    def make(rate):
+        return gradtx.chain(gradtx.clip_by_value(1.0), gradtx.scale_by_adam(), gradtx.scale_by_learning_rate(rate))
+
+    found = programs(make, ["rate"])
+    assert [field.name for field in found.fields] == ["count", "mu", "nu"]
+    assert [field.role for field in found.fields] == ["", "signed", "nonnegative"]
+    assert "// clip_by_value" in found.update
+    assert "h.rate" in found.update
+
+
+@pytest.fixture(scope="module")
+def text():
+    return rules()
+
+
+def test_every_recipe_is_offered_but_lbfgs():
+    recipes = {
+        x.factory.name for x in vars(gradtx).values() if getattr(x, "__module__", "").startswith("gradtx.optimizers.")
+    }
+    assert {offered.recipe.factory.name for offered in OFFERED.values()} == recipes - {"lbfgs"}
+
+
+def test_rules_are_the_same_each_time_and_write_nothing_twice(text):
+    assert rules.__wrapped__() == text
+    bodies = re.findall(r"^function \w+\([^)]*\) \{\n((?:  .*\n)+)\}", text, re.MULTILINE)
+    assert len(bodies) == len(set(bodies)) > 20
+    code = re.sub(r"^//.*$|\"about\": \"[^\n]*", "", text, flags=re.MULTILINE)
+    assert not re.search(r"\b(NaN|undefined|None|nan)\b", code)
+    assert max(map(len, text.splitlines())) < 3000
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_ranges_are_those_that_the_optimizer_allows(name):
+    """It can be made at both ends of each slider; and where an end is that of its range, not beyond."""
+    first = settings_of(name)
+    assert transformation_of(name, first) == transformation_of(name, dict(first))
+    for flags in combinations(name):
+        assert transformation_of(name, {**first, **flags}).name == OFFERED[name].recipe.factory.name
+    for key, slider in OFFERED[name].sliders.items():
+        if slider.is_static:
+            continue
+        assert slider.least <= first[key] <= slider.most
+        for end in (slider.least, slider.most):
+            transformation_of(name, {**first, key: end})
+        if slider.least == 0:
+            with pytest.raises(ValueError, match=re.escape(key) if key not in ("momentum",) else "decay|momentum"):
+                transformation_of(name, {**first, key: -1e-9})
+        if slider.scale == "complement":
+            with pytest.raises(ValueError, match=r"in \[0, 1"):
+                transformation_of(name, {**first, key: 1.0 + 1e-9})
+
+
+def test_texts_are_those_of_the_docstrings():
+    """Followed to where they stand, and complete."""
+    assert of_argument(gradtx.adam, "b1") == "the weight of the past in m; in [0, 1)"
+    assert of_argument(gradtx.rmsprop, "momentum").startswith("what is kept of the sum at each step")
+    assert of_argument(gradtx.nadam, "momentum_decay").startswith("how fast μ rises")
+    assert of_argument(gradtx.rprop, "eta_plus") == "at least 1"
+    assert of_argument(gradtx.adamw, "weight_decay").startswith("the factor")
+    assert of_field(gradtx.ScaleByRmsState, "nu") == "running mean s of |g|²"
+    assert of_field(gradtx.ScaleByAdamState, "nu", gradtx.scale_by_adamax) == "the maximum x"
+    assert of_field(gradtx.ScaleByScheduledNadamState, "mu") == "running mean m of g"
+
+
+def test_everything_on_the_page_has_a_text(text):
+    texts = re.findall(r'"about": "((?:[^"\\]|\\.)*)"', text)
+    assert len(texts) > 100
+    assert all(texts)
+    assert not [x for x in texts if "`" in x or x.startswith("as in")]
