@@ -59,8 +59,8 @@ class Buckets:
                 it returns arrays (k,) by name.
             columns: lists of leaves, aligned.
 
-        Returns: a group for each call; `by_place` takes them apart, on the host: a program with an output for each number
-            of each leaf compiles slowly.
+        Returns: a group for each call. `by_place` takes them apart on the host: a program that has an output for each
+            number of each leaf compiles slowly.
         """
         groups: dict[tuple, list[int]] = {}
         for k, row in enumerate(zip(*columns, strict=True)):

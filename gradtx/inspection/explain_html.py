@@ -30,7 +30,7 @@ OUR th, OUR td { text-align: left; padding: .15em .7em .15em 0; vertical-align: 
 OUR thead th, OUR .leaf th { font-weight: bold; }
 OUR thead th { border-bottom: 2px solid; }
 OUR .leaf th { border-top: 1px solid rgba(128,128,128,.5); padding-top: .5em; overflow-wrap: anywhere; }
-OUR th.member { padding-left: 1.2em; overflow-wrap: anywhere; }
+OUR th.member { padding-left: 1.2em; min-width: 13em; overflow-wrap: anywhere; }
 OUR th.number, OUR td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 OUR td.wide { min-width: 9.5em; }
 OUR .bar { display: block; height: .4em; background: currentColor; opacity: .5; }
