@@ -18,7 +18,7 @@ REPORTS = 100
 """How often a scan tells how far it is, at most."""
 
 SECONDS = 0.2
-"""Between two looks at the numbers that are shown, each of which waits for the device."""
+"""Between two looks at the numbers that are shown, each of which copies some from the device."""
 
 
 def progress(
@@ -39,8 +39,8 @@ def progress(
     Args:
         steps: what to loop over. Without it, use the bar in `with`, and move it by `bar.update()` or `bar.scan(...)`.
         total: of how many steps; at least 0. None: the length of `steps`, where it has one.
-        show: a function that gives the numbers to show, by name. It is called a few times a second at most, and only
-            then are arrays waited for. `bar.show(loss=loss)` in the loop does the same.
+        show: a function that gives the numbers to show, by name, scalars or text. It is called a few times a second at
+            most; nothing waits for an array that is not computed yet. `bar.show(loss=loss)` in the loop does the same.
         title: what stands in front of the bar.
         **tqdm: further arguments of `tqdm.auto.tqdm`, as `disable=True`, `leave=False`, `file=...`.
 
@@ -74,6 +74,7 @@ class Progress:
         self._bar, self._steps, self._show = bar, steps, show
         self._looked = -float("inf")
         self._numbers: Mapping[str, Any] = {}
+        self._closed = False
 
     def __iter__(self) -> Iterator:
         if self._steps is None:
@@ -103,20 +104,24 @@ class Progress:
 
     def update(self, steps: int = 1) -> None:
         """Move on by so many steps."""
+        self._move(steps)
+        if (self._show or self._numbers) and time.monotonic() - self._looked >= SECONDS:
+            self._look()
+
+    def _move(self, steps: int) -> None:
+        """Move on, and wait for nothing: a program that is running calls this, and goes on when it is done."""
         with _LOCK:
             self._bar.update(steps)
-            if (self._show or self._numbers) and time.monotonic() - self._looked >= SECONDS:
-                self._look()
 
     def show(self, **numbers: Any) -> None:
-        """Show these numbers, scalars or text, at the next look; arrays are not waited for before."""
+        """Show these numbers, scalars or text, at the next look. An array that is not computed yet is shown later."""
         self._numbers = {**self._numbers, **numbers}
 
     def close(self) -> None:
         """Show the last numbers, and leave the bar as it is; a second call does nothing."""
         while self in _OPEN:
             _OPEN.remove(self)
-        if self._bar is None or getattr(self, "_closed", False):
+        if self._closed:
             return
         self._closed = True
         try:
@@ -125,15 +130,19 @@ class Progress:
         finally:
             self._bar.close()
 
-    def scan(
-        self, body: Callable, init: Any, xs: Any = None, length: int | None = None, **scan: Any
-    ) -> tuple[Any, Any]:
-        """As the function `scan`: `jax.lax.scan`, which tells the bar that is open how far it is."""
+    @staticmethod
+    def scan(body: Callable, init: Any, xs: Any = None, length: int | None = None, **scan: Any) -> tuple[Any, Any]:
+        """As the function `scan`: `jax.lax.scan`, which tells the bar that is open how far it is.
+
+        It needs no bar of its own: inside a jitted function, call `gradtx.Progress.scan(...)`.
+        """
         return scan_(body, init, xs, length, **scan)
 
     def _look(self) -> None:
         numbers = {**self._numbers, **(self._show() if self._show else {})}
-        self._bar.set_postfix_str(_said(numbers))
+        ready = {name: x for name, x in numbers.items() if not hasattr(x, "is_ready") or x.is_ready()}
+        if ready or not numbers:
+            self._bar.set_postfix_str(_said(ready))
         self._looked = time.monotonic()
 
 
@@ -172,7 +181,7 @@ _LOCK = threading.Lock()  # what a program tells comes on a thread of its own
 
 def _tell(steps: Any) -> None:
     if _OPEN:
-        _OPEN[-1].update(int(steps))
+        _OPEN[-1]._move(int(steps))
 
 
 def _length(xs: Any, length: int | None) -> int:

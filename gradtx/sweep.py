@@ -176,23 +176,23 @@ def _chunk(train: Callable, members: tuple, n: int) -> int:
     if jax.default_backend() != "cpu":
         return n
     member = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), members)
-    fit = CACHE // max(_held(_programs(train).one.trace(member).jaxpr.jaxpr), 1)
+    fit = CACHE // max(held(_programs(train).one.trace(member).jaxpr.jaxpr), 1)
     return math.ceil(n / math.ceil(n / fit)) if fit >= WORTHWHILE else 1  # chunks of one size
 
 
-def _held(jaxpr: Any) -> int:
+def held(jaxpr: Any) -> int:
     """The most bytes that a loop of this program carries, or that an operation in it gives out."""
 
     def bytes_of(variables: Any) -> int:
         return sum(math.prod(v.aval.shape) * v.aval.dtype.itemsize for v in variables if hasattr(v.aval, "shape"))
 
-    def held(eqn: Any) -> int:
-        inside = max(map(_held, _inner(eqn.params)), default=0)
+    def of(eqn: Any) -> int:
+        inside = max(map(held, _inner(eqn.params)), default=0)
         return max(
             inside, bytes_of(eqn.outvars[: eqn.params["num_carry"]] if eqn.primitive.name == "scan" else eqn.outvars)
         )
 
-    return max(map(held, jaxpr.eqns), default=0)
+    return max(map(of, jaxpr.eqns), default=0)
 
 
 def _inner(params: dict[str, Any]) -> Iterator[Any]:

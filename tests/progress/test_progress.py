@@ -36,6 +36,29 @@ def test_a_python_loop():
     assert "loss 0.5, note warm" in out.getvalue()
 
 
+@jax.jit
+def heavy(carry):
+    """Enough work that the scan after it is dispatched, and not run, when it returns."""
+    return jax.lax.fori_loop(0, 300, lambda _, c: jnp.tanh(c @ c), carry)
+
+
+def test_numbers_of_a_scan_that_still_runs_are_not_waited_for():
+    """The scan waits for its callback; were that to wait for the scan, nothing would move again."""
+
+    def step(carry, x):
+        return jnp.tanh(carry @ carry), carry.sum()
+
+    train = jax.jit(lambda carry: Progress.scan(step, carry, length=100))
+    out, carry = io.StringIO(), jnp.full((200, 200), 0.01)
+    with progress(total=300, file=out, mininterval=0) as bar:
+        for _ in range(3):
+            carry, losses = train(heavy(carry))
+            bar.show(loss=losses[-1])
+            bar.update(0)
+    assert bar.done == 300
+    assert f"loss {float(losses[-1]):.4g}" in out.getvalue()
+
+
 def test_numbers_are_asked_for_now_and_then():
     asked = []
     for _x in quiet(range(1000), show=lambda: asked.append(1) or {"rate": 0.1}):
