@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.errors import describe, whole
+from gradtx.core.trees import shape_of
 from gradtx.extras import extra
 
 REPORTS = 100
@@ -26,7 +27,7 @@ def progress(
     *,
     total: int | None = None,
     show: Callable[[], Mapping[str, Any]] | None = None,
-    title: str | None = None,
+    desc: str | None = None,
     **tqdm: Any,
 ) -> Progress:
     """Show how far a loop is: over batches in Python, or over the steps of a `lax.scan`; with the extra `progress`.
@@ -41,7 +42,7 @@ def progress(
         total: of how many steps; at least 0. None: the length of `steps`, where it has one.
         show: a function that gives the numbers to show, by name, scalars or text. It is called a few times a second at
             most; nothing waits for an array that is not computed yet. `bar.show(loss=loss)` in the loop does the same.
-        title: what stands in front of the bar.
+        desc: what stands in front of the bar.
         **tqdm: further arguments of `tqdm.auto.tqdm`, as `disable=True`, `leave=False`, `file=...`.
 
     Returns: a `Progress`: an iterator and a context manager. It is closed at the end of either, and by an exception.
@@ -64,7 +65,7 @@ def progress(
         total = len(steps) if hasattr(steps, "__len__") else None  # pyright: ignore[reportArgumentType]
     with extra("progress"):
         from tqdm.auto import tqdm as made
-    return Progress(made(total=total, desc=title, **tqdm), steps, show)
+    return Progress(made(total=total, desc=desc, **tqdm), steps, show)
 
 
 class Progress:
@@ -139,7 +140,10 @@ class Progress:
         return scan_(body, init, xs, length, **scan)
 
     def _look(self) -> None:
-        numbers = {**self._numbers, **(self._show() if self._show else {})}
+        shown = self._show() if self._show else {}
+        if not isinstance(shown, Mapping):
+            raise TypeError(f"progress: show must return a dict of numbers; it returned {describe(shown)}")
+        numbers = {**self._numbers, **shown}
         ready = {name: x for name, x in numbers.items() if not hasattr(x, "is_ready") or x.is_ready()}
         if ready or not numbers:
             self._bar.set_postfix_str(_said(ready))
@@ -197,4 +201,10 @@ def _length(xs: Any, length: int | None) -> int:
 
 def _said(numbers: Mapping[str, Any]) -> str:
     """Numbers in a few letters; arrays are waited for."""
-    return ", ".join(f"{name} {x if isinstance(x, str) else format(float(x), '.4g')}" for name, x in numbers.items())
+    return ", ".join(f"{k} {x if isinstance(x, str) else format(_scalar(k, x), '.4g')}" for k, x in numbers.items())
+
+
+def _scalar(name: str, x: Any) -> float:
+    if shape_of(x):
+        raise TypeError(f"progress: {name} must be one number or text; got an array of shape {shape_of(x)}")
+    return float(x)

@@ -62,6 +62,7 @@ def demo_parser() -> argparse.ArgumentParser:
         prog="python -m gradtx",
         description="Train a small network on scikit-learn's handwritten digits with many optimizers and learning "
         "rates, and compare them. All rates of an optimizer are one value and train in one compiled program.",
+        epilog="Other commands: python -m gradtx race --help, python -m gradtx studio --help.",
     )
     parser.add_argument(
         "--optimizers", nargs="+", type=_names, metavar="NAME", help="names, apart by commas or spaces; see --list"

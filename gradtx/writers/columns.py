@@ -65,6 +65,10 @@ class CsvWriter(Writer):
             ) from None
         super().__init__(last)
 
+    def _require_fits(self, new: Readings) -> None:
+        if self._columns is not None:
+            require_columns(self._path, self._columns, list(new.last.records()[0]))
+
     def _cut(self, step: int) -> None:
         assert self._file is not None
         assert self._columns is not None
@@ -86,7 +90,6 @@ class CsvWriter(Writer):
         if self._columns is None:
             sheet.writerow(columns)
             self._columns = columns
-        require_columns(self._path, self._columns, columns)
         for row in records:
             sheet.writerow(["" if _is_absent(row[name]) else row[name] for name in self._columns])
         self._file.flush()
@@ -134,16 +137,17 @@ class ParquetWriter(Writer):
             last = _last_step(self._path, self._old["step"].to_pylist())
         super().__init__(last)
 
+    def _require_fits(self, new: Readings) -> None:
+        had = self._old.column_names if self._old is not None else list(self._rows[0]) if self._rows else None
+        if had is not None:
+            require_columns(self._path, had, list(new.last.records()[0]))
+
     def _cut(self, step: int) -> None:
         assert self._old is not None
         self._old = self._old.filter([k < step for k in self._old["step"].to_pylist()])
 
     def _write(self, new: Readings) -> None:
-        records = new.records()
-        if self._old is not None or self._rows:
-            known = self._old.column_names if self._old is not None else list(self._rows[0])
-            require_columns(self._path, known, list(records[0]))
-        self._rows.extend(records)
+        self._rows.extend(new.records())
 
     def _finish(self) -> None:
         if not self._rows:

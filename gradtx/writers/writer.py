@@ -23,8 +23,8 @@ class Writer:
     """
 
     def __init__(self, last: int = -1):
-        self._held = last  # the number of the last step in a file that is gone on with, -1 for none
-        self._written = last  # of the last step that is written
+        self._written = last  # the number of the last step that is written, -1 for none
+        self._goes_on = last >= 0  # whether that was by a writer before this one
         self._every: int | None = None  # between two measured steps
         self._closed = False
 
@@ -40,17 +40,28 @@ class Writer:
         if self._closed:
             raise ValueError(f"this {type(self).__name__} is closed: make another one")
         found = state if isinstance(state, Readings) else readings(state)
-        if len(found) and found.steps[0] <= self._held:
-            self._written = int(found.steps[0]) - 1
-            self._cut(int(found.steps[0]))
-        self._held = -1
+        if not len(found):
+            return 0
+        first, last = int(found.steps[0]), int(found.steps[-1])
+        if self._goes_on and first <= self._written:
+            self._require_fits(found)
+            self._cut(first)
+            self._written = first - 1
+        if last < self._written:
+            raise ValueError(
+                f"step {self._written} is written, and these readings end at step {last}: they are of another run, "
+                f"which needs a writer of its own"
+            )
         new = found.since(self._written + 1)
         if not len(new):
             return 0
+        self._require_fits(new)
         before, self._every = self._written, self._interval(found)
         self._write(new)
-        self._written = int(new.steps[-1])
-        self._tell_lost(found, new, before)
+        self._written = last
+        if not self._goes_on and before >= 0:
+            self._tell_lost(found, new, before)
+        self._goes_on = False
         return len(new)
 
     def close(self) -> None:
@@ -72,7 +83,7 @@ class Writer:
         if self._every is None:
             return
         first = int(new.steps[0])
-        lost = (first - (before if before >= 0 else -self._every)) // self._every - 1
+        lost = (first - before) // self._every - 1
         if lost > 0:
             warnings.warn(
                 f"{lost} measured steps before step {first} were overwritten before they could be written: write more "
@@ -80,6 +91,9 @@ class Writer:
                 LostReadingsWarning,
                 stacklevel=3,
             )
+
+    def _require_fits(self, new: Readings) -> None:
+        """Raise ValueError where readings are of other leaves or stages than what is written."""
 
     def _cut(self, step: int) -> None:
         """Take out of a file what it has from this step on."""

@@ -25,7 +25,7 @@ XS = jnp.linspace(0.0, 1.0, 250)
 
 def test_a_python_loop():
     out = io.StringIO()
-    bar = progress([1, 2, 3], title="train", file=out, mininterval=0)
+    bar = progress([1, 2, 3], desc="train", file=out, mininterval=0)
     seen = []
     for x in bar:
         bar.show(loss=jnp.float32(0.5), note="warm")
@@ -151,3 +151,14 @@ def test_wrong_uses():
         scan(body, 0.0, (XS, XS[:3]))
     with pytest.raises(ValueError, match="there is neither"):
         scan(body, 0.0)
+
+
+def test_what_is_shown_is_numbers_by_name():
+    with pytest.raises(TypeError, match="show must return a dict of numbers; it returned something of type list"):
+        list(quiet([1], show=lambda: [1.0]))
+    with (
+        pytest.raises(TypeError, match=r"loss must be one number or text; got an array of shape \(3,\)"),
+        quiet(total=1) as bar,
+    ):
+        bar.show(loss=jnp.ones(3))
+        bar.update()

@@ -80,9 +80,10 @@ def test_tables_with_other_columns(kind, tmp_path):
     path = tmp_path / "run.table"
     with kind(path) as write:
         write(STATES[0])
-    other = states(1, params={"other": jnp.ones(2)})[0]._replace(steps=jnp.array([100, -1, -1]))
-    with pytest.raises(ValueError, match="has no column 'grad_norm/other'"), kind(path, append=True) as write:
-        write(other)
+    other = states(1, params={"other": jnp.ones(2)})[0]
+    for step in (0, 100):  # whose rows would take the place of those in the file, or come after them
+        with pytest.raises(ValueError, match="has no column 'grad_norm/other'"), kind(path, append=True) as write:
+            write(other._replace(steps=jnp.array([step, -1, -1])))
     assert len((read_csv if kind is CsvWriter else read_parquet)(path)) == 1
 
 
@@ -105,8 +106,18 @@ def test_lost_steps_are_told():
     with pytest.warns(LostReadingsWarning, match="1 measured steps before step 8"):
         write(states(13)[-1])
     assert [row["step"] for row in rows] == [0, 2, 4, 8, 10, 12]
-    with pytest.warns(LostReadingsWarning, match="3 measured steps before step 6"):
-        CallableWriter(print)(STATES[10])
+    CallableWriter(rows.append)(STATES[10])  # who begins late has lost nothing that was asked for
+
+
+def test_another_run_needs_another_writer():
+    rows = []
+    write = CallableWriter(rows.append)
+    write(STATES[4])
+    with pytest.raises(
+        ValueError, match="step 4 is written, and these readings end at step 0: they are of another run"
+    ):
+        write(STATES[0])
+    assert len(rows) == 3
 
 
 def test_a_function_that_raises_is_not_given_a_step_twice():
