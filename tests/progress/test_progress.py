@@ -156,9 +156,7 @@ def test_wrong_uses():
 def test_what_is_shown_is_numbers_by_name():
     with pytest.raises(TypeError, match="show must return a dict of numbers; it returned something of type list"):
         list(quiet([1], show=lambda: [1.0]))
-    with (
-        pytest.raises(TypeError, match=r"loss must be one number or text; got an array of shape \(3,\)"),
-        quiet(total=1) as bar,
-    ):
-        bar.show(loss=jnp.ones(3))
+    bar = quiet(total=1)
+    bar.show(loss=jnp.ones(3))
+    with pytest.raises(TypeError, match=r"loss must be one number or text; got an array of shape \(3,\)"):
         bar.update()
