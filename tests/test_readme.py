@@ -15,7 +15,7 @@ TEXT = (ROOT / "README.md").read_text()
 
 def test_the_code_runs_as_printed(capsys):
     blocks = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     names: dict = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
@@ -23,6 +23,8 @@ def test_the_code_runs_as_printed(capsys):
     assert "learning_rate" in printed
     assert "body > add_decayed_weights" in printed
     assert names["step"] == 100
+    assert "step 40, the last of 5 readings" in printed
+    assert "clip_by_global_norm" in printed
     assert names["losses"].shape == (16,)
     assert np.isfinite(names["slope"])
     assert float(jnp.min(names["losses"])) < float(names["losses"][0])

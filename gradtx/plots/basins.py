@@ -130,7 +130,7 @@ def _checked(whose: str, rates: Any, losses: Any) -> tuple[np.ndarray, np.ndarra
 
 
 def _basin(whose: str, rates: np.ndarray, losses: np.ndarray, within: float, lower_bound: float) -> Basin | None:
-    middle = _median(losses)
+    middle = np.median(losses, axis=1)
     best = int(np.argmin(middle))
     if not np.isfinite(middle[best]):
         return None
@@ -148,13 +148,6 @@ def _basin(whose: str, rates: np.ndarray, losses: np.ndarray, within: float, low
     return Basin(float(rates[best]), float(rates[low]), float(rates[high]))
 
 
-def _median(losses: np.ndarray) -> np.ndarray:
-    """The median of each row; infinite where half of it or more is."""
-    ranks = np.sort(losses, axis=1)
-    n = losses.shape[1]
-    return 0.5 * ranks[:, (n - 1) // 2] + 0.5 * ranks[:, n // 2]
-
-
 def _limits(ax: Any, low: float, high: float, log: bool, bars: int) -> tuple[float, float]:
     """The limits of the axis: a ceiling above all that is shown, and room for the bars at the bottom."""
     share = STRIP * (bars + 1)
@@ -168,7 +161,7 @@ def _limits(ax: Any, low: float, high: float, log: bool, bars: int) -> tuple[flo
 
 def _curve(ax: Any, label: str, look: Look, rates: np.ndarray, losses: np.ndarray, ceiling: float) -> End:
     """Draw one optimizer; the end of its line."""
-    middle = _median(losses)
+    middle = np.median(losses, axis=1)
     gone = middle > ceiling
     if losses.shape[1] > 1:
         edges = [np.minimum(edge, ceiling) for edge in (losses.min(axis=1), losses.max(axis=1))]

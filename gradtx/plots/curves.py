@@ -70,7 +70,7 @@ def races(
         ax.grid(axis="y", color=FAINT)
         ends = []
         for k, (label, look) in enumerate(zip(runs, looks_of(len(runs)), strict=True)):
-            t, three = times[label], _quantiles(runs[label], spread)
+            t, three = times[label], quantiles(runs[label], spread)
             bottom, shown, top = np.clip(three, floor, ceiling)
             if len(runs[label]) > 1:
                 ax.fill_between(t, bottom, top, color=look.color, alpha=0.18, linewidth=0, zorder=2)
@@ -117,8 +117,13 @@ def _range(runs: dict[str, np.ndarray]) -> tuple[float, float]:
     return low, float(min(finite.max(), low + CEILING * (start - low) if start > low else finite.max()))
 
 
-def _quantiles(run: np.ndarray, spread: float) -> np.ndarray:
-    """Below, middle and above, `[3, n]`; an infinite loss is above all others."""
+def quantiles(run: np.ndarray, spread: float) -> np.ndarray:
+    """The edges of the band that holds this share of the seeds, and the median: below, middle, above, `[3, n]`.
+
+    Args:
+        run: `[seeds, n]`, without NaN; an infinite loss is above all others.
+        spread: the share; 1: from the lowest to the highest.
+    """
     ranks = np.sort(run, axis=0)
     at = (len(run) - 1) * np.array([0.5 - 0.5 * spread, 0.5, 0.5 + 0.5 * spread])
     below, above, part = ranks[np.floor(at).astype(int)], ranks[np.ceil(at).astype(int)], (at % 1)[:, None]

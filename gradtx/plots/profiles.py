@@ -14,7 +14,10 @@ from gradtx.plots.style import FAINT, axes, in_style, looks_of
 
 
 class Profile(NamedTuple):
-    """Fields: factors, `[k]`, ascending, 1 first; shares: label -> `[k]`, of the tasks solved within each factor."""
+    """Fields: factors, `[k]`, ascending, 1 first; shares: label -> `[k]`, of the tasks solved within each factor.
+
+    The last factor is infinity where no finite one reaches a task that is solved: where the least cost is 0.
+    """
 
     factors: np.ndarray
     shares: dict[str, np.ndarray]
@@ -25,7 +28,8 @@ def profile(costs: Mapping[str, Any]) -> Profile:
 
         share(f) = |{tasks: cost <= f·(the least cost of all on this task)}| / |tasks|
 
-    The factors are all at which a share changes. A task that nobody solves counts among the tasks.
+    The factors are all at which a share changes. A task that nobody solves counts among the tasks. Where the least cost
+    is 0, other costs are within no finite factor of it, and count at infinity, if they are finite.
 
     Args:
         costs: label -> `[tasks]`, steps or seconds, at least 0, infinite where the task was not solved; the tasks are
@@ -49,12 +53,38 @@ def profile(costs: Mapping[str, Any]) -> Profile:
         if np.isnan(row).any() or (row < 0).any():
             raise ValueError(f"the costs of {label!r} must be at least 0, and infinite where a task was not solved")
     table = np.stack(list(rows.values()))
-    least = table.min(axis=0)
-    ratios = np.full(table.shape, np.inf)
-    np.divide(table, least, out=ratios, where=np.isfinite(table) & (least > 0))
-    ratios[np.isfinite(table) & (table == least)] = 1.0
-    factors = np.unique(np.append(ratios[np.isfinite(ratios)], 1.0))
-    return Profile(factors, {k: (r[None] <= factors[:, None]).mean(axis=1) for k, r in zip(rows, ratios, strict=True)})
+    ratios = performance_ratios(table)
+    solved = np.isfinite(table)
+    far = [np.inf] if (solved & np.isinf(ratios)).any() else []
+    factors = np.concatenate([np.unique(np.append(ratios[np.isfinite(ratios)], 1.0)), far])
+    within = ((r[None] <= factors[:, None]) & own[None] for r, own in zip(ratios, solved, strict=True))
+    return Profile(factors, {k: each.mean(axis=1) for k, each in zip(rows, within, strict=True)})
+
+
+def performance_ratios(costs: np.ndarray) -> np.ndarray:
+    """Each cost relative to the least one of its task: the performance ratio, of which a profile is the distribution.
+
+        r[s, p] = cost[s, p] / min over s of cost[s, p]        1 where it is the least, also where that is 0
+
+    Args:
+        costs: `[solvers, tasks]`, at least 0, infinite where the solver failed; without NaN.
+
+    Returns: `[solvers, tasks]`, at least 1; infinite where the solver failed, and for any other cost beside one of 0.
+    Source: as of `profile`.
+
+    Example:
+        >>> import numpy as np
+        >>> performance_ratios(np.array([[10.0, 0.0], [20.0, 3.0], [np.inf, np.inf]]))
+        array([[ 1.,  1.],
+               [ 2., inf],
+               [inf, inf]])
+    """
+    least, solved = np.min(costs, axis=0, initial=np.inf), np.isfinite(costs)
+    ratios = np.full(costs.shape, np.inf)
+    with np.errstate(over="ignore"):  # a ratio beyond float64 is infinite
+        np.divide(costs, least, out=ratios, where=solved & (least > 0))
+    ratios[solved & (costs == least)] = 1.0
+    return ratios
 
 
 def performance_profile(
@@ -62,7 +92,8 @@ def performance_profile(
 ) -> Any:
     """Draw the share of tasks that each optimizer solves within a factor of the best one: see `profile`.
 
-    At 1 is the share of tasks on which it is the best, at the right the share that it solves at all.
+    At 1 is the share of tasks on which it is the best, at the right the share that it solves at all, if no limit cuts
+    it; what is within no finite factor of a cost of 0 is a step at the right end.
 
     Args:
         costs: label -> `[tasks]`, infinite where a task was not solved.
@@ -84,7 +115,9 @@ def performance_profile(
         finite(limit=limit)
         if limit <= 1:
             raise ValueError(f"limit must be above 1; got {limit}")
-    right = max(factors[-1] ** 1.08, 1.1) if limit is None else float(limit)
+    reached = np.isfinite(factors)
+    right = max(factors[reached][-1] ** 1.08, 1.1) if limit is None else float(limit)
+    factors = np.where(reached, factors, right if limit is None else 2 * max(right, factors[reached][-1]))
     with in_style():
         from matplotlib import ticker
 

@@ -59,7 +59,10 @@ def studio_parser() -> argparse.ArgumentParser:
         help=f"a file that ends in .html, or a folder for {NAME}; made if it is not there. default: %(default)s",
     )
     parser.add_argument(
-        "--function", type=_function, metavar="TEXT", help="the error function at first, such as 'sin(w1) + cos(w2)'"
+        "--function",
+        type=_function,
+        metavar="TEXT",
+        help="the error function at first, such as 'sin(w1) + cos(w2)', which the page reads; --function=-w1^2 with =",
     )
     parser.add_argument("--start", nargs=2, type=_number, metavar=("W1", "W2"), help="the starting point at first")
     parser.add_argument(

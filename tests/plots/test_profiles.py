@@ -4,6 +4,7 @@ import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from gradtx import plots
 from tests.plots.seeing import line, overlapping, words
@@ -26,10 +27,23 @@ def test_shares_are_as_defined(tasks):
         assert shares[label][-1] == np.mean(own < INF)
 
 
-def test_costs_of_zero_are_the_best_and_nothing_is_within_a_factor_of_them():
+def test_costs_of_zero_are_the_best_and_others_count_at_infinity_alone():
     factors, shares = plots.profile({"a": [0.0, 2.0], "b": [0.0, 1.0], "c": [1.0, 1.0]})
-    np.testing.assert_array_equal(factors, [1, 2])
-    assert {k: list(v) for k, v in shares.items()} == {"a": [0.5, 1], "b": [1, 1], "c": [0.5, 0.5]}
+    np.testing.assert_array_equal(factors, [1, 2, INF])
+    assert {k: list(v) for k, v in shares.items()} == {"a": [0.5, 1, 1], "b": [1, 1, 1], "c": [0.5, 0.5, 1]}
+    factors, shares = plots.profile({"a": [0.0], "b": [INF]})  # which solves nothing, and never counts
+    assert (list(factors), list(shares["a"]), list(shares["b"])) == ([1], [1], [0])
+
+
+def test_what_is_solved_beside_a_cost_of_zero_is_a_step_at_the_right_end():
+    costs = {"a": [0.0, 2.0], "c": [1.0, 1.0]}
+    ax = plots.performance_profile(costs)
+    right = ax.get_xlim()[1]
+    np.testing.assert_allclose(line(ax, "c").get_xydata()[-2:, 0], right)
+    assert line(ax, "c").get_ydata()[-1] == 1
+    cut = plots.performance_profile(costs, limit=4.0, ax=Figure().subplots())
+    x, y = line(cut, "c").get_data()
+    assert y[np.searchsorted(x, 4.0, side="right") - 1] == 0.5
 
 
 def test_steps_labels_and_ticks():

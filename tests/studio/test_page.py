@@ -155,6 +155,7 @@ def test_a_file_restores_the_settings_and_a_damaged_one_is_told(page, chromium, 
             damaged.write_text(text)
             other.locator("#open-file").set_input_files(damaged)
             other.wait_for_function("gradtxStudio.state().message.includes('damaged.json is broken')")
+            assert browser.settings(other) == now
 
 
 def test_keys_alone_set_the_start(page):

@@ -24,14 +24,10 @@ const Files = (() => {
   /* The settings of the address; the defaults, and a message, if it is broken. */
   function fromAddress() {
     if (location.hash.length < 2) return Settings.defaults();
-    return orDefaults(() => Settings.fromLink(location.hash), "This link is broken");
-  }
-
-  function orDefaults(read, what) {
     try {
-      return read();
+      return Settings.fromLink(location.hash);
     } catch (error) {
-      Messages.complain(`${what}: ${error.message}. These are the defaults.`);
+      Messages.complain(`This link is broken: ${error.message}. These are the defaults.`);
       return Settings.defaults();
     }
   }
@@ -73,10 +69,13 @@ const Files = (() => {
   async function open(file) {
     if (!file) return;
     const text = await file.text();
-    Model.change(
-      orDefaults(() => Settings.checked(JSON.parse(text)), `The file ${file.name} is broken`),
-      { keep: true },
-    );
+    let settings;
+    try {
+      settings = Settings.checked(JSON.parse(text));
+    } catch (error) {
+      return Messages.complain(`The file ${file.name} is broken: ${error.message}. Nothing has changed.`);
+    }
+    Model.change(settings, { keep: true });
   }
 
   function bind() {
