@@ -40,7 +40,7 @@ def chain(*members: Transformation, **named: Transformation):
     called = set(member_names(members)) & named.keys()
     if called:
         raise ValueError(f"there are two members named {min(called)!r}: choose another name")
-    unnamed = tuple(step for member in members for step in _spliced(member))
+    unnamed = tuple(step for member in members for step in spliced(member))
     names = member_names(unnamed)
     twice = sorted(set(names) & named.keys())
     if twice:
@@ -75,9 +75,9 @@ def entries(states: dict[str, Any]) -> dict[str, Any]:
     return {name: state for name, state in states.items() if not isinstance(state, EmptyState)}
 
 
-def _spliced(member: GradientTransformation) -> tuple[GradientTransformation, ...]:
+def spliced(member: GradientTransformation) -> tuple[GradientTransformation, ...]:
     """The members of an unnamed chain, at whatever depth; any other piece alone."""
     piece = member._recipe()
     if piece._factory.public is not chain or piece.named:
         return (piece,)
-    return tuple(step for inner in piece.members for step in _spliced(inner))
+    return tuple(step for inner in piece.members for step in spliced(inner))

@@ -12,6 +12,7 @@ import numpy as np
 
 from gradtx.core.rows import RowSparse
 from gradtx.core.trees import is_trained, shape_of
+from gradtx.inspection.geometry import cosine, unit
 
 SMALL = 2**14
 """Leaves of up to so many numbers are stacked with others of about their size; larger ones with those of their shape.
@@ -140,28 +141,27 @@ def median(x: jax.Array, valid: jax.Array | None) -> jax.Array:
 
 
 def scaled(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Each leaf divided by its largest entry, so that squares neither overflow nor vanish; and that entry."""
-    unit = jnp.max(jnp.abs(x), tuple(range(1, x.ndim)))
-    unit = jnp.where((unit > 0) & jnp.isfinite(unit), unit, 1).astype(x.dtype)
-    return x / unit.reshape(-1, *[1] * (x.ndim - 1)), unit
+    """Each leaf times a power of two, so that squares neither overflow nor vanish; and that power."""
+    factor = unit(jnp.max(jnp.abs(x), tuple(range(1, x.ndim))))
+    return x * factor.reshape(-1, *[1] * (x.ndim - 1)), factor
 
 
 def sizes(x: jax.Array, valid: jax.Array | None) -> dict[str, Any]:
     """Of each leaf: its norm, how many entries are zero, and how many are not finite."""
-    y, unit = scaled(x)
+    y, factor = scaled(x)
     zeros = _within(x == 0, valid, False).astype(jnp.int32)
     square, zeros, nonfinite = _sums(y * y, zeros, (~jnp.isfinite(x)).astype(jnp.int32))
-    return {"norm": jnp.sqrt(square) * unit, "zeros": zeros, "nonfinite": nonfinite}
+    return {"norm": jnp.sqrt(square) / factor, "zeros": zeros, "nonfinite": nonfinite}
 
 
 def changes(before: jax.Array, after: jax.Array, valid: jax.Array | None) -> dict[str, Any]:
     """Of each pair of leaves: how many entries differ, the cosine between them, and `<before, after>/|before|²`."""
-    (x, unit), (y, unit_after) = scaled(before), scaled(after)
+    (x, factor), (y, factor_after) = scaled(before), scaled(after)
     differ = (before != after) & ~(jnp.isnan(before) & jnp.isnan(after))
     dot, xx, yy, changed = _sums(x * y, x * x, y * y, differ.astype(jnp.int32))
     both = (xx > 0) & (yy > 0)
     return {
         "changed": changed,
-        "cosine": jnp.where(both, dot / jnp.sqrt(jnp.where(both, xx * yy, 1)), jnp.nan),
-        "factor": jnp.where(both, dot / jnp.where(both, xx, 1) * (unit_after / unit), jnp.nan),
+        "cosine": cosine(dot, xx, yy, jnp.nan),
+        "factor": jnp.where(both, dot / jnp.where(both, xx, 1) * (factor / factor_after), jnp.nan),
     }

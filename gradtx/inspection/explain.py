@@ -14,9 +14,9 @@ from gradtx.core.placement import abstract
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import path_name, require_same_tree, shape_of
 from gradtx.inspection.explain_html import page, table
+from gradtx.inspection.explain_measures import measure_step
 from gradtx.inspection.explain_text import text
 from gradtx.inspection.findings import Finding, find
-from gradtx.inspection.measured import measure
 from gradtx.inspection.readings import readings
 from gradtx.inspection.rows import LeafRow, leaf_rows
 
@@ -82,7 +82,7 @@ def explain(tx: Any, grads: Any, state: Any, params: Any, **extra: Any) -> Expla
         raise ValueError("explain needs the parameters: call explain(tx, grads, state, params)")
     require_same_tree("gradient", grads, "parameter", params)
     _require_state(tx, state, params)
-    measured = measure(tx, grads, state, params, extra)
+    measured = measure_step(tx, grads, state, params, extra)
     rows = leaf_rows(measured, grads, params)
     return Explanation(repr(tx), rows, find(rows, measured, _clipped(state)))
 

@@ -6,15 +6,15 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator
 
-from gradtx.inspection.measured import Measured, Part
+from gradtx.inspection.explain_measures import Measured, Part
 from gradtx.inspection.rows import LeafRow
-from gradtx.inspection.words import RESTING, is_clip
+from gradtx.inspection.words import RESTING
 
 UPDATE_LARGE = 1e-2
 """Norm of the update over that of the weights: above, training tends to become unstable; 1e-3 is usual."""
 
 UPDATE_SMALL = 1e-7
-"""The same: below, no weight moves as long as anybody waits; next to 1, float32 numbers are 1.2e-7 apart."""
+"""The same: below, worth a word where rounding loses most of it; next to 1, float32 numbers are 1.2e-7 apart."""
 
 MOMENTS_DEAD = 0.01
 """Share of a leaf's entries whose second moment is zero though their gradient is not: above, worth a word."""
@@ -23,7 +23,7 @@ EPS_DOMINATES = 0.5
 """Share of the second moments whose root is below eps: above, the member divides by eps, not by what it measured."""
 
 STALLED = 0.5
-"""Share of the entries of a half-precision leaf with an update that is lost in rounding: above, the leaf stalls."""
+"""Share of a leaf's entries with an update whose parameter is rounded back to what it was: above, the leaf stalls."""
 
 CLIPPED_ALWAYS = 0.95
 """Share of the steps kept by a `watch` that were clipped: from here on, the bound is a learning rate in disguise."""
@@ -86,14 +86,14 @@ def _of_the_step(
         if name := _rate_is_zero(part):
             sentence = f"{name} is 0 in this step: nothing moves (a warm-up from 0 begins with a step for nothing)"
             yield Finding("", part.place, "warning", sentence, 0.0, 0.0, "rate_zero")
-        cut = [k for k, change in part.change.items() if change["changed"] and is_clip(part)]
+        cut = [k for k, change in part.change.items() if change["changed"] and part.clips]
         if cut and not any(x["nonfinite"] for x in part.after.values()):
             yield _clip(part, cut, *clipped)
-    moving = [row for row in rows if row.update > 0 and row.gradient > 0 and not math.isnan(row.cosine)]
+    moving = [row for row in rows if row.update > 0 and row.gradient > 0 and not math.isnan(row.cosine_to_gradient)]
     whole = math.hypot(*(row.update for row in moving)) * math.hypot(*(row.gradient for row in moving))
     if len(moving) > 1 and 0 < whole < math.inf:
-        cosine = sum(row.cosine * row.update * row.gradient for row in moving) / whole
-        yield from _direction("", cosine)
+        cosine = sum(row.cosine_to_gradient * row.update * row.gradient for row in moving) / whole
+        yield from _direction("", max(-1.0, min(1.0, cosine)))
 
 
 def _clip(part: Part, cut: list[int], clips: int, steps: int) -> Finding:
@@ -145,16 +145,21 @@ def _of_a_leaf(row: LeafRow, k: int, parts: list[Part]) -> Iterator[Finding]:
         norms = f"norms {row.update:.3g}, {row.weight:.3g}"
         said = f"the update is {row.ratio:.2g} times the weights ({norms}): lower its rate"
         yield finding("warning", "update_large", said, row.ratio, UPDATE_LARGE)
-    if row.ratio < UPDATE_SMALL:
-        said = f"the update is {row.ratio:.2g} times the weights: nothing will move"
-        yield finding("warning", "update_small", said, row.ratio, UPDATE_SMALL)
-    if row.dtype in ("bfloat16", "float16") and row.stalled > STALLED:
-        said = (
-            f"in {row.stalled:.0%} of the entries the step is lost in the rounding of {row.dtype}: "
-            f"round_stochastically, compensate or keep_master keep it"
-        )
+    if row.stalled > STALLED:
+        yield from _lost(row, finding)
+    yield from _direction(row.leaf, row.cosine_to_gradient)
+
+
+def _lost(row: LeafRow, finding: Make) -> Iterator[Finding]:
+    """What is rounded away. In half precision there are cures; in others it is worth a word only where the update as a
+    whole is small: of a table, the rows without a gradient for long have updates that fade away."""
+    lost = f"in {row.stalled:.0%} of the entries the step is lost in the rounding of {row.dtype}"
+    if row.dtype in ("bfloat16", "float16"):
+        said = f"{lost}: round_stochastically, compensate or keep_master keep it"
         yield finding("warning", "stalled", said, row.stalled, STALLED)
-    yield from _direction(row.leaf, row.cosine)
+    elif row.ratio < UPDATE_SMALL:
+        said = f"the update is {row.ratio:.2g} times the weights, and {lost}: raise its rate"
+        yield finding("warning", "update_small", said, row.ratio, UPDATE_SMALL)
 
 
 def _without_update(row: LeafRow, parts: list[Part], finding: Make) -> Iterator[Finding]:
@@ -195,13 +200,12 @@ def _of_moments(row: LeafRow, k: int, parts: list[Part], finding: Make) -> Itera
 
 
 def _direction(leaf: str, cosine: float) -> Iterator[Finding]:
-    downhill = -cosine
-    if downhill < -UPHILL:
-        said = f"the update points uphill for this gradient: cosine {downhill:.2f} to straight downhill"
-        yield Finding(leaf, "", "warning", said, downhill, -UPHILL, "uphill")
-    elif abs(downhill) < SIDEWAYS:
-        said = f"update and gradient are nearly orthogonal: cosine {downhill:.3f} to straight downhill"
-        yield Finding(leaf, "", "note", said, downhill, SIDEWAYS, "sideways")
+    if cosine < -UPHILL:
+        said = f"the update points uphill for this gradient: cosine {cosine:.2f} to straight downhill"
+        yield Finding(leaf, "", "warning", said, cosine, -UPHILL, "uphill")
+    elif abs(cosine) < SIDEWAYS:
+        said = f"update and gradient are nearly orthogonal: cosine {cosine:.3f} to straight downhill"
+        yield Finding(leaf, "", "note", said, cosine, SIDEWAYS, "sideways")
 
 
 def _resting(parts: list[Part]) -> Part | None:

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx.inspection.geometry import cosine, unit
+
 ABSENT = -2.0
 """Stands for a number that does not apply, where a state may hold no NaN; `readings` makes NaN of it."""
 
@@ -42,14 +44,7 @@ class Groups(NamedTuple):
         known = (a != 0) & (b != 0) & jnp.isfinite(a) & jnp.isfinite(b)
         same = known & ((a > 0) == (b > 0))
         agree, among = jnp.unstack(self.sums(jnp.stack([same, known], 1).astype(a.dtype)), axis=1)
-        return jnp.where((aa > 0) & (bb > 0), dot / jnp.sqrt(aa) / jnp.sqrt(bb), ABSENT), over(agree, among)
-
-
-def unit(largest: jax.Array) -> jax.Array:
-    """A power of two near 1 over this, 1 where there is none."""
-    known = (largest > 0) & jnp.isfinite(largest)
-    power = jnp.clip(jnp.round(jnp.log2(jnp.where(known, largest, 1))), -100, 100)
-    return jnp.ldexp(jnp.ones_like(largest), -power.astype(jnp.int32))  # exp2 is not exact
+        return cosine(dot, aa, bb, ABSENT), over(agree, among)
 
 
 def over(x: Any, y: Any) -> jax.Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any, NamedTuple
 
@@ -23,9 +24,15 @@ class Labels(NamedTuple):
     bins: int
 
 
+@functools.lru_cache(maxsize=256)
+def as_bytes(labels: Labels) -> bytes:
+    """The labels as a text, the same for the same ones."""
+    return json.dumps(labels).encode()
+
+
 def written(labels: Labels) -> jax.Array:
-    """The labels as bytes, uint8."""
-    return jnp.asarray(np.frombuffer(json.dumps(labels).encode(), np.uint8).copy())
+    """The labels as an array of bytes, uint8."""
+    return jnp.asarray(np.frombuffer(as_bytes(labels), np.uint8).copy())
 
 
 def read(text: Any) -> Labels:

@@ -11,8 +11,8 @@ import numpy as np
 from jax.core import Tracer
 
 from gradtx.inspection.labels import read
-from gradtx.inspection.measures import ABSENT, SCALARS
 from gradtx.inspection.watch import WatchState
+from gradtx.inspection.watch_measures import ABSENT, SCALARS
 from gradtx.wrappers.find import the_state
 
 COLUMNS = (

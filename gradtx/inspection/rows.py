@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
-from gradtx.inspection.measured import Measured, Part
+from gradtx.inspection.explain_measures import Measured, Part
 from gradtx.inspection.words import degrees, said
 
 NAN = math.nan
@@ -42,7 +42,8 @@ class LeafRow:
     leaf: its path. shape, dtype: of the parameter; dtype is "None" where there is none. trained: whether it takes part.
     gradient, weight, update: Euclidean norms. update_rms: root mean square. ratio: update/weight. rate, rate_least,
     rate_largest: the effective learning rate |u|/|g| of the entries with a gradient: median (of at most 16,384 entries,
-    evenly spaced) and range. cosine: between the update and the gradient; -1 is straight downhill. zeros, nonfinite:
+    evenly spaced) and range. cosine_to_gradient: as of `watch`, 1 where the
+    update is straight downhill, -1 uphill. zeros, nonfinite:
     share of the update's entries that are zero, number of those that are not finite; zeros_in, nonfinite_in: of the
     gradient's. moment_least, moment_largest: range of the second moments after this step. stalled: of the entries with
     an update, the share whose parameter is rounded back to what it was. stages: what each member did, in order.
@@ -60,7 +61,7 @@ class LeafRow:
     rate: float = NAN
     rate_least: float = NAN
     rate_largest: float = NAN
-    cosine: float = NAN
+    cosine_to_gradient: float = NAN
     zeros: float = NAN
     zeros_in: float = NAN
     nonfinite: int = 0
@@ -106,7 +107,7 @@ def _row(k: int, name: str, param: Any, grad: Any, measured: Measured, parts: li
         rate=float(rate["median"]),
         rate_least=least if least <= largest else NAN,
         rate_largest=largest if least <= largest else NAN,
-        cosine=float(measured.against[k]["cosine"]),
+        cosine_to_gradient=float(measured.against[k]["cosine"]),
         zeros=_zeros(u, size, numbers),
         zeros_in=_zeros(g, size, numbers),
         nonfinite=int(u["nonfinite"]),

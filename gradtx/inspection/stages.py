@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gradtx.core.chain import _spliced, chain
+from gradtx.core.chain import chain, spliced
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import Transformation, as_transformation, transformation
 from gradtx.core.values import member_names
@@ -33,7 +33,7 @@ def stages(tx: Any) -> tuple[tuple[str, GradientTransformation], ...]:
     piece = tx._recipe()
     if not is_chain(tx):
         return ((tx._label, tx),)
-    unnamed = tuple(step for member in piece.members for step in _spliced(member))
+    unnamed = tuple(step for member in piece.members for step in spliced(member))
     return (*zip(member_names(unnamed), unnamed, strict=True), *piece.named.items())
 
 

@@ -11,17 +11,18 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from gradtx.core.apply import apply_updates
-from gradtx.core.errors import describe, whole
+from gradtx.core.errors import describe
 from gradtx.core.leaves import float_dtype
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import require_same_tree
-from gradtx.inspection.checks import require_bins, require_fits, require_groups, require_samples
+from gradtx.inspection.checks import require_bins, require_counts, require_fits, require_groups, require_samples
+from gradtx.inspection.clips import is_clip
 from gradtx.inspection.labels import Labels, written
-from gradtx.inspection.measures import SCALARS, Setting, measured, samples
 from gradtx.inspection.rings import Noted, WatchState, nothing, typed, with_row
-from gradtx.inspection.seen import is_clip, kept_samples, leaves_of, most_counts, watched
+from gradtx.inspection.seen import leaves_of, watched
 from gradtx.inspection.stages import run_stages, stages
+from gradtx.inspection.watch_measures import SCALARS, Setting, measure_update, samples
 
 REST, SAMPLE, MEASURE = 0, 1, 2
 """What a step does besides the update: nothing, keep a sample of it for the next, or measure."""
@@ -57,7 +58,7 @@ def watch(
     Norms, cosine_to_gradient, shares and ranges are of all entries; cosine_to_previous, sign_agreement and rates of at
     most `sample` of each leaf, evenly spaced along its axes. What does not apply is NaN: a ratio to weights that are
     all 0, a share of no entries, a clip where there is none, a second moment of a transformation without. A stage is a
-    clip where its name has "clip" in it, or where all that it wraps is: a norm clip gives 0 or 1 for a leaf. The
+    clip where "clip" is a word of its name, or where all that it wraps is: a norm clip gives 0 or 1 for a leaf. The
     members of a chain are its stages; anything else, a wrapper too, is one stage: `accumulate(watch(tx), 4)` sees the
     members of `tx`, `watch(accumulate(tx, 4))` the gradients of every call.
 
@@ -73,8 +74,8 @@ def watch(
 
     Args:
         inner: the transformation.
-        window: how many readings are kept; at least 1.
-        every: of so many updates, the first is measured; at least 1.
+        window: how many readings are kept; at least 1, below 2**31.
+        every: of so many updates, the first is measured; at least 1, below 2**31.
         sample: at most so many entries of a leaf are kept or counted, at least 1; fewer than 65536.
         groups: name -> rule, as of `route`: leaves measured together, as if they were one; what no rule fits is in the
             group "others". None: each leaf for itself, under its path.
@@ -84,7 +85,8 @@ def watch(
 
     State: `WatchState` (count, steps, values, rates, previous, labels, inner). The inner state is as without watch.
     Raises: ValueError: a number out of range, a rule that fits no leaf; `params` not given; a state made for other
-        leaves. TypeError: an argument of another kind.
+        leaves, stages or bins (under jit only their number and shapes are seen; new names and edges take the place of
+        the old). TypeError: an argument of another kind.
     Source: optax has none; torch users log such numbers with hooks, which wait for the device at every step.
 
     Example:
@@ -95,37 +97,38 @@ def watch(
         >>> print(readings(tx.update(w, tx.init(w), w)[1]).update_to_weight)
         [[0.1]]
     """
-    whole(1, window=window, every=every, sample=sample)
-    if sample >= 2**16:
-        raise ValueError(f"sample must be below 65536; got {sample}")
+    require_counts(window, every, sample)
     low, high, count = require_bins(bins)
     require_groups(groups)
     if not isinstance(previous, bool):
         raise TypeError(f"previous must be True or False; got {describe(previous)}")
     members = stages(inner)
+    names = tuple(name for name, _ in members)
     clips = tuple(is_clip(member) for _, member in members)
     marks = (REST, SAMPLE, MEASURE) if previous and every > 1 else (REST, MEASURE)
     setting = partial(Setting, clips, sample, low, high, count)
 
     def init(params):
-        dtype, where = float_dtype(params), watched(params, params, groups)
-        labels = Labels(where.names, tuple(name for name, _ in members), low, high, count)
-        shape, most = (window, len(where.names)), most_counts(params, where, sample)
+        dtype, where = float_dtype(params), watched(params, groups, sample)
+        shape = (window, len(where.names))
         return WatchState(
             zero_count(),
             jnp.full((window,), -1, jnp.int32),
             jnp.zeros((*shape, len(SCALARS) + len(members)), dtype),
-            jnp.zeros((*shape, count), jnp.uint16 if most < 2**16 else jnp.int32),
-            jnp.zeros((kept_samples(params, where, sample),), dtype) if previous else None,
-            written(labels),
+            jnp.zeros((*shape, count), where.counts),
+            jnp.zeros((where.sampled,), dtype) if previous else None,
+            written(Labels(where.names, names, low, high, count)),
             inner.init(params),
         )
 
     def run(how, updates, state, params, **extra):
         require_same_tree("gradient", updates, "parameter", params)
-        where = watched(updates, params, groups)
-        require_fits(where, state, previous, len(SCALARS) + len(members))
-        require_samples(where, state, params, sample)
+        where = watched(params, groups, sample)
+        labels = Labels(where.names, names, low, high, count)
+        require_fits(where, state, previous, labels)
+        require_samples(where, state, params)
+        if isinstance(state.labels, Tracer):  # not to be compared: names and edges are those of who measures now
+            state = state._replace(labels=jnp.where(True, written(labels), state.labels))
 
         def made(how=how, updates=updates):
             return getattr(inner, how)(updates, state.inner, params, **extra)
@@ -134,7 +137,7 @@ def watch(
             new, after = made()
             return new, state._replace(count=increment(state.count), inner=after)
 
-        step = jnp.asarray(state.count)
+        step = jnp.asarray(state.count) if isinstance(state.count, Tracer) else int(state.count)
         due, next_due = step % every == 0, (step + 1) % every == 0
         now = setting(jnp.asarray(state.values).dtype)
 
@@ -149,7 +152,7 @@ def watch(
                 held = samples(where.pick(jax.lax.stop_gradient(update)), now)
             elif mark == MEASURE:
                 leaves = jax.lax.stop_gradient(leaves_of(where, updates, outs, after, params))
-                row, counts, held = measured(leaves, where.group_of, len(where.names), held, now)
+                row, counts, held = measure_update(leaves, where.group_of, len(where.names), held, now)
             return typed(Noted(row, counts, held, jnp.int32(mark)), state)
 
         if not isinstance(step, Tracer):
@@ -159,7 +162,7 @@ def watch(
             else:
                 new, after, noted_now = _seen_once(how, updates, params, look(), partial(noted, mark))
                 state = with_row(state, noted_now, due, step, every)
-            return new, state._replace(count=increment(step), inner=after)
+            return new, state._replace(count=increment(jnp.asarray(state.count)), inner=after)
 
         which = jnp.where(due, len(marks) - 1, jnp.where(next_due & (SAMPLE in marks), SAMPLE, REST))
         if any(map(callable, extra.values())):  # what evaluates the model is computed once
@@ -173,7 +176,7 @@ def watch(
             noted_now = jax.lax.switch(which, branches)
             new, after = made(updates=_behind(noted_now.mark, updates))
         state = with_row(state, noted_now, due, step, every)
-        return new, state._replace(count=increment(step), inner=after)
+        return new, state._replace(count=increment(state.count), inner=after)
 
     return init, partial(run, "update"), partial(run, "step")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gradtx.inspection.measured import Part
+from gradtx.inspection.explain_measures import Part
 
 STRAIGHT = 0.2
 """Degrees: below this the direction is called the same; float32 cannot tell less than 0.03."""
@@ -39,14 +39,9 @@ def said(part: Part, k: int) -> str:
         return _INTO.get(part.name, "before its inside: ") + _in_general(before, after, change)
     if part.way == "out" and after["norm"] == 0 and part.name in RESTING:
         return RESTING[part.name]
-    if is_clip(part) and after["norm"] < before["norm"]:
+    if part.clips and after["norm"] < before["norm"]:
         return _cut(part, k)
     return (_AFTER.get(part.name, "") if part.way else "") + _in_general(before, after, change) + _closed(part)
-
-
-def is_clip(part: Part) -> bool:
-    """Whether a member is one that cuts, by its name."""
-    return "clip" in part.name and not part.way
 
 
 def _in_general(before: dict, after: dict, change: dict) -> str:
@@ -89,8 +84,8 @@ def _closed(part: Part) -> str:
 
 
 def degrees(cosine: float) -> float:
-    """The angle of a cosine, which rounding may have brought above 1; NaN for NaN."""
-    return math.nan if math.isnan(cosine) else math.degrees(math.acos(max(-1.0, min(1.0, float(cosine)))))
+    """The angle of a cosine; NaN for NaN."""
+    return math.degrees(math.acos(float(cosine)))
 
 
 def _entries(n: int) -> str:

@@ -57,7 +57,7 @@ def test_the_numbers_of_a_leaf_are_those_of_numpy():
         "rate": np.median(rates),
         "rate_least": rates.min(),
         "rate_largest": rates.max(),
-        "cosine": u @ g / np.linalg.norm(u) / np.linalg.norm(g),
+        "cosine_to_gradient": -u @ g / np.linalg.norm(u) / np.linalg.norm(g),
         "zeros": 0.5,
         "zeros_in": 0.5,
         "moment_least": 0.01,
@@ -70,7 +70,7 @@ def test_the_numbers_of_a_leaf_are_those_of_numpy():
     scaled = g / np.sqrt(0.01 + g**2)
     np.testing.assert_allclose([stage.norm_in, stage.norm_out], [np.linalg.norm(g), np.linalg.norm(scaled)], rtol=1e-5)
     np.testing.assert_allclose(stage.rms_out, np.sqrt(np.mean(scaled**2)), rtol=1e-5)
-    np.testing.assert_allclose(stage.angle, np.degrees(np.arccos(-wanted["cosine"])), rtol=1e-4)
+    np.testing.assert_allclose(stage.angle, np.degrees(np.arccos(wanted["cosine_to_gradient"])), rtol=1e-4)
 
 
 def test_leaves_of_every_size_and_kind_are_measured():
@@ -89,7 +89,9 @@ def test_leaves_of_every_size_and_kind_are_measured():
         wide = np.asarray(p, np.complex128 if name == "complex" else np.float64)
         np.testing.assert_allclose(rows[name].update, 0.5 * np.linalg.norm(wide), rtol=1e-5, err_msg=name)
         np.testing.assert_allclose(rows[name].update_rms, 0.5 * np.sqrt(np.mean(np.abs(wide) ** 2)), rtol=1e-5)
-        np.testing.assert_allclose([rows[name].ratio, rows[name].rate, -rows[name].cosine], [0.5, 0.5, 1], rtol=1e-5)
+        np.testing.assert_allclose([rows[name].ratio, rows[name].rate], 0.5, rtol=1e-5)
+        np.testing.assert_allclose(rows[name].cosine_to_gradient, 1, rtol=1e-5)
+        assert rows[name].cosine_to_gradient <= 1
     even = explained(gradtx.scale_by_rms(0.0, 0.0), jnp.asarray([1.0, 2.0, 4.0, 8.0]), jnp.ones(4)).rows[0]
     np.testing.assert_allclose(even.rate, np.median([1, 1 / 2, 1 / 4, 1 / 8]), rtol=1e-6)
 
@@ -165,18 +167,25 @@ def test_what_a_wrapper_gives_to_its_inside_and_makes_of_it():
     assert ahead.rows[0].stages[-1].says == "back towards the slow weights: divided by 2"
 
 
+@gradtx.transformation
+def sometimes(inner: gradtx.Transformation):
+    def update(updates, state, params=None, **extra):
+        return jax.lax.cond(
+            jnp.asarray(True), lambda: inner.update(updates, state, params, **extra), lambda: (updates, state)
+        )
+
+    return inner.init, update
+
+
 def test_an_inside_under_an_unknown_condition_is_one_stage():
-    @gradtx.transformation
-    def sometimes(inner: gradtx.Transformation):
-        def update(updates, state, params=None, **extra):
-            return jax.lax.cond(
-                jnp.asarray(True), lambda: inner.update(updates, state, params, **extra), lambda: (updates, state)
-            )
-
-        return inner.init, update
-
     words = says(explained(sometimes(gradtx.sgd(0.1))))
     assert words == {"sometimes": "multiplied by -0.1 (it runs its inside under a condition, which is not shown)"}
+
+
+def test_a_clip_under_a_condition_is_one_as_for_watch():
+    found = explained(gradtx.chain(sometimes(gradtx.clip_by_global_norm(1.0)), gradtx.scale(-1e-3)))
+    assert says(found)["sometimes"].startswith("cut to norm")
+    assert "clipped" in {finding.kind for finding in found.findings}
 
 
 NESTED = {
@@ -207,7 +216,7 @@ def test_nothing_is_changed_and_the_state_stays():
 
 
 def test_it_is_compiled_once():
-    from gradtx.inspection.measured import _program
+    from gradtx.inspection.explain_measures import _program
 
     explained(CLIPPED)
     compiled = _program._cache_size()

@@ -49,6 +49,18 @@ def test_updates_too_large_and_too_small():
     assert only("update_small", "body", gradtx.route({"body": gradtx.sgd(1e-9)}, default=ADAM)).value < 1e-7
 
 
+def test_a_small_update_is_one_that_rounding_loses():
+    """Where the norm is that of one large weight, a small one may still move by a tenth."""
+    mixed = found(gradtx.sgd(0.1), jnp.asarray([0.0, 1e-3]), jnp.asarray([1e6, 1e-3]))
+    assert not any(kind == "update_small" for kind, _ in mixed)
+    kept = found(gradtx.sgd(1e-7), jnp.asarray([1.0, 1e-6]), jnp.asarray([1e6, 1e-9]))
+    assert not any(kind == "update_small" for kind, _ in kept)  # one of two is lost
+    lost = only("update_small", "(the tree itself)", gradtx.sgd(1e-9), jnp.ones(4), jnp.ones(4))
+    assert "in 100% of the entries the step is lost in the rounding of float32" in lost.sentence
+    half = found(gradtx.sgd(1e-9), jnp.ones(4), jnp.ones(4, jnp.bfloat16))
+    assert {kind for kind, _ in half} == {"stalled"}
+
+
 def test_dead_second_moments():
     grads = {**GRADS, "head": GRADS["head"].at[:4].set(1e-25)}  # whose square is no float32
     finding = only("moments_dead", "head", gradtx.rmsprop(1e-3), grads)

@@ -268,6 +268,8 @@ def test_samples_are_grids():
         ({"window": 0}, ValueError, "window must be"),
         ({"every": 0}, ValueError, "every must be"),
         ({"sample": 2**16}, ValueError, "sample must be below 65536"),
+        ({"every": 2**31}, ValueError, "every must be below 2147483648"),
+        ({"window": 2**31}, ValueError, "window must be below 2147483648"),
         ({"bins": (1.0, 0.0, 3)}, ValueError, "bins must rise"),
         ({"bins": 24}, TypeError, "bins must be"),
         ({"groups": ["a"]}, TypeError, "groups must be a dict"),

@@ -69,11 +69,11 @@ const Files = (() => {
   async function open(file) {
     if (!file) return;
     const text = await file.text();
-    let settings;
+    let settings = {}; // nothing changes
     try {
       settings = Settings.checked(JSON.parse(text));
     } catch (error) {
-      return Messages.complain(`The file ${file.name} is broken: ${error.message}. Nothing has changed.`);
+      Messages.complain(`The file ${file.name} is broken: ${error.message}. Nothing has changed.`);
     }
     Model.change(settings, { keep: true });
   }

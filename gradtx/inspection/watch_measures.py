@@ -1,4 +1,4 @@
-"""What one update is like, in numbers: of each leaf, and of groups of leaves."""
+"""What `watch` measures of one update: numbers of each leaf, or of groups of leaves, in its rings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from gradtx.core.leaves import at_width
 from gradtx.core.numerics import abs_sq
 from gradtx.core.rows import RowSparse, distinct
 from gradtx.core.trees import shape_of
-from gradtx.inspection.grouping import ABSENT, Groups, over, reduced, unit
+from gradtx.inspection.geometry import cosine, unit
+from gradtx.inspection.grouping import ABSENT, Groups, over, reduced
 from gradtx.inspection.sampling import sample
 
 SCALARS = (
@@ -37,7 +38,7 @@ SCALARS = (
 class Leaf(NamedTuple):
     """One leaf of an update.
 
-    gradient; after: the updates after each stage; weight: the parameter, None where it was not given; moments: arrays
+    gradient; after: the updates after each stage; weight: the parameter; moments: arrays
     of its shape that the state declares as divisors. All that are not parameters or moments may be RowSparse.
     """
 
@@ -63,7 +64,7 @@ class Setting(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2, 4))  # of the module: an eager step is then one program, compiled once
-def measured(
+def measure_update(
     leaves: Sequence[Leaf], group_of: Sequence[int], groups: int, previous: Any, setting: Setting
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
     """The numbers of one update.
@@ -99,7 +100,7 @@ def measured(
         "grad_norm": norms[:, 0],
         "update_rms": update / jnp.sqrt(jnp.maximum(sizes, 1)),
         "update_to_weight": over(update, norms[:, -1]),
-        "cosine_to_gradient": jnp.where((norms[:, 0] > 0) & (update > 0), downhill, ABSENT),
+        "cosine_to_gradient": jnp.where((norms[:, 0] > 0) & (update > 0), jnp.clip(downhill, -1, 1), ABSENT),
         "cosine_to_previous": before[0],
         "sign_agreement": before[1],
         "clipped": over(counts[:, 2], counts[:, 3]) if any(setting.clips) else ABSENT,
@@ -161,7 +162,7 @@ def _leaf_numbers(leaf: Leaf, setting: Setting) -> dict[str, jax.Array]:
     The entries are multiplied by a power of two that a sample of them suggests: so squares do not overflow or vanish.
     """
     gradient = leaf.gradient
-    kinds = [gradient, *(leaf.after or (gradient,)), *([] if leaf.weight is None else [leaf.weight])]
+    kinds = [gradient, *(leaf.after or (gradient,)), leaf.weight]
     units = [unit(jnp.max(jnp.abs(sample(x, setting.sample)), initial=0)) for x in kinds]
     xs = [_entries(x) * factor.astype(x.dtype) for x, factor in zip(kinds, units, strict=True)]
     k = len(leaf.after or (gradient,))  # of the update
@@ -175,10 +176,9 @@ def _leaf_numbers(leaf: Leaf, setting: Setting) -> dict[str, jax.Array]:
 
     squares, dot, counts = sums[: len(xs)], sums[len(xs)], sums[len(xs) + 1 :]
     norms = [jnp.sqrt(square) / factor for square, factor in zip(squares, units, strict=True)]
-    product = jnp.sqrt(squares[0]) * jnp.sqrt(squares[k])
     return {
-        "norms": jnp.stack([*norms, *([jnp.full((), ABSENT, setting.dtype)] if leaf.weight is None else [])]),
-        "cosine": jnp.where(product > 0, dot / jnp.where(product > 0, product, 1), jnp.where(product == 0, 0, product)),
+        "norms": jnp.stack(norms),
+        "cosine": cosine(dot, squares[0], squares[k], 0),
         "counts": jnp.stack([*counts, *[jnp.zeros((), setting.dtype)] * (4 - len(counts))]),
         "least": least,
         "greatest": greatest,

@@ -1,4 +1,4 @@
-"""One update, looked at and measured in one compiled program."""
+"""What `explain` measures of one update: every member, in one compiled program."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from gradtx.core.states import HyperparametersState
 from gradtx.core.trees import flatten, is_trained
 from gradtx.core.values import opened
 from gradtx.inspection.buckets import Buckets, Group, by_place, changes, counts, ends, median, sizes
+from gradtx.inspection.clips import is_clip
 from gradtx.inspection.inside import Record, seen_from_inside
 from gradtx.inspection.moments import measured_moments
 
@@ -28,7 +29,8 @@ By = Any
 class Part(NamedTuple):
     """What one member did, in numbers.
 
-    place, way, closed: as of `Record`. name: of the member. numbers: its hyperparameters in this step. ran: whether it
+    place, way, closed: as of `Record`. name: of the member. clips: whether it is a clip. numbers: its
+    hyperparameters in this step. ran: whether it
     had a part in the step. places: of the leaves that it was given. before, after: what `sizes` tells of each, by
     place; change: what `changes` tells, of those that it changed in any way. moments: field of its state -> what
     `measured_moments` tells.
@@ -38,6 +40,7 @@ class Part(NamedTuple):
     way: str
     closed: bool
     name: str
+    clips: bool
     numbers: dict[str, Any]
     ran: Any
     places: tuple[int, ...]
@@ -54,12 +57,12 @@ class Measured(NamedTuple):
     gradients: By
     params: By
     updates: By
-    against: By  # `changes` from gradient to update: the cosine of a plain step of descent is -1
+    against: By  # `changes` from straight downhill, the negative gradient, to the update
     rates: By  # of |u|/|g|, where g is not zero: median, least, largest
     moved: By  # entries with an update, and those of them whose parameter stays what it is
 
 
-def measure(tx: GradientTransformation, grads: Any, state: Any, params: Any, extra: dict[str, Any]) -> Measured:
+def measure_step(tx: GradientTransformation, grads: Any, state: Any, params: Any, extra: dict[str, Any]) -> Measured:
     """Run one update inside one program, and give its numbers, on the host."""
     arrays, others = {}, {}
     for name, value in extra.items():
@@ -108,6 +111,7 @@ def _measured(log: list[Record], grads: Any, params: Any, updates: Any) -> Measu
             row.way,
             row.closed,
             row.piece._label,
+            is_clip(row.piece) and not row.way,
             _numbers(row),
             row.ran,
             tuple(k for k, x in enumerate(row.before) if is_trained(x)),
@@ -122,10 +126,14 @@ def _measured(log: list[Record], grads: Any, params: Any, updates: Any) -> Measu
         sized(g),
         sized(p),
         sized(u),
-        buckets.each(changes, g, u),
+        buckets.each(_from_downhill, g, u),
         buckets.each(_rates, g, u),
         buckets.each(_moved, p, u, new),
     )
+
+
+def _from_downhill(g: jax.Array, u: jax.Array, valid: Any) -> dict[str, Any]:
+    return changes(-g, u, valid)
 
 
 def _rates(g: jax.Array, u: jax.Array, valid: Any) -> dict[str, Any]:
