@@ -11,7 +11,8 @@ from gradtx.inspection.rows import LeafRow
 from gradtx.inspection.words import RESTING
 
 UPDATE_LARGE = 1e-2
-"""Norm of the update over that of the weights: above, training tends to become unstable; 1e-3 is usual."""
+"""Norm of the update over that of the weights: above, training tends to become unstable; 1e-3 is usual. Of vectors it
+is a note: biases begin at 0, and move by large parts of themselves in trainings that are well."""
 
 UPDATE_SMALL = 1e-7
 """The same: below, worth a word where rounding loses most of it; next to 1, float32 numbers are 1.2e-7 apart."""
@@ -40,6 +41,7 @@ UPHILL = 0.02
 Make = Callable[..., "Finding"]
 
 SEVERITIES = ("error", "warning", "note")
+CAUSES = ("weights_nonfinite", "gradient_nonfinite")  # of much that is found besides: they come first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +76,7 @@ def find(rows: tuple[LeafRow, ...], measured: Measured, clipped: tuple[int, int]
     found = [*_of_the_step(rows, parts, resting, clipped)]
     for row in rows:
         found.extend(_of_a_leaf(row, places[row.leaf], parts))
-    return tuple(sorted(found, key=lambda f: (SEVERITIES.index(f.severity), f.kind != "gradient_nonfinite")))
+    return tuple(sorted(found, key=lambda f: (SEVERITIES.index(f.severity), f.kind not in CAUSES)))
 
 
 def _of_the_step(
@@ -84,7 +86,14 @@ def _of_the_step(
         yield Finding("", resting.place, "note", f"{RESTING[resting.name]}", 0.0, 0.0, "no_step")
     for part in parts:
         if name := _rate_is_zero(part):
-            sentence = f"{name} is 0 in this step: nothing moves (a warm-up from 0 begins with a step for nothing)"
+            held = [row.leaf for k, row in enumerate(rows) if row.trained and k in part.places]
+            all_of_them = len(held) == sum(row.trained for row in rows)
+            what = (
+                "nothing moves"
+                if all_of_them
+                else f"{f'{held[0]} rests' if len(held) == 1 else f'{len(held)} leaves rest'}"
+            )
+            sentence = f"{name} is 0 in this step: {what} (a warm-up from 0 begins with a step for nothing)"
             yield Finding("", part.place, "warning", sentence, 0.0, 0.0, "rate_zero")
         cut = [k for k, change in part.change.items() if change["changed"] and part.clips]
         if cut and not any(x["nonfinite"] for x in part.after.values()):
@@ -120,6 +129,9 @@ def _of_a_leaf(row: LeafRow, k: int, parts: list[Part]) -> Iterator[Finding]:
         return
     if math.isnan(row.update) and not row.stages:
         return  # a leaf without entries
+    if not math.isfinite(row.weight):  # what else is wrong may come of it
+        yield finding("error", "weights_nonfinite", "the parameters are not finite", row.weight, 0.0)
+        return
     if row.nonfinite_in:
         said = f"{row.nonfinite_in:,} of {row.size:,} entries of the gradient are not finite"
         yield finding("error" if row.nonfinite else "warning", "gradient_nonfinite", said, row.nonfinite_in, 0.0)
@@ -128,9 +140,6 @@ def _of_a_leaf(row: LeafRow, k: int, parts: list[Part]) -> Iterator[Finding]:
         by = f", since {stage}" if stage and not row.nonfinite_in else ""
         said = f"{row.nonfinite:,} of {row.size:,} entries of the update are not finite{by}: they spoil the weights"
         yield finding("error", "update_nonfinite", said, row.nonfinite, 0.0, stage)
-        return
-    if not math.isfinite(row.weight):
-        yield finding("error", "weights_nonfinite", "the parameters are not finite", row.weight, 0.0)
         return
     if row.zeros_in == 1:
         yield finding("warning", "gradient_zero", "the gradient is zero everywhere", 1.0, 1.0)
@@ -143,8 +152,11 @@ def _of_a_leaf(row: LeafRow, k: int, parts: list[Part]) -> Iterator[Finding]:
         yield finding("note", "weights_zero", said, 0.0, 0.0)
     if row.ratio > UPDATE_LARGE:
         norms = f"norms {row.update:.3g}, {row.weight:.3g}"
-        said = f"the update is {row.ratio:.2g} times the weights ({norms}): lower its rate"
-        yield finding("warning", "update_large", said, row.ratio, UPDATE_LARGE)
+        said = f"the update is {row.ratio:.2g} times the weights ({norms})"
+        if len(row.shape) < 2:
+            yield finding("note", "update_large", f"{said}, as it may be of a vector", row.ratio, UPDATE_LARGE)
+        else:
+            yield finding("warning", "update_large", f"{said}: lower its rate", row.ratio, UPDATE_LARGE)
     if row.stalled > STALLED:
         yield from _lost(row, finding)
     yield from _direction(row.leaf, row.cosine_to_gradient)

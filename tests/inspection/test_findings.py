@@ -49,6 +49,13 @@ def test_updates_too_large_and_too_small():
     assert only("update_small", "body", gradtx.route({"body": gradtx.sgd(1e-9)}, default=ADAM)).value < 1e-7
 
 
+def test_a_large_update_of_a_vector_is_a_note():
+    """Biases begin at 0: in a training that is well they move by large parts of themselves."""
+    finding = only("update_large", "head", gradtx.route({"head": gradtx.sgd(0.1)}, default=ADAM))
+    assert finding.severity == "note"
+    assert "lower its rate" not in finding.sentence
+
+
 def test_a_small_update_is_one_that_rounding_loses():
     """Where the norm is that of one large weight, a small one may still move by a tenth."""
     mixed = found(gradtx.sgd(0.1), jnp.asarray([0.0, 1e-3]), jnp.asarray([1e6, 1e-3]))
@@ -137,6 +144,8 @@ def test_an_update_that_a_member_spoils():
     assert finding.value == 16
     params = {**PARAMS, "head": PARAMS["head"].at[0].set(jnp.nan)}
     assert only("weights_nonfinite", "head", ADAM, GRADS, params).severity == "error"
+    both = found(ADAM, {**GRADS, "head": GRADS["head"] * jnp.nan}, params)
+    assert list(both) == [("weights_nonfinite", "head")]  # of which the rest comes
 
 
 def test_a_gradient_of_zeros_and_a_leaf_without_an_update():
@@ -166,7 +175,10 @@ def test_a_rate_that_is_zero():
     assert ("no_update", "head") not in found(tx)
     state = tx.update(GRADS, tx.init(PARAMS), PARAMS)[1]
     assert found(tx, state=state) == {}
-    assert ("rate_zero", "") in found(gradtx.sgd(0.0))
+    assert "nothing moves" in found(gradtx.sgd(0.0))["rate_zero", ""].sentence
+    branch = only("rate_zero", "", gradtx.route({"head": gradtx.sgd(0.0)}, default=ADAM))
+    assert "learning_rate is 0 in this step: head rests" in branch.sentence
+    assert branch.stage == "route/head/scale_by_learning_rate"
 
 
 def test_steps_that_go_uphill_and_sideways():
