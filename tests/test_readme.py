@@ -77,3 +77,23 @@ def test_the_two_commands_are_those_that_ci_runs():
     assert commands == ['pip install -e ".[demo]" && python -m gradtx', 'pip install -e ".[testing]" && pytest -n 2']
     script = (ROOT / ".ci" / "run").read_text()
     assert all(f"'{command.split('&& ')[1]}'" in script for command in commands)
+
+
+def test_the_race_s_findings_are_those_of_its_report():
+    """Sentence for sentence; the first and the last words of the paragraph are ours."""
+    start, end = "as its report computed it: ", " The tasks are small,"
+    paragraph = " ".join(TEXT.split("What a full race found")[1].split("\n\n")[0].split())
+    rest = paragraph.split(start)[1].split(end)[0]
+    report = (ROOT / "tests" / "race" / "report.md").read_text().split("## What was found")[1].split("\n## ")[0]
+    found = [" ".join(line[2:].split()) for line in report.splitlines() if line.startswith("* ")]
+    taken = [finding for finding in found if finding in rest]
+    assert len(taken) > 5
+    for finding in taken:
+        rest = rest.replace(finding, "")
+    assert not rest.strip()
+
+
+def test_pictures_are_there():
+    pictures = re.findall(r"!\[.+?\]\((.+?)\)", TEXT)
+    assert len(pictures) == 3
+    assert all((ROOT / picture).stat().st_size < 150_000 for picture in pictures)
