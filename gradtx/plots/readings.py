@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradtx.core.errors import one_of, suggestion
+from gradtx.core.errors import describe, one_of, suggestion
 from gradtx.plots.checking import array, ascending, some_finite
 from gradtx.plots.labels import End, label_ends
 from gradtx.plots.style import FAINT, QUIET, axes, count_axis, halo, in_style, log_axis, looks_of, shades
@@ -47,7 +47,7 @@ def readings_over_time(
         ax: the matplotlib Axes to draw in; None: pyplot's current one.
 
     Returns: the Axes.
-    Raises: ValueError: no steps, an unknown name, or no finite number.
+    Raises: TypeError: no readings. ValueError: no steps, an unknown name, or no finite number.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -100,7 +100,7 @@ def ratios(readings: Readings, *, names: Any = None, ax: Any = None) -> Any:
         ax: the matplotlib Axes to draw in; None: pyplot's current one.
 
     Returns: the Axes.
-    Raises: ValueError: no steps, an unknown name, or no finite number.
+    Raises: TypeError: no readings. ValueError: no steps, an unknown name, or no finite number.
     Source: Karpathy's rule of thumb, CS231n, Neural Networks Part 3: ratio of weights:updates.
 
     Example:
@@ -122,6 +122,8 @@ def ratios(readings: Readings, *, names: Any = None, ax: Any = None) -> Any:
 
 
 def steps_of(readings: Readings) -> np.ndarray:
+    if not hasattr(readings, "rate_counts"):
+        raise TypeError(f"give what gradtx.readings(state) returns; got {describe(readings)}")
     found = np.asarray(readings.steps, np.float64)
     if not found.size:
         raise ValueError("readings holds no step: read the state after an update")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradtx.core.errors import describe
 from gradtx.extras import extra
 
 DASHES = ("-", (0, (5, 1.2)), (0, (1, 1)), (0, (5, 1.2, 1, 1.2)), (0, (9, 2)), (0, (3, 1, 1, 1, 1, 1)))
@@ -115,6 +116,8 @@ def axes(ax: Any) -> Any:
         with extra("plots"):
             from matplotlib import pyplot
         ax = pyplot.gca()
+    if not hasattr(ax, "spines"):
+        raise TypeError(f"ax must be matplotlib Axes, as figure.subplots() gives; got {describe(ax)}")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 

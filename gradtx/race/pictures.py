@@ -90,7 +90,7 @@ def basins(results: Results, task: TaskInfo) -> Any:
     shown = _shown(results, task, found)
     enough = good_enough(task, min(s.final.median for s in standings(results, task)))
     with in_style():
-        height = 0.235 * len(found) + 0.62
+        height = 0.235 * max(len(found), 5) + 0.62  # the key beside it needs as much
         figure = _plain(Figure((WIDTH, height)))
         ax = figure.add_axes((1.1 / WIDTH, 0.52 / height, 6.1 / WIDTH, 1 - 0.62 / height))
         key = figure.add_axes((7.35 / WIDTH, 0.52 / height, 0.16 / WIDTH, 1 - 0.62 / height))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
+from matplotlib.figure import Figure
 
 import gradtx
 from gradtx import plots
@@ -141,3 +142,11 @@ class TestHistogram:
 def test_what_cannot_be_drawn(draw, message):
     with pytest.raises(ValueError, match=message):
         draw(made())
+
+
+def test_what_are_no_readings_and_no_axes(real):
+    state = watch(gradtx.sgd(0.1)).init(jnp.ones(2))
+    with pytest.raises(TypeError, match=r"give what gradtx.readings\(state\) returns; got something of type Watch"):
+        plots.ratios(state)
+    with pytest.raises(TypeError, match="ax must be matplotlib Axes"):
+        plots.ratios(real, ax=Figure())
