@@ -28,6 +28,7 @@ def require_counts(window: Any, every: Any, sample: Any) -> None:
 
 
 def require_bins(bins: Any) -> tuple[float, float, int]:
+    """The exponents of the outer edges, and how many bins; an error for anything else."""
     if not (isinstance(bins, tuple | list) and len(bins) == 3):
         raise TypeError(f"bins must be (exponent of the first edge, of the last, how many); got {describe(bins)}")
     low, high, count = bins
@@ -38,6 +39,7 @@ def require_bins(bins: Any) -> tuple[float, float, int]:
 
 
 def require_groups(groups: Any) -> None:
+    """Raise unless these are names with rules, or None."""
     if groups is None:
         return
     if not isinstance(groups, Mapping):
@@ -90,6 +92,7 @@ def _require_labels(text: Any, labels: Labels) -> None:
 
 
 def require_samples(where: Watched, state: WatchState, params: Any) -> None:
+    """Raise where the entries that were kept of the update before are not as many as these leaves give."""
     if state.previous is None or state.previous.shape == (where.sampled,):
         return
     leaves = zip(leaf_names(params), flatten(params)[0], strict=True)

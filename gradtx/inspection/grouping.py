@@ -48,6 +48,7 @@ class Groups(NamedTuple):
 
 
 def over(x: Any, y: Any) -> jax.Array:
+    """x / y, and `ABSENT` where y is 0."""
     return jnp.where(y == 0, ABSENT, x / jnp.where(y == 0, 1, y))
 
 

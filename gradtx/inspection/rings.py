@@ -32,6 +32,7 @@ class Noted(NamedTuple):
 
 
 def nothing(state: WatchState) -> tuple[jax.Array, jax.Array]:
+    """A row of each ring for a step that is not measured."""
     values, rates = state.values, state.rates
     return jnp.zeros(values.shape[1:], values.dtype), jnp.zeros(rates.shape[1:], rates.dtype)
 

@@ -122,6 +122,7 @@ def ratios(readings: Readings, *, names: Any = None, ax: Any = None) -> Any:
 
 
 def steps_of(readings: Readings) -> np.ndarray:
+    """The steps, ascending; an error where these are no readings, or hold none."""
     if not hasattr(readings, "rate_counts"):
         raise TypeError(f"give what gradtx.readings(state) returns; got {describe(readings)}")
     found = np.asarray(readings.steps, np.float64)
@@ -175,5 +176,6 @@ def _last(line: np.ndarray) -> float:
 
 
 def step_axis(ax: Any, steps: np.ndarray) -> None:
+    """The horizontal axis over all steps; round one step where there is no other."""
     count_axis(ax.xaxis)
     ax.set(xlabel="step", xlim=(steps[0], steps[-1]) if len(steps) > 1 else (steps[0] - 1, steps[0] + 1))

@@ -77,6 +77,23 @@ def wrapped(scale: Scale) -> Iterator[Line]:
     yield from compare("skip_nonfinite + Adam, updates too", chains()["skip_nonfinite + adam, updates too"], big, scale)
 
 
+def watched(scale: Scale) -> Iterator[Line]:
+    """Adam under a watch with its defaults, beside Adam alone: over whole cycles of steps, of which one is measured."""
+    plain = gradtx.adam(1e-3)
+    under = gradtx.watch(plain)
+    numbers, leaves = max(scale.big // 4, 64), scale.many // 10 or 1
+    for work, of in (
+        (f"watch + Adam, one leaf of {numbers:,}", [(numbers,)]),
+        (f"watch + Adam, {leaves} leaves of 64 x 64", [(64, 64)] * leaves),
+    ):
+        params, grads = shapes.arrays(of), shapes.arrays(of, 0.01, seed=1)
+        sides = {name: Side(tx, params, grads) for name, tx in (("plain", plain), ("watch", under))}
+        took = {name: side.compile() for name, side in sides.items()}
+        times = time_steps({name: _repeated(side.run, under.every) for name, side in sides.items()}, scale.budget)
+        yield Line(work, "step / Adam alone", ratio(times["watch"], times["plain"]), 1.05, f"{under.every} steps")
+        yield Line(work, "seconds of compilation more", exactly(took["watch"]["compile"] - took["plain"]["compile"]))
+
+
 def others(scale: Scale) -> Iterator[Line]:
     """Lion and LAMB."""
     yield from compare("Lion", recipes()["lion"], [(scale.big,)], scale, 0.65)

@@ -15,6 +15,7 @@ WORKS: dict[str, Callable[[Scale], Iterator[Line]]] = {
     "rows": features.rows,
     "adam": steps.adam,
     "wrapped": steps.wrapped,
+    "watch": steps.watched,
     "others": steps.others,
     "muon": steps.muon,
     "packed": many.packed,
