@@ -72,8 +72,8 @@ def explain(tx: Any, grads: Any, state: Any, params: Any, **extra: Any) -> Expla
         >>> tx, w = gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.sgd(0.5)), {"w": jnp.ones(2)}
         >>> for finding in explain(tx, {"w": jnp.array([3.0, 4.0])}, tx.init(w), w).findings:
         ...     print(finding.severity, finding.sentence)
-        warning the update is 0.35 times the weights (norms 0.5, 1.41): lower its rate
         note clipped in this step: norm 1, was 5
+        note the update is 0.35 times the weights (norms 0.5, 1.41), as it may be of a vector
     """
     tx = as_transformation("tx", tx)
     if any(isinstance(x, Tracer) for x in jax.tree.leaves((tx, grads, state, params))):

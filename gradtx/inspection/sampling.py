@@ -8,8 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, PartitionSpec
 
 from gradtx.core.rows import RowSparse, distinct
+
+EXPLICIT = AxisType.Explicit
 
 
 def kept(shape: tuple[int, ...], most: int) -> tuple[int, ...]:
@@ -45,7 +48,15 @@ def _spaced(length: int, count: int) -> tuple[int, int]:
 
 def _slice(x: jax.Array, counts: tuple, starts: tuple, steps: tuple) -> jax.Array:
     ends = [start + (count - 1) * step + 1 for start, count, step in zip(starts, counts, steps, strict=True)]
-    return jax.lax.slice(x, starts, ends, steps)
+    return _whole(jax.lax.slice(x, starts, ends, steps))
+
+
+def _whole(x: jax.Array) -> jax.Array:
+    """Whole on each device of an Explicit mesh, where pieces of differently split leaves are not joined."""
+    sharding = jax.typeof(x).sharding
+    if EXPLICIT not in sharding.mesh.axis_types or all(entry is None for entry in sharding.spec):
+        return x
+    return jax.sharding.reshard(x, PartitionSpec())
 
 
 def _of_rows(x: RowSparse, counts: tuple, starts: tuple, steps: tuple) -> jax.Array:

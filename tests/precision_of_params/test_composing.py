@@ -10,12 +10,12 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import gradtx
+from gradtx.core.double import double_precision
 from gradtx.precision.compensate import compensate
 from gradtx.precision.loss_scale import dynamic_loss_scale
 from gradtx.precision.master import keep_master
 from gradtx.precision.rounding import round_stochastically
 from gradtx.precision.split import joined, split24
-from gradtx.testing.case import double_precision
 from gradtx.testing.compare import same_bits, same_types
 
 WRAPPERS = {

@@ -11,10 +11,10 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import gradtx
 from gradtx import storage
+from gradtx.core.double import double_precision
 from gradtx.core.trees import path_name
 from gradtx.sharding import state_shardings
 from gradtx.storage.store import store
-from gradtx.testing.case import double_precision
 from tests.contract.registry import CALLS, CASES
 
 INT8, INT4 = storage.int8(), storage.int4()
