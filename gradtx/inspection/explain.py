@@ -68,9 +68,8 @@ def explain(tx: Any, grads: Any, state: Any, params: Any, **extra: Any) -> Expla
 
     Example:
         >>> import gradtx, jax.numpy as jnp
-        >>> from gradtx.inspection.explain import explain
         >>> tx, w = gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.sgd(0.5)), {"w": jnp.ones(2)}
-        >>> for finding in explain(tx, {"w": jnp.array([3.0, 4.0])}, tx.init(w), w).findings:
+        >>> for finding in gradtx.explain(tx, {"w": jnp.array([3.0, 4.0])}, tx.init(w), w).findings:
         ...     print(finding.severity, finding.sentence)
         note clipped in this step: norm 1, was 5
         note the update is 0.35 times the weights (norms 0.5, 1.41), as it may be of a vector

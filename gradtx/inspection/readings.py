@@ -145,10 +145,8 @@ def readings(state: Any) -> Readings:
 
     Example:
         >>> import gradtx, jax.numpy as jnp
-        >>> from gradtx.inspection.readings import readings
-        >>> from gradtx.inspection.watch import watch
-        >>> tx, w = watch(gradtx.sgd(0.1), every=1), {"w": jnp.array([3.0, 4.0])}
-        >>> print(readings(tx.update(w, tx.init(w), w)[1]))
+        >>> tx, w = gradtx.watch(gradtx.sgd(0.1), every=1), {"w": jnp.array([3.0, 4.0])}
+        >>> print(gradtx.readings(tx.update(w, tx.init(w), w)[1]))
         step 0
            gradient  update RMS  update/weight  cos -g  cos before  nonfinite  zeros
         ----------------------------------------------------------------------------

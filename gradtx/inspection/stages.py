@@ -25,8 +25,7 @@ def stages(tx: Any) -> tuple[tuple[str, GradientTransformation], ...]:
 
     Example:
         >>> import gradtx
-        >>> from gradtx.inspection.stages import stages
-        >>> [name for name, _ in stages(gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.adamw(1e-3)))]
+        >>> [name for name, _ in gradtx.stages(gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.adamw(1e-3)))]
         ['clip_by_global_norm', 'scale_by_adam', 'add_decayed_weights', 'scale_by_learning_rate']
     """
     tx = as_transformation("tx", tx)

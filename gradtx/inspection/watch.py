@@ -91,10 +91,8 @@ def watch(
 
     Example:
         >>> import gradtx, jax.numpy as jnp
-        >>> from gradtx.inspection.watch import watch
-        >>> from gradtx.inspection.readings import readings
-        >>> tx, w = watch(gradtx.sgd(0.1), every=1), {"w": jnp.array([3.0, 4.0])}
-        >>> print(readings(tx.update(w, tx.init(w), w)[1]).update_to_weight)
+        >>> tx, w = gradtx.watch(gradtx.sgd(0.1), every=1), {"w": jnp.array([3.0, 4.0])}
+        >>> print(gradtx.readings(tx.update(w, tx.init(w), w)[1]).update_to_weight)
         [[0.1]]
     """
     require_counts(window, every, sample)

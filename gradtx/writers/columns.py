@@ -35,8 +35,7 @@ class CsvWriter(Writer):
 
     Example:
         >>> import gradtx, jax.numpy as jnp, tempfile
-        >>> from gradtx.inspection.watch import watch
-        >>> tx, w = watch(gradtx.sgd(0.1), every=1), jnp.ones(2)
+        >>> tx, w = gradtx.watch(gradtx.sgd(0.1), every=1), jnp.ones(2)
         >>> with tempfile.TemporaryDirectory() as folder, CsvWriter(f"{folder}/run.csv") as write:
         ...     write(tx.update(w, tx.init(w), w)[1])
         1

@@ -80,8 +80,7 @@ class CallableWriter(Writer):
 
     Example:
         >>> import gradtx, jax.numpy as jnp
-        >>> from gradtx.inspection.watch import watch
-        >>> tx, w = watch(gradtx.sgd(0.1), every=1), {"w": jnp.ones(2)}
+        >>> tx, w = gradtx.watch(gradtx.sgd(0.1), every=1), {"w": jnp.ones(2)}
         >>> write = CallableWriter(lambda row: print(row["step"], row["zeros/w"]))
         >>> write(tx.update(w, tx.init(w), w)[1])
         0 0.0
