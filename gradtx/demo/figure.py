@@ -12,7 +12,7 @@ import numpy as np
 from gradtx.demo.train import Curves
 from gradtx.extras import extra
 from gradtx.plots.labels import End, label_ends
-from gradtx.plots.style import DASHES
+from gradtx.plots.style import DASHES, grid_of
 
 CAPTION = (
     "Learning 8×8 digits. At the lines' ends: the learning rate; bold: the one most accurate on test at the end, with "
@@ -61,9 +61,7 @@ def draw(curves: Mapping[str, Curves], path: Path, *, full_batch: Collection[str
 
 def _grid(panels: int) -> tuple[int, int]:
     """Rows and columns: at most five columns, as few empty places as can be, and the wider of two."""
-    widths = range(min(panels, 3), min(panels, 5) + 1)
-    columns = min(widths, key=lambda width: (-panels % width, -width))
-    return -(-panels // columns), columns
+    return grid_of(panels, range(min(panels, 3), min(panels, 5) + 1))
 
 
 def _panel(ax: Any, name: str, curves: Mapping[str, Curves], limits: tuple[float, float]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from gradtx.aligned import aligned, dashes
 from gradtx.demo.train import TARGET, Curves, rank
 
 HEADINGS = (
@@ -23,9 +24,7 @@ def table(curves: Mapping[str, Curves], *, all_rates: bool = False) -> str:
     places = [(name, i) for name, c in curves.items() for i in c.ranking[: None if all_rates else 1]]
     places.sort(key=lambda at: rank(curves[at[0]].train_loss[at[1], -1], curves[at[0]].test_accuracy[at[1], -1]))
     rows = [_row(name, curves[name], i) for name, i in places]
-    widths = [max(map(len, column)) for column in zip(*HEADINGS, *rows, strict=True)]
-    lines = [_line(row, widths) for row in (*HEADINGS, ["-" * width for width in widths], *rows)]
-    return "\n".join(lines)
+    return "\n".join(aligned([*HEADINGS, dashes([*HEADINGS, *rows]), *rows]))
 
 
 def _row(name: str, c: Curves, i: int) -> list[str]:
@@ -39,8 +38,3 @@ def _row(name: str, c: Curves, i: int) -> list[str]:
         f"{c.seconds_training:.2f}",
         f"{c.seconds_compiling + c.seconds_training:.2f}",
     ]
-
-
-def _line(cells: tuple[str, ...] | list[str], widths: list[int]) -> str:
-    first, *others = zip(cells, widths, strict=True)
-    return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]).rstrip()

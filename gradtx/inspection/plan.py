@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Sharding
 
+from gradtx.aligned import aligned
 from gradtx.core.factory import key_name
 from gradtx.core.pair import GradientTransformation, is_transformation
 from gradtx.core.placement import abstract, mirrors
@@ -92,9 +93,7 @@ class Plan:
         total = _costs(self.state_bytes, self.device_bytes, self.whole_bytes)
         table = [head, *body, ("besides", "", "", "", *other), ("total", f"{self.size:,} numbers", "", "", *total)]
         table = table if self.sharded else [row[:5] for row in table]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        align = [str.ljust] * 4 + [str.rjust] * 2 + [str.ljust]
-        lines = ["  ".join(f(x, n) for f, x, n in zip(align, row, widths, strict=False)).rstrip() for row in table]
+        lines = aligned(table, left={0, 1, 2, 3, 6})
         rule = "-" * max(map(len, lines))
         return "\n".join([lines[0], rule, *lines[1 : len(body) + 1], rule, *lines[-2:]])
 

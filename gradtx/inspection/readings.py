@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
+from gradtx.aligned import aligned
 from gradtx.inspection.labels import read
 from gradtx.inspection.watch import WatchState
 from gradtx.inspection.watch_measures import ABSENT, SCALARS
@@ -92,11 +93,7 @@ class Readings:
         head, body = self._table()
         if not len(self):
             return f"no readings yet, of {len(self.names)} leaves or groups"
-        widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
-        align = [str.ljust, *[str.rjust] * (len(head) - 1)]
-        lines = [
-            "  ".join(f(x, n) for f, x, n in zip(align, row, widths, strict=True)).rstrip() for row in (head, *body)
-        ]
+        lines = aligned([head, *body])
         return "\n".join([self._caption(), lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
     __repr__ = __str__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -120,6 +120,12 @@ def axes(ax: Any) -> Any:
         raise TypeError(f"ax must be matplotlib Axes, as figure.subplots() gives; got {describe(ax)}")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+def grid_of(panels: int, widths: Iterable[int]) -> tuple[int, int]:
+    """Rows and columns for so many panels: of these widths the one with the fewest empty places, the wider of two."""
+    columns = min(widths, key=lambda width: (-panels % width, -width))
+    return -(-panels // columns), columns
 
 
 def count_axis(axis: Any) -> None:

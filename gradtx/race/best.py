@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from gradtx.aligned import aligned
 from gradtx.race.measures import Standing, standings
 from gradtx.race.overall import one_of_each
 from gradtx.race.results import Results
@@ -17,16 +18,8 @@ def best_of_each(results: Results) -> str:
     Medians over seeds, each at its best rate; an optimizer of several libraries is there once.
     """
     rows = [HEADINGS, *(_row(results, place) for place in range(len(results.tasks)))]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(HEADINGS))]
-    numbers = {2, 3, 5, 6}
-    lines = [
-        "  ".join(
-            text.rjust(w) if k in numbers else text.ljust(w)
-            for k, (text, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    return "\n".join(line.rstrip() for line in [lines[0], "-" * sum(widths, 2 * len(widths) - 2), *lines[1:]])
+    head, *lines = aligned(rows, left={0, 1, 4})
+    return "\n".join([head, "-" * len(head), *lines])
 
 
 def _row(results: Results, place: int) -> tuple[str, ...]:

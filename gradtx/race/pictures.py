@@ -47,11 +47,11 @@ def race(results: Results, task: TaskInfo) -> Any:
     """
     with extra("plots"):
         from matplotlib.figure import Figure
-    from gradtx.plots.style import in_style
+    from gradtx.plots.style import grid_of, in_style
 
     found = list(one_of_each(standings(results, task)).values())
     shown = _shown(results, task, found)
-    rows, columns = _grid(len(found))
+    rows, columns = grid_of(len(found), COLUMNS)
     panel, height = (WIDTH - LEFT - RIGHT + GAPS[0]) / columns, PANEL * rows + BOTTOM + TOP - GAPS[1]
     with in_style():
         figure = _plain(Figure((WIDTH, height)))
@@ -107,12 +107,6 @@ def basins(results: Results, task: TaskInfo) -> Any:
         bar = figure.colorbar(scale, cax=key, extend="both", label=f"{_score(task)} at the end")
         bar.outline.set_visible(False)
     return figure
-
-
-def _grid(panels: int) -> tuple[int, int]:
-    """Rows and columns: as few empty places as can be, and the wider of two."""
-    columns = min(COLUMNS, key=lambda width: (-panels % width, -width))
-    return -(-panels // columns), columns
 
 
 def _plain(figure: Any) -> Any:

@@ -6,6 +6,7 @@ import os
 import textwrap
 from pathlib import Path
 
+from gradtx.aligned import aligned, dashes
 from gradtx.files import write_whole
 from gradtx.race.content import notes_on_overall
 from gradtx.race.html import page
@@ -61,10 +62,5 @@ def _lines(table: Table) -> str:
     height = max(map(len, heads))
     rows = [[([""] * (height - len(head)) + head)[i] for head in heads] for i in range(height)]
     rows += [[entry.text for entry in row] for row in table.rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rows.insert(height, ["-" * width for width in widths])
-    lines = []
-    for first, *others in rows:
-        cells = [first.ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(others, widths[1:], strict=True))]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    rows.insert(height, dashes(rows))
+    return "\n".join(aligned(rows))
