@@ -13,7 +13,7 @@ from gradtx.extras import MissingExtraError
 COMMANDS = {
     "demo": "gradtx.demo.cli",
     "race": "gradtx.race.cli",
-    "studio": "gradtx.studio.cli",
+    "studio": "gradtx.apps.studio.cli",
 }
 """The module of each command; its `run(words)` does the work and returns the exit code."""
 

@@ -3,7 +3,7 @@
 import pytest
 
 from gradtx.cli import main
-from tests.studio import browser
+from tests.apps.studio import browser
 
 
 @pytest.fixture(scope="session")

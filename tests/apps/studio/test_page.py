@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import gradtx
+from gradtx.apps.studio.offered import OFFERED
+from gradtx.apps.studio.rules import settings_of, transformation_of
 from gradtx.cli import main
-from gradtx.studio.offered import OFFERED
-from gradtx.studio.rules import settings_of, transformation_of
+from tests.apps.studio import browser
+from tests.apps.studio.courses import FUNCTIONS, require_course
 from tests.precision import enable_x64
-from tests.studio import browser
-from tests.studio.courses import FUNCTIONS, require_course
 
 BOWL, EGGS, VALLEY = FUNCTIONS
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-from gradtx.studio.rules import rules
+from gradtx.apps.studio.rules import rules
 
 GENERATED = "rules.js"
 SLASH, COMMENT = r"<\\/", r"<\!--"  # in a string or a regular expression the same as without the backslash
@@ -32,7 +32,7 @@ def page(settings: Mapping[str, Any] | None = None) -> str:
 
 def part(name: str) -> str:
     """The text of a file of `page/`."""
-    return (resources.files("gradtx.studio") / "page" / name).read_text(encoding="utf-8")
+    return (resources.files("gradtx.apps.studio") / "page" / name).read_text(encoding="utf-8")
 
 
 def assembled(text: str, generated: Mapping[str, str]) -> str:

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import gradtx
-from gradtx.studio.offered import OFFERED
-from gradtx.studio.rules import transformation_of
+from gradtx.apps.studio.offered import OFFERED
+from gradtx.apps.studio.rules import transformation_of
+from tests.apps.studio import browser
 from tests.precision import enable_x64
-from tests.studio import browser
 
 STEPS = 200
 FUNCTIONS = {

@@ -10,11 +10,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from gradtx.apps.studio.about import of_argument
+from gradtx.apps.studio.offered import OFFERED, Offered, Slider
+from gradtx.apps.studio.primitives import HELPERS, NotTranslatedError
+from gradtx.apps.studio.programs import UNNAMED, Field, Programs, amplification, programs
 from gradtx.core.pair import GradientTransformation
-from gradtx.studio.about import of_argument
-from gradtx.studio.offered import OFFERED, Offered, Slider
-from gradtx.studio.primitives import HELPERS, NotTranslatedError
-from gradtx.studio.programs import UNNAMED, Field, Programs, amplification, programs
 
 SCALING = frozenset({"rates", "step_sizes"})  # what steps are multiplied by; what divides them has its own role
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradtx.studio.primitives import (
+from gradtx.apps.studio.primitives import (
     CALLS,
     PASSED_ON,
     REDUCTIONS,

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from gradtx.apps.studio.about import named, of_field
+from gradtx.apps.studio.javascript import function, members, written
 from gradtx.core.double import double_precision
 from gradtx.core.roles import declared_roles
-from gradtx.studio.about import named, of_field
-from gradtx.studio.javascript import function, members, written
 from gradtx.transforms.rms import scale_by_rms
 
 POINT = (2,)  # w1 and w2

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from jax import lax
 
-from gradtx.studio.javascript import function, members, written
-from gradtx.studio.primitives import FORMS, HELPERS
+from gradtx.apps.studio.javascript import function, members, written
+from gradtx.apps.studio.primitives import FORMS, HELPERS
+from tests.apps.studio import browser
 from tests.precision import enable_x64
-from tests.studio import browser
 
 NUMBERS = [0.0, -0.0, 1.0, -1.0, 0.3, -2.5, 1e-300, 1e300, np.inf, -np.inf, np.nan, 7.0]
 INTEGERS = [0, 1, -1, 7, 2**31 - 1, -(2**31)]

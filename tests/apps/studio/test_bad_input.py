@@ -3,8 +3,8 @@
 from urllib.parse import quote
 
 from gradtx.cli import main
-from tests.studio import browser
-from tests.studio.courses import FUNCTIONS, require_course
+from tests.apps.studio import browser
+from tests.apps.studio.courses import FUNCTIONS, require_course
 
 BOWL, EGGS, _ = FUNCTIONS
 

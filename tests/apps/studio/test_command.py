@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 import gradtx
+from gradtx.apps.studio.page import assembled, part
 from gradtx.cli import main
 from gradtx.files import write_whole
-from gradtx.studio.page import assembled, part
 
-PAGE = Path(gradtx.__file__).parent / "studio" / "page"
+PAGE = Path(gradtx.__file__).parent / "apps" / "studio" / "page"
 
 
 def refused(capsys, *words):

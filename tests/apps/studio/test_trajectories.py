@@ -7,10 +7,10 @@ trajectory is chaotic, two correct programs part after some steps, as their roun
 import numpy as np
 import pytest
 
-from gradtx.studio.offered import OFFERED
-from gradtx.studio.rules import combinations, settings_of
-from tests.studio import browser
-from tests.studio.courses import STEPS, courses
+from gradtx.apps.studio.offered import OFFERED
+from gradtx.apps.studio.rules import combinations, settings_of
+from tests.apps.studio import browser
+from tests.apps.studio.courses import STEPS, courses
 
 STARTS = {"3*w1^2 + 10*w2^2": (-15, 20), "sin(w1) + cos(w2)": (0.6, -0.8), "(1 - w1)^2 + (w2 - w1^2/20)^2": (18, -20)}
 SMALL = {"width": 1000, "height": 900}  # less to draw

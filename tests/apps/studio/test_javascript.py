@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 import gradtx
 from gradtx import Hyper
-from gradtx.studio.about import of_argument, of_field
-from gradtx.studio.javascript import function, members, written
-from gradtx.studio.offered import OFFERED
-from gradtx.studio.primitives import NotTranslatedError, literal
-from gradtx.studio.programs import programs
-from gradtx.studio.rules import combinations, rules, settings_of, transformation_of
+from gradtx.apps.studio.about import of_argument, of_field
+from gradtx.apps.studio.javascript import function, members, written
+from gradtx.apps.studio.offered import OFFERED
+from gradtx.apps.studio.primitives import NotTranslatedError, literal
+from gradtx.apps.studio.programs import programs
+from gradtx.apps.studio.rules import combinations, rules, settings_of, transformation_of
 from tests.precision import enable_x64
 
 
