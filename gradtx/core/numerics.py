@@ -42,7 +42,7 @@ def ema(old: jax.Array, new: jax.Array, decay: Any) -> jax.Array:
     return jnp.where(near_old, old, new) + step * (new - old)
 
 
-def decayed(x: jax.Array, decay: Any) -> jax.Array:
+def scale_down(x: jax.Array, decay: Any) -> jax.Array:
     """`decay*x`, as the average of x and nothing: without the rounding of `decay`, which a running sum multiplies."""
     return ema(x, jnp.zeros_like(x), decay)
 
@@ -52,7 +52,7 @@ def abs_sq(x: jax.Array) -> jax.Array:
     return x.real * x.real + x.imag * x.imag if jnp.iscomplexobj(x) else x * x
 
 
-def with_square(g: jax.Array) -> tuple[jax.Array, jax.Array]:
+def clip_and_square(g: jax.Array) -> tuple[jax.Array, jax.Array]:
     """g and |g|², for accumulators of squares: both cut where the square would overflow (1.8e19 in float32).
 
     An accumulator that overflowed would divide by infinity for ever after; an entry this large is cut instead, and its
@@ -85,7 +85,7 @@ def quotient(x: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.where(y == 0, 0.0, x / jnp.where(y == 0, 1.0, y)).astype(x.dtype)
 
 
-def over_root(x: jax.Array, s: jax.Array, eps: Any = 0.0, eps_root: Any = 0.0) -> jax.Array:
+def divide_by_root(x: jax.Array, s: jax.Array, eps: Any = 0.0, eps_root: Any = 0.0) -> jax.Array:
     """`x/(√(s + eps_root) + eps)` for s >= 0, and 0 where the divisor is 0; all derivatives are finite."""
     root = safe_sqrt(s if _is_zero(eps_root) else s + eps_root)
     divisor = root if _is_zero(eps) else root + eps
@@ -107,7 +107,7 @@ def bias_correction(decay: Any, count: jax.Array, dtype: Any) -> jax.Array:
     return jnp.where(small, 1 - decay**t, -jnp.expm1(t * jnp.log(jnp.where(small, 0.5, decay))))
 
 
-def by_parts(fn: Callable[..., tuple]) -> Callable[..., tuple]:
+def on_real_and_imag(fn: Callable[..., tuple]) -> Callable[..., tuple]:
     """fn for real arrays, applied to the real and imaginary parts of complex ones, each for itself."""
 
     @functools.wraps(fn)

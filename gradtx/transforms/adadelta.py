@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from gradtx.core.errors import in_unit_interval, positive
 from gradtx.core.leaves import map_leaves, zeros
-from gradtx.core.numerics import abs_sq, ema, over_root, safe_sqrt, with_square
+from gradtx.core.numerics import abs_sq, clip_and_square, divide_by_root, ema, safe_sqrt
 from gradtx.core.roles import NonNegative
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import transformation
@@ -52,9 +52,9 @@ def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6):
 
     def update(updates, state, params=None):
         def leaf(g, e_g, e_x):
-            g, g_sq = with_square(g)
+            g, g_sq = clip_and_square(g)
             e_g = ema(e_g, g_sq, rho)
-            scaled = over_root(g, e_g, eps_root=eps)
+            scaled = divide_by_root(g, e_g, eps_root=eps)
             if not (isinstance(rho, float) and rho >= 0.5):
                 u = safe_sqrt(e_x + eps) * scaled
                 return u, e_g, ema(e_x, abs_sq(u), rho)

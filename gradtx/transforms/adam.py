@@ -11,13 +11,13 @@ from gradtx.core.errors import below_one, non_negative, one_of
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import (
     bias_correction,
-    decayed,
+    clip_and_square,
+    divide_by_root,
     ema,
     increment,
-    over_root,
     quotient,
     safe_sqrt,
-    with_square,
+    scale_down,
     zero_count,
 )
 from gradtx.core.roles import NonNegative, Signed
@@ -80,10 +80,10 @@ def scale_by_adam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_roo
         c1, c2 = bias_correction(b1, t, width), bias_correction(b2, t, width)
 
         def leaf(g, mu, nu):
-            g, g_sq = with_square(g)
+            g, g_sq = clip_and_square(g)
             mu, nu = ema(mu, g, b1), ema(nu, g_sq, b2)
             m, v = mu / c1, nu / c2
-            return over_root(m, v, eps, eps_root), mu, nu
+            return divide_by_root(m, v, eps, eps_root), mu, nu
 
         updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu, idle=(b1, b2))
         return updates, ScaleByAdamState(t, mu, nu)
@@ -130,11 +130,11 @@ def scale_by_amsgrad(
         c1, c2 = bias_correction(b1, t, width), bias_correction(b2, t, width)
 
         def leaf(g, mu, nu, nu_max):
-            g, g_sq = with_square(g)
+            g, g_sq = clip_and_square(g)
             mu, nu = ema(mu, g, b1), ema(nu, g_sq, b2)
             nu_max = jnp.maximum(nu_max, nu / c2 if maximum_of == "corrected" else nu)
             v = nu_max if maximum_of == "corrected" else nu_max / c2
-            return over_root(mu / c1, v, eps, eps_root), mu, nu, nu_max
+            return divide_by_root(mu / c1, v, eps, eps_root), mu, nu, nu_max
 
         # The maximum rests: without gradient v falls, and so does v̂.
         trees = (state.mu, state.nu, state.nu_max)
@@ -181,8 +181,8 @@ def scale_by_adamax(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8):
 
         def leaf(g, mu, nu):
             mu = ema(mu, g, b1)
-            size = safe_sqrt(with_square(g)[1]) if jnp.iscomplexobj(g) else jnp.abs(g)
-            nu = jnp.maximum(decayed(nu, b2), size + eps)
+            size = safe_sqrt(clip_and_square(g)[1]) if jnp.iscomplexobj(g) else jnp.abs(g)
+            nu = jnp.maximum(scale_down(nu, b2), size + eps)
             return quotient(mu / c1, nu), mu, nu
 
         updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu, idle=(b1, b2))

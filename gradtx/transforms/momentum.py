@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import below_one, in_unit_interval
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
-from gradtx.core.numerics import bias_correction, decayed, increment, zero_count
+from gradtx.core.numerics import bias_correction, increment, scale_down, zero_count
 from gradtx.core.numerics import ema as average
 from gradtx.core.roles import Signed
 from gradtx.core.schedule import Hyper
@@ -66,7 +66,7 @@ def add_momentum(decay: Hyper = 0.9):
 
     def update(updates, state, params=None):
         def leaf(g, trace):
-            trace = decayed(trace, decay) + g
+            trace = scale_down(trace, decay) + g
             return trace, trace
 
         updates, trace = map_leaves(leaf, updates, state.trace, idle=(decay,))
@@ -104,8 +104,8 @@ def add_nesterov_momentum(decay: Hyper = 0.9):
 
     def update(updates, state, params=None):
         def leaf(g, trace):
-            trace = decayed(trace, decay) + g
-            return g + decayed(trace, decay), trace
+            trace = scale_down(trace, decay) + g
+            return g + scale_down(trace, decay), trace
 
         updates, trace = map_leaves(leaf, updates, state.trace, idle=(decay,))
         return updates, AddMomentumState(trace)
@@ -146,7 +146,7 @@ def add_damped_momentum(decay: Hyper = 0.9, dampening: Hyper = 0.0):
         share = jnp.where(state.count == 0, 1.0, 1.0 - dampening)
 
         def leaf(g, trace):
-            trace = decayed(trace, decay) + share * g
+            trace = scale_down(trace, decay) + share * g
             return trace, trace
 
         updates, trace = map_leaves(leaf, updates, state.trace, idle=(decay,))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import below_one, non_negative
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
-from gradtx.core.numerics import bias_correction, ema, increment, over_root, with_square, zero_count
+from gradtx.core.numerics import bias_correction, clip_and_square, divide_by_root, ema, increment, zero_count
 from gradtx.core.roles import NonNegative, Signed
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import transformation
@@ -59,10 +59,10 @@ def scale_by_nadam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_ro
         c1_next = bias_correction(b1, increment(t), width)
 
         def leaf(g, mu, nu):
-            g, g_sq = with_square(g)
+            g, g_sq = clip_and_square(g)
             mu, nu = ema(mu, g, b1), ema(nu, g_sq, b2)
             m = b1 * mu / c1_next + (1.0 - b1) * g / c1
-            return over_root(m, nu / c2, eps, eps_root), mu, nu
+            return divide_by_root(m, nu / c2, eps, eps_root), mu, nu
 
         updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu, idle=(b1, b2))
         return updates, ScaleByAdamState(t, mu, nu)
@@ -114,10 +114,10 @@ def scale_by_scheduled_nadam(
         c2 = bias_correction(b2, t, float_dtype(updates, state.mu))
 
         def leaf(g, mu, nu):
-            g, g_sq = with_square(g)
+            g, g_sq = clip_and_square(g)
             mu, nu = ema(mu, g, b1), ema(nu, g_sq, b2)
             m = mu_next * mu / rest_next + (1.0 - mu_t) * g / rest
-            return over_root(m, nu / c2, eps, eps_root), mu, nu
+            return divide_by_root(m, nu / c2, eps, eps_root), mu, nu
 
         updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu, idle=(b1, b2))
         return updates, ScaleByScheduledNadamState(t, rest, mu, nu)

@@ -9,7 +9,15 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import below_one, in_unit_interval, non_negative
 from gradtx.core.leaves import float_dtype, full, map_leaves, zeros
-from gradtx.core.numerics import bias_correction, decayed, ema, increment, over_root, with_square, zero_count
+from gradtx.core.numerics import (
+    bias_correction,
+    clip_and_square,
+    divide_by_root,
+    ema,
+    increment,
+    scale_down,
+    zero_count,
+)
 from gradtx.core.roles import NonNegative, Signed
 from gradtx.core.schedule import Hyper, Number
 from gradtx.core.transformation import transformation
@@ -80,9 +88,9 @@ def scale_by_rms(
         c = _correction(decay, t, float_dtype(updates, state.nu)) if bias_correction else 1.0
 
         def leaf(g, nu):
-            g, g_sq = with_square(g)
+            g, g_sq = clip_and_square(g)
             nu = ema(nu, g_sq, decay)
-            return over_root(g, nu / c if bias_correction else nu, *eps_out_in), nu
+            return divide_by_root(g, nu / c if bias_correction else nu, *eps_out_in), nu
 
         updates, nu = map_leaves(leaf, updates, state.nu, idle=(decay,))
         return updates, ScaleByRmsState(t, nu)
@@ -144,14 +152,14 @@ def scale_by_stddev(
             rate = jnp.where(state.count == 0, 1.0, rate)  # to the bit: the first gradient is the first mean
 
         def leaf(g, mu, nu):
-            cut, _ = with_square(g)
+            cut, _ = clip_and_square(g)
             new = mu + rate * (cut - mu) if bias_correction else ema(mu, cut, decay)
             # g - m of the old m, by the new one where that can be: the old is then overwritten, not copied.
             by_new = not bias_correction and isinstance(decay, float) and decay >= 0.5
-            _, deviation_sq = with_square((g - new) / decay if by_new else g - mu)
+            _, deviation_sq = clip_and_square((g - new) / decay if by_new else g - mu)
             nu = nu + rate * deviation_sq
-            nu = nu - rate * nu if bias_correction else decayed(nu, decay)
-            return over_root(cut, nu + start, *eps_out_in), new, nu
+            nu = nu - rate * nu if bias_correction else scale_down(nu, decay)
+            return divide_by_root(cut, nu + start, *eps_out_in), new, nu
 
         updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu)
         return updates, ScaleByStddevState(t, mu, nu)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import non_negative
 from gradtx.core.leaves import full, map_leaves
-from gradtx.core.numerics import over_root, with_square
+from gradtx.core.numerics import clip_and_square, divide_by_root
 from gradtx.core.roles import NonNegative
 from gradtx.core.schedule import Hyper, Number
 from gradtx.core.transformation import transformation
@@ -54,10 +54,10 @@ def accumulate_squares(initial_accumulator_value: Number = 0.1, eps: Hyper = 1e-
 
     def update(updates, state, params=None):
         def leaf(g, s):
-            g, g_sq = with_square(g)
+            g, g_sq = clip_and_square(g)
             # Bounded before it is added: XLA would compute a bound of the sum twice, and copy s for it.
             s = s + jnp.minimum(g_sq, float(jnp.finfo(s.dtype).max) * (1 - 1e-6) - s)
-            return over_root(g, s, *eps_out_in), s
+            return divide_by_root(g, s, *eps_out_in), s
 
         updates, s = map_leaves(leaf, updates, state.sum_of_squares, idle=(None,))
         return updates, AccumulateSquaresState(s)

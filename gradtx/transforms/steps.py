@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import at_least_one, below_one, positive
 from gradtx.core.leaves import map_leaves, zeros
-from gradtx.core.numerics import by_parts, decayed
+from gradtx.core.numerics import on_real_and_imag, scale_down
 from gradtx.core.roles import Exact
 from gradtx.core.schedule import Hyper, Number
 from gradtx.core.transformation import transformation
@@ -69,7 +69,7 @@ def scale_by_rprop(
     below_one(eta_minus=eta_minus)
     at_least_one(eta_plus=eta_plus)
 
-    @by_parts
+    @on_real_and_imag
     def leaf(g, step, prev_sign):
         change, flipped = _followed(step, jnp.sign(g) * prev_sign, eta_minus, eta_plus)
         # The change is bounded, not the sum, which XLA would compute twice, and copy the old sizes for it.
@@ -128,12 +128,12 @@ def scale_by_supersab(
     below_one(eta_minus=eta_minus, momentum=momentum)
     at_least_one(eta_plus=eta_plus)
 
-    @by_parts
+    @on_real_and_imag
     def leaf(g, rate, last, prev_sign):
         sign = jnp.sign(g)
         change, flipped = _followed(rate, sign * prev_sign, eta_minus, eta_plus)
         rate = jnp.clip(rate + change, min_learning_rate, max_learning_rate)
-        u = jnp.where(flipped, -last, rate * g + decayed(last, momentum))
+        u = jnp.where(flipped, -last, rate * g + scale_down(last, momentum))
         return u, rate, jnp.where(flipped, 0.0, u), jnp.where(flipped, 0.0, sign)
 
     def init(params):
@@ -155,4 +155,4 @@ def _followed(size: Any, agreement: Any, eta_minus: Any, eta_plus: Any) -> tuple
 
 def _filled(params: Any, value: Any) -> Any:
     """Like params, full of one value, in both parts of complex leaves."""
-    return map_leaves(by_parts(lambda z: (z + value,)), zeros(params))
+    return map_leaves(on_real_and_imag(lambda z: (z + value,)), zeros(params))
