@@ -327,7 +327,7 @@ _NAMES_IN_OPTAX = {
 
 def __getattr__(name: str):
     """`gradtx.checkpoint`, `.plots` and the like are imported when first asked for: they lean on other packages."""
-    if name in {"checkpoint", "compat", "plots", "race", "testing", "writers"}:
+    if name in {"apps", "checkpoint", "compat", "plots", "testing", "writers"}:
         return _import_module(f"gradtx.{name}")
     here = f": here it is {_NAMES_IN_OPTAX[name]}" if name in _NAMES_IN_OPTAX else ""
     raise AttributeError(f"module 'gradtx' has no attribute {name!r}{here}")

@@ -2,7 +2,7 @@
 
 import sys
 
-from gradtx.cli import main
+from gradtx.apps.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import describe, whole
 from gradtx.core.trees import shape_of
-from gradtx.extras import extra
+from gradtx.optional_imports import extra
 
 REPORTS = 100
 """How often a scan tells how far it is, at most."""

@@ -16,7 +16,7 @@ from gradtx.core.errors import whole
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import flatten, leaf_names, shape_of
-from gradtx.extras import extra
+from gradtx.optional_imports import extra
 
 CACHE = 2 * 2**20  # bytes; what several members on a CPU may hold together and still be faster than one by one
 WORTHWHILE = 4  # where fewer than this fit, members are run one by one

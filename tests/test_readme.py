@@ -84,7 +84,9 @@ def test_the_race_s_findings_are_those_of_its_report():
     start, end = "as its report computed it: ", " The tasks are small,"
     paragraph = " ".join(TEXT.split("What a full race found")[1].split("\n\n")[0].split())
     rest = paragraph.split(start)[1].split(end)[0]
-    report = (ROOT / "tests" / "race" / "report.md").read_text().split("## What was found")[1].split("\n## ")[0]
+    report = (
+        (ROOT / "tests" / "apps" / "race" / "report.md").read_text().split("## What was found")[1].split("\n## ")[0]
+    )
     found = [" ".join(line[2:].split()) for line in report.splitlines() if line.startswith("* ")]
     taken = [finding for finding in found if finding in rest]
     assert len(taken) > 5

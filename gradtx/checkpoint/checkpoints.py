@@ -11,7 +11,7 @@ from gradtx.checkpoint.flat import below, filled, refuse, renamed, require_value
 from gradtx.checkpoint.reading import load, newest_step, read_index
 from gradtx.checkpoint.report import Report, comparison
 from gradtx.checkpoint.writing import items, named_trees, whole_step
-from gradtx.extras import extra
+from gradtx.optional_imports import extra
 
 
 class Restored(dict[str, Any]):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from gradtx.core.apply import apply_updates
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.trees import is_none, is_trained
-from gradtx.extras import extra
+from gradtx.optional_imports import extra
 
 if TYPE_CHECKING:
     import optax

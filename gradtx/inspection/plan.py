@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Sharding
 
-from gradtx.aligned import aligned
 from gradtx.core.factory import key_name
 from gradtx.core.pair import GradientTransformation, is_transformation
 from gradtx.core.placement import abstract, mirrors
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
 from gradtx.core.values import opened
+from gradtx.text_table import aligned
 from gradtx.wrappers.masked import freeze, masked, selection
 from gradtx.wrappers.partition import labelled, partition, route, routes
 from gradtx.wrappers.parts import part

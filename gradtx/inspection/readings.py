@@ -10,10 +10,10 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from gradtx.aligned import aligned
 from gradtx.inspection.labels import read
 from gradtx.inspection.watch import WatchState
 from gradtx.inspection.watch_measures import ABSENT, SCALARS
+from gradtx.text_table import aligned
 from gradtx.wrappers.find import the_state
 
 COLUMNS = (

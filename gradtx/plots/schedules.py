@@ -11,7 +11,7 @@ import numpy as np
 
 from gradtx.core.errors import whole
 from gradtx.core.schedule import Schedule, as_hyper, is_schedule
-from gradtx.extras import extra
+from gradtx.optional_imports import extra
 from gradtx.plots.checking import entries
 from gradtx.plots.labels import End, label_ends
 from gradtx.plots.style import FAINT, axes, count_axis, in_style, looks_of

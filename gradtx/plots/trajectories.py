@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.extras import extra
+from gradtx.optional_imports import extra
 from gradtx.plots.checking import array, entries
 from gradtx.plots.labels import End, label_ends
 from gradtx.plots.style import DASHES, QUIET, SEQUENTIAL, count_axis, halo, in_style, log_axis, many_decades, shades

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gradtx.extras import extra
-from gradtx.files import write_whole, write_whole_with
+from gradtx.atomic_write import write_whole, write_whole_with
 from gradtx.inspection.readings import Readings
+from gradtx.optional_imports import extra
 from gradtx.writers.writer import Writer
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from gradtx.core.errors import describe
-from gradtx.extras import extra
 from gradtx.inspection.readings import Readings
+from gradtx.optional_imports import extra
 from gradtx.writers.writer import Writer
 
 

@@ -15,7 +15,7 @@ import pytest
 from gradtx.checkpoint import CheckpointError, Checkpoints
 from gradtx.checkpoint.index import Index, from_json, to_json
 from gradtx.checkpoint.leaves import Leaf
-from gradtx.extras import MissingExtraError
+from gradtx.optional_imports import MissingExtraError
 from gradtx.testing.compare import same_bits
 
 orbax = pytest.importorskip("orbax.checkpoint", reason="pip install -e '.[checkpoint]'")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gradtx
-from gradtx.demo import data, network
+from gradtx.apps.demo import data, network
 from gradtx.precision.compensate import compensate
 from gradtx.precision.master import keep_master
 from gradtx.precision.rounding import round_stochastically

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gradtx
-from gradtx.extras import MissingExtraError
+from gradtx.optional_imports import MissingExtraError
 from gradtx.sweep import _chunk, _members, sweep
 
 RATES = jnp.asarray([0.01, 0.1, 0.3, 0.5, 0.9])

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gradtx.apps.options import require_folder, wrong
 from gradtx.apps.studio.offered import OFFERED
 from gradtx.apps.studio.page import page
+from gradtx.atomic_write import write_whole
 from gradtx.core.errors import suggestion
-from gradtx.files import write_whole
-from gradtx.options import require_folder, wrong
 
 NAME, ENDINGS = "studio.html", (".html", ".htm")
 DEFAULT = f"gradtx-{NAME}"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gradtx.cli import main
+from gradtx.apps.cli import main
 from tests.apps.studio import browser
 
 

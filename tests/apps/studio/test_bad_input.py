@@ -2,7 +2,7 @@
 
 from urllib.parse import quote
 
-from gradtx.cli import main
+from gradtx.apps.cli import main
 from tests.apps.studio import browser
 from tests.apps.studio.courses import FUNCTIONS, require_course
 

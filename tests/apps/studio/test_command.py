@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import gradtx
+from gradtx.apps.cli import main
 from gradtx.apps.studio.page import assembled, part
-from gradtx.cli import main
-from gradtx.files import write_whole
+from gradtx.atomic_write import write_whole
 
 PAGE = Path(gradtx.__file__).parent / "apps" / "studio" / "page"
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import gradtx
+from gradtx.apps.cli import main
 from gradtx.apps.studio.offered import OFFERED
 from gradtx.apps.studio.rules import settings_of, transformation_of
-from gradtx.cli import main
 from tests.apps.studio import browser
 from tests.apps.studio.courses import FUNCTIONS, require_course
 from tests.precision import enable_x64

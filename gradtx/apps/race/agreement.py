@@ -1,0 +1,159 @@
+"""Whether libraries that name an algorithm alike compute alike: their updates, side by side, along our trajectory."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradtx.apps.race.contenders import Contender
+from gradtx.apps.race.course import Course
+from gradtx.apps.race.results import Agreement, NotCompared
+from gradtx.core.double import double_precision
+from gradtx.optional_imports import extra
+
+STEPS, SHORT, LARGE = 200, 20, 2_000  # of steps: the most, and the most for more parameters than this
+BOUND = 1e-9  # what float64 leaves of 1e-16, after sums, differences and roots
+DIGITS = 2 * np.finfo(np.float64).eps
+
+NOT_COMPARED = (
+    NotCompared(
+        "amsgrad",
+        "torch",
+        "torch takes the maximum of the second moment before it is corrected for its start at 0, gradtx and optax "
+        "after; gradtx has torch's as maximum_of='raw'.",
+    ),
+    NotCompared(
+        "rprop", "optax", "optax 0.2.8 returns the step before, and 0 at first, so it is another algorithm; not raced."
+    ),
+)
+"""The pairs that are left out."""
+
+
+def compared(ours: Contender, rivals: Sequence[Contender]) -> list[Contender]:
+    """Those of the rivals that should do what one of gradtx's does: of its name, of another library, not left out."""
+    if ours.library != "gradtx":
+        return []
+    left_out = {(pair.optimizer, pair.library) for pair in NOT_COMPARED}
+    same = (r for r in rivals if r.name == ours.name and r.library != ours.library)
+    return [r for r in same if (r.name, r.library) not in left_out]
+
+
+def agreements(course: Course, ours: Contender, rivals: Sequence[Contender]) -> list[Agreement]:
+    """Compare our updates with those of other libraries, which are given the same gradients at the same parameters.
+
+        difference = max over t of  max|u_t - v_t| / max|u_t|
+
+    The trajectory is ours, in float64, from the first seed's start at the contender's centre rate. Gradients are the
+    task's, in float32; they and the parameters are given as one vector. It ends before a gradient that is not finite.
+    torch's updates are read off its parameters: what these can round, 2 units in their last place, is not counted.
+
+    Args:
+        course: the task made ready.
+        ours: one of gradtx's.
+        rivals: of other libraries, to do the same.
+
+    Returns: one for each rival.
+    Raises: MissingExtraError: a rival's library is not installed.
+    """
+    task, worst, done = course.task, [0.0] * len(rivals), 0
+    leader = _Jax(ours, task)
+    others = [_Torch(r, task) if r.library == "torch" else _Jax(r, task) for r in rivals]
+    start, batches, slope, project = course.as_vector
+    w = start.astype(np.float64)
+    for each in (leader, *others):
+        each.begin(w)
+    for t in range(min(task.steps, STEPS if w.size <= LARGE else SHORT)):
+        batch = jax.tree.map(operator.itemgetter(t), batches)
+        gradient = np.asarray(slope(_narrow(w), batch), np.float64)
+        if not np.isfinite(gradient).all():
+            break
+        u = leader.update(gradient, w)
+        for k, other in enumerate(others):
+            v = other.update(gradient, w)
+            worst[k] = np.maximum(worst[k], _difference(u, v, other.unread * np.abs(w)))  # a NaN stays
+        w, done = w + u, t + 1
+        if project is not None:
+            w = np.asarray(project(_narrow(w)), np.float64)
+    return [
+        Agreement(task.name, ours.name, rival.library, done, float(x), BOUND)
+        for rival, x in zip(rivals, worst, strict=True)
+    ]
+
+
+def _narrow(w: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # the gradient there is not finite, and ends it
+        return w.astype(np.float32)
+
+
+def _difference(u: np.ndarray, v: np.ndarray, unread: np.ndarray) -> float:
+    """The distance of two updates beyond what could not be read, relative to the largest entry of the first."""
+    apart, size = np.max(np.maximum(np.abs(u - v) - unread, 0.0)), np.max(np.abs(u))
+    return float(apart / size) if size else float(np.where(apart == 0, 0.0, np.where(np.isnan(apart), apart, np.inf)))
+
+
+class _Jax:
+    """An optimizer of gradtx or optax in float64."""
+
+    unread = 0.0
+
+    def __init__(self, contender: Contender, task: Any):
+        given = tuple(contender.hyperparameters_on(task).items())
+        self.tx, self.step = _compiled(contender.make, given, contender.centre)
+        self.state: Any = None
+
+    def begin(self, w: np.ndarray) -> None:
+        with double_precision():
+            self.state = self.tx.init(jnp.asarray(w))
+
+    def update(self, gradient: np.ndarray, w: np.ndarray) -> np.ndarray:
+        with double_precision():
+            u, self.state = self.step(jnp.asarray(gradient), self.state, jnp.asarray(w))
+            return np.asarray(u)
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(make: Callable[..., Any], given: tuple[tuple[str, Any], ...], rate: float) -> tuple[Any, Any]:
+    """Kept, so that tasks with as many parameters share the program."""
+    with double_precision():
+        tx = make(rate, **dict(given))
+    return tx, jax.jit(tx.update)
+
+
+class _Torch:
+    """An optimizer of torch in float64."""
+
+    unread = DIGITS
+
+    def __init__(self, contender: Contender, task: Any):
+        self.contender, self.given = contender, contender.hyperparameters_on(task)
+
+    def begin(self, w: np.ndarray) -> None:
+        with extra("peers"):
+            import torch
+        self.torch, self.w = torch, torch.tensor(w)
+        self.optimizer = self.contender.make([{"params": [self.w], "lr": self.contender.centre}], **self.given)
+
+    def update(self, gradient: np.ndarray, w: np.ndarray) -> np.ndarray:
+        self.w.copy_(self.torch.tensor(w))
+        self.w.grad = self.torch.tensor(gradient)
+        with _float64(self.torch):
+            self.optimizer.step()
+        return self.w.numpy() - w
+
+
+@contextmanager
+def _float64(torch: Any) -> Iterator[None]:
+    """The type of numbers that torch keeps beside tensors: NAdam's product of b1."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

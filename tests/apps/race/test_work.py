@@ -1,0 +1,65 @@
+"""The pieces of work of a race: what their numbers depend on, and in which order they are done."""
+
+import ast
+from pathlib import Path
+
+import gradtx
+from gradtx.apps.race.results import Agreement, Cell
+from gradtx.apps.race.work import CODE, plan
+from tests.apps.race.tiny import KNOWN, noisy, plain
+
+ROOTS = ("tasks/registry", "engine", "contenders", "agreement")
+PACKAGE = Path(gradtx.__file__).parent
+
+
+def imports(file):
+    """The files of gradtx that a file imports, wherever in it."""
+    nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            names += [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+    paths = [PACKAGE.parent / f"{name.replace('.', '/')}.py" for name in names if name.startswith("gradtx.")]
+    return {path for path in paths if path.exists()}
+
+
+def test_all_that_decides_the_numbers_is_in_their_fingerprint():
+    found, left = set(), {PACKAGE / "apps" / "race" / f"{name}.py" for name in ROOTS}
+    while left:
+        found |= left
+        left = set.union(*map(imports, left)) - found
+    assert {
+        PACKAGE / "apps" / "demo" / "train.py",
+        PACKAGE / "apps" / "race" / "torch_engine.py",
+        PACKAGE / "core" / "apply.py",
+    } <= found
+    covered = {file for part in CODE for file in [PACKAGE / part, *(PACKAGE / part).rglob("*.py")]}
+    assert not sorted(found - covered)
+    assert all((PACKAGE / part).exists() for part in CODE)
+
+
+def test_libraries_are_timed_beside_each_other_and_take_turns_to_be_first():
+    tasks = [plain(name=name) for name in "xyz"] + [noisy(name="without torch")]
+    chosen = [KNOWN[label] for label in ("sgd", "adam", "lion", "optax:adam", "torch:adam")]
+    pairs = [(c, task) for c in chosen for task in tasks if c.absence(task) is None]
+    works = plan(pairs, [KNOWN["torch:adam"]], {})
+    assert [(w.task, w.label, w.kind) for w in works if w.label.endswith("adam")] == [
+        ("x", "adam", Cell),
+        ("x", "optax:adam", Cell),
+        ("x", "torch:adam", Cell),
+        ("x", "adam", Agreement),
+        ("y", "torch:adam", Cell),
+        ("y", "optax:adam", Cell),
+        ("y", "adam", Cell),
+        ("y", "adam", Agreement),
+        ("z", "adam", Cell),
+        ("z", "optax:adam", Cell),
+        ("z", "torch:adam", Cell),
+        ("z", "adam", Agreement),
+        ("without torch", "optax:adam", Cell),
+        ("without torch", "adam", Cell),
+        ("without torch", "adam", Agreement),
+    ]
+    order = [w.label.rpartition(":")[2] for w in works]
+    assert list(dict.fromkeys(order)) == ["sgd", "adam", "lion"]
+    assert order == sorted(order, key=["sgd", "adam", "lion"].index)
