@@ -9,8 +9,6 @@ from importlib import import_module as _import_module
 from gradtx.core.apply import apply_updates
 from gradtx.core.chain import chain
 from gradtx.core.combine import product_schedules, sum_schedules
-from gradtx.core.hyperparameters import hyperparameters, set_count, set_hyperparameters
-from gradtx.core.inject import InjectState, inject
 from gradtx.core.leaves import full, map_leaves, zeros
 from gradtx.core.norms import global_norm
 from gradtx.core.pair import GradientTransformation
@@ -114,6 +112,8 @@ from gradtx.transforms.zoom import ScaleByZoomLinesearchState, ZoomLinesearchInf
 from gradtx.wrappers.accumulate import AccumulateState, accumulate
 from gradtx.wrappers.average import AverageState, average, averaged
 from gradtx.wrappers.every import EveryState, every
+from gradtx.wrappers.hyperparameters import hyperparameters, set_count, set_hyperparameters
+from gradtx.wrappers.inject import InjectState, inject
 from gradtx.wrappers.lookahead import LookaheadState, lookahead
 from gradtx.wrappers.masked import freeze, masked
 from gradtx.wrappers.partition import partition, per_leaf_learning_rate, route

@@ -12,7 +12,6 @@ from jax import core as jax_core
 
 from gradtx.core import values
 from gradtx.core.chain import chain
-from gradtx.core.inject import InjectState, inject
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.pair import GradientTransformation, is_transformation
 from gradtx.core.schedule import is_schedule
@@ -23,6 +22,7 @@ from gradtx.inspection.watch import watch
 from gradtx.precision.loss_scale import dynamic_loss_scale
 from gradtx.wrappers.accumulate import accumulate
 from gradtx.wrappers.every import every
+from gradtx.wrappers.inject import InjectState, inject
 from gradtx.wrappers.skip import skip_if, skip_nonfinite, skip_spikes
 
 _trace_state = getattr(jex, "get_opaque_trace_state", None) or jax_core.get_opaque_trace_state  # JAX 0.6: the second

@@ -20,7 +20,7 @@ from gradtx.core.values import opened
 from gradtx.text_table import aligned
 from gradtx.wrappers.masked import freeze, masked, selection
 from gradtx.wrappers.partition import labelled, partition, route, routes
-from gradtx.wrappers.parts import part
+from gradtx.wrappers.subtree import part
 
 NOTHING = (0, 0, 0)
 

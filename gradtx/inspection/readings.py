@@ -14,7 +14,7 @@ from gradtx.inspection.labels import read
 from gradtx.inspection.watch import WatchState
 from gradtx.inspection.watch_measures import ABSENT, SCALARS
 from gradtx.text_table import aligned
-from gradtx.wrappers.find import the_state
+from gradtx.wrappers.lookup import the_state
 
 COLUMNS = (
     ("gradient", "grad_norm"),

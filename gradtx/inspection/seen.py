@@ -15,7 +15,7 @@ import numpy as np
 from gradtx.core.trees import flatten, is_trained, shape_of
 from gradtx.inspection.sampling import kept
 from gradtx.inspection.watch_measures import Leaf
-from gradtx.storage.walk import map_fields
+from gradtx.storage.fields import map_fields
 from gradtx.wrappers.rules import first_rules, trained_leaves
 
 

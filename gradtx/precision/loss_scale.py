@@ -14,8 +14,8 @@ from gradtx.core.norms import AxisName, on_all, require_axis_name
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.schedule import Count, Hyper, Number
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.wrappers.branches import all_finite, only_where, resting
-from gradtx.wrappers.find import the_state
+from gradtx.wrappers.conditional import all_finite, only_where, resting
+from gradtx.wrappers.lookup import the_state
 
 
 class DynamicLossScaleState(NamedTuple):

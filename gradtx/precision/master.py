@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from gradtx.core.roles import Exact
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.precision.landing import landing, nearest, on_half, only_half, require_state, widened, with_kept
-from gradtx.wrappers.find import copied
+from gradtx.wrappers.lookup import copied
 
 
 class KeepMasterState(NamedTuple):

@@ -22,7 +22,7 @@ from gradtx.precision.landing import (
     with_derivative,
     with_kept,
 )
-from gradtx.wrappers.find import copied
+from gradtx.wrappers.lookup import copied
 
 
 class Split24State(NamedTuple):

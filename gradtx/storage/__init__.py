@@ -1,7 +1,7 @@
 """Where a state lies between steps, and in how many bytes: codecs, and the roles that fields of states declare."""
 
 from gradtx.core.roles import Exact, NonNegative, Signed, Stored
-from gradtx.storage.codec import Codec, bfloat16, float32, host
+from gradtx.storage.codec import Codec, bfloat16, float32, offloaded
 from gradtx.storage.factored import factored
 from gradtx.storage.quantized import book, float8, int4, int8
 
@@ -16,7 +16,7 @@ __all__ = [
     "factored",
     "float8",
     "float32",
-    "host",
     "int4",
     "int8",
+    "offloaded",
 ]

@@ -27,7 +27,7 @@ class Codec(Protocol):
     imaginary part come as one array, along a new first axis.
     """
 
-    def takes(self, role: str, leaf: jax.ShapeDtypeStruct) -> bool:
+    def supports(self, role: str, leaf: jax.ShapeDtypeStruct) -> bool:
         """Whether it encodes such an array in the role "signed" or "nonnegative"; others stay as they are."""
         ...
 
@@ -67,7 +67,7 @@ def require_codec(**codecs: Any) -> None:
             raise TypeError(f"{name} must be one of gradtx.storage, as int8(); got {describe(codec)}{called}")
 
 
-class Named:
+class CallRepr:
     """Prints as the call of the lower-case function that makes it."""
 
     def __repr__(self) -> str:
@@ -76,10 +76,10 @@ class Named:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Float32(Named):
+class Float32(CallRepr):
     """See `float32`."""
 
-    def takes(self, role: str, leaf: jax.ShapeDtypeStruct) -> bool:
+    def supports(self, role: str, leaf: jax.ShapeDtypeStruct) -> bool:
         """No array: all stay as they are."""
         return False
 
@@ -93,10 +93,10 @@ class Float32(Named):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class BFloat16(Named):
+class BFloat16(CallRepr):
     """See `bfloat16`."""
 
-    def takes(self, role: str, leaf: jax.ShapeDtypeStruct) -> bool:
+    def supports(self, role: str, leaf: jax.ShapeDtypeStruct) -> bool:
         """Every array."""
         return True
 
@@ -115,10 +115,10 @@ class BFloat16(Named):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Host(Named):
-    """See `host`."""
+class Offloaded(CallRepr):
+    """See `offloaded`."""
 
-    def takes(self, role: str, leaf: jax.ShapeDtypeStruct) -> bool:
+    def supports(self, role: str, leaf: jax.ShapeDtypeStruct) -> bool:
         """Every array, where there is such memory.
 
         Raises: ValueError: there is none.
@@ -164,7 +164,7 @@ def bfloat16() -> Codec:
     return BFloat16()
 
 
-def host() -> Codec:
+def offloaded() -> Codec:
     """Keep a state in the memory of the host between steps, all its digits: a step moves it to the device and back.
 
     Under jit JAX wants a program whose state goes in and comes out there; `tx.init(params)` puts it there.
@@ -173,17 +173,17 @@ def host() -> Codec:
 
     Example:
         >>> import gradtx
-        >>> gradtx.storage.host()
-        host()
+        >>> gradtx.storage.offloaded()
+        offloaded()
     """
-    return Host()
+    return Offloaded()
 
 
 def _space() -> Any:
     device = jax.devices()[0]
     kinds = [memory.kind for memory in device.addressable_memories()]
     if "pinned_host" not in kinds:
-        raise ValueError(f"host(): {device} has no memory of the kind 'pinned_host'; it has {', '.join(kinds)}")
+        raise ValueError(f"offloaded(): {device} has no memory of the kind 'pinned_host'; it has {', '.join(kinds)}")
     if not hasattr(jax, "memory"):
-        raise ValueError(f"host(): JAX {jax.__version__} has no jax.memory.Space; a newer one is needed")
+        raise ValueError(f"offloaded(): JAX {jax.__version__} has no jax.memory.Space; a newer one is needed")
     return jax.memory.Space

@@ -8,18 +8,18 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.numerics import quotient
-from gradtx.storage.codec import Bits, Codec, Float32, Named, require_codec
+from gradtx.storage.codec import Bits, CallRepr, Codec, Float32, require_codec
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Factored(Named):
+class Factored(CallRepr):
     """See `factored`."""
 
     signed: Codec
 
-    def takes(self, role: str, leaf: jax.ShapeDtypeStruct) -> bool:
+    def supports(self, role: str, leaf: jax.ShapeDtypeStruct) -> bool:
         """What is not negative and has two axes; the other codec's else."""
-        return len(leaf.shape) > 1 if role == "nonnegative" else self.signed.takes(role, leaf)
+        return len(leaf.shape) > 1 if role == "nonnegative" else self.signed.supports(role, leaf)
 
     def encode(self, role: str, x: jax.Array, bits: Bits) -> tuple[jax.Array, jax.Array | None]:
         """The means of the rows and those of the columns."""

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import whole
 from gradtx.storage.blocks import Blocks, cut, scales_of, widened
-from gradtx.storage.books import Book
-from gradtx.storage.codec import Bits, Codec, Named, without_derivative
+from gradtx.storage.codebook import Book
+from gradtx.storage.codec import Bits, CallRepr, Codec, without_derivative
 
 # Behind each signed book an unsigned one of which the root reaches about as far down: what is rounded up from nothing
 # in the first moment is then divided by no less than that, and makes no step larger than usual.
@@ -21,7 +21,7 @@ FOUR = {"signed": Book(2, 1, True), "nonnegative": Book(3, 1, False)}
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class _Blocked(Named):
+class _Blocked(CallRepr):
     """What these codecs share: the blocks, and their scales."""
 
     block: int
@@ -30,7 +30,7 @@ class _Blocked(Named):
     def __post_init__(self) -> None:
         whole(1, block=self.block)
 
-    def takes(self, role: str, leaf: jax.ShapeDtypeStruct) -> bool:
+    def supports(self, role: str, leaf: jax.ShapeDtypeStruct) -> bool:
         """Every array."""
         return True
 

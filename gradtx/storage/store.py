@@ -18,8 +18,8 @@ from gradtx.core.roles import ROLES, Stored
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_none, is_trained, path_name, require_same_tree, shape_of
 from gradtx.storage.codec import Codec, require_codec
-from gradtx.storage.coding import decoded_field, encode, seed, stored, takes
-from gradtx.storage.walk import StoreState, given_role, map_fields
+from gradtx.storage.encode import decoded_field, encode, seed, stored, supports
+from gradtx.storage.fields import StoreState, given_role, map_fields
 
 __all__ = ["StoreState", "store"]
 
@@ -39,7 +39,7 @@ def store(inner: Transformation, codec: Codec, *, min_size: int = 4096, roles: M
     Args:
         inner: the transformation: any, a chain or a wrapper too, or another library's with `roles`.
         codec: one of `gradtx.storage`: `float32()`, `bfloat16()`, `int8()`, `int4()`, `float8()`, `factored()`,
-            `host()`; or your own, see `gradtx.storage.Codec`.
+            `offloaded()`; or your own, see `gradtx.storage.Codec`.
         min_size: leaves with fewer entries, and scalars, stay exact; at least 0.
         roles: for fields that declare none, or another: {"mu": "signed", "nu": "nonnegative", "z": "exact"}, by name
             or by the end of the path. In a piece of your own, annotate the field: `mu: gradtx.storage.Signed`.
@@ -83,7 +83,7 @@ def store(inner: Transformation, codec: Codec, *, min_size: int = 4096, roles: M
 
             def coded(end, x):
                 fits = _mirrors(x, owner((*path, *end)), min_size)
-                return encode(codec, role, x, seed(np.uint32(0), salt)) if fits and takes(codec, role, x) else None
+                return encode(codec, role, x, seed(np.uint32(0), salt)) if fits and supports(codec, role, x) else None
 
             return tree if role == "exact" else stored(tree, coded)
 

@@ -12,13 +12,13 @@ import numpy as np
 from gradtx.core.apply import apply_updates
 from gradtx.core.chain import chain
 from gradtx.core.double import double_precision
-from gradtx.core.inject import inject
 from gradtx.core.schedule import is_schedule
 from gradtx.core.states import EmptyState
 from gradtx.core.trees import is_trained
 from gradtx.testing.case import Case, cast, like, like_or_self
 from gradtx.testing.compare import BrokenError, SkippedError, all_finite, error_of, near, over_time, same_bits
 from gradtx.testing.law import law
+from gradtx.wrappers.inject import inject
 
 RUNS = ("traceable", "updates_fit", "state_types")
 

@@ -15,7 +15,7 @@ from gradtx.core.roles import Exact
 from gradtx.core.schedule import Steps, at_step, is_schedule
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import require_same_tree
-from gradtx.wrappers.branches import only_where, resting
+from gradtx.wrappers.conditional import only_where, resting
 
 
 class AccumulateState(NamedTuple):

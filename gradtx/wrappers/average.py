@@ -14,7 +14,7 @@ from gradtx.core.numerics import bias_correction, increment, zero_count
 from gradtx.core.roles import Exact
 from gradtx.core.schedule import Count, Hyper
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.wrappers.find import copied, only_trained, the_state, with_params
+from gradtx.wrappers.lookup import copied, only_trained, the_state, with_params
 
 
 class AverageState(NamedTuple):

@@ -14,7 +14,7 @@ from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import zero_count
 from gradtx.core.schedule import Count
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.wrappers.branches import only_where, resting
+from gradtx.wrappers.conditional import only_where, resting
 
 
 class EveryState(NamedTuple):

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 
 from gradtx.core.apply import apply_updates
 from gradtx.core.errors import at_least_one, in_unit_interval
-from gradtx.core.hyperparameters import keep_hyperparameters
 from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import zero_count
 from gradtx.core.pair import require_not_landing
@@ -17,8 +16,9 @@ from gradtx.core.roles import Exact
 from gradtx.core.schedule import Count, Hyper
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_trained
-from gradtx.wrappers.branches import only_where
-from gradtx.wrappers.find import copied
+from gradtx.wrappers.conditional import only_where
+from gradtx.wrappers.hyperparameters import keep_hyperparameters
+from gradtx.wrappers.lookup import copied
 
 
 class LookaheadState(NamedTuple):

@@ -12,9 +12,9 @@ from jax.core import Tracer
 from gradtx.core.errors import describe
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, require_same_tree
-from gradtx.wrappers.branches import at_rest
-from gradtx.wrappers.parts import extras_for, merged, part, prefix_leaves, resolved
+from gradtx.wrappers.conditional import at_rest
 from gradtx.wrappers.rules import arity, first_rules, is_function, is_rule, trained_leaves
+from gradtx.wrappers.subtree import extras_for, merged, part, prefix_leaves, resolved
 
 
 @transformation(sparse_rows=True)

@@ -14,8 +14,8 @@ from gradtx.core.states import EmptyState
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, require_same_tree
 from gradtx.transforms.basic import scale
-from gradtx.wrappers.parts import extras_for, merged, part, prefix_leaves, resolved
 from gradtx.wrappers.rules import arity, first_rules, is_function, is_rule, rule_name, trained_leaves
+from gradtx.wrappers.subtree import extras_for, merged, part, prefix_leaves, resolved
 
 
 @transformation(sparse_rows=True)

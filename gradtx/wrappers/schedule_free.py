@@ -14,7 +14,7 @@ from gradtx.core.pair import require_not_landing
 from gradtx.core.roles import Exact
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.wrappers.find import copied, filled, only_trained, the_state, with_params
+from gradtx.wrappers.lookup import copied, filled, only_trained, the_state, with_params
 
 
 class ScheduleFreeState(NamedTuple):

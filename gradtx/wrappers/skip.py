@@ -17,7 +17,7 @@ from gradtx.core.norms import AxisName, global_norm, on_all, require_axis_name
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.schedule import Count, Hyper
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.wrappers.branches import all_finite, only_where, resting, where_finite
+from gradtx.wrappers.conditional import all_finite, only_where, resting, where_finite
 from gradtx.wrappers.rules import arity
 
 _NOT_GIVEN = object()  # None is a value: it asks a line search to compute it

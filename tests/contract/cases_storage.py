@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gradtx
-from gradtx.storage import bfloat16, factored, float8, float32, host, int4, int8
+from gradtx.storage import bfloat16, factored, float8, float32, int4, int8, offloaded
 from gradtx.storage.store import store
 from tests.contract.adding import ADAM, INNER, NAMESPACE, add
 
-for codec in (bfloat16, factored, float8, float32, host, int4, int8):
+for codec in (bfloat16, factored, float8, float32, int4, int8, offloaded):
     NAMESPACE[codec.__name__] = codec
 
 ROUNDED = {"smooth": False, "differentiable": False}
@@ -20,7 +20,7 @@ for codec in (bfloat16(), int8(block=256), int4(block=128), float8(block=256), f
 add("store", store, inner=ADAM, codec=int8(block=256), min_size=0, roles=None, case=ROUNDED)
 # What lies on the host is kept as bits, of which the laws say that jit changes none: with one half, nothing is rounded.
 halving = gradtx.add_momentum(decay=0.5)
-add("store-host", store, inner=halving, codec=host(), min_size=0, roles=None, case=ROUNDED)
+add("store-offloaded", store, inner=halving, codec=offloaded(), min_size=0, roles=None, case=ROUNDED)
 for which, inner in INNER.items():
     roles = ROLES if which == "user" else None
     neutral = {"neutral": inner}

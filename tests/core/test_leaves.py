@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradtx import apply_updates, full, map_leaves, scale, scale_by_adam, zeros
-from tests.precision import enable_x64
+from tests.double import enable_x64
 
 FLOATS = [jnp.float16, jnp.bfloat16, jnp.float32]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import gradtx
 from gradtx.core.norms import leaf_norm, within
-from tests.precision import enable_x64
+from tests.double import enable_x64
 from tests.reference_norms import over_devices
 
 

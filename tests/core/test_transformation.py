@@ -7,7 +7,7 @@ import pytest
 
 import gradtx
 from gradtx import EmptyState, Hyper, Transformation, adam, adamw, chain, hyperparameters, scale, sgd, transformation
-from tests.precision import enable_x64
+from tests.double import enable_x64
 
 PARAMS = {"layers": [{"w": jnp.ones((3, 1)), "b": jnp.zeros(1)}]}
 GRADS = {"layers": [{"w": jnp.full((3, 1), 2.0), "b": jnp.ones(1)}]}

@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from sklearn.datasets import load_wine
 
 import gradtx
-from tests.precision import enable_x64
+from tests.double import enable_x64
 
 ZOOM = gradtx.lbfgs()
 BACKTRACKING = gradtx.lbfgs(linesearch=gradtx.scale_by_backtracking_linesearch(25, store_grad=True))

@@ -8,7 +8,7 @@ import pytest
 import gradtx
 from gradtx.core.rows import RowSparse
 from gradtx.wrappers.skipped_rows import decay_skipped_rows
-from tests.precision import enable_x64
+from tests.double import enable_x64
 
 N, D, K, STEPS = 12, 3, 4, 300
 

@@ -9,7 +9,7 @@ import pytest
 import gradtx
 from gradtx.core.rows import RowSparse
 from gradtx.sparse import sparse_value_and_grad
-from tests.precision import enable_x64
+from tests.double import enable_x64
 
 N, D = 9, 2
 PARAMS = {"table": jnp.linspace(0.1, 1.0, N * D).reshape(N, D), "w": jnp.ones(3)}

@@ -11,7 +11,7 @@ import pytest
 import gradtx
 from gradtx import apply_updates, global_norm, map_leaves
 from gradtx.core.rows import RowSparse, distinct
-from tests.precision import enable_x64
+from tests.double import enable_x64
 
 SHAPE = (5, 2)
 

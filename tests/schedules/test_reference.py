@@ -10,7 +10,7 @@ import pytest
 
 import gradtx
 from tests import reference_schedules as loops
-from tests.precision import enable_x64
+from tests.double import enable_x64
 
 N = 150
 FACTORS = np.array([1.0, 1.03, 1.07])

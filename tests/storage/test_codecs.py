@@ -123,7 +123,7 @@ class TestRounding:
     def test_nothing_positive_becomes_zero(self, codec):
         for top in (1e-36, 1e-10, 1.0, 3e38):
             x = jnp.asarray([[top, 0.0, top * 1e-3, 1.2e-38, top * 1e-30 + 1.2e-38, top / 2]])
-            if not codec.takes("nonnegative", x):
+            if not codec.supports("nonnegative", x):
                 continue
             back = there_and_back(codec, "nonnegative", x)
             assert bool(jnp.all(back[x > 0] > 0)), (codec, back)
@@ -141,7 +141,7 @@ class TestRounding:
     @pytest.mark.parametrize("role", ["signed", "nonnegative"])
     def test_zero_stays_zero_and_faults_stay_faults(self, codec, role):
         zero = jnp.zeros((3, 5))
-        if not codec.takes(role, zero):
+        if not codec.supports(role, zero):
             return
         assert not jnp.any(there_and_back(codec, role, zero))
         for fault in (jnp.nan, jnp.inf):
@@ -193,7 +193,7 @@ class TestBytes:
 class Linear:
     """A codec of a user: 256 even levels, of which one is zero, rounded to the nearest."""
 
-    def takes(self, role, leaf):
+    def supports(self, role, leaf):
         return True
 
     def encode(self, role, x, bits):

@@ -12,7 +12,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import gradtx
 from tests import reference_lbfgs
-from tests.precision import enable_x64
+from tests.double import enable_x64
 from tests.transforms.along import run
 
 N = 12

@@ -13,7 +13,7 @@ from jax.sharding import Mesh, PartitionSpec
 import gradtx
 from gradtx.core.norms import summed
 from tests import reference_lbfgs
-from tests.precision import enable_x64
+from tests.double import enable_x64
 from tests.reference_norms import shard_map
 
 ZOOM = gradtx.scale_by_zoom_linesearch(25)

@@ -11,7 +11,7 @@ import pytest
 import gradtx
 from gradtx.apps.race.task import Task
 from gradtx.apps.race.tasks.registry import TASKS, quick, task
-from tests.precision import enable_x64
+from tests.double import enable_x64
 
 SEEDS = np.array([0, 1, 0], np.int32)
 SURFACES = ("bowl", "rosenbrock", "beale", "rastrigin", "ill_conditioned")

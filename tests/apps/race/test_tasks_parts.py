@@ -12,7 +12,7 @@ from scipy import optimize, special, stats
 from gradtx.apps.demo.network import Layer, initial
 from gradtx.apps.race.tasks import burgers, convex, language, noisy, surfaces, text, transformer
 from gradtx.apps.race.tasks.fingerprints import fingerprint
-from tests.precision import enable_x64
+from tests.double import enable_x64
 
 TINY = transformer.Shape(tokens=7, context=5, width=4, heads=2, hidden=6, layers=2)
 

@@ -11,7 +11,7 @@ import gradtx
 from gradtx.apps.studio.offered import OFFERED
 from gradtx.apps.studio.rules import transformation_of
 from tests.apps.studio import browser
-from tests.precision import enable_x64
+from tests.double import enable_x64
 
 STEPS = 200
 FUNCTIONS = {

@@ -17,7 +17,7 @@ from gradtx.apps.studio.offered import OFFERED
 from gradtx.apps.studio.primitives import NotTranslatedError, literal
 from gradtx.apps.studio.programs import programs
 from gradtx.apps.studio.rules import combinations, rules, settings_of, transformation_of
-from tests.precision import enable_x64
+from tests.double import enable_x64
 
 
 def script(fn, *shapes, x64=True):

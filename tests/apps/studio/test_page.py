@@ -14,7 +14,7 @@ from gradtx.apps.studio.offered import OFFERED
 from gradtx.apps.studio.rules import settings_of, transformation_of
 from tests.apps.studio import browser
 from tests.apps.studio.courses import FUNCTIONS, require_course
-from tests.precision import enable_x64
+from tests.double import enable_x64
 
 BOWL, EGGS, VALLEY = FUNCTIONS
 

@@ -11,7 +11,7 @@ from jax import lax
 from gradtx.apps.studio.javascript import function, members, written
 from gradtx.apps.studio.primitives import FORMS, HELPERS
 from tests.apps.studio import browser
-from tests.precision import enable_x64
+from tests.double import enable_x64
 
 NUMBERS = [0.0, -0.0, 1.0, -1.0, 0.3, -2.5, 1e-300, 1e300, np.inf, -np.inf, np.nan, 7.0]
 INTEGERS = [0, 1, -1, 7, 2**31 - 1, -(2**31)]

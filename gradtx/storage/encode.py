@@ -18,11 +18,11 @@ from gradtx.core.trees import flatten, is_none, is_trained, path_name, shape_of
 from gradtx.storage.codec import Codec
 
 
-def takes(codec: Codec, role: str, x: Any) -> bool:
+def supports(codec: Codec, role: str, x: Any) -> bool:
     """Whether a codec encodes this leaf; a complex one as its two parts, which no divisor has."""
     if jnp.iscomplexobj(x):
-        return role != "nonnegative" and codec.takes(role, jax.ShapeDtypeStruct((2, *x.shape), x.real.dtype))
-    return codec.takes(role, jax.ShapeDtypeStruct(x.shape, x.dtype))
+        return role != "nonnegative" and codec.supports(role, jax.ShapeDtypeStruct((2, *x.shape), x.real.dtype))
+    return codec.supports(role, jax.ShapeDtypeStruct(x.shape, x.dtype))
 
 
 def _parts(x: jax.Array) -> jax.Array:

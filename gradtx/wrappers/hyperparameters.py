@@ -11,12 +11,12 @@ import numpy as np
 from jax.core import Tracer
 
 from gradtx.core.errors import describe, suggestion
-from gradtx.core.inject import InjectState
 from gradtx.core.numerics import COUNT_MAX
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import as_number, is_schedule
 from gradtx.core.states import HyperparametersState
 from gradtx.core.trees import path_name
+from gradtx.wrappers.inject import InjectState
 
 
 def hyperparameters(state: Any) -> dict[str, Any]:
