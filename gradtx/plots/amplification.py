@@ -10,8 +10,8 @@ import numpy as np
 
 from gradtx.core.errors import finite, positive
 from gradtx.core.schedule import as_number
+from gradtx.optimizers.rmsprop import scale_by_rms
 from gradtx.plots.style import DIVERGING, axes, halo, in_style
-from gradtx.transforms.rms import scale_by_rms
 
 SIDE, ROOM = 240, 6  # points along a side, an even number: C is 0 on the axis g2 = 0; those a sign needs around it
 

@@ -1,4 +1,4 @@
-"""The smallest pieces: pass on, scale, flip the sign, set to zero."""
+"""The smallest pieces: pass on, scale, flip the sign, take the sign, set to zero."""
 
 from __future__ import annotations
 
@@ -96,6 +96,31 @@ def scale_by_learning_rate(learning_rate: Hyper, *, flip_sign: bool = True):
     def update(updates, state, params=None):
         factor = -learning_rate if flip_sign else learning_rate
         return map_leaves(lambda g: factor * g, updates), state
+
+    return init, update
+
+
+@transformation(any_leaves=True, sparse_rows=True)
+def scale_by_sign():
+    """Replace each entry by its sign.
+
+        u = sign(g),   0 for 0;   g/|g| for complex g
+
+    State: none.
+    Source: Bernstein et al. 2018 (arXiv:1802.04434), algorithm 1. optax's `scale_by_sign`.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.scale_by_sign()
+        >>> print(tx.update(jnp.array([-3.0, 0.0, 0.1]), tx.init(jnp.zeros(3)))[0])
+        [-1.  0.  1.]
+    """
+
+    def init(params):
+        return EmptyState()
+
+    def update(updates, state, params=None):
+        return map_leaves(jnp.sign, updates), state
 
     return init, update
 

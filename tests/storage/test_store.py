@@ -15,14 +15,11 @@ from gradtx.core.double import double_precision
 from gradtx.core.trees import path_name
 from gradtx.sharding import state_shardings
 from gradtx.storage.store import store
+from tests.contract.adding import RECIPES
 from tests.contract.registry import CALLS, CASES
 
 INT8, INT4 = storage.int8(), storage.int4()
-RECIPES = [
-    name
-    for name, call in CALLS.items()
-    if "-" not in name and call.factory.__module__.startswith("gradtx.optimizers.") and not CASES[name].extras
-]
+STORED = [name for name in CALLS if name in RECIPES and not CASES[name].extras]
 
 
 class BareState(NamedTuple):
@@ -226,7 +223,7 @@ class TestDevices:
             assert off.mean() < 1e-3 or "factored" in repr(codec), path
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", STORED)
 def test_recipes_stay_near(name):
     """200 steps towards the bottom of a bowl are finite, and end about as low as with float32."""
     case = CASES[name]

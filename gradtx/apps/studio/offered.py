@@ -7,10 +7,16 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gradtx.core.pair import GradientTransformation
-from gradtx.optimizers.adam import adam, adamax, adamw, amsgrad, nadam
+from gradtx.optimizers.adadelta import adadelta
+from gradtx.optimizers.adagrad import adagrad
+from gradtx.optimizers.adam import adam, adamw
+from gradtx.optimizers.adamax import adamax
+from gradtx.optimizers.amsgrad import amsgrad
+from gradtx.optimizers.lion import lion
+from gradtx.optimizers.nadam import nadam
+from gradtx.optimizers.rmsprop import rmsprop
+from gradtx.optimizers.rprop import rprop, supersab
 from gradtx.optimizers.sgd import sgd
-from gradtx.optimizers.sign import lion, rprop, supersab
-from gradtx.optimizers.squares import adadelta, adagrad, rmsprop
 
 NONE: Mapping[str, Any] = MappingProxyType({})
 

@@ -12,7 +12,7 @@ from gradtx.apps.studio.about import named, of_field
 from gradtx.apps.studio.javascript import function, members, written
 from gradtx.core.double import double_precision
 from gradtx.core.roles import declared_roles
-from gradtx.transforms.rms import scale_by_rms
+from gradtx.optimizers.rmsprop import scale_by_rms
 
 POINT = (2,)  # w1 and w2
 UNNAMED = "@"  # the name of a function that has none yet

@@ -1,15 +1,17 @@
-"""AdaDelta: steps in the unit of the parameters."""
+"""AdaDelta: steps in the units of the parameters."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from gradtx.core.chain import chain
 from gradtx.core.errors import in_unit_interval, positive
 from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import abs_sq, clip_and_square, divide_by_root, ema, safe_sqrt
 from gradtx.core.roles import NonNegative
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import transformation
+from gradtx.transforms.basic import scale_by_learning_rate
 
 
 class ScaleByAdadeltaState(NamedTuple):
@@ -67,3 +69,18 @@ def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6):
         return updates, ScaleByAdadeltaState(e_g, e_x)
 
     return init, update
+
+
+@transformation
+def adadelta(learning_rate: Hyper = 1.0, rho: Hyper = 0.9, eps: Hyper = 1e-6):
+    """AdaDelta: `scale_by_adadelta`, then the rate, which may stay 1.
+
+    Args:
+        learning_rate: at least 0; 1, the default, is the paper.
+        rho, eps: as in `scale_by_adadelta`.
+
+    State: a chain's dict, with one entry: `ScaleByAdadeltaState`.
+    Source: Zeiler 2012 (arXiv:1212.5701). torch: rate 1 too. Keras: rate 0.001, rho 0.95, eps 1e-7. optax's default
+        rate of None leaves out the minus as well, so that `optax.adadelta()` ascends; this descends.
+    """
+    return chain(scale_by_adadelta(rho, eps), scale_by_learning_rate(learning_rate))

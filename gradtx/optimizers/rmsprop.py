@@ -1,4 +1,4 @@
-"""Division by a running root mean square: RMSProp's part, plain and centered."""
+"""RMSProp: division by a running root mean square, or centered by a running standard deviation."""
 
 from __future__ import annotations
 
@@ -7,20 +7,16 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gradtx.core.chain import chain
 from gradtx.core.errors import below_one, in_unit_interval, non_negative
 from gradtx.core.leaves import float_dtype, full, map_leaves, zeros
-from gradtx.core.numerics import (
-    bias_correction,
-    clip_and_square,
-    divide_by_root,
-    ema,
-    increment,
-    scale_down,
-    zero_count,
-)
+from gradtx.core.numerics import bias_correction as correction
+from gradtx.core.numerics import clip_and_square, divide_by_root, ema, increment, scale_down, zero_count
 from gradtx.core.roles import NonNegative, Signed
 from gradtx.core.schedule import Hyper, Number
 from gradtx.core.transformation import transformation
+from gradtx.transforms.basic import scale_by_learning_rate
+from gradtx.transforms.momentum import add_momentum, add_nesterov_momentum
 
 
 class ScaleByRmsState(NamedTuple):
@@ -85,7 +81,7 @@ def scale_by_rms(
 
     def update(updates, state, params=None):
         t = increment(state.count)
-        c = _correction(decay, t, float_dtype(updates, state.nu)) if bias_correction else 1.0
+        c = correction(decay, t, float_dtype(updates, state.nu)) if bias_correction else 1.0
 
         def leaf(g, nu):
             g, g_sq = clip_and_square(g)
@@ -147,7 +143,7 @@ def scale_by_stddev(
         t = increment(state.count)
         rate, start = 1.0 - decay, 0.0
         if bias_correction:
-            c = _correction(decay, t, float_dtype(updates, state.nu))
+            c = correction(decay, t, float_dtype(updates, state.nu))
             rate, start = jnp.asarray(rate, c.dtype) / c, jnp.asarray(initial_scale, c.dtype) * (1.0 - c) / c
             rate = jnp.where(state.count == 0, 1.0, rate)  # to the bit: the first gradient is the first mean
 
@@ -167,4 +163,42 @@ def scale_by_stddev(
     return init, update
 
 
-_correction = bias_correction  # the name is also that of the option which optax's users know
+@transformation
+def rmsprop(
+    learning_rate: Hyper,
+    decay: Hyper = 0.9,
+    eps: Hyper = 1e-8,
+    initial_scale: Number = 0.0,
+    eps_in_sqrt: bool = True,
+    centered: bool = False,
+    momentum: Hyper | None = None,
+    nesterov: bool = False,
+    bias_correction: bool = False,
+    *,
+    rate_in_momentum: bool = True,
+):
+    """RMSProp: `scale_by_rms` (or `scale_by_stddev` where centered), then the rate; with momentum, after the rate.
+
+    Args:
+        learning_rate: at least 0; 1e-3 is usual.
+        decay, eps, initial_scale, eps_in_sqrt, bias_correction: as in `scale_by_rms`.
+        centered: divide by the standard deviation, `scale_by_stddev`.
+        momentum: `decay` of `add_momentum` over the scaled step; None for none.
+        nesterov: use `add_nesterov_momentum` for it.
+        rate_in_momentum: the rate before the momentum, so inside its buffer (optax, Keras), or after it (torch). They
+            differ when the rate changes.
+
+    State: a chain's dict, with one entry: `ScaleByRmsState` or `ScaleByStddevState`, and the momentum's, if any.
+    Raises: ValueError: nesterov without momentum.
+    Source: Tieleman & Hinton 2012; Graves 2013 where centered. torch's: decay 0.99, eps_in_sqrt False, rate_in_momentum
+        False. Keras': eps 1e-7.
+    """
+    scaling = scale_by_stddev if centered else scale_by_rms
+    scaled = scaling(decay, eps, initial_scale, eps_in_sqrt=eps_in_sqrt, bias_correction=bias_correction)
+    rate = scale_by_learning_rate(learning_rate)
+    if momentum is None:
+        if nesterov:
+            raise ValueError("nesterov needs a momentum, for instance momentum=0.9")
+        return chain(scaled, rate)
+    trace = (add_nesterov_momentum if nesterov else add_momentum)(momentum)
+    return chain(scaled, rate, trace) if rate_in_momentum else chain(scaled, trace, rate)

@@ -1,4 +1,4 @@
-"""Adam with Nesterov's momentum: with b1 constant, and with the rising b1 of the paper."""
+"""NAdam: Adam with Nesterov's momentum, and a b1 that may rise."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gradtx.core.chain import chain
 from gradtx.core.errors import below_one, non_negative
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import bias_correction, clip_and_square, divide_by_root, ema, increment, zero_count
 from gradtx.core.roles import NonNegative, Signed
 from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import transformation
-from gradtx.transforms.adam import ScaleByAdamState
+from gradtx.optimizers.adam import scale_by_nadam
+from gradtx.transforms.basic import scale_by_learning_rate
 
 
 class ScaleByScheduledNadamState(NamedTuple):
@@ -23,51 +25,6 @@ class ScaleByScheduledNadamState(NamedTuple):
     rest: jax.Array
     mu: Signed
     nu: NonNegative
-
-
-@transformation(any_leaves=True, sparse_rows=True)
-def scale_by_nadam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_root: Hyper = 0.0):
-    """Adam, with its first moment looked at one step ahead.
-
-        m, v̂ as in `scale_by_adam`
-        u = (b1·m/(1 - b1^(t+1)) + (1 - b1)·g/(1 - b1^t))/(√(v̂ + eps_root) + eps)
-
-    Args:
-        b1, b2, eps, eps_root: as in `scale_by_adam`.
-
-    State: `ScaleByAdamState`: count, int32 scalar; mu, like params; nu, like params, real; 0 at init.
-    Raises: ValueError: an argument out of range.
-    Source: Dozat 2016 (ICLR workshop), algorithm 2, with a constant μ = b1. optax's `scale_by_adam(nesterov=True)`;
-        torch and Keras let μ rise: `scale_by_scheduled_nadam`. Within 30 ulp of exact arithmetic over 1,000 steps in
-        float32.
-
-    Example:
-        >>> import gradtx, jax.numpy as jnp
-        >>> tx = gradtx.scale_by_nadam(b1=0.5)
-        >>> print(tx.update(jnp.array([0.01, -100.0]), tx.init(jnp.zeros(2)))[0].round(4))
-        [ 1.3333 -1.3333]
-    """
-    below_one(b1=b1, b2=b2)
-    non_negative(eps=eps, eps_root=eps_root)
-
-    def init(params):
-        return ScaleByAdamState(zero_count(), mu=zeros(params), nu=zeros(params, real=True))
-
-    def update(updates, state, params=None):
-        t, width = increment(state.count), float_dtype(updates, state.mu)
-        c1, c2 = bias_correction(b1, t, width), bias_correction(b2, t, width)
-        c1_next = bias_correction(b1, increment(t), width)
-
-        def leaf(g, mu, nu):
-            g, g_sq = clip_and_square(g)
-            mu, nu = ema(mu, g, b1), ema(nu, g_sq, b2)
-            m = b1 * mu / c1_next + (1.0 - b1) * g / c1
-            return divide_by_root(m, nu / c2, eps, eps_root), mu, nu
-
-        updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu, idle=(b1, b2))
-        return updates, ScaleByAdamState(t, mu, nu)
-
-    return init, update
 
 
 @transformation(any_leaves=True, sparse_rows=True)
@@ -123,3 +80,30 @@ def scale_by_scheduled_nadam(
         return updates, ScaleByScheduledNadamState(t, rest, mu, nu)
 
     return init, update
+
+
+@transformation
+def nadam(
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-8,
+    eps_root: Hyper = 0.0,
+    *,
+    momentum_decay: Hyper | None = None,
+):
+    """NAdam: `scale_by_nadam` (or the scheduled one), then the rate.
+
+    Args:
+        learning_rate: at least 0; 1e-3 and 2e-3 are usual.
+        b1, b2, eps, eps_root: as in `scale_by_nadam`.
+        momentum_decay: None for a constant b1 (optax); a number for `scale_by_scheduled_nadam` (torch 0.004, Keras 1).
+
+    State: a chain's dict, with one entry: `ScaleByAdamState` or `ScaleByScheduledNadamState`.
+    Source: Dozat 2016.
+    """
+    if momentum_decay is None:
+        scaling = scale_by_nadam(b1, b2, eps, eps_root)
+    else:
+        scaling = scale_by_scheduled_nadam(b1, b2, eps, eps_root, momentum_decay=momentum_decay)
+    return chain(scaling, scale_by_learning_rate(learning_rate))

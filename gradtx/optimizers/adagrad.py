@@ -1,4 +1,4 @@
-"""Division by the root of a sum of squares: Adagrad's part."""
+"""Adagrad: division by the root of a sum of squares."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from gradtx.core.chain import chain
 from gradtx.core.errors import non_negative
 from gradtx.core.leaves import full, map_leaves
 from gradtx.core.numerics import clip_and_square, divide_by_root
 from gradtx.core.roles import NonNegative
 from gradtx.core.schedule import Hyper, Number
 from gradtx.core.transformation import transformation
+from gradtx.transforms.basic import scale_by_learning_rate
 
 
 class AccumulateSquaresState(NamedTuple):
@@ -63,3 +65,26 @@ def accumulate_squares(initial_accumulator_value: Number = 0.1, eps: Hyper = 1e-
         return updates, AccumulateSquaresState(s)
 
     return init, update
+
+
+@transformation
+def adagrad(
+    learning_rate: Hyper,
+    initial_accumulator_value: Number = 0.1,
+    eps: Hyper = 1e-7,
+    *,
+    eps_in_sqrt: bool = True,
+):
+    """Adagrad: `accumulate_squares`, then the rate.
+
+    Args:
+        learning_rate: at least 0; 1e-2 and 1e-3 are usual.
+        initial_accumulator_value, eps, eps_in_sqrt: as in `accumulate_squares`.
+
+    State: a chain's dict, with one entry: `AccumulateSquaresState`.
+    Source: Duchi, Hazan & Singer 2011. Defaults as optax and Keras; torch: initial 0, eps 1e-10 outside the root.
+    """
+    return chain(
+        accumulate_squares(initial_accumulator_value, eps, eps_in_sqrt=eps_in_sqrt),
+        scale_by_learning_rate(learning_rate),
+    )

@@ -1,49 +1,26 @@
-"""Methods that use the sign: of the gradient, or of a running mean of it."""
+"""Lion: the sign of a running mean."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
+from gradtx.core.chain import chain
 from gradtx.core.errors import in_unit_interval
 from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import ema
 from gradtx.core.roles import Signed
 from gradtx.core.schedule import Hyper
-from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
+from gradtx.optimizers.decay import weight_decay_of
+from gradtx.transforms.basic import scale_by_learning_rate
 
 
 class ScaleByLionState(NamedTuple):
     """mu: like params, float32 or wider: running mean m of g, 0 at init."""
 
     mu: Signed
-
-
-@transformation(any_leaves=True, sparse_rows=True)
-def scale_by_sign():
-    """Replace each entry by its sign.
-
-        u = sign(g),   0 for 0;   g/|g| for complex g
-
-    State: none.
-    Source: Bernstein et al. 2018 (arXiv:1802.04434), algorithm 1. optax's `scale_by_sign`.
-
-    Example:
-        >>> import gradtx, jax.numpy as jnp
-        >>> tx = gradtx.scale_by_sign()
-        >>> print(tx.update(jnp.array([-3.0, 0.0, 0.1]), tx.init(jnp.zeros(3)))[0])
-        [-1.  0.  1.]
-    """
-
-    def init(params):
-        return EmptyState()
-
-    def update(updates, state, params=None):
-        return map_leaves(jnp.sign, updates), state
-
-    return init, update
 
 
 @transformation(any_leaves=True, sparse_rows=True)
@@ -84,3 +61,19 @@ def scale_by_lion(b1: Hyper = 0.9, b2: Hyper = 0.99):
         return updates, ScaleByLionState(mu)
 
     return init, update
+
+
+@transformation
+def lion(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.99, *, weight_decay: Hyper = 1e-3, mask: Any = None):
+    """Lion: `scale_by_lion`, `add_decayed_weights`, then the rate over both.
+
+    Args:
+        learning_rate: at least 0; a tenth to a third of Adam's.
+        b1, b2: as in `scale_by_lion`.
+        weight_decay: as in `add_decayed_weights`.
+        mask: which leaves decay, as in `masked`: `"**/kernel"`; None for all.
+
+    State: a chain's dict, with one entry: `ScaleByLionState`. Its update needs `params`.
+    Source: Chen et al. 2023 (arXiv:2302.06675), algorithm 2. Defaults as optax.
+    """
+    return chain(scale_by_lion(b1, b2), weight_decay_of(weight_decay, mask), scale_by_learning_rate(learning_rate))
