@@ -1,7 +1,56 @@
 """gradtx: gradient transformations for JAX, as values.
 
-A transformation is a pair of pure functions, `init(params)` and `update(updates, state, params)`, kept as the call that
-made it: `adam(1e-3)` can be compared, hashed, printed, pickled, swept with `jax.vmap` and differentiated.
+A transformation is a pair of pure functions, `init(params)` and `update(updates, state, params)`. gradtx keeps it as
+the call that made it, so `adam(1e-3)` can be compared, printed, pickled, swept with `jax.vmap` and differentiated.
+Recipes such as `adam` are chains of pieces. Wrappers take a transformation and return another one.
+
+Every hyperparameter may be a number, a scalar array, or a schedule. Exceptions: a number that only `init` reads, such
+as `initial_scale` of `scale_by_rms`, and whole numbers of steps other than those of `accumulate` must be numbers.
+
+Recipes
+    sgd (with momentum, nesterov, dampening), adagrad, rmsprop (centered, momentum, bias_correction), adadelta, adam,
+    adamw, amsgrad, nadam, adamax, lion. For full batches: rprop, supersab, lbfgs (with a line search).
+Pieces
+    identity, scale, scale_by_learning_rate, set_to_zero, add_decayed_weights, add_noise, zero_nans
+    clip_by_value, clip_by_leaf_norm, clip_by_global_norm, clip_by_block_rms, adaptive_grad_clip, clip_by_z_score
+    normalize_by_update_norm, scale_by_trust_ratio, centralize
+    add_momentum, add_nesterov_momentum, add_damped_momentum, ema
+    accumulate_squares, scale_by_rms, scale_by_stddev, scale_by_adadelta, scale_by_adam, scale_by_amsgrad,
+    scale_by_adamax, scale_by_nadam, scale_by_scheduled_nadam, scale_by_lion, scale_by_sign, scale_by_rprop,
+    scale_by_supersab, scale_by_lbfgs
+    scale_by_backtracking_linesearch, scale_by_zoom_linesearch, value_and_grad_from_state, reduce_on_plateau
+Wrappers: which leaves
+    masked, freeze, route, partition, per_leaf_learning_rate
+    A rule is a glob for the path of a leaf or of a node above it ("layers/*/bias", "**/kernel"), a compiled regular
+    expression, or a function of `(path, leaf)`; `masked` and `freeze` also take a tree of bools. Rules are resolved on
+    the parameters. A rule that matches nothing is an error.
+Wrappers: when
+    accumulate, every, skip_nonfinite, skip_if, skip_spikes
+Wrappers: averages and other gradients
+    average and averaged, lookahead, schedule_free and eval_params, sam
+Memory and precision
+    store with the codecs of `gradtx.storage`; round_stochastically, compensate, keep_master, split24;
+    dynamic_loss_scale and loss_scale; pack and unpack
+Sparse rows
+    RowSparse, sparse_value_and_grad, sparse_lookup, decay_skipped_rows
+Schedules (the first update sees step 0; `+` and `*` combine them; `schedule.plot()` draws one)
+    constant_schedule, linear_schedule, polynomial_schedule, exponential_decay, inverse_time_schedule,
+    inverse_sqrt_schedule, cosine_decay_schedule, cosine_restarts_schedule, cyclic_schedule, linear_onecycle_schedule,
+    cosine_onecycle_schedule, warmup_schedule, warmup_constant_schedule, warmup_cosine_decay_schedule,
+    warmup_exponential_decay_schedule, warmup_stable_decay_schedule, piecewise_constant_schedule,
+    piecewise_interpolate_schedule, join_schedules, product_schedules, sum_schedules
+Around a transformation
+    chain; inject and set_hyperparameters; hyperparameters; set_count; apply_updates; global_norm; sweep;
+    `tx.step(grads, state, params)`, which is `update` and `apply_updates` in one
+Inspection
+    plan (before training), watch and readings (during training), explain (one step), stages; progress
+Devices
+    state_shardings, zero_shardings, factored_sharding
+Write your own
+    transformation, schedule, Hyper, Number, Count, Steps, map_leaves, zeros, full, EmptyState
+
+Modules that are imported on first use: `gradtx.checkpoint`, `gradtx.compat` (optax), `gradtx.plots`, `gradtx.testing`
+(the laws, for your own transformations), `gradtx.writers`.
 """
 
 from importlib import import_module as _import_module
@@ -301,27 +350,9 @@ __all__ = [
 ]
 
 
-_NAMES_IN_OPTAX = {
-    "MultiSteps": "accumulate",
-    "apply_if_finite": "skip_nonfinite",
-    "clip": "clip_by_value",
-    "conditionally_mask": "skip_if",
-    "conditionally_transform": "every",
-    "incremental_update": "average",
-    "inject_hyperparams": "inject",
-    "multi_transform": "partition",
-    "named_chain": "chain",
-    "scale_by_rss": "accumulate_squares",
-    "scale_by_schedule": "scale",
-    "selective_transform": "freeze",
-    "sgdr_schedule": "cosine_restarts_schedule",
-    "trace": "add_momentum",
-}
-
-
 def __getattr__(name: str):
-    """`gradtx.checkpoint`, `.plots` and the like are imported when first asked for: they lean on other packages."""
+    """Import `gradtx.checkpoint` and others when they are first used, since they need other packages or time."""
     if name in {"apps", "checkpoint", "compat", "plots", "testing", "writers"}:
         return _import_module(f"gradtx.{name}")
-    here = f": here it is {_NAMES_IN_OPTAX[name]}" if name in _NAMES_IN_OPTAX else ""
-    raise AttributeError(f"module 'gradtx' has no attribute {name!r}{here}")
+    here = _import_module("gradtx.compat.optax").NAMES.get(name)
+    raise AttributeError(f"module 'gradtx' has no attribute {name!r}" + (f": here it is {here}" if here else ""))

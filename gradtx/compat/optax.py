@@ -1,4 +1,91 @@
-"""Handing a transformation to clients of optax that will not take a value."""
+"""For users of optax: what differs, which names differ, and `to_optax` for programs that accept only optax's own type.
+
+A gradtx transformation has optax's protocol. optax transformations work inside `gradtx.chain`, and gradtx
+transformations work inside `optax.chain`. The figures are those of optax 0.2.8.
+
+**Differences**
+
+Two equal calls
+    gradtx: are equal, hash alike, pickle, and print as the call; as static arguments of jit they share one trace.
+    optax: are different, trace again, and do not pickle.
+A new learning rate
+    gradtx: is a leaf of the value: no new trace, `vmap` over the factory, `grad` with respect to it.
+    optax: is hidden in a closure: a new trace, or `inject_hyperparams`.
+A schedule
+    gradtx: fits any hyperparameter that each update uses; `hyperparameters(state)` reads the value in use.
+    optax: fits the learning rate and a few others.
+A clip put in front of Adam
+    gradtx: leaves Adam's entry in the state where it was.
+    optax: moves it.
+bfloat16 parameters, float32 gradients
+    gradtx: the state is float32 and keeps its dtypes, so `lax.scan` accepts it.
+    optax: the state changes its dtype in the first update.
+A gradient that does not fit its parameter
+    gradtx: is an error that names the leaf: `gradient at layers/0/w has shape (3,), the parameter (3, 1)`.
+    optax: is broadcast.
+A misspelt extra argument
+    gradtx: is an error. Only `value`, `grad` and `value_fn` are always accepted, since other libraries pass them.
+    optax: is ignored.
+Integer leaves
+    gradtx: are left alone; a real-valued update for one is an error.
+    optax: receive the update, and the sum is truncated to an integer.
+Adam in float32 over 1,000 steps
+    gradtx: is within 30 ulp of exact arithmetic.
+    optax: is more than 100 ulp away, on the same gradients.
+A gradient of 1e25
+    gradtx: is cut where its square would overflow, and later steps recover.
+    optax: makes the second moment infinite, so that this entry never moves again.
+adadelta()
+    gradtx: descends.
+    optax: ascends.
+rprop
+    gradtx: moves in its first step.
+    optax: is one step late.
+AMSGrad
+    gradtx: takes the maximum of the corrected second moment, or of the raw one as torch does.
+    optax: takes that of the corrected one.
+SuperSAB, dampened momentum
+    gradtx: has them.
+    optax: does not.
+A mask that asks for dtypes
+    gradtx: sees the parameters.
+    optax: sees the gradients, so that bfloat16 gradients change the result.
+A label that no leaf has
+    gradtx: is an error.
+    optax: is not noticed.
+A frozen leaf
+    gradtx: has no state, does not count in norms, and keeps every bit.
+    optax: has state under `freeze`, and counts in norms.
+One NaN while gradients accumulate
+    gradtx: is gone after its step; under `skip_nonfinite` it leaves no trace.
+    optax: stays forever.
+An update that overflows
+    gradtx: is skipped by `skip_nonfinite`.
+    optax: passes `apply_if_finite`, which looks at the gradients.
+Two schedules
+    gradtx: can be added and multiplied.
+    optax: cannot.
+
+**Names**
+
+A name that both libraries have means the same and takes the same arguments, with these exceptions. `freeze(tx, frozen)`
+and `sam(tx, rho)` are wrappers here, and `sam` takes no second optimizer. `partition` calls its `param_labels`
+`labels`. There is no `mu_dtype`: use `store(tx, gradtx.storage.bfloat16())`. `add_decayed_weights` has no mask: use
+`masked(add_decayed_weights(x), mask)`. optax.contrib's `schedule_free_eval_params` is `eval_params`. If you ask gradtx
+for a name that only optax has, such as `gradtx.MultiSteps`, the error says the name here; `NAMES` lists them all.
+
+**Before you change over**
+
+* Updates are float32 or wider, also for half-precision gradients. `apply_updates`, gradtx's or optax's, rounds once, to
+  the dtype of the parameter. A plain sum `params + updates`, as in `equinox.apply_updates`, promotes bfloat16
+  parameters; there, use `to_optax(tx, like_params=True)`. optax wrappers that choose between an update and a gradient,
+  such as `apply_if_finite`, need one dtype for both: give them float32 gradients.
+* When a number becomes a schedule, the state of its piece gains a level, with a count. If the piece had no state
+  before, as `scale_by_learning_rate`, `{**tx.init(params), **old_state}` carries over the rest of the old chain's
+  state. If it had one, put the old state inside: `new["scale_by_adam"]._replace(inner=old["scale_by_adam"])`. A plain
+  function as a schedule compares by identity, and pickles only if it is defined at the top of a module.
+* `optax.chain` passes extra arguments such as `value=` only to its own type: use `to_optax(tx)` there.
+"""
 
 from __future__ import annotations
 
@@ -15,26 +102,47 @@ from gradtx.optional_imports import extra
 if TYPE_CHECKING:
     import optax
 
+NAMES = {
+    "MultiSteps": "accumulate",
+    "apply_if_finite": "skip_nonfinite",
+    "clip": "clip_by_value",
+    "conditionally_mask": "skip_if",
+    "conditionally_transform": "every",
+    "incremental_update": "average",
+    "inject_hyperparams": "inject",
+    "multi_transform": "partition",
+    "named_chain": "chain",
+    "scale_by_rss": "accumulate_squares",
+    "scale_by_schedule": "scale",
+    "selective_transform": "freeze",
+    "sgdr_schedule": "cosine_restarts_schedule",
+    "trace": "add_momentum",
+}
+"""Names that optax has and gradtx has not -> the name in gradtx."""
+
 
 def to_optax(tx: GradientTransformation, *, like_params: bool = False) -> optax.GradientTransformationExtraArgs:
-    """Wrap a transformation in optax's own type: an opaque pair of functions, with the same state and updates.
+    """Wrap a transformation in optax's own type: a pair of plain functions with the same state and the same updates.
 
-    Most clients take a gradtx transformation as it is. This is for those that do not: numpyro's `SVI` and gpjax's `fit`
-    (they ask for optax's type), `flax.nnx.Optimizer` where a hyperparameter is an array (it keeps the transformation as
-    a static attribute, which must not hold data), and `optax.chain` and `numpyro.optim.optax_to_numpyro` where the
-    update takes extra arguments (they pass them only to that type).
+    Most programs accept a gradtx transformation directly. Use this where they do not:
+
+    * numpyro's `SVI` and gpjax's `fit` check for optax's type;
+    * `flax.nnx.Optimizer` keeps the transformation as a static attribute, which must not hold arrays: use this when a
+      hyperparameter is an array;
+    * `optax.chain` and `numpyro.optim.optax_to_numpyro` pass extra arguments only to optax's type.
 
     Args:
-        tx: the transformation.
-        like_params: whether updates leave in the types of their parameters, as optax's do, and not in float32. It is
-            for half-precision parameters in clients that add updates by hand, where a sum would be wider than the
-            parameter: `equinox.apply_updates`, and with it optimistix and gpjax; blackjax's variational inference. The
-            update is then the difference between what `gradtx.apply_updates` gives and the parameter. For a step of at
-            most half the parameter the sum is that again; beyond, it may be off by a last place of the larger of both.
+        tx: a gradtx transformation.
+        like_params: if True, each update has the dtype of its parameter, as in optax; if False, it is float32 or wider.
+            Use True for half-precision parameters in programs that add updates by hand, where the sum would be wider
+            than the parameter: `equinox.apply_updates` (and so optimistix and gpjax), and blackjax's variational
+            inference. The update is then the result of `gradtx.apply_updates` minus the parameter. Adding it gives that
+            result exactly if the step is at most half the parameter; for longer steps the sum may differ by one unit in
+            the last place of the larger of the two.
 
     Raises:
         MissingExtraError: optax is not installed.
-        TypeError: for what is no gradtx transformation.
+        TypeError: `tx` is not a gradtx transformation.
         ValueError: with `like_params`, when `update` is called without the parameters.
 
     Example:
@@ -54,13 +162,13 @@ def to_optax(tx: GradientTransformation, *, like_params: bool = False) -> optax.
         if params is None:
             raise ValueError("to_optax(tx, like_params=True) needs the parameters: call update(updates, state, params)")
         updates, state = tx.update(updates, state, params, **more)
-        return jax.tree.map(_landing, params, updates, apply_updates(params, updates), is_leaf=is_none), state
+        return jax.tree.map(_step_to, params, updates, apply_updates(params, updates), is_leaf=is_none), state
 
     return optax.GradientTransformationExtraArgs(tx.init, update if like_params else tx.update)
 
 
-def _landing(p: Any, u: Any, new: Any) -> Any:
-    """The update in the type of the parameter p whose sum with it is `new`."""
+def _step_to(p: Any, u: Any, new: Any) -> Any:
+    """The update in the dtype of the parameter p that leads from p to `new`."""
     if not is_trained(p) or jnp.result_type(p) == u.dtype:
         return u
     return (new.astype(u.dtype) - jnp.asarray(p).astype(u.dtype)).astype(new.dtype)
