@@ -1,0 +1,1 @@
+"""Schedules: functions of the step that are values, for any hyperparameter."""

@@ -1,4 +1,4 @@
-"""Schedules that rise and fall: restarts, one cycle, many cycles."""
+"""Schedules that rise and fall: with restarts, in one cycle, or in many."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import at_least_one, concrete, finite, in_unit_interval, non_negative, positive
 from gradtx.core.schedule import Number, schedule
-from gradtx.schedules.progress import Part, between, cosine, curve, divided, lengths, since
+from gradtx.schedules.curve import Segment, between, cosine, curve, offset, periods, positive_finite
 
 
 @schedule
@@ -20,24 +20,25 @@ def cosine_restarts_schedule(
     m_mul: Number = 1.0,
     alpha: Number = 0.0,
 ):
-    """Half a cosine from one value down to a share of it, again and again, each time longer.
+    """Half a cosine from one value down to a fraction of it, repeated in cycles that may grow longer.
 
-        T_i = first_decay_steps·t_mul^i,   restart i at T_0 + ... + T_(i-1),   share = (step - restart i)/T_i
-        init_value·((1 - alpha)·m_mul^i·(1 + cos(π·share))/2 + alpha)
+        T_i = first_decay_steps·t_mul^i,   cycle i begins at T_0 + ... + T_(i-1),   done = (step - begin of i)/T_i
+        init_value·((1 - alpha)·m_mul^i·(1 + cos(π·done))/2 + alpha)
 
-    A restart is at its step exactly where t_mul is 1 and first_decay_steps whole, both Python numbers. Otherwise, in
-    float32: exactly for whole numbers up to step 2²², after that and for other numbers to 1e-6 of the step.
+    Cycles begin at the exact step if t_mul is 1 and first_decay_steps has no fraction, both as Python numbers.
+    Otherwise the computation is in float32: exact for integers up to step 2²², beyond that and for other numbers with a
+    relative error of 1e-6.
 
     Args:
         init_value: at step 0; finite.
         first_decay_steps: T_0, greater than 0; steps.
-        t_mul: at least 1; the length of each cycle over that of the one before it.
-        m_mul: at least 0; the height of each cycle over that of the one before it.
-        alpha: the share of init_value that is the floor; finite.
+        t_mul: at least 1; the length of each cycle divided by that of the cycle before.
+        m_mul: at least 0; the height of each cycle divided by that of the cycle before.
+        alpha: the lowest value as a fraction of init_value; finite.
 
     Source: Loshchilov & Hutter 2017 (SGDR, arXiv:1608.03983), equation 5. Keras' `CosineDecayRestarts`; torch's
-        `CosineAnnealingWarmRestarts` with alpha = eta_min/init_value. optax's `sgdr_schedule` lists its cycles, which
-        `join_schedules` of `warmup_cosine_decay_schedule`s does.
+        `CosineAnnealingWarmRestarts` with alpha = eta_min/init_value. optax's `sgdr_schedule` takes a list of cycles;
+        here that is a `join_schedules` of `warmup_cosine_decay_schedule`s.
 
     Example:
         >>> import gradtx
@@ -46,17 +47,17 @@ def cosine_restarts_schedule(
         [1.0, 0.5, 0.5, 0.25, 0.25, 0.12, 0.12]
     """
     finite(init_value=init_value, alpha=alpha)
-    lengths(first_decay_steps=first_decay_steps)
+    positive_finite(first_decay_steps=first_decay_steps)
     at_least_one(t_mul=t_mul)
     non_negative(m_mul=m_mul)
 
     def at(step):
         if concrete(t_mul) == 1.0:
-            (index, passed), length = divided(step, 0.0, first_decay_steps), first_decay_steps
+            (index, passed), length = periods(step, 0.0, first_decay_steps), first_decay_steps
         else:
             index, passed, length = _restart(step, first_decay_steps, t_mul)
-        share = m_mul ** jnp.asarray(index, float) * cosine((length - passed) / length, passed / length)[0]
-        return init_value * between(1.0, alpha, (share, 1.0 - share))
+        weight = m_mul ** jnp.asarray(index, float) * cosine((length - passed) / length, passed / length)[0]
+        return init_value * between(1.0, alpha, (weight, 1.0 - weight))
 
     return at
 
@@ -70,7 +71,7 @@ def linear_onecycle_schedule(
     div_factor: Number = 25.0,
     final_div_factor: Number = 1e4,
 ):
-    """Straight lines up to a peak, back down, and further down; constant after.
+    """Straight lines up to a peak, back to the first value, and down to the last; constant after.
 
         step 0                              peak_value/div_factor
         step pct_start·transition_steps     peak_value
@@ -80,13 +81,13 @@ def linear_onecycle_schedule(
     Args:
         transition_steps: the whole length; greater than 0; steps.
         peak_value: finite.
-        pct_start: the share of the steps at which the peak is; in [0, 1].
-        pct_final: the share at which the last line begins; in [0, 1], above pct_start.
+        pct_start: the position of the peak, as a fraction of the steps; in [0, 1].
+        pct_final: the fraction of the steps at which the last line begins; in [0, 1], greater than pct_start.
         div_factor, final_div_factor: greater than 0.
 
-    Raises: ValueError: pct_final not above pct_start.
-    Source: Smith & Topin 2018 (arXiv:1708.07120), section 3. optax's, which rounds the two inner steps down to whole
-        ones; torch's `OneCycleLR` with three phases counts from 1, so that its lines end one step earlier.
+    Raises: ValueError: pct_final is not greater than pct_start.
+    Source: Smith & Topin 2018 (arXiv:1708.07120), section 3. optax's `linear_onecycle_schedule` rounds the two inner
+        steps down to integers. torch's `OneCycleLR` with three phases counts from 1, so its lines end one step earlier.
 
     Example:
         >>> import gradtx
@@ -96,12 +97,12 @@ def linear_onecycle_schedule(
     """
     _check_onecycle(transition_steps, peak_value, pct_start, div_factor, final_div_factor)
     in_unit_interval(pct_final=pct_final)
-    lengths(**{"pct_final - pct_start": pct_final - pct_start})
+    positive_finite(**{"pct_final - pct_start": pct_final - pct_start})
     low, first, last = peak_value / div_factor, pct_start * transition_steps, pct_final * transition_steps
     return curve(
-        Part(0.0, low, first, peak_value),
-        Part(first, peak_value, last - first, low),
-        Part(last, low, transition_steps - last, low / final_div_factor),
+        Segment(0.0, low, first, peak_value),
+        Segment(first, peak_value, last - first, low),
+        Segment(last, low, transition_steps - last, low / final_div_factor),
     )
 
 
@@ -113,7 +114,7 @@ def cosine_onecycle_schedule(
     div_factor: Number = 25.0,
     final_div_factor: Number = 1e4,
 ):
-    """Half a cosine up to a peak, and half a cosine down from it; constant after.
+    """Half a cosine up to a peak, then half a cosine down; constant after.
 
         step 0                              peak_value/div_factor
         step pct_start·transition_steps     peak_value
@@ -122,11 +123,11 @@ def cosine_onecycle_schedule(
     Args:
         transition_steps: the whole length; greater than 0; steps.
         peak_value: finite.
-        pct_start: the share of the steps at which the peak is; in [0, 1].
+        pct_start: the position of the peak, as a fraction of the steps; in [0, 1].
         div_factor, final_div_factor: greater than 0.
 
-    Source: Smith & Topin 2018 (arXiv:1708.07120), with cosines as fastai has them. optax's, which rounds the step of
-        the peak down to a whole one; torch's `OneCycleLR` counts from 1, so that its halves end one step earlier.
+    Source: Smith & Topin 2018 (arXiv:1708.07120), with the cosines of fastai. optax's `cosine_onecycle_schedule` rounds
+        the step of the peak down to an integer. torch's `OneCycleLR` counts from 1, so its halves end one step earlier.
 
     Example:
         >>> import gradtx
@@ -137,8 +138,8 @@ def cosine_onecycle_schedule(
     _check_onecycle(transition_steps, peak_value, pct_start, div_factor, final_div_factor)
     low, first = peak_value / div_factor, pct_start * transition_steps
     return curve(
-        Part(0.0, low, first, peak_value, "cosine"),
-        Part(first, peak_value, transition_steps - first, low / final_div_factor, "cosine"),
+        Segment(0.0, low, first, peak_value, cosine),
+        Segment(first, peak_value, transition_steps - first, low / final_div_factor, cosine),
     )
 
 
@@ -151,19 +152,19 @@ def cyclic_schedule(
     m_mul: Number = 1.0,
     gamma: Number = 1.0,
 ):
-    """Triangles: a straight line up and one down, again and again.
+    """Repeated triangles: a straight line up and one down.
 
-        init_value + (peak_value - init_value)·triangle(step)·m_mul^i·gamma^step,   i: whole cycles before the step
+        init_value + (peak_value - init_value)·triangle(step)·m_mul^i·gamma^step,   i: complete cycles before the step
 
     Args:
-        init_value: at the foot of each triangle; finite.
-        peak_value: at the top of the first; finite.
+        init_value: at both ends of each triangle; finite.
+        peak_value: at the top of the first triangle; finite.
         steps_up: greater than 0; steps.
-        steps_down: greater than 0; steps; None, the default: as many as up.
-        m_mul: at least 0; the height of each triangle over that of the one before it.
-        gamma: greater than 0; the height at each step over that at the one before it.
+        steps_down: greater than 0; steps; None for the same number as steps_up.
+        m_mul: at least 0; the height of each triangle divided by that of the triangle before.
+        gamma: greater than 0; a factor on the height that is applied at each step.
 
-    Source: Smith 2017 (arXiv:1506.01186), section 3. torch's `CyclicLR`: m_mul 0.5 is its `triangular2`, gamma its
+    Source: Smith 2017 (arXiv:1506.01186), section 3. torch's `CyclicLR`: m_mul=0.5 gives its `triangular2`, gamma its
         `exp_range`. Not in optax.
 
     Example:
@@ -174,16 +175,16 @@ def cyclic_schedule(
     """
     finite(init_value=init_value, peak_value=peak_value, gamma=gamma)
     down = steps_up if steps_down is None else steps_down
-    lengths(steps_up=steps_up, steps_down=down)
+    positive_finite(steps_up=steps_up, steps_down=down)
     non_negative(m_mul=m_mul)
     positive(gamma=gamma)
-    triangle = curve(Part(0.0, 0.0, steps_up, 1.0), Part(steps_up, 1.0, down, 0.0))
+    triangle = curve(Segment(0.0, 0.0, steps_up, 1.0), Segment(steps_up, 1.0, down, 0.0))
 
     def at(step):
-        index, passed = divided(step, 0.0, steps_up + down)
-        height = m_mul ** jnp.asarray(index, float) * gamma ** jnp.asarray(since(step, 0.0), float)
-        share = triangle(passed) * height
-        return between(init_value, peak_value, (1.0 - share, share))
+        index, passed = periods(step, 0.0, steps_up + down)
+        height = m_mul ** jnp.asarray(index, float) * gamma ** jnp.asarray(offset(step, 0.0), float)
+        weight = triangle(passed) * height
+        return between(init_value, peak_value, (1.0 - weight, weight))
 
     return at
 
@@ -191,30 +192,30 @@ def cyclic_schedule(
 def _check_onecycle(transition_steps, peak_value, pct_start, div_factor, final_div_factor) -> None:
     finite(peak_value=peak_value)
     in_unit_interval(pct_start=pct_start)
-    lengths(transition_steps=transition_steps, div_factor=div_factor, final_div_factor=final_div_factor)
+    positive_finite(transition_steps=transition_steps, div_factor=div_factor, final_div_factor=final_div_factor)
 
 
 def _restart(step: Any, first: Any, t_mul: Any) -> tuple[Any, Any, Any]:
-    """The index of the cycle that a step is in, the steps since its start, and its length."""
+    """The index of the cycle that contains a step, the steps since its start, and its length."""
     rate = t_mul - 1.0
-    not_zero = jnp.where(rate == 0, 1.0, rate)
-    share = jnp.asarray(since(step, 0.0), float) / first
-    index = jnp.where(rate == 0, share, jnp.log1p(share * not_zero) / jnp.log1p(not_zero))
-    index = jnp.floor(jnp.maximum(index * (1 - 1e-6) - 1e-4, 0.0)).astype(int)  # the cycle, or the one before it
-    index = index + (since(step, _start(first, t_mul, index + 1)) >= 0)
-    passed, length = since(step, _start(first, t_mul, index)), first * _power(t_mul, index)
+    nonzero = jnp.where(rate == 0, 1.0, rate)
+    time = jnp.asarray(offset(step, 0.0), float) / first
+    index = jnp.where(rate == 0, time, jnp.log1p(time * nonzero) / jnp.log1p(nonzero))
+    index = jnp.floor(jnp.maximum(index * (1 - 1e-6) - 1e-4, 0.0)).astype(int)  # this cycle, or the one before it
+    index = index + (offset(step, _start(first, t_mul, index + 1)) >= 0)
+    passed, length = offset(step, _start(first, t_mul, index)), first * _power(t_mul, index)
     return index, jnp.clip(passed, 0.0, length), length
 
 
 def _start(first: Any, t_mul: Any, index: Any) -> Any:
-    """The step of a restart: first·(1 + t_mul + ... + t_mul^(index - 1)), and whole where it is but for rounding."""
+    """The first step of a cycle: first·(1 + t_mul + ... + t_mul^(index - 1)), without rounding errors of integers."""
     start = first * _sum_of_powers(t_mul, index)
     off = jnp.round(start) - start
     return start + jax.lax.stop_gradient(jnp.where(jnp.abs(off) <= 2.5 * jnp.finfo(start.dtype).eps * start, off, 0.0))
 
 
 def _power(x: Any, n: Any) -> Any:
-    """x^n for whole n >= 0; up to 31 by squaring: exact where a float can hold it, which a general power is not."""
+    """x^n for integers n >= 0. Up to 31 it squares, which is exact if a float can hold the result; `**` is not."""
     result = x ** (n - n % 32).astype(float)
     for bit in range(5):
         result = result * jnp.where((n >> bit) % 2 == 1, x, 1.0) ** 2**bit
@@ -222,7 +223,7 @@ def _power(x: Any, n: Any) -> Any:
 
 
 def _sum_of_powers(x: Any, n: Any) -> Any:
-    """1 + x + ... + x^(n-1) for x near 1 or above: the geometric sum, near 1 by expm1, at 1 with its derivative."""
+    """1 + x + ... + x^(n-1) for x near 1 or above: a geometric sum, with expm1 near 1, and its derivative at 1."""
     rate = x - 1.0
     far = jnp.where(rate > 1 / 16, rate, 1.0)
     near = jnp.where((rate != 0) & (rate <= 1 / 16), rate, 1 / 16)

@@ -1,4 +1,4 @@
-"""Schedules put together from parts: jumps, curves through points, one schedule after another."""
+"""Schedules made of parts: jumps, curves through points, one schedule after another."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import jax.numpy as jnp
 from gradtx.core.combine import Term, at
 from gradtx.core.errors import finite, non_negative, one_of, whole
 from gradtx.core.schedule import Number, schedule
-from gradtx.schedules.progress import Part, curve, increasing, later, since
+from gradtx.schedules.curve import SHAPES, Segment, curve, elapsed, increasing, offset
 
 
 @schedule
 def piecewise_constant_schedule(init_value: Number, boundaries_and_scales: dict[int, Number] | None = None):
-    """A value that is multiplied by a factor at each of some steps.
+    """Multiplies a value by a factor at each boundary.
 
         init_value·Π scale,   over all boundaries at or before the step
 
     Args:
         init_value: finite.
-        boundaries_and_scales: step -> factor, in the order of the steps. The steps are static, whole, at least 0; the
-            factors finite and at least 0.
+        boundaries_and_scales: step -> factor, in the order of the steps. The steps are static integers, at least 0; the
+            factors are finite and at least 0. None for no boundary.
 
-    Raises: ValueError: steps that do not increase; TypeError: steps that are no whole numbers.
-    Source: optax's; torch's `MultiStepLR` with one factor for all. Keras' `PiecewiseConstantDecay` lists values instead
-        of factors, and changes one step later: after its boundary.
+    Raises: ValueError: the steps do not increase; TypeError: a step is not an integer.
+    Source: optax's `piecewise_constant_schedule`; torch's `MultiStepLR` if all factors are the same. Keras'
+        `PiecewiseConstantDecay` lists values instead of factors, and changes one step later: after its boundary.
 
     Example:
         >>> import gradtx
@@ -39,7 +39,7 @@ def piecewise_constant_schedule(init_value: Number, boundaries_and_scales: dict[
     def value(step):
         result = init_value
         for boundary, scale in parts:
-            result = result * jnp.where(since(step, boundary) < 0, 1.0, scale)
+            result = result * jnp.where(offset(step, boundary) < 0, 1.0, scale)
         return result
 
     return value
@@ -49,18 +49,18 @@ def piecewise_constant_schedule(init_value: Number, boundaries_and_scales: dict[
 def piecewise_interpolate_schedule(
     interpolate_type: str, init_value: Number, boundaries_and_scales: dict[int, Number] | None = None
 ):
-    """A curve through values at some steps, each a multiple of the one before it; constant after the last.
+    """A curve through a value at each boundary, which is a multiple of the value before it; constant after the last.
 
         value(boundary_k) = value(boundary_k-1)·scale_k,   boundary_0 = 0, value(0) = init_value
 
     Args:
-        interpolate_type: `"linear"`, straight lines between; `"cosine"`, half cosines, level at the boundaries.
+        interpolate_type: `"linear"` for straight lines; `"cosine"` for half cosines, which are flat at the boundaries.
         init_value: finite.
-        boundaries_and_scales: step -> factor, in the order of the steps. The steps are static, whole, at least 1; the
-            factors finite and at least 0.
+        boundaries_and_scales: step -> factor, in the order of the steps. The steps are static integers, at least 1; the
+            factors are finite and at least 0. None for no boundary.
 
-    Raises: ValueError: steps that do not increase, another type; TypeError: steps that are no whole numbers.
-    Source: optax's.
+    Raises: ValueError: the steps do not increase, or the type is another; TypeError: a step is not an integer.
+    Source: optax's `piecewise_interpolate_schedule`.
 
     Example:
         >>> import gradtx
@@ -71,27 +71,27 @@ def piecewise_interpolate_schedule(
     one_of(("linear", "cosine"), interpolate_type=interpolate_type)
     finite(init_value=init_value)
     begin, value = 0, init_value
-    parts = []
+    segments = []
     for boundary, scale in _parts(boundaries_and_scales, first=1):
-        parts.append(Part(begin, value, boundary - begin, value * scale, interpolate_type))
+        segments.append(Segment(begin, value, boundary - begin, value * scale, SHAPES[interpolate_type]))
         begin, value = boundary, value * scale
-    return curve(*parts) if parts else lambda step: init_value
+    return curve(*segments) if segments else lambda step: init_value
 
 
 @schedule
 def join_schedules(schedules: tuple[Term, ...], boundaries: tuple[Number, ...]):
-    """Schedules one after another: each begins at its boundary, as at its own step 0.
+    """One schedule after another. Each sees its boundary as step 0.
 
-        schedules[k](step - boundaries[k-1]),   k: how many boundaries are at or before the step
+        schedules[k](step - boundaries[k-1]),   k: the number of boundaries at or before the step
 
     Args:
-        schedules: schedules, functions of the step, finite numbers. Those after the first never see a step below 0,
-            also where their value is not used.
-        boundaries: steps, at least 0, increasing; one fewer than schedules. A whole number is kept to the last step;
-            where it is swept, it is a float32, and so are the steps that the schedules see.
+        schedules: schedules, functions of the step, finite numbers. Only the first may see a step below 0; the others
+            do not, even where their value is not used.
+        boundaries: steps, at least 0, increasing; one fewer than schedules. An integer is exact at every step. In a
+            sweep it is a float32, and so are the steps that the schedules see.
 
-    Raises: ValueError: boundaries that do not increase, or another number of them.
-    Source: optax's. Its `sgdr_schedule` is a join of `warmup_cosine_decay_schedule`s.
+    Raises: ValueError: the boundaries do not increase, or their number is wrong.
+    Source: optax's `join_schedules`. Its `sgdr_schedule` is a join of `warmup_cosine_decay_schedule`s.
 
     Example:
         >>> import gradtx
@@ -101,8 +101,8 @@ def join_schedules(schedules: tuple[Term, ...], boundaries: tuple[Number, ...]):
     """
     if len(schedules) != len(boundaries) + 1:
         raise ValueError(
-            f"boundaries must be one fewer than schedules, where each but the first begins; got {len(schedules)} "
-            f"schedules and {len(boundaries)} boundaries"
+            f"boundaries must be one fewer than schedules: every schedule but the first needs the step at which it "
+            f"begins; got {len(schedules)} schedules and {len(boundaries)} boundaries"
         )
     finite(**{f"schedules[{i}]": term for i, term in enumerate(schedules)})
     increasing("boundaries", boundaries)
@@ -110,14 +110,14 @@ def join_schedules(schedules: tuple[Term, ...], boundaries: tuple[Number, ...]):
     def value(step):
         result = at(schedules[0], step)
         for boundary, term in zip(boundaries, schedules[1:], strict=True):
-            result = jnp.where(since(step, boundary) < 0, result, at(term, later(step, boundary)))
+            result = jnp.where(offset(step, boundary) < 0, result, at(term, elapsed(step, boundary)))
         return result
 
     return value
 
 
 def _parts(boundaries_and_scales: dict | None, first: int) -> list[tuple[int, Any]]:
-    """The pairs of the dict, checked."""
+    """The checked items of the dict; no step is below `first`."""
     parts = list((boundaries_and_scales or {}).items())
     for boundary, scale in parts:
         whole(first, **{"a key of boundaries_and_scales": boundary})

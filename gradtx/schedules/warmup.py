@@ -1,4 +1,4 @@
-"""Schedules that begin with a warm-up: a straight line up to the value from which another schedule goes on."""
+"""Schedules that begin with a warm-up: a straight line up to the value at which another schedule continues."""
 
 from __future__ import annotations
 
@@ -7,13 +7,24 @@ import jax.numpy as jnp
 from gradtx.core.combine import Term, at
 from gradtx.core.errors import finite, non_negative, one_of, positive
 from gradtx.core.schedule import Number, schedule
+from gradtx.schedules.curve import (
+    SHAPES,
+    Segment,
+    between,
+    cosine,
+    curve,
+    elapsed,
+    fractions,
+    offset,
+    positive_finite,
+    powered,
+)
 from gradtx.schedules.decay import constant_schedule, exponential_decay
-from gradtx.schedules.progress import SHAPES, Part, between, cosine, curve, later, lengths, raised, shares, since
 
 
 @schedule
 def warmup_schedule(schedule: Term, warmup_steps: Number, init_value: Number = 0.0):
-    """A straight line up to where a schedule begins, then that schedule.
+    """A straight line up to the first value of a schedule, then that schedule.
 
         step < warmup_steps:   init_value + (schedule(0) - init_value)·step/warmup_steps
         after:                 schedule(step - warmup_steps)
@@ -36,22 +47,22 @@ def warmup_schedule(schedule: Term, warmup_steps: Number, init_value: Number = 0
     non_negative(warmup_steps=warmup_steps)
 
     def value(step):
-        up = between(init_value, at(schedule, 0 * step), shares(step, 0.0, warmup_steps))
-        return jnp.where(since(step, warmup_steps) < 0, up, at(schedule, later(step, warmup_steps)))
+        up = between(init_value, at(schedule, 0 * step), fractions(step, 0.0, warmup_steps))
+        return jnp.where(offset(step, warmup_steps) < 0, up, at(schedule, elapsed(step, warmup_steps)))
 
     return value
 
 
 @schedule
 def warmup_constant_schedule(init_value: Number, peak_value: Number, warmup_steps: Number):
-    """A straight line up to a peak, constant after.
+    """A straight line up to a peak; constant after.
 
     Args:
         init_value: at step 0; finite.
         peak_value: from step warmup_steps on; finite.
         warmup_steps: at least 0; steps.
 
-    Source: optax's.
+    Source: optax's `warmup_constant_schedule`.
 
     Example:
         >>> import gradtx
@@ -71,22 +82,22 @@ def warmup_cosine_decay_schedule(
     end_value: Number = 0.0,
     exponent: Number = 1.0,
 ):
-    """A straight line up to a peak, then half a cosine down.
+    """A straight line up to a peak, then half a cosine down; constant after.
 
         step < warmup_steps:   init_value + (peak_value - init_value)·step/warmup_steps
-        after:                 end_value + (peak_value - end_value)·((1 + cos(π·share))/2)^exponent,
-                               share = min((step - warmup_steps)/(decay_steps - warmup_steps), 1)
+        after:                 end_value + (peak_value - end_value)·((1 + cos(π·done))/2)^exponent,
+                               done = min((step - warmup_steps)/(decay_steps - warmup_steps), 1)
 
     Args:
         init_value: at step 0; finite.
         peak_value: at step warmup_steps; finite.
         warmup_steps: at least 0; steps.
-        decay_steps: the whole length, warm-up included; greater than warmup_steps.
+        decay_steps: the whole length, including the warm-up; greater than warmup_steps.
         end_value: at the end; finite.
         exponent: greater than 0.
 
-    Raises: ValueError: decay_steps not above warmup_steps.
-    Source: optax's.
+    Raises: ValueError: decay_steps is not greater than warmup_steps.
+    Source: optax's `warmup_cosine_decay_schedule`.
 
     Example:
         >>> import gradtx
@@ -97,14 +108,12 @@ def warmup_cosine_decay_schedule(
     finite(init_value=init_value, peak_value=peak_value, end_value=end_value, exponent=exponent)
     non_negative(warmup_steps=warmup_steps)
     positive(exponent=exponent)
-    lengths(**{"decay_steps - warmup_steps": decay_steps - warmup_steps})
-
-    def value(step):
-        up = between(init_value, peak_value, shares(step, 0.0, warmup_steps))
-        share = raised(cosine(*shares(step, warmup_steps, decay_steps - warmup_steps))[0], exponent)
-        return jnp.where(since(step, warmup_steps) < 0, up, between(peak_value, end_value, (share, 1.0 - share)))
-
-    return value
+    length = decay_steps - warmup_steps
+    positive_finite(**{"decay_steps - warmup_steps": length})
+    return curve(
+        Segment(0.0, init_value, warmup_steps, peak_value),
+        Segment(warmup_steps, peak_value, length, end_value, powered(cosine, exponent)),
+    )
 
 
 @schedule
@@ -124,10 +133,10 @@ def warmup_exponential_decay_schedule(
         init_value: at step 0; finite.
         peak_value: at step warmup_steps; finite.
         warmup_steps: at least 0; steps.
-        transition_steps, decay_rate, staircase, end_value: as of `exponential_decay`.
-        transition_begin: at least 0; steps after the warm-up at which the decay begins.
+        transition_steps, decay_rate, staircase, end_value: as in `exponential_decay`.
+        transition_begin: at least 0; the number of steps from the end of the warm-up to the beginning of the decay.
 
-    Source: optax's.
+    Source: optax's `warmup_exponential_decay_schedule`.
 
     Example:
         >>> import gradtx
@@ -150,10 +159,10 @@ def warmup_stable_decay_schedule(
     end_value: Number = 0.0,
     decay_shape: str = "linear",
 ):
-    """A straight line up to a peak, the peak for long, then a short decay (WSD).
+    """A straight line up to a peak, a long constant part, then a short decay (WSD).
 
-        share = (step - warmup_steps - stable_steps)/decay_steps, of the decay that is done
-        end_value + (peak_value - end_value)·w,   w = 1 - share, or (1 + cos(π·share))/2, or 1 - √share
+        done = (step - warmup_steps - stable_steps)/decay_steps, the fraction of the decay that is done
+        end_value + (peak_value - end_value)·w,   w = 1 - done, or (1 + cos(π·done))/2, or 1 - √done
 
     Args:
         init_value: at step 0; finite.
@@ -163,8 +172,8 @@ def warmup_stable_decay_schedule(
         end_value: at the end and after; finite.
         decay_shape: `"linear"`, `"cosine"` or `"sqrt"`.
 
-    Source: Hu et al. 2024 (MiniCPM, arXiv:2404.06395), section 4, whose decay is exponential: join that with
-        `join_schedules`. The shapes are those of Hägele et al. 2024 (arXiv:2405.18392), who found 1 - √share the best.
+    Source: Hu et al. 2024 (MiniCPM, arXiv:2404.06395), section 4. Their decay is exponential, for which use
+        `join_schedules`. The shapes are those of Hägele et al. 2024 (arXiv:2405.18392), who found 1 - √done the best.
         Not in optax.
 
     Example:
@@ -176,8 +185,8 @@ def warmup_stable_decay_schedule(
     one_of(tuple(SHAPES), decay_shape=decay_shape)
     finite(init_value=init_value, peak_value=peak_value, end_value=end_value)
     non_negative(warmup_steps=warmup_steps, stable_steps=stable_steps)
-    lengths(decay_steps=decay_steps)
+    positive_finite(decay_steps=decay_steps)
     return curve(
-        Part(0.0, init_value, warmup_steps, peak_value),
-        Part(warmup_steps + stable_steps, peak_value, decay_steps, end_value, decay_shape),
+        Segment(0.0, init_value, warmup_steps, peak_value),
+        Segment(warmup_steps + stable_steps, peak_value, decay_steps, end_value, SHAPES[decay_shape]),
     )
