@@ -67,8 +67,11 @@ def leaf_norm(x: jax.Array, axes: tuple[int, ...] | None = None, axis_name: Axis
     """
     # The unit is the same on all devices: they decide on what is summed.
     squares = summed(_sum_of_squares(x, axes), axis_name)
-    unit = jnp.where(_is_safe(squares), 1.0, _unit(squares)).astype(squares.dtype)
-    return jnp.sqrt(summed(_sum_of_squares(x * unit.astype(x.dtype), axes), axis_name)) / unit
+    safe, unit = _is_safe(squares), _unit(squares)
+    # A select of entries, not of units: XLA turns (c*unit)**2 of a constant c into c**2 * unit**2, which is 0 * inf.
+    scaled = jnp.where(safe, x, x * unit.astype(x.dtype))
+    root = jnp.sqrt(summed(_sum_of_squares(scaled, axes), axis_name))
+    return jnp.where(safe, root, root / unit)
 
 
 @leaf_norm.defjvp
@@ -129,7 +132,9 @@ def _norm_of_all(leaves: list, axis_name: AxisName) -> jax.Array:
 
     def scaled(squares: jax.Array) -> jax.Array:
         unit = _unit(squares)
-        return jnp.sqrt(summed(_total(leaves, unit), axis_name)) / unit
+        # Hidden from XLA, which turns (c*unit)**2 of a constant c into c**2 * unit**2: that overflows.
+        hidden = jax.lax.optimization_barrier(leaves)
+        return jnp.sqrt(summed(_total(hidden, unit), axis_name)) / unit
 
     # The second pass runs only where it must. All devices take the same branch: they decide on what is summed.
     squares = summed(_total(leaves, jnp.ones((), leaves[0].real.dtype)), axis_name)

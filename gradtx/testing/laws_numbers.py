@@ -71,6 +71,28 @@ def finite_steps(case: Case) -> None:
 
 
 @law(after=(*RUNS, "finite_steps"))
+def constants_under_jit(case: Case) -> None:
+    """Gradients and parameters that are constants of the compiled program give what they give as its arguments.
+
+    XLA computes with constants before the program runs, and rearranges what is left: a leaf that the loss does not use
+    has such gradients, zeros.
+    """
+    fills = {"zeros": 0.0, "ones": 1.0, "huge": 1e25}
+    trees = {name: like(case.params, functools.partial(_filled, [entry])) for name, entry in fills.items()}
+    state, constants = case.init(case.params), jax.tree.map(_as_constant, trees)
+
+    def steps(state: Any, params: Any) -> Any:
+        came = {f"gradients of {name}": case.eager_step(grads, state, params) for name, grads in constants.items()}
+        fixed = like_or_self(case.params, _as_constant)
+        return came | {"ones, and constant parameters": case.eager_step(constants["ones"], state, fixed)}
+
+    came = jax.jit(steps)(state, case.params)
+    for name, result in came.items():
+        grads = trees[next(fill for fill in fills if fill in name)]
+        near(f"a jitted step with {name}", tuple(result), tuple(case.step(grads, state, case.params)))
+
+
+@law(after=(*RUNS, "finite_steps"))
 def finite_derivatives(case: Case) -> None:
     """The derivative through five steps is finite, also where all gradients are zero; or it is an error."""
     aim = like_or_self(case.params, lambda p: jnp.asarray(p) + 1)
@@ -167,6 +189,11 @@ def _filled(entries: list, p: Any) -> jax.Array:
     dtype, shape = jnp.result_type(p), np.shape(p)
     most = float(jnp.finfo(dtype).max) / 8
     return jnp.asarray(np.clip(np.resize(entries, shape), -most, most), dtype)
+
+
+def _as_constant(x: Any) -> Any:
+    """A leaf as a constant of the program that is traced, and not as a value which the program is given."""
+    return np.asarray(x) if is_trained(x) else x
 
 
 def _scaled(tx: Any, factor: float) -> Any:

@@ -46,6 +46,34 @@ def test_the_derivative_at_nothing_is_finite(of, v):
     assert float(of(jnp.array(v))) <= 1e-30
 
 
+@pytest.mark.parametrize(
+    "of", [norm, leaf_norm, partial(leaf_norm, axes=(0,)), lambda v: leaf_norm(v.astype("complex64"))]
+)
+@pytest.mark.parametrize("entry", [0.0, 1e-30, 1.0, 1e19, 1e25, 3e38])
+@pytest.mark.parametrize("batch", [False, True])
+def test_the_norm_of_a_constant_under_jit(of, entry, batch):
+    """XLA rearranges products of constants: 0² times the square of a large unit was NaN."""
+    v = np.full((2, 3), entry, np.float32)
+    if batch:
+        came, expected = jax.jit(lambda: jax.vmap(of)(jnp.asarray(v)))(), jnp.stack([of(jnp.asarray(v[0]))] * 2)
+    else:
+        came, expected = jax.jit(lambda: of(jnp.asarray(v[0])))(), of(jnp.asarray(v[0]))
+    np.testing.assert_allclose(came, expected, rtol=1e-6)
+
+
+def test_a_parameter_that_the_loss_does_not_use_stays():
+    tx = gradtx.chain(gradtx.clip_by_leaf_norm(1.0), gradtx.adam(1e-3))
+    params = {"used": jnp.ones(2), "unused": jnp.ones(3)}
+
+    @jax.jit
+    def step(params, state):
+        return tx.step(jax.grad(lambda p: jnp.sum(p["used"] ** 2))(params), state, params)
+
+    params, state = step(params, tx.init(params))
+    np.testing.assert_array_equal(params["unused"], np.ones(3))
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(state))
+
+
 def test_an_eager_call_compiles_once():
     g = {"w": jnp.ones(7), "b": jnp.ones((3, 5))}
     gradtx.global_norm(g)
