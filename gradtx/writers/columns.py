@@ -99,7 +99,7 @@ class CsvWriter(Writer):
 
 
 class ParquetWriter(Writer):
-    """Writes readings as rows of a Parquet file, with the columns of `CsvWriter`; with the extra `sight`.
+    """Writes readings as rows of a Parquet file, with the columns of `CsvWriter`; with the extra `monitoring`.
 
     A Parquet file can be read only once it is finished, and not be gone on with: so rows are collected, and the file is
     put in place when the writer is closed, whole, after the rows that a file there already had.
@@ -115,7 +115,7 @@ class ParquetWriter(Writer):
     """
 
     def __init__(self, path: str | os.PathLike, *, append: bool = False):
-        with extra("sight"):
+        with extra("monitoring"):
             import pyarrow
             from pyarrow import parquet
         self._path, self._rows, self._old = Path(path), [], None

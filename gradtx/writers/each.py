@@ -19,8 +19,9 @@ from gradtx.writers.writer import Writer
 class TensorBoardWriter(Writer):
     """Writes readings as scalars for TensorBoard, `grad_norm/layers/0/w`, and effective rates as histograms.
 
-    It needs tensorboardX, of the extra `sight`; neither torch nor TensorFlow. Histograms are of log10 of the rate. What
-    does not apply is left out. A second run in the same folder adds a file: give each run a folder of its own.
+    It needs tensorboardX from the extra `monitoring`, but neither torch nor TensorFlow. Histograms show log10 of the
+    rate. Readings that do not apply are left out. A second run in the same folder adds a file: give each run its
+    own folder.
 
     Args:
         folder: where the event file goes; made where it is missing.
@@ -30,7 +31,7 @@ class TensorBoardWriter(Writer):
     """
 
     def __init__(self, folder: str | os.PathLike):
-        with extra("sight"):
+        with extra("monitoring"):
             from tensorboardX import SummaryWriter
         try:
             Path(folder).mkdir(parents=True, exist_ok=True)
