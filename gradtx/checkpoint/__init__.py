@@ -1,4 +1,4 @@
-"""Checkpoints of parameters and states, and their leaves for other file formats.
+"""Checkpoints of parameters and optimizer states, and conversion of their leaves for other file formats.
 
     with gradtx.checkpoint.Checkpoints("run/checkpoints", max_to_keep=3) as checkpoints:
         start = 0
@@ -10,11 +10,12 @@
             if step % 1000 == 0:
                 checkpoints.save(step, params=params, state=state)
 
-`Checkpoints` needs Orbax: `pip install "gradtx[checkpoint]"`. Everything is found again by key paths, so that a chain
-may have gained a member since (`strict=False`, and `restored.report` says what it did), and the shardings of the
-targets say where it goes. What is no array or number (a schedule's formula, an iterator) is not in a checkpoint.
+`Checkpoints` needs Orbax: `pip install "gradtx[checkpoint]"`. Leaves are stored by their key paths. So a chain may have
+a new member when its state is restored with `strict=False`; `restored.report` lists the differences. The shardings of
+the targets decide where the arrays are placed. A checkpoint holds arrays and numbers only: not the formula of a
+schedule, not an iterator.
 
-Other formats store `to_flat(tree)`, a dict of NumPy arrays, and `from_flat(target, flat)` makes the tree of it:
+For other formats, `to_flat(tree)` makes a dict of NumPy arrays, and `from_flat(target, flat)` makes the tree again:
 
     numpy.savez(file, **to_flat(state))                         from_flat(target, numpy.load(file))
     safetensors.numpy.save_file(to_flat(state), file)           from_flat(target, safetensors.numpy.load_file(file))
@@ -22,8 +23,8 @@ Other formats store `to_flat(tree)`, a dict of NumPy arrays, and `from_flat(targ
                                           from_flat(target, flax.serialization.msgpack_restore(file.read()))
     pickle.dump(to_flat(state), file)                           from_flat(target, pickle.load(file))
 
-Without `to_flat`, npz loses the name of bfloat16, msgpack and safetensors refuse random keys, and pickle keeps the
-names of the classes, so that a version of gradtx in which one has another name cannot read it.
+Without `to_flat`, npz loses the type bfloat16, and msgpack and safetensors refuse random keys. A plain pickle stores
+the names of classes, so a version of gradtx in which a class has another name could not read it.
 """
 
 from gradtx.checkpoint.checkpoints import Checkpoints, Restored

@@ -8,19 +8,19 @@ from typing import Any, Self
 
 from gradtx.checkpoint.errors import CheckpointError
 from gradtx.checkpoint.flat import below, filled, refuse, renamed, require_values
-from gradtx.checkpoint.reading import load, newest_step, read_index
+from gradtx.checkpoint.reading import Stored, newest_step
 from gradtx.checkpoint.report import Report, comparison
 from gradtx.checkpoint.writing import items, named_trees, whole_step
 from gradtx.optional_imports import extra
 
 
 class Restored(dict[str, Any]):
-    """What `restore` gives: the trees by name, so that `restored["params"]` and `f(**restored)` both read well.
+    """The result of `restore`: a dict of the trees, for `restored["params"]` and `f(**restored)`.
 
     Args:
-        trees: by the names they were asked for under.
-        step: of the checkpoint.
-        report: how it and the targets differed.
+        trees: the trees, by the names of the targets.
+        step: the step of the checkpoint.
+        report: the differences between the checkpoint and the targets.
     """
 
     def __init__(self, trees: dict[str, Any], step: int, report: Report):
@@ -30,27 +30,27 @@ class Restored(dict[str, Any]):
 
 
 class Checkpoints:
-    """A folder of checkpoints, the newest of which are kept, each written whole or not at all.
+    """A folder of checkpoints. It keeps the newest ones, and each is written completely or not at all.
 
-    Orbax does the work: a save returns as soon as the values are safe from what the next step does with its buffers,
-    and is written while training goes on; each process of several writes what its devices hold. A checkpoint appears
-    under its name when it is complete, so a crash at any moment leaves the ones before it. A tree is stored by the key
-    paths of its leaves, with a check sum each, and a read that does not give the same is an error.
+    Orbax does the work. A save copies the values, so the next step may reuse their buffers, and returns; the files are
+    written while training continues. Each of several processes writes the shards on its devices. A checkpoint gets its
+    name when it is complete, so after a crash at any moment the earlier ones are intact. Leaves are stored by their key
+    paths with a checksum each, and values that do not match their checksum are an error.
 
-    In a run of several processes, all of them make the same calls, on a folder that all of them see. Arrays that were
-    not put on the mesh, as numbers that every process has made for itself, are taken to be the same on all.
+    In a run of several processes, all of them make the same calls, on a folder that all of them see. An array that is
+    not on the mesh, such as a number that every process has computed, must be the same on all.
 
     Args:
-        folder: a local one, or one that Orbax knows, as `gs://bucket/run`. It is made by the first save.
-        max_to_keep: how many of the newest checkpoints stay; at least 1; None for all.
+        folder: a local path, or a URL that Orbax supports, such as `gs://bucket/run`. The first save makes it.
+        max_to_keep: the number of newest checkpoints to keep; at least 1; None for all.
 
     Raises:
         CheckpointError: the folder is a file.
         MissingExtraError: Orbax is not installed.
-        ValueError: `max_to_keep` below 1.
+        ValueError: `max_to_keep` is below 1.
 
-    Source: `orbax.checkpoint.CheckpointManager`, which skips a save of an old step without a word, drops what a
-        target does not mention, and reads damaged numbers as if they were whole.
+    Source: `orbax.checkpoint.CheckpointManager`. Orbax itself silently skips a save of an old step, drops leaves that a
+        target does not mention, and reads damaged numbers without an error.
 
     Example:
         >>> import gradtx.checkpoint, jax.numpy as jnp, tempfile
@@ -76,20 +76,20 @@ class Checkpoints:
         self._writes = False
 
     def save(self, step: int, **trees: Any) -> None:
-        """Store trees as the checkpoint of a step: copy and sum them up, and return; the writing goes on beside.
+        """Store trees as the checkpoint of a step. The files are written in the background.
 
-        The next save, a restore, `wait` and the end of the `with` block wait for it, and raise what went wrong. A
-        program that ends without one of these has not saved the last.
+        The next save, a restore, `wait` and the end of the `with` block wait until the files are written, and raise the
+        errors of the writing. A program that ends without any of these has not saved the last checkpoint.
 
         Args:
-            step: a whole number, greater than that of the newest checkpoint here.
+            step: a whole number, greater than the newest step in the folder.
             **trees: arrays and numbers in any containers, by names of your own: `params=params, state=state`.
 
         Raises:
-            CheckpointError: the save before this one failed.
-            TypeError: for a leaf that is neither an array nor a number; no tree.
-            ValueError: a step that is not greater; in a run of several processes, an array that one of them has put
-                on devices of its own.
+            CheckpointError: the previous save failed, or Orbax cannot write.
+            TypeError: there is no tree, or a leaf is neither an array nor a number.
+            ValueError: the step is not greater; in a run of several processes, an array is on devices of one process
+                only.
         """
         step = whole_step(step)
         if not trees:
@@ -101,55 +101,55 @@ class Checkpoints:
             newest = manager.latest_step()
             if newest is not None and step <= newest:
                 raise ValueError(
-                    f"step must be greater than {newest}, the newest in {self.folder}; got {step}: to go on from an "
-                    f"older one, delete the folders of those after it, or save elsewhere"
+                    f"step must be greater than {newest}, the newest in {self.folder}; got {step}: to continue from "
+                    f"an older step, delete the folders of the later ones, or save in another folder"
                 )
             done = manager.save(step, args=items(self._orbax, found), force=True)
         except OSError as error:
             raise CheckpointError(f"cannot write the checkpoint of step {step} to {self.folder}: {error}") from error
         if not done:
-            raise CheckpointError(f"Orbax has declined to save step {step} to {self.folder}; its log says why")
+            raise CheckpointError(f"Orbax did not save step {step} to {self.folder}; its log says why")
 
     def restore(
         self, step: int | None = None, *, strict: bool = True, rename: Mapping[str, str] | None = None, **targets: Any
     ) -> Restored:
-        """Read trees, in the form and on the devices of their targets.
+        """Read trees, with the structure of the targets and on their devices.
 
         Args:
             step: of the checkpoint; None for the newest.
-            strict: whether a difference between checkpoint and targets is an error. Where it is not, what the
-                checkpoint has not, or has in another shape, is filled from the target, which must be arrays there;
-                what moved as a whole is found again; types are cast where values keep their meaning; and the `report`
-                says all that.
-            rename: paths in the checkpoint -> paths in the targets, of leaves or of what is above them, where a name
-                was changed: `{"state/scale_by_adam": "state/direction"}`. The report does not repeat it.
-            **targets: trees by the names of `save`, as they should be: of arrays, such as fresh ones from `tx.init`, or
-                of `ShapeDtypeStruct`s with shardings. Their shardings decide where arrays go, on whatever mesh and
-                number of devices. Trees that are not asked for are not read.
+            strict: whether a difference between checkpoint and targets is an error. If it is not: leaves that the
+                checkpoint does not have, or has with another shape, keep the values of the target, which must be an
+                array; subtrees that moved as a whole are found; types are converted where values keep their meaning.
+                `report` lists all of this.
+            rename: paths in the checkpoint -> paths in the targets, of leaves or of subtrees with another name:
+                `{"state/scale_by_adam": "state/direction"}`. The report does not list them.
+            **targets: trees with the expected structure, by the names given to `save`: of arrays, such as new ones from
+                `tx.init`, or of `ShapeDtypeStruct`s with shardings. Their shardings decide where the arrays are placed,
+                on any mesh and number of devices. Trees without a target are not read.
 
-        Returns: a dict of the trees, with `step` and `report`.
+        Returns: a dict of the trees, with the attributes `step` and `report`.
 
         Raises:
-            CheckpointError: there is no such checkpoint, it is damaged or not gradtx's, or it is not what the targets
-                ask for; then its `report` says how they differ.
-            TypeError: no target, or a leaf that is neither an array nor a number.
+            CheckpointError: there is no such checkpoint, it is damaged, gradtx did not write it, or it does not match
+                the targets; in the last case the error's `report` has the differences.
+            TypeError: there is no target, or a leaf is neither an array nor a number.
         """
         if not targets:
             raise TypeError("there is nothing to restore: restore(params=params, state=state), with trees as targets")
         wanted = named_trees(targets)
         steps = self.steps
         step = newest_step(self.folder, steps) if step is None else whole_step(step)
-        what = f"the checkpoint of step {step} in {self.folder}"
-        index = read_index(self._orbax, self._open, self.folder, step)
+        stored = Stored(self._orbax, self._open, self.folder, step)
+        index = stored.index()
         saved = {path: leaf for name in targets for path, leaf in below(name, index.leaves).items()}
-        origin = renamed(what, saved, rename or {})
+        origin = renamed(str(stored), saved, rename or {})
         found = comparison(
             {new: saved[old] for new, old in origin.items()}, {p: leaf for p, (leaf, _) in wanted.items()}
         )
-        refuse(found.report, f"{what} and the targets differ", strict)
+        refuse(found.report, f"{stored} and the targets differ", strict)
         require_values(wanted, found.sources)
         sources = {name: origin[source] for name, source in found.sources.items()}
-        values = load(self._orbax, self._open, self.folder, step, index, sources, wanted)
+        values = stored.load(index, sources, wanted)
         trees = {
             name: filled(tree, {p: e for p, e in wanted.items() if p.split("/", 1)[0] == name}, values)
             for name, tree in targets.items()
@@ -158,10 +158,10 @@ class Checkpoints:
 
     @property
     def steps(self) -> list[int]:
-        """The steps of which there are checkpoints in the folder, in order; the save under way is waited for.
+        """The steps of the checkpoints in the folder, in order. This waits for a save in the background.
 
-        Each was whole when it was written. Of those that `max_to_keep` has no place for, a crash may have left one half
-        deleted; reading it is an error, and the next save clears it away.
+        Each checkpoint was complete when it was written. If a crash happened while an old one was being deleted because
+        of `max_to_keep`, it is incomplete: reading it is an error, and the next save removes it.
         """
         self.wait()
         if not self.folder.exists():
@@ -170,10 +170,10 @@ class Checkpoints:
         return sorted(int(path.name) for path in paths if path.name.isdecimal())
 
     def wait(self) -> None:
-        """Return when the save under way is on disk.
+        """Wait until a save in the background is on disk.
 
         Raises:
-            CheckpointError: it has failed; the checkpoints before it are whole.
+            CheckpointError: it failed; the earlier checkpoints are intact.
         """
         if not self._writes:
             return
@@ -183,11 +183,11 @@ class Checkpoints:
         except Exception as error:
             self._drop()
             raise CheckpointError(
-                f"the last save to {self.folder} has failed, the ones before it are whole: {error}"
+                f"the last save to {self.folder} failed; the earlier checkpoints are intact: {error}"
             ) from error
 
     def close(self) -> None:
-        """Wait for the save under way, and let go of the folder; the end of a `with` block does."""
+        """Wait for a save in the background, and release the folder. The end of a `with` block does this."""
         try:
             self.wait()
         finally:
@@ -202,13 +202,13 @@ class Checkpoints:
         except CheckpointError as other:
             if error is None:
                 raise
-            error.add_note(f"Besides: {other}")
+            error.add_note(f"In addition: {other}")
 
     def __repr__(self) -> str:
         return f"Checkpoints({os.fspath(self.folder)!r}, max_to_keep={self.max_to_keep})"
 
     def _open(self, to_write: bool = False) -> Any:
-        """Orbax's manager. Only one that writes clears what crashes have left: a reader may have a writer beside it."""
+        """Orbax's manager. Only a writer removes what crashes left, as another process may write while one reads."""
         if self._manager is None or (to_write and not self._writes):
             self._drop()
             options = self._orbax.CheckpointManagerOptions(

@@ -1,4 +1,4 @@
-"""The one error of checkpoints."""
+"""The error of this package."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from gradtx.checkpoint.report import Report
 
 
 class CheckpointError(ValueError):
-    """A checkpoint is not there, is damaged, is not gradtx's, or does not fit what is asked of it.
+    """A checkpoint is missing or damaged, was not written by gradtx, or does not match the targets.
 
     Args:
-        message: what was found and what to do.
-        report: how checkpoint and target differ, where that is the matter; else None.
+        message: what was found, and what to do.
+        report: the differences between checkpoint and targets, if they are the reason; else None.
     """
 
     def __init__(self, message: str, report: Report | None = None):

@@ -1,4 +1,4 @@
-"""Trees as flat dicts of NumPy arrays, which any file format stores, and back."""
+"""Conversion of trees to flat dicts of NumPy arrays, which any file format stores, and back."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ _MARK = "|"
 def to_flat(tree: Any) -> dict[str, np.ndarray]:
     """The leaves of a tree by their key paths, as NumPy arrays of NumPy's own types.
 
-    Whatever NumPy has not is carried to the bit, and the name says of what type it was: `mu/w|bfloat16` is an array of
-    uint16, `key|key<fry>` holds the words of a random key, `rate|python float` is a number of Python. None and empty
-    containers have no entry: they come back from the target of `from_flat`.
+    A value of another type is stored exactly in an array of a NumPy type, and its type is part of the key:
+    `mu/w|bfloat16` is an array of uint16, `key|key<fry>` holds the words of a random key, `rate|python float` is a
+    Python number. None and empty containers have no entry; `from_flat` takes them from its target.
 
     Args:
         tree: arrays and numbers in any containers, such as a state or parameters.
 
     Raises:
-        TypeError: for a leaf that is neither an array nor a number.
-        ValueError: for paths that read alike; an array of which other processes hold a part.
+        TypeError: a leaf is neither an array nor a number.
+        ValueError: two leaves have the same path as text, a path contains "|", or other processes hold a part of an
+            array.
 
     Example:
         >>> import gradtx.checkpoint, jax.numpy as jnp
@@ -42,7 +43,7 @@ def to_flat(tree: Any) -> dict[str, np.ndarray]:
     flat = {}
     for name, (leaf, value) in entries("", tree).items():
         if _MARK in name:
-            raise ValueError(f"the name {name!r} has a {_MARK!r}, after which the type is written: rename the leaf")
+            raise ValueError(f"the name {name!r} has a {_MARK!r}, which separates name and type here: rename the leaf")
         if isinstance(value, jax.Array) and not value.is_fully_addressable:
             raise ValueError(f"other processes hold a part of {name}: store it with Checkpoints, or gather it first")
         flat[name if leaf.type in PLAIN else f"{name}{_MARK}{leaf.type}"] = np.array(carried(value))
@@ -50,18 +51,18 @@ def to_flat(tree: Any) -> dict[str, np.ndarray]:
 
 
 def from_flat(target: Any, flat: Mapping[str, Any], *, strict: bool = True) -> Any:
-    """A tree like `target`, with the leaves that `to_flat` made, wherever they have been since.
+    """A tree like `target`, with the values that `to_flat` stored.
 
     Args:
-        target: the tree as it should be: arrays, `ShapeDtypeStruct`s or numbers. Arrays come back as the target's are:
-            of NumPy or of JAX, on its devices.
-        flat: the arrays by their names.
-        strict: whether a difference is an error. Where it is not, the target's own values fill what is missing, which
-            must be arrays then; `compare(target, flat)` tells all of it.
+        target: a tree with the expected structure, of arrays, `ShapeDtypeStruct`s or numbers. A leaf comes back as a
+            NumPy array where the target has one, otherwise as a JAX array on the devices of the target.
+        flat: the arrays by key path, as `to_flat` returned them or a file format restored them.
+        strict: whether a difference between `flat` and the target is an error. If it is not, missing leaves keep the
+            values of the target, which must have some; `compare(target, flat)` lists the differences.
 
     Raises:
-        CheckpointError: where `flat` is not what the target asks for; its `report` says how.
-        TypeError: for a leaf of the target, or a value in `flat`, that is neither an array nor a number.
+        CheckpointError: `flat` does not match the target; the error's `report` has the differences.
+        TypeError: a leaf of the target, or a value in `flat`, is neither an array nor a number.
 
     Example:
         >>> import gradtx.checkpoint, io, jax.numpy as jnp, numpy as np
@@ -83,35 +84,35 @@ def from_flat(target: Any, flat: Mapping[str, Any], *, strict: bool = True) -> A
 
 
 def compare(target: Any, flat: Mapping[str, Any]) -> Report:
-    """How a target and what `to_flat` made differ: the `Report` behind `from_flat(..., strict=False)`.
+    """The differences between a target and a flat dict: a report on `from_flat(target, flat, strict=False)`.
 
-    What was renamed is listed as missing and extra: names alone do not tell a member of a chain from a field.
+    A renamed leaf is listed as missing and extra. Keys alone do not tell a member of a chain from a field of a state,
+    so renames are not recognized here.
 
     Args:
-        target: as in `from_flat`.
-        flat: as in `from_flat`.
+        target, flat: as in `from_flat`.
 
     Example:
         >>> import gradtx.checkpoint, jax.numpy as jnp
         >>> print(gradtx.checkpoint.compare({"a": jnp.ones(2), "b": jnp.ones(1)}, {"a": jnp.ones(3)}))
         0 leaves loaded
           missing from the checkpoint, the target's values stay: b
-          of another shape, not loaded: a is float32[3] there, float32[2] here
+          different shape, not loaded: a is float32[3] in the checkpoint, float32[2] in the target
     """
     return _compared(entries("", target), _named(flat)).report
 
 
 def refuse(report: Report, what: str, strict: bool) -> None:
-    """Raise CheckpointError where something differs, and nothing may."""
+    """Raise CheckpointError if something differs although `strict` forbids it."""
     if strict and not report.exact:
-        raise CheckpointError(f"{what}; with strict=False, there would be\n{report}", report)
+        raise CheckpointError(f"{what}; strict=False would accept this:\n{report}", report)
 
 
 def cast(name: str, array: Any, was: str, wanted: str, plain: frozenset[str] = PLAIN) -> Any:
-    """What an array carries, as another type where that is wanted.
+    """The value of type `was` that an array carries, converted to the type `wanted`.
 
     Raises:
-        CheckpointError: where a finite number is beyond the largest of that type.
+        CheckpointError: a finite number is too large for the type.
     """
     value = uncarried(array, was, plain)
     if was == wanted:
@@ -121,14 +122,14 @@ def cast(name: str, array: Any, was: str, wanted: str, plain: frozenset[str] = P
     with np.errstate(over="ignore"):
         new = (value if isinstance(value, jax.Array) else np.asarray(value)).astype(wanted)
     if not bool(jnp.all(jnp.isfinite(new) | ~jnp.isfinite(value))):
-        raise CheckpointError(f"{name} has a {was} beyond the largest {wanted}: ask for it as {was}")
+        raise CheckpointError(f"{name} has a {was} beyond the largest {wanted}: give a target of {was}")
     return new
 
 
 def placed(value: Any, target: Any) -> Any:
-    """A value in the way of the target: of NumPy, or of JAX and on its devices.
+    """A value as an array of the target's kind: of NumPy, or of JAX on the target's devices.
 
-    An array that no one put anywhere stays so: it goes along wherever the others of a computation are.
+    If the target is not committed to a device, the value is not either, so that JAX may move it to where it is used.
     """
     if isinstance(target, np.generic):
         return np.asarray(value)[()]
@@ -139,29 +140,29 @@ def placed(value: Any, target: Any) -> Any:
 
 
 def sharding_of(target: Any) -> Any:
-    """Where a target wants its array to be; None where nobody said."""
+    """The sharding that a target asks for; None if it has none, or is not committed to its device."""
     if isinstance(target, jax.Array) and not target.committed:
         return None
     return getattr(target, "sharding", None)
 
 
 def require_values(wanted: Mapping[str, tuple[Leaf, Any]], sources: Collection[str]) -> None:
-    """Raise CheckpointError, naming it, where a leaf that is not loaded has no value of its own either."""
+    """Raise CheckpointError if a leaf of the target is not loaded and has no value of its own."""
     rest = [
         name for name, (_, leaf) in wanted.items() if name not in sources and isinstance(leaf, jax.ShapeDtypeStruct)
     ]
     if rest:
         raise CheckpointError(
             f"there is nothing to load for {rest[0]}{f' and {len(rest) - 1} more' if rest[1:] else ''}, and the target "
-            f"there is a ShapeDtypeStruct, without a value: give arrays, as tx.init(params) makes"
+            f"there is a ShapeDtypeStruct, which has no value: give arrays, such as those of tx.init(params)"
         )
 
 
 def renamed(what: str, saved: Mapping[str, Any], rename: Mapping[str, str]) -> dict[str, str]:
-    """New paths -> old ones, for all that was saved.
+    """For every saved leaf: its path after renaming -> its path in the checkpoint.
 
     Raises:
-        CheckpointError: for a path that is not there, or two that would be one.
+        CheckpointError: the checkpoint does not have a path, or two paths would become the same.
     """
     new = {path: path for path in saved}
     for old, name in rename.items():
@@ -178,12 +179,12 @@ def renamed(what: str, saved: Mapping[str, Any], rename: Mapping[str, str]) -> d
 
 
 def below(name: str, found: Mapping[str, _Entry]) -> dict[str, _Entry]:
-    """Those entries that belong to the tree of this name."""
+    """The entries at a path and below it."""
     return {path: entry for path, entry in found.items() if path == name or path.startswith(f"{name}/")}
 
 
 def filled(target: Any, wanted: Mapping[str, tuple[Leaf, Any]], values: Mapping[str, Any]) -> Any:
-    """The tree of the target with these values, and its own leaves for the rest."""
+    """The target with these values; where there is none, it keeps its own leaf."""
     leaves = iter([values.get(full, leaf) for full, (_, leaf) in wanted.items()])
     return jax.tree.map(lambda leaf: None if leaf is None else next(leaves), target, is_leaf=is_none)
 
@@ -194,9 +195,9 @@ def _compared(wanted: Mapping[str, tuple[Leaf, Any]], arrays: Mapping[str, tuple
 
 
 def _named(flat: Mapping[str, Any]) -> dict[str, tuple[Leaf, Any]]:
-    """The arrays with what they carry, by their paths."""
+    """The arrays and the leaves that they carry, by path."""
     if not isinstance(flat, Mapping):
-        raise TypeError(f"flat must be a dict of arrays by key paths, as to_flat makes; got {type(flat).__name__}")
+        raise TypeError(f"flat must be a dict of arrays by key path, as to_flat makes it; got {type(flat).__name__}")
     return {name: (leaf, array) for name, leaf, array in (_entry(key, value) for key, value in flat.items())}
 
 
@@ -204,15 +205,15 @@ def _entry(key: str, value: Any) -> tuple[str, Leaf, Any]:
     name, _, kind = key.partition(_MARK)
     own = getattr(getattr(value, "dtype", None), "name", "")
     if not is_type(own):
-        raise CheckpointError(f"{key} is {own or type(value).__name__}, no array of numbers; to_flat makes such")
+        raise CheckpointError(f"{key} is {own or type(value).__name__}, not an array of numbers; use to_flat")
     if not kind:
         return name, Leaf(own, tuple(value.shape)), np.array(carried(value))
     if not is_type(kind):
-        raise CheckpointError(f"{key}: {kind!r} is no type that this version knows")
+        raise CheckpointError(f"{key}: this version does not know the type {kind!r}")
     leaf = Leaf(kind, tuple(value.shape))
-    if carried_shape(leaf) != leaf.shape:  # keys: each is several words
+    if carried_shape(leaf) != leaf.shape:  # each random key is several words
         words = carried_shape(leaf)[len(leaf.shape) :]
         leaf = leaf._replace(shape=leaf.shape[: -len(words)])
     if own != str(carrier(kind)) or carried_shape(leaf) != tuple(value.shape):
-        raise CheckpointError(f"{key} should be carried by {carrier(kind)}; it is {own} of shape {tuple(value.shape)}")
+        raise CheckpointError(f"{key} should be an array of {carrier(kind)}; it is {own} of shape {tuple(value.shape)}")
     return name, leaf, np.array(value)

@@ -1,4 +1,4 @@
-"""The index of a checkpoint: its leaves by path, with their types, shapes and check sums, as JSON."""
+"""The index of a checkpoint: the path, type, shape and checksum of every leaf, as JSON."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from gradtx.checkpoint.leaves import PLAIN, Leaf
 FORMAT = 1
 
 STORED = PLAIN | {"bfloat16"}
-"""The types that Orbax stores as they are."""
+"""The types that Orbax stores without conversion."""
 
 
 class Index(NamedTuple):
-    """Fields: leaves, sums."""
+    """What a checkpoint holds."""
 
-    leaves: dict[str, Leaf]  # by path, the first part of which is the name of the tree
-    sums: dict[str, int]  # of the arrays that carry them; none for those without elements
+    leaves: dict[str, Leaf]  # by path; a path begins with the name of its tree
+    sums: dict[str, int]  # the checksums of the stored arrays, by path; arrays without elements are not stored
 
 
 def to_json(index: Index) -> dict[str, Any]:
-    """The index as JSON, under a check sum of its own."""
+    """The index as JSON, with a checksum of its own."""
     rows = [[name, leaf.type, leaf.shape, leaf.fields, index.sums.get(name)] for name, leaf in index.leaves.items()]
     text = json.dumps(rows)
     return {"gradtx_checkpoint": FORMAT, "leaves": text, "crc32": zlib.crc32(text.encode())}
 
 
 def from_json(what: str, read: Any) -> Index:
-    """The index again.
+    """The index from its JSON.
 
     Raises:
-        CheckpointError: for what is none, is damaged, or comes from a later version.
+        CheckpointError: it is damaged, was not written by gradtx, or has the format of another version.
     """
     if not isinstance(read, dict) or "gradtx_checkpoint" not in read:
         raise CheckpointError(f"{what} has a damaged index, or one that gradtx did not write: {str(read)[:80]}")
     if read["gradtx_checkpoint"] != FORMAT:
         raise CheckpointError(
-            f"{what} is of the format {read['gradtx_checkpoint']}, and this version of gradtx reads {FORMAT}: update it"
+            f"{what} has format {read['gradtx_checkpoint']}, but this version of gradtx reads {FORMAT}: update gradtx"
         )
     text = read.get("leaves")
     if not isinstance(text, str) or zlib.crc32(text.encode()) != read.get("crc32"):

@@ -1,4 +1,4 @@
-"""Leaves as storage knows them: what stands at a path, and the plain array that carries it."""
+"""Leaves as they are stored: the description of a leaf, and the plain array that carries its value."""
 
 from __future__ import annotations
 
@@ -16,55 +16,52 @@ PLAIN = frozenset(
     {f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
     | {"bool", "float16", "float32", "float64", "complex64", "complex128"}
 )
-"""The types of NumPy itself, which every format stores."""
+"""The types of NumPy itself. Every format stores them."""
 
 PYTHON: dict[str, type] = {f"python {kind.__name__}": kind for kind in (bool, int, float, complex)}
-"""Numbers of Python, which come back as such."""
+"""Python numbers. They are restored as Python numbers."""
 
 _IMPLEMENTATIONS = ("threefry2x32", "rbg", "unsafe_rbg")
 
 
 class Leaf(NamedTuple):
-    """What stands at a path.
-
-    Fields: type, shape, fields.
-    """
+    """The description of a leaf."""
 
     type: str  # of its elements: `float32`, `bfloat16`, `key<fry>`, `python int`
-    shape: tuple[int, ...]  # of an array of keys: without the words of each
-    fields: tuple[int, ...] = ()  # which parts of the path are fields of a class, and so have a meaning of their own
+    shape: tuple[int, ...]  # of the leaf; an array of random keys is described without the axis of their words
+    fields: tuple[int, ...] = ()  # the positions in the path that are fields of a class; their names have a meaning
 
     def __str__(self) -> str:
         return self.type if self.type in PYTHON else f"{self.type}[{','.join(map(str, self.shape))}]"
 
 
 def described(what: str, leaf: Any, fields: tuple[int, ...] = ()) -> Leaf:
-    """The type and shape of a leaf: an array, a `ShapeDtypeStruct` or a number.
+    """The description of an array, a `ShapeDtypeStruct` or a number.
 
     Raises:
-        TypeError: for anything else, naming it.
+        TypeError: the leaf is anything else; the message contains `what`.
     """
     if isinstance(leaf, Tracer):
-        raise TypeError(f"{what} is a tracer: checkpoints are made outside of jit, from what the jitted step returned")
+        raise TypeError(f"{what} is a tracer: make checkpoints outside of jit, from the arrays that the step returned")
     for name, kind in PYTHON.items():
         if type(leaf) is kind:
             return Leaf(name, (), fields)
     dtype = getattr(leaf, "dtype", None)
     if dtype is None or not hasattr(leaf, "shape"):
         raise TypeError(
-            f"{what} must be an array or a number; got {leaf!r}: keep it elsewhere, or put None in its place"
+            f"{what} must be an array or a number; got {leaf!r}: store it elsewhere, and put None in its place"
         )
     if not is_key_type(dtype.name) and not _is_number(dtype):
-        raise TypeError(f"{what} is {dtype}: only numbers, booleans and random keys are stored")
+        raise TypeError(f"{what} has the type {dtype}: only numbers, booleans and random keys can be stored")
     return Leaf(dtype.name, tuple(leaf.shape), fields)
 
 
 def entries(name: str, tree: Any) -> dict[str, tuple[Leaf, Any]]:
-    """The leaves of a tree that are not None, with what they are, by their key paths below `name`.
+    """The leaves of a tree and their descriptions, by key paths that begin with `name`. None is skipped.
 
     Raises:
-        TypeError: for a leaf that is neither an array nor a number.
-        ValueError: for two leaves whose paths read alike, as `{"a/b": x, "a": {"b": y}}` has.
+        TypeError: a leaf is neither an array nor a number.
+        ValueError: two leaves have the same path as text, as in `{"a/b": x, "a": {"b": y}}`.
     """
     found: dict[str, tuple[Leaf, Any]] = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_none)[0]:
@@ -75,27 +72,26 @@ def entries(name: str, tree: Any) -> dict[str, tuple[Leaf, Any]]:
         for part in path:
             if not isinstance(part, jax.tree_util.DictKey | jax.tree_util.SequenceKey):
                 fields.append(len(parts))
-            parts.extend(path_name((part,)).split("/"))  # haiku's names have slashes themselves
+            parts.extend(path_name((part,)).split("/"))  # keys of haiku contain slashes
         full = "/".join(parts) or path_name(())
         if full in found:
-            raise ValueError(f"there are two leaves at {full}: a name with a slash reads like two; rename one of them")
+            raise ValueError(f"there are two leaves at {full}: a key contains a slash; rename one of them")
         found[full] = (described(full, leaf, tuple(fields)), leaf)
     return found
 
 
 def carried(leaf: Any, plain: frozenset[str] = PLAIN) -> Any:
-    """The leaf, element by element and to the bit, as an array of one of the plain types.
+    """The exact value of a leaf as an array of one of the plain types.
 
-    It is on the same devices; of a number of Python, and of NumPy's, it is a NumPy array, a copy.
+    A JAX array stays on its devices. From a Python number or a NumPy array comes a new NumPy array.
 
     Raises:
-        TypeError: for a type that cannot be carried, and integers of more than 64 bits.
+        TypeError: the type cannot be stored, or an integer has more than 64 bits.
     """
     what = described("the leaf", leaf)
     if what.type in PYTHON:
-        dtype = {bool: np.bool_, int: np.int64, float: np.float64, complex: np.complex128}[type(leaf)]
         try:
-            return np.asarray(leaf, dtype)
+            return np.asarray(leaf, carrier(what.type))
         except OverflowError:
             raise TypeError(f"{leaf} has more than 64 bits") from None
     if is_key_type(what.type):
@@ -106,7 +102,7 @@ def carried(leaf: Any, plain: frozenset[str] = PLAIN) -> Any:
 
 
 def uncarried(array: Any, kind: str, plain: frozenset[str] = PLAIN) -> Any:
-    """What `carried` was given, of the type that it had."""
+    """The inverse of `carried`: the leaf, of type `kind`, from the array that carries it."""
     if kind in PYTHON:
         return PYTHON[kind](np.asarray(array)[()])
     if is_key_type(kind):
@@ -115,7 +111,7 @@ def uncarried(array: Any, kind: str, plain: frozenset[str] = PLAIN) -> Any:
 
 
 def carrier(kind: str, plain: frozenset[str] = PLAIN) -> np.dtype:
-    """The plain type that carries another: its bits, or where it has fewer than eight, its value."""
+    """The plain type that carries values of another: as bits, or, for types below eight bits, as numbers."""
     if kind in plain:
         return np.dtype(kind)
     if kind in PYTHON:
@@ -140,15 +136,15 @@ def is_key_type(kind: str) -> bool:
 
 @functools.cache
 def implementation(kind: str) -> str:
-    """The name by which `jax.random` knows a type of keys: `threefry2x32` for `key<fry>`.
+    """The name that `jax.random` has for a type of keys: `threefry2x32` for `key<fry>`.
 
     Raises:
-        TypeError: for keys of an implementation that is not one of JAX's.
+        TypeError: the implementation of these keys is not part of JAX.
     """
     for name in _IMPLEMENTATIONS:
         if jax.eval_shape(lambda name=name: jax.random.key(0, impl=name)).dtype.name == kind:
             return name
-    raise TypeError(f"{kind} is no type of keys that JAX has of itself: store jax.random.key_data(key) in its place")
+    raise TypeError(f"{kind} is not a type of keys that is part of JAX: store jax.random.key_data(key) in its place")
 
 
 @functools.cache
@@ -169,17 +165,13 @@ def is_type(kind: str) -> bool:
 
 
 def _recast(array: Any, dtype: np.dtype, *, into: bool) -> Any:
-    """As another type: by its bits where both have as many, else by its value, which the wider one holds exactly."""
+    """Converts to another type: bit for bit if both have the same size, else by value, exact in the wider type."""
     narrow = array.dtype if into else dtype
-    if jnp.issubdtype(narrow, jnp.integer) or _bits(narrow) < 8:
+    if jnp.issubdtype(narrow, jnp.integer) or jnp.finfo(narrow).bits < 8:
         return array.astype(dtype)
     if isinstance(array, jax.Array):
         return jax.lax.bitcast_convert_type(array, dtype)
     return np.ascontiguousarray(array).reshape(array.shape).view(dtype)
-
-
-def _bits(dtype: Any) -> int:
-    return jnp.iinfo(dtype).bits if jnp.issubdtype(dtype, jnp.integer) else jnp.finfo(dtype).bits
 
 
 def _is_number(dtype: Any) -> bool:

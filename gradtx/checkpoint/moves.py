@@ -1,4 +1,4 @@
-"""Subtrees that moved: the same leaves under another path."""
+"""Subtrees that moved: the same leaves at another path."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _Parts = tuple[str, ...]
 def moves(
     saved: Mapping[str, Leaf], wanted: Mapping[str, Leaf], extra: Set[str], missing: Set[str]
 ) -> list[tuple[str, str]]:
-    """Pairs of nodes, old and new, whose whole subtrees are the same and have no counterpart where they stand.
+    """Pairs (old path, new path) of subtrees that are equal, and have no counterpart at their own path.
 
-    The largest first; what could be one of several is left alone, and so are its parts. Fields of classes have a
-    meaning, so that a `nu` is never taken for a `mu`: whole states move with what wraps them, under the name that they
-    have, and what is inside a field moves within it. A subtree of scalars alone, which has no mark of its own, must
-    keep its name.
+    Larger subtrees are matched first. If a subtree matches more than one, it and its parts are left alone. The names of
+    fields have a meaning, so a `nu` never becomes a `mu`: a whole state may move with the wrappers around it, under
+    its own name, and subtrees inside a field move within that field. A subtree of scalars only, which looks like many
+    others, must keep its name.
 
     Args:
         saved, wanted: all leaves by path.
-        extra, missing: those that have no counterpart under their own path.
+        extra, missing: the paths without a counterpart, in the checkpoint and in the target.
     """
     olds, news = _subtrees(saved, extra), _subtrees(wanted, missing)
     alike: dict[frozenset, tuple[list[_Parts], list[_Parts]]] = defaultdict(lambda: ([], []))
@@ -53,7 +53,7 @@ def moves(
 
 
 def numbered(saved: Mapping[str, Leaf], wanted: Mapping[str, Leaf]) -> list[str]:
-    """The states that are told apart by a number alone, where one side has more of them than the other."""
+    """The states whose names differ in a number only, if one side has more of them than the other."""
     sides: tuple[dict[str, set[str]], dict[str, set[str]]] = (defaultdict(set), defaultdict(set))
     for side, leaves in zip(sides, (saved, wanted), strict=True):
         for name, leaf in leaves.items():
@@ -68,7 +68,7 @@ def numbered(saved: Mapping[str, Leaf], wanted: Mapping[str, Leaf]) -> list[str]
 
 
 def _subtrees(leaves: Mapping[str, Leaf], free: Set[str]) -> dict[_Parts, dict[_Parts, tuple]]:
-    """Every node all of whose leaves are free, with its leaves: the rest of the path -> type and shape."""
+    """Every node with free leaves only, and its leaves: the rest of the path -> type and shape."""
     nodes: dict[_Parts, dict[_Parts, tuple]] = defaultdict(dict)
     taken: set[_Parts] = set()
     for name, leaf in leaves.items():
@@ -82,7 +82,7 @@ def _subtrees(leaves: Mapping[str, Leaf], free: Set[str]) -> dict[_Parts, dict[_
 
 
 def _may_move(a: _Parts, b: _Parts, saved: Mapping[str, Leaf], wanted: Mapping[str, Leaf], leaves: dict) -> bool:
-    if a[0] != b[0]:  # they belong to different trees: the parameters, the state
+    if a[0] != b[0]:  # one is in the parameters, the other in the state
         return False
     below = [tuple(k for k in saved["/".join(a + rest)].fields if k >= len(a)) for rest in leaves]
     rest = next(iter(leaves))
@@ -90,26 +90,26 @@ def _may_move(a: _Parts, b: _Parts, saved: Mapping[str, Leaf], wanted: Mapping[s
     whole = len(a) == 1 or len(b) == 1
     if not whole and (len(a) - 1 in old or len(b) - 1 in new):
         return False
-    if all(below):  # whole states: what wraps them may have come or gone
+    if all(below):  # whole states: a wrapper around them may be new, or gone
         names = {_called(a, old), _called(b, new)} - {""}
-        if _direct(below, len(a)) and len(names) > 1:  # those of Adam and Adamax look alike
+        if _direct(below, len(a)) and len(names) > 1:  # the states of different methods may have the same fields
             return False
         longer, shorter = sorted(([a[k] for k in old], [b[k] for k in new]), key=len, reverse=True)
         if longer[len(longer) - len(shorter) :] != shorter:
             return False
-    elif not whole and a[: max(old, default=-1) + 1] != b[: max(new, default=-1) + 1]:  # parts of the same field
+    elif not whole and a[: max(old, default=-1) + 1] != b[: max(new, default=-1) + 1]:  # not in the same field
         return False
     scalars = all(math.prod(shape) <= 1 for _, shape in leaves.values())
     return whole or not scalars or (a[-1] == b[-1] and rest != ())
 
 
 def _direct(below: list[tuple[int, ...]], depth: int) -> bool:
-    """Whether a state hangs at this node itself, so that its name alone says of what."""
+    """Whether this node is itself a state, so that only its name says of which method."""
     return any(depth in fields for fields in below)
 
 
 def _called(node: _Parts, fields: list[int]) -> str:
-    """The name next above, without the number that a second one of the same name has; none below the tree's own."""
+    """The last name in the path that is not a field, without the number of a second one; "" if there is none."""
     names = [part for k, part in enumerate(node) if k and k not in fields]
     return re.sub(r"_\d+$", "", names[-1]) if names else ""
 
@@ -119,5 +119,5 @@ def _fields(node: _Parts, leaf: Leaf) -> list[int]:
 
 
 def _inside(node: _Parts, done: set[_Parts]) -> bool:
-    """Whether a node, or one above it, is done with."""
+    """Whether a node, or one above it, is in the set."""
     return any(node[:depth] in done for depth in range(1, len(node) + 1))

@@ -1,4 +1,4 @@
-"""What a checkpoint holds and what is asked of it, compared."""
+"""The comparison of a checkpoint with the targets of a restore."""
 
 from __future__ import annotations
 
@@ -16,32 +16,30 @@ _SHOWN = 6
 
 
 class Change(NamedTuple):
-    """A leaf that is not of the shape or type that was asked for.
+    """A leaf with another shape or type in the checkpoint than in the target."""
 
-    Fields: name, saved, wanted, loaded.
-    """
-
-    name: str  # its path here
-    saved: str  # what the checkpoint has, as `float32[3,2]`
-    wanted: str  # what the target has
-    loaded: bool  # whether it was cast to the target's type; where not, the target's own value stays
+    name: str  # its path in the target
+    saved: str  # its type and shape in the checkpoint: `float32[3,2]`
+    wanted: str  # its type and shape in the target
+    loaded: bool  # whether it was converted to the target's type; if not, the target keeps its own value
 
 
 @dataclass(frozen=True)
 class Report:
-    """How a checkpoint and a target differ, by the paths of their leaves. `print` it.
+    """The differences between a checkpoint and a target, by the paths of their leaves. `print` shows them.
 
     Args:
-        loaded: leaves that came from the checkpoint, of those in the target.
-        missing: leaves of the target that the checkpoint has not; the target's values stay.
-        extra: leaves of the checkpoint that the target has not; they are dropped.
-        renamed: pairs of paths, old and new, of subtrees that stand elsewhere in the target; they are loaded. A subtree
-            is taken for the same where all its paths, shapes and types are, no other fits as well, and it is not a part
-            of some other state: the names of fields, such as `mu` and `nu`, are never exchanged.
-        doubtful: states of one name and a number, `add_momentum` and `add_momentum_1`, of which there are more or fewer
-            now, so that nobody knows which is which; they are not loaded. Names do: `chain(slow=..., fast=...)`.
-        reshaped: leaves of another shape; they are not loaded, the target's values stay.
-        retyped: leaves of another type: each a `Change` that says whether it could be cast.
+        loaded: the number of leaves of the target that were loaded from the checkpoint.
+        missing: leaves that only the target has; they keep the target's values.
+        extra: leaves that only the checkpoint has; they are ignored.
+        renamed: pairs (old path, new path) of subtrees with another path in the target; they are loaded. Two subtrees
+            are the same if all their paths, shapes and types are equal, no other subtree matches, and neither is part
+            of another state. The names of fields, such as `mu` and `nu`, are never exchanged.
+        doubtful: states whose names differ in a number only, such as `add_momentum` and `add_momentum_1`, if the
+            checkpoint and the target have different numbers of them. Which is which is then unknown, so they are not
+            loaded. Names of your own avoid this: `chain(slow=..., fast=...)`.
+        reshaped: leaves with another shape; they are not loaded and keep the target's values.
+        retyped: leaves with another type; each is a `Change` that says whether it was converted.
     """
 
     loaded: int = 0
@@ -54,40 +52,37 @@ class Report:
 
     @property
     def exact(self) -> bool:
-        """Whether nothing differs."""
+        """Whether there is no difference."""
         return not (self.missing or self.extra or self.renamed or self.doubtful or self.reshaped or self.retyped)
 
     def __str__(self) -> str:
         rows = [
             ("missing from the checkpoint, the target's values stay", self.missing),
-            ("extra in the checkpoint, dropped", self.extra),
+            ("extra in the checkpoint, ignored", self.extra),
             ("renamed, loaded", [f"{old} -> {new}" for old, new in self.renamed]),
-            ("of one name, and more or fewer than there were, not loaded", self.doubtful),
-            ("of another shape, not loaded", _shown(self.reshaped)),
-            ("of another type, cast", _shown(c for c in self.retyped if c.loaded)),
-            ("of another type, not loaded", _shown(c for c in self.retyped if not c.loaded)),
+            ("numbered states, more or fewer than before, not loaded", self.doubtful),
+            ("different shape, not loaded", _shown(self.reshaped)),
+            ("different type, converted", _shown(c for c in self.retyped if c.loaded)),
+            ("different type, not loaded", _shown(c for c in self.retyped if not c.loaded)),
         ]
         lines = [f"  {what}: {_listed(names)}" for what, names in rows if names]
         return "\n".join([f"{self.loaded} leaves loaded", *lines])
 
 
 class Comparison(NamedTuple):
-    """A report, and for each leaf of the target that is loaded the leaf of the checkpoint that it comes from.
-
-    Fields: report, sources.
-    """
+    """The result of `comparison`."""
 
     report: Report
-    sources: dict[str, str]
+    sources: dict[str, str]  # for each leaf that is loaded: its path in the target -> its path in the checkpoint
 
 
 def comparison(saved: Mapping[str, Leaf], wanted: Mapping[str, Leaf], *, renames: bool = True) -> Comparison:
-    """Find for each leaf that is wanted the one that was saved.
+    """Find the saved leaf for each leaf of the target.
 
     Args:
-        saved: what the checkpoint has, by path.
-        wanted: what the target has.
-        renames: whether subtrees that moved are looked for.
+        saved: the leaves of the checkpoint, by path.
+        wanted: the leaves of the target, by path.
+        renames: whether to look for subtrees that moved.
     """
     doubtful = numbered(saved, wanted)
     left_out = [name for name in {**saved, **wanted} if any(name.startswith(f"{node}/") for node in doubtful)]
@@ -124,7 +119,7 @@ def comparison(saved: Mapping[str, Leaf], wanted: Mapping[str, Leaf], *, renames
 
 
 def castable(saved: str, wanted: str) -> bool:
-    """Whether values keep their meaning, if not all their digits: between floats, and to a wider type of the kind."""
+    """Whether a conversion keeps the meaning of values, perhaps not all digits: between floats, to wider integers."""
     if is_key_type(saved) or is_key_type(wanted):
         return False
     was, now = _dtype(saved), _dtype(wanted)
@@ -142,7 +137,7 @@ def _dtype(kind: str) -> np.dtype:
 
 
 def _shown(changes) -> list[str]:
-    return [f"{c.name} is {c.saved} there, {c.wanted} here" for c in changes]
+    return [f"{c.name} is {c.saved} in the checkpoint, {c.wanted} in the target" for c in changes]
 
 
 def _listed(names) -> str:

@@ -1,4 +1,4 @@
-"""What is written of a checkpoint."""
+"""Preparing trees for Orbax to write."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from typing import Any
 import jax
 import numpy as np
 
+from gradtx.checkpoint.checksums import checksums
 from gradtx.checkpoint.index import STORED, Index, to_json
 from gradtx.checkpoint.leaves import Leaf, carried, entries
-from gradtx.checkpoint.sums import check_sums
 
 _RESERVED = ("rename", "step", "strict")
 
 
 def named_trees(trees: dict[str, Any]) -> dict[str, tuple[Leaf, Any]]:
-    """The leaves of several trees with what they are, by paths that begin with the name of the tree.
+    """The leaves of several trees and their descriptions, by paths that begin with the name of the tree.
 
     Raises:
-        ValueError: a name that the arguments of `restore` have, or no name at all.
+        ValueError: a name is that of an argument of `restore`, or is not an identifier.
     """
     for name in trees:
         if name in _RESERVED or not name.isidentifier():
-            raise ValueError(f"a tree cannot be called {name!r}: take a name such as params or state")
+            raise ValueError(f"a tree cannot be called {name!r}: use a name such as params or state")
     return {path: entry for name, tree in trees.items() for path, entry in entries(name, tree).items()}
 
 
 def items(orbax: Any, found: dict[str, tuple[Leaf, Any]]) -> Any:
-    """What Orbax is to write: the index, and the arrays that have elements; it takes no others.
+    """The arguments of Orbax's save: the index, and the arrays. Orbax refuses arrays without elements.
 
     Raises:
-        TypeError: for a leaf that cannot be stored.
-        ValueError: for an array that one of several processes has put on devices of its own.
+        TypeError: a leaf cannot be stored.
+        ValueError: in a run of several processes, an array is on devices of this process only.
     """
     arrays = {name: _array(name, leaf) for name, (_, leaf) in found.items()}
     arrays = {name: array for name, array in arrays.items() if array.size}
-    index = Index({name: leaf for name, (leaf, _) in found.items()}, check_sums(arrays))
+    index = Index({name: leaf for name, (leaf, _) in found.items()}, checksums(arrays))
     written = {"index": orbax.args.JsonSave(to_json(index))}
     if arrays:
         written["arrays"] = orbax.args.PyTreeSave(arrays)
@@ -44,7 +44,7 @@ def items(orbax: Any, found: dict[str, tuple[Leaf, Any]]) -> Any:
 
 
 def _array(name: str, leaf: Any) -> Any:
-    """What Orbax is given for a leaf."""
+    """The array that Orbax stores for a leaf."""
     try:
         array = carried(leaf, STORED)
     except TypeError as error:
@@ -53,7 +53,7 @@ def _array(name: str, leaf: Any) -> Any:
         return array
     if array.committed:
         raise ValueError(
-            f"{name} lies on devices of this process alone: put it on a mesh of all devices, as with "
+            f"{name} is on devices of this process only: put it on a mesh of all devices, for example with "
             f"jax.device_put(x, NamedSharding(mesh, PartitionSpec()))"
         )
     return np.asarray(array)
@@ -63,7 +63,7 @@ def whole_step(step: Any) -> int:
     """A step as an int.
 
     Raises:
-        TypeError: it is no whole number.
+        TypeError: it is not a whole number.
         ValueError: it is negative.
     """
     try:

@@ -104,7 +104,7 @@ def test_what_a_crash_left_is_cleared_by_the_next_writer_only(tmp_path, writer):
         if steps:
             checkpoints.restore(**content(0))
         else:
-            with pytest.raises(CheckpointError, match=r"no whole checkpoint, only .* a crash"):
+            with pytest.raises(CheckpointError, match=r"no complete checkpoint, only .* a crash"):
                 checkpoints.restore(**content(0))
         assert all(path.exists() for path in left)
         checkpoints.save(max(steps, default=0) + 1, **content(1))

@@ -1,9 +1,9 @@
-"""Check sums of arrays that do not depend on how they are spread over devices.
+"""Checksums of arrays. They do not depend on how an array is distributed over devices.
 
-    sum = Σ_i word_i · w_0[i_0] · w_1[i_1] · …   mod 2³²
+    checksum = Σ_i word_i · w_0[i_0] · w_1[i_1] · …   mod 2³²
 
-Every weight w is odd, so that any one word that changed changes the sum; others do with probability 1 - 2⁻³². Orbax
-(0.12) itself reads numbers that were damaged on disk as if nothing were wrong with them.
+Every weight w is odd, so a change of one word always changes the checksum. Other changes do with probability 1 - 2⁻³².
+They are needed because Orbax (0.12) reads numbers that were damaged on disk without an error.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ import numpy as np
 _BLOCK = 1 << 16
 
 
-def check_sum(array: Any) -> int:
-    """The part of the sum that comes from this process: of what its devices hold and no other device holds as well."""
+def checksum(array: Any) -> int:
+    """This process's part of the sum: that of the shards on its devices, each counted on one device only."""
     if not isinstance(array, jax.Array):
         return _sum(np.asarray(array), ()) if jax.process_index() == 0 else 0
     shards = [shard for shard in array.addressable_shards if shard.replica_id == 0]
     if array.is_fully_addressable and jax.process_count() > 1 and jax.process_index() > 0:
-        return 0  # every process has one of its own
+        return 0  # every process has its own copy of the whole array
     parts = [_sum(np.asarray(shard.data), tuple(s.start or 0 for s in shard.index)) for shard in shards]
     return sum(parts) % (1 << 32)
 
 
-def check_sums(arrays: dict[str, Any]) -> dict[str, int]:
-    """The sum of each array, the same on every process, all of which must call this."""
-    parts = np.array([check_sum(array) for array in arrays.values()], np.uint32)
+def checksums(arrays: dict[str, Any]) -> dict[str, int]:
+    """The checksum of each array. The result is the same on every process, and all of them must call this."""
+    parts = np.array([checksum(array) for array in arrays.values()], np.uint32)
     if jax.process_count() > 1 and arrays:
         from jax.experimental.multihost_utils import process_allgather
 
@@ -39,14 +39,14 @@ def check_sums(arrays: dict[str, Any]) -> dict[str, int]:
 
 
 def _sum(part: np.ndarray, start: tuple[int, ...]) -> int:
-    """The sum of a part of an array that starts at this place of the whole."""
+    """The sum over a part of an array that begins at the index `start` of the whole."""
     part = np.ascontiguousarray(part).reshape(part.shape)
     size = min(part.dtype.itemsize, 4)
     parts = part[..., None].view(f"uint{8 * size}")  # an element of more than 32 bits is several words
     places, total = (*start, *[0] * (part.ndim - len(start))), 0
     for k in range(parts.shape[-1]):
         words, axes = parts[..., k], list(range(part.ndim))
-        while axes:  # the longest first: a last axis of length 1 would be summed entry by entry
+        while axes:  # the longest axis first: summing over an axis of length 1 would be a loop over all entries
             at = max(range(words.ndim), key=lambda j: words.shape[j])
             axis = axes.pop(at)
             words = _contracted(np.moveaxis(words, at, -1), axis, places[axis])
@@ -55,7 +55,7 @@ def _sum(part: np.ndarray, start: tuple[int, ...]) -> int:
 
 
 def _contracted(words: np.ndarray, axis: int, start: int) -> np.ndarray:
-    """The weighted sum over the last axis; a weight is that of the block, times that of the place in it."""
+    """The weighted sum over the last axis. A weight is the block's weight times that of the position in the block."""
     total, low, count = np.zeros(words.shape[:-1], np.uint32), 0, words.shape[-1]
     while low < count:
         block, offset = divmod(start + low, _BLOCK)
@@ -73,7 +73,7 @@ def _weights(axis: int) -> np.ndarray:
 
 
 def _mixed(places: Any, axis: int) -> Any:
-    """Odd numbers for places along an axis, as if by chance (the finalizer of MurmurHash3)."""
+    """Odd pseudo-random numbers for positions along an axis (the finalizer of MurmurHash3)."""
     with np.errstate(over="ignore"):
         x = places + np.uint64((axis + 1) * 0x9E3779B97F4A7C15 % (1 << 64))
         x = (x ^ (x >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)

@@ -1,24 +1,24 @@
-"""Check sums: any change of one word shows, however the array is spread."""
+"""Checksums: a change of one word always shows, however the array is distributed."""
 
 import jax
 import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from gradtx.checkpoint.sums import check_sum, check_sums
+from gradtx.checkpoint.checksums import checksum, checksums
 
 
 @pytest.mark.parametrize("kind", ["uint8", "bool", "float16", "bfloat16", "int32", "float32", "float64", "complex128"])
 def test_any_change_of_one_word_changes_the_sum(kind):
     rng = np.random.default_rng(0)
     array = rng.integers(0, 2, (3, 5, 7)).astype(np.dtype(kind))
-    before = check_sum(array)
+    before = checksum(array)
     for _ in range(20):
         place = tuple(int(rng.integers(n)) for n in array.shape)
         changed = array.copy()
         changed[place] = 1 - array[place]
-        assert check_sum(changed) != before
-    assert check_sum(np.ascontiguousarray(array[::-1])) != before
+        assert checksum(changed) != before
+    assert checksum(np.ascontiguousarray(array[::-1])) != before
 
 
 def test_the_sum_does_not_depend_on_the_mesh():
@@ -26,18 +26,18 @@ def test_the_sum_does_not_depend_on_the_mesh():
     mesh = jax.make_mesh((4, 2), ("a", "b"))
     specs = [(), ("a",), (None, "b"), ("a", "b"), (("a", "b"),), (None, ("b", "a"))]
     spread = {str(spec): jax.device_put(x, NamedSharding(mesh, PartitionSpec(*spec))) for spec in specs}
-    assert set(check_sums(spread).values()) == {check_sum(x)}
+    assert set(checksums(spread).values()) == {checksum(x)}
 
 
 def test_long_arrays_are_summed_in_blocks():
     """Parts that begin and end anywhere in a block add up to the whole."""
     x = np.random.default_rng(0).integers(0, 255, 200_000).astype(np.uint8)
     mesh = jax.make_mesh((8,), ("x",))
-    assert check_sum(jax.device_put(x, NamedSharding(mesh, PartitionSpec("x")))) == check_sum(x)
+    assert checksum(jax.device_put(x, NamedSharding(mesh, PartitionSpec("x")))) == checksum(x)
     for place in (0, 65_535, 65_536, 199_999):
         changed = x.copy()
         changed[place] ^= 1
-        assert check_sum(changed) != check_sum(x)
+        assert checksum(changed) != checksum(x)
     swapped = x.copy()
     swapped[[3, 65_539]] = x[[65_539, 3]] + np.uint8(1)
-    assert check_sum(swapped) != check_sum(x)
+    assert checksum(swapped) != checksum(x)
