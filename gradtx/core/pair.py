@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from gradtx.core.closures import Branch, Closures, Decision, Group
 from gradtx.core.joined import names_who_was_asked
 from gradtx.core.leaves import float_dtype
 from gradtx.core.numerics import increment, zero_count
@@ -64,11 +65,39 @@ class GradientTransformation(Value):
         plan, scheduled = self._kept()._plan, self._scheduled
         if isinstance(plan, GradientTransformation) or not scheduled:
             return getattr(plan, how)(updates, state, params, **extra)
+        values = self._values(state)
+        result, inner = getattr(self._with(values), how)(updates, state.inner, params, **extra)
+        return result, HyperparametersState(increment(state.count), values, inner)
+
+    def _values(self, state: Any) -> dict[str, Any]:
+        """The values of the schedules in the step that begins with this state."""
+        scheduled = self._scheduled
         require_scheduled(self.name, scheduled, state)
         count, held = state.count, state.hyperparameters
-        values = {k: at_step(f"{self.name}'s {k}", v, count, jnp.result_type(held[k])) for k, v in scheduled.items()}
-        result, inner = getattr(self._with(values), how)(updates, state.inner, params, **extra)
-        return result, HyperparametersState(increment(count), values, inner)
+        return {k: at_step(f"{self.name}'s {k}", v, count, jnp.result_type(held[k])) for k, v in scheduled.items()}
+
+    @property
+    def branch(self) -> Branch | None:
+        """Of a wrapper that runs its inside in some steps only: what decides when. None for all others."""
+        piece, branch = self._recipe(), self._closures.branch
+        if branch is None or not piece._scheduled:
+            return branch
+
+        def decide(updates: Any, state: Any, params: Any = None, **extra: Any) -> Decision:
+            at_this_step = piece._with(piece._values(state))._closures.branch
+            assert at_this_step is not None
+            return at_this_step.decide(updates, state.inner, params, **extra)
+
+        return Branch(decide)
+
+    def leaf_groups(self, params: Any) -> Mapping[int, Group] | None:
+        """Of a wrapper that treats leaves differently: the place of a leaf -> its label and transformation.
+
+        Places count every leaf of `params`, None among them; leaves that are not trained are left out. None for a
+        transformation that treats all leaves alike.
+        """
+        groups = self._closures.leaf_groups
+        return None if groups is None else groups(params)
 
     def __iter__(self) -> Iterator[Callable]:
         return iter((self.init, self.update))
@@ -114,11 +143,13 @@ class GradientTransformation(Value):
         if isinstance(result, GradientTransformation):
             return self._called() if scheduled else result  # a recipe passes its schedules on
         if isinstance(result, tuple) and len(result) in (2, 3) and all(map(callable, result)):
+            result = Closures(*result)
+        if isinstance(result, Closures):
             inner = [c.value._extras for c in opened(self).children if is_transformation(c.value)]
             wraps = any(marker.wraps for marker in self._factory.leaves.values())
             sparse_rows = "sparse_rows" in self._factory.traits
             any_leaves = "any_leaves" in self._factory.traits
-            return Piece(self.name, *result, wraps=wraps, inner=inner, sparse_rows=sparse_rows, any_leaves=any_leaves)
+            return Piece(self.name, result, wraps=wraps, inner=inner, sparse_rows=sparse_rows, any_leaves=any_leaves)
         raise TypeError(f"{self.name} must return (init, update) or a transformation; it returned {result!r}")
 
     def _has(self, trait: str) -> bool:
@@ -149,6 +180,12 @@ class GradientTransformation(Value):
         """The piece at the end of a recipe, or this transformation where it is a piece."""
         plan = self._plan
         return plan._recipe() if isinstance(plan, GradientTransformation) else self
+
+    @property
+    def _closures(self) -> Closures:
+        plan = self._recipe()._kept()._plan
+        assert isinstance(plan, Piece)
+        return plan.closures
 
     @property
     def _extras(self) -> Extras:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 
 from gradtx.core.apply import apply_updates
+from gradtx.core.closures import Closures
 from gradtx.core.errors import describe, suggestion
 from gradtx.core.joined import require_separate
 from gradtx.core.row_leaves import NoIdleRuleError
@@ -32,9 +33,7 @@ class Piece:
     def __init__(
         self,
         name: str,
-        init: Callable,
-        update: Callable,
-        step: Callable | None = None,
+        closures: Closures,
         *,
         wraps: bool,
         inner: list[Extras],
@@ -45,17 +44,16 @@ class Piece:
 
         Args:
             name: as in errors.
-            init, update: the closures.
-            step: `update` together with `apply_updates`, with the same arguments; None where it is no better than both.
+            closures: what the body returned.
             wraps: whether it takes transformations; it then leaves the checks of trees to those inside.
             inner: the extra arguments of the transformations inside.
             sparse_rows: whether it may be given gradients that name their rows; those inside are asked for themselves.
             any_leaves: whether leaves may be joined; those inside are asked for themselves.
         """
-        self.name, self._init, self._update, self._step = name, init, update, step
+        self.name, self.closures = name, closures
         self.sparse_rows, self.any_leaves = sparse_rows, any_leaves
         self.checks = not (wraps and inner)  # an empty chain has nobody inside to leave the checks to
-        parameters = inspect.signature(update).parameters.values()
+        parameters = inspect.signature(closures.update).parameters.values()
         only = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
         self.forwards = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
         theirs = inner if self.forwards else []
@@ -78,16 +76,16 @@ class Piece:
                 raise TypeError(f"{self.name}: the parameter at {name} must be an array; got a RowSparse, a gradient")
         if not self.any_leaves:
             require_separate(self.name, params)
-        return self._init(params)
+        return self.closures.init(params)
 
     def update(self, updates: Any, state: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
         """Check the call, make it, and check what came back."""
-        return self._called(self._update, updates, state, params, extra)
+        return self._called(self.closures.update, updates, state, params, extra)
 
     def step(self, updates: Any, state: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
         """The parameters after the update, and the next state."""
-        if self._step is not None:
-            return self._called(self._step, updates, state, params, extra)
+        if self.closures.step is not None:
+            return self._called(self.closures.step, updates, state, params, extra)
         updates, state = self.update(updates, state, params, **extra)
         return apply_updates(params, updates), state
 
@@ -128,7 +126,7 @@ class Piece:
     def state_type(self) -> type | None:
         """The type of the state, from `init` of an empty tree; None where that cannot be had."""
         try:
-            types = {type(jax.eval_shape(self._init, empty)) for empty in ({}, ())}
+            types = {type(jax.eval_shape(self.closures.init, empty)) for empty in ({}, ())}
             return types.pop() if len(types) == 1 else None  # a state that mirrors the parameters has their type
         except Exception:  # an init may need more than an empty tree; then the state goes unchecked
             return None

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from gradtx.core.closures import Decision
 from gradtx.core.errors import at_least_one, finite, in_unit_interval, positive
 from gradtx.core.leaves import map_leaves
 from gradtx.core.norms import AxisName, on_all, require_axis_name
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.schedule import Count, Hyper, Number
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.wrappers.conditional import all_finite, only_where, resting
+from gradtx.wrappers.conditional import all_finite, conditional
 from gradtx.wrappers.lookup import the_state
 
 
@@ -88,26 +88,24 @@ def dynamic_loss_scale(
         scale = jnp.array(initial_scale, jnp.float32)
         return DynamicLossScaleState(scale, zero_count(), zero_count(), inner.init(params))
 
-    def run(how, updates, state, params=None, **extra):
+    def decide(updates, state, params=None, **extra):
         scale = jnp.asarray(state.scale)
 
         def unscaled():
             return map_leaves(lambda g: g / scale, updates)
 
-        def inner_run():
-            return getattr(inner, how)(unscaled(), state.inner, params, **extra)
+        def advance(ran, inner_state):
+            steps = jnp.where(ran, increment(state.finite_steps), 0)
+            grows = steps >= growth_interval
+            larger, smaller = scale * jnp.float32(growth_factor), scale * jnp.float32(backoff_factor)
+            grown = jnp.where(grows & jnp.isfinite(larger), larger, scale)
+            new = jnp.where(ran, grown, jnp.maximum(smaller, jnp.minimum(jnp.float32(min_scale), scale)))
+            steps = jnp.where(grows, 0, steps).astype(jnp.int32)
+            return DynamicLossScaleState(new, steps, increment(state.skipped, ~ran), inner_state)
 
-        fine = on_all(all_finite(unscaled()), axis_name)
-        new, after = only_where(fine, inner_run, resting(how, updates, params), state.inner)
-        steps = jnp.where(fine, increment(state.finite_steps), 0)
-        grows = steps >= growth_interval
-        larger, smaller = scale * jnp.float32(growth_factor), scale * jnp.float32(backoff_factor)
-        grown = jnp.where(grows & jnp.isfinite(larger), larger, scale)
-        scale = jnp.where(fine, grown, jnp.maximum(smaller, jnp.minimum(jnp.float32(min_scale), scale)))
-        count = increment(state.skipped, ~fine)
-        return new, DynamicLossScaleState(scale, jnp.where(grows, 0, steps).astype(jnp.int32), count, after)
+        return Decision(on_all(all_finite(unscaled()), axis_name), unscaled, advance)
 
-    return init, partial(run, "update"), partial(run, "step")
+    return conditional(inner, init, decide)
 
 
 def loss_scale(state: Any) -> jax.Array:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from gradtx.core.closures import Decision
 from gradtx.core.errors import at_least_one, describe, one_of
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import increment, zero_count
@@ -15,7 +15,7 @@ from gradtx.core.roles import Exact
 from gradtx.core.schedule import Steps, at_step, is_schedule
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import require_same_tree
-from gradtx.wrappers.conditional import only_where, resting
+from gradtx.wrappers.conditional import conditional
 
 
 class AccumulateState(NamedTuple):
@@ -74,28 +74,27 @@ def accumulate(inner: Transformation, steps: Steps, *, reduction: str = "mean"):
     def init(params):
         return AccumulateState(zero_count(), zero_count(), zeros(params), inner.init(params))
 
-    def run(how, updates, state, params=None, *, flush=False, **extra):
+    def decide(updates, state, params=None, *, flush=False, **extra):
         if params is not None:
             require_same_tree("gradient", updates, "parameter", params)
         begins, mini_step = state.mini_step == 0, increment(state.mini_step)
-        # Restarted by a select, not by a product: what the last step saw, NaN too, is gone.
+        # Restarted by a select, not by a product: a NaN that the last step saw is gone.
         _, total = map_leaves(
             lambda g, accumulated: (g, jnp.where(begins, g, accumulated + g)), updates, state.accumulated
         )
         enough = at_step("accumulate's steps", steps, state.step, jnp.float32) if is_schedule(steps) else steps
         emits = (mini_step.astype(jnp.float32) >= jnp.asarray(enough, jnp.float32)) | _one_bool(flush)
-        if "flush" in inner._extras.known:
-            extra = {**extra, "flush": flush}
         parts = mini_step.astype(float_dtype(updates)) if reduction == "mean" else 1.0
 
-        def inner_run():
-            mean = map_leaves(lambda g, a: a / parts, updates, total)
-            return getattr(inner, how)(mean, state.inner, params, **extra)
+        def reduced():
+            return map_leaves(lambda g, a: a / parts, updates, total)
 
-        new, after = only_where(emits, inner_run, resting(how, updates, params), state.inner)
-        return new, AccumulateState(jnp.where(emits, 0, mini_step), increment(state.step, emits), total, after)
+        def advance(ran, inner_state):
+            return AccumulateState(jnp.where(ran, 0, mini_step), increment(state.step, ran), total, inner_state)
 
-    return init, partial(run, "update"), partial(run, "step")
+        return Decision(emits, reduced, advance)
+
+    return conditional(inner, init, decide)
 
 
 def _one_bool(flush: Any) -> jax.Array:

@@ -1,40 +1,112 @@
-"""What wrappers that decide *when* share: a branch that leaves no trace, updates at rest, whether a tree is finite."""
+"""Wrappers that run their inside in some steps only: one owner of the branch.
+
+A wrapper says *when*, with which updates, and what its next state is (a `Decision`). `conditional` makes both of its
+closures, `update` and `step`, from that.
+"""
 
 from __future__ import annotations
 
 import functools
 import operator
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
 from gradtx.core.apply import apply_updates
+from gradtx.core.closures import Branch, Closures, Decision
 from gradtx.core.leaves import map_leaves
-from gradtx.core.norms import AxisName, on_all
+from gradtx.core.pair import GradientTransformation
 from gradtx.core.trees import flatten, is_trained
 
 
+def conditional(
+    inner: GradientTransformation,
+    init: Callable[[Any], Any],
+    decide: Callable[..., Decision],
+    otherwise: Callable[[Any], Any] | None = None,
+) -> Closures:
+    """The closures of a wrapper that runs its inside in some steps only.
+
+    Where the inside does not run, its state stays as it is, to the bit. The extra arguments of the call go to the
+    inside, as far as it takes them.
+
+    Args:
+        inner: the transformation inside.
+        init: `params -> state`. The state has a field `inner`, the state of the inside.
+        decide: `(updates, state, params, **extra) -> Decision`. Its signature is that of the wrapper's `update`.
+        otherwise: `updates -> updates`: what comes out of a step in which the inside does not run. None: updates that
+            move no parameter.
+    """
+
+    def closure(form: _Form) -> Callable:
+        @functools.wraps(decide)
+        def run(updates, state, params=None, **extra):
+            decision = decide(updates, state, params, **extra)
+            given = inner._known(extra)
+
+            def inside(form: _Form) -> Callable[[], tuple[Any, Any]]:
+                return lambda: form.run(inner, decision.updates(), state.inner, params, **given)
+
+            def rest() -> Any:
+                if otherwise is None:
+                    return form.unmoved(updates, params)
+                return form.result(otherwise(updates), params)
+
+            if decision.accepts is None:
+                ran, (new, after) = decision.runs, only_where(decision.runs, inside(form), rest, state.inner)
+            elif any(map(callable, extra.values())) or not isinstance(decision.runs, Tracer):
+                # What evaluates the model is computed once.
+                new, after, ran = _run_and_accept(decision, form, inside(_UPDATE), rest, params, state.inner)
+            else:
+                looked_at = _traced(inside(_UPDATE), updates, state.inner)
+                kept = looked_at if form is _UPDATE else _traced(inside(form), params, state.inner)
+                new, after, ran = _accept_and_run(decision, looked_at, kept, rest(), state.inner)
+            return new, decision.advance(ran, after)
+
+        return run
+
+    return Closures(init, closure(_UPDATE), closure(_STEP), branch=Branch(decide))
+
+
+class _Form(NamedTuple):
+    """In which form a call wants its result: as updates, or as the parameters after them.
+
+    run: the method of the inside that gives this form.
+    result: `(updates, params) -> result` that these updates come to.
+    unmoved: `(updates, params) -> result` where no parameter moves; for a step the parameters, which are not written.
+    """
+
+    run: Callable[..., tuple[Any, Any]]
+    result: Callable[[Any, Any], Any]
+    unmoved: Callable[[Any, Any], Any]
+
+
 def at_rest(updates: Any) -> Any:
-    """Updates that leave every parameter as it is, to the bit: -0, since -0 + 0 would be 0 were it 0."""
+    """Updates that leave every parameter as it is, to the bit: -0, since 0 would turn a parameter of -0 into 0."""
     return map_leaves(lambda g: jnp.full_like(g, complex(-0.0, -0.0) if jnp.iscomplexobj(g) else -0.0), updates)
 
 
-def resting(how: str, updates: Any, params: Any) -> Callable[[], Any]:
-    """What comes where nothing is done: of an "update", updates at rest; of a "step", the parameters, unwritten."""
-    return lambda: params if how == "step" else at_rest(updates)
+_UPDATE = _Form(
+    GradientTransformation.update, lambda updates, params: updates, lambda updates, params: at_rest(updates)
+)
+_STEP = _Form(
+    GradientTransformation.step,
+    lambda updates, params: apply_updates(params, updates),
+    lambda updates, params: params,
+)
 
 
 def all_finite(tree: Any) -> jax.Array:
-    """Whether every entry of every trained leaf is finite: a bool scalar. For arrays that exist; see `_finite`."""
-    # Zero times what is not finite is NaN, and a sum is one pass; XLA on CPU writes an array of bools for isfinite.
+    """Whether every entry of every trained leaf is finite: a bool scalar. For arrays that are in memory already."""
+    # 0 times a value that is not finite is NaN, and the sum is one pass. For isfinite, XLA on CPU writes an array.
     return _all(jnp.isfinite(jnp.sum(x * jnp.zeros((), x.dtype))) for x in map(jnp.asarray, _trained(tree)))
 
 
-def _finite(tree: Any) -> jax.Array:
-    """The same for what is computed to be looked at: written so, it is looked at where it is computed."""
+def all_finite_as_computed(tree: Any) -> jax.Array:
+    """The same for a tree that is computed only to be looked at: XLA fuses this form into the computation."""
     return _all(jnp.all(jnp.isfinite(x)) for x in _trained(tree))
 
 
@@ -49,15 +121,16 @@ def _all(finite: Iterable[jax.Array]) -> jax.Array:
 def only_where(
     condition: jax.Array, run: Callable[[], tuple[Any, Any]], rest: Callable[[], Any], state: Any
 ) -> tuple[Any, Any]:
-    """`run()` where the condition holds, elsewhere `(rest(), state)`; what was not chosen leaves no trace.
+    """`run()` where the condition holds, elsewhere `(rest(), state)`.
 
-    One branch is computed, not both with a product: so a NaN in the other does nothing. Under `vmap` it is a select.
+    One branch is computed, never both with a product or a sum: so a NaN in the other one leaves no trace. Under `vmap`
+    it is a select.
 
     Args:
         condition: a bool scalar.
-        run: gives updates and a state like `state`.
-        rest: gives the updates for where it does not run, in the structure of those that run gives.
-        state: the state for where it does not run.
+        run: gives a result, and a state like `state`.
+        rest: gives the result where `run` does not run, in the structure that `run` gives.
+        state: the state where `run` does not run.
     """
     staged = isinstance(condition, Tracer)  # a cond outside jit would be compiled at every call
     if not staged and condition:
@@ -70,48 +143,33 @@ def only_where(
     return _branch(condition, traced, resting, state)
 
 
-def where_finite(
-    condition: jax.Array,
-    run: Callable[[str], tuple[Any, Any]],
-    how: str,
-    updates: Any,
-    params: Any,
-    state: Any,
-    through: jax.Array,
-    *,
-    once: bool,
-    axis_name: AxisName = None,
+def _run_and_accept(
+    decision: Decision, form: _Form, run: Callable, rest: Callable, params: Any, state: Any
 ) -> tuple[Any, Any, jax.Array]:
-    """As `only_where`, and only where the updates are finite, or may come `through`; also says where that is.
+    """Compute the updates once, and keep them where they are accepted; also says where that is."""
+    accepts: Any = decision.accepts
 
-    Under jit they are computed twice, to look at and to keep: to keep two states until it is known which one stays
-    would move more memory than the second computation does (measured: four times the time of it, with Adam). What
-    evaluates the model is computed `once` all the same.
+    def looked_at() -> tuple[Any, Any]:
+        updates, after = run()
+        accepted = accepts(updates)
+        new, after = only_where(accepted, lambda: (form.result(updates, params), after), rest, state)
+        return new, (after, accepted)
 
-    Args:
-        run: gives the result of an "update" or of a "step".
-        how: which of them is wanted.
-        updates, params: what the caller was given; of them is what comes where nothing is done.
-        state: the inner state for where it does not run.
+    new, (after, accepted) = only_where(decision.runs, looked_at, rest, (state, decision.runs))
+    return new, after, accepted
+
+
+def _accept_and_run(
+    decision: Decision, looked_at: Callable, kept: Callable, rest: Any, state: Any
+) -> tuple[Any, Any, jax.Array]:
+    """The same under jit, where the updates are computed twice, to look at and to keep.
+
+    To keep two states until it is known which one stays would move more memory than the second computation does
+    (measured with Adam: four times its time).
     """
-    rest = resting(how, updates, params)
-    if once or not isinstance(condition, Tracer):
-
-        def looked_at() -> tuple[Any, Any]:
-            new, after = run("update")
-            fine = on_all(_finite(new), axis_name) | through
-            new, after = only_where(
-                fine, lambda: (new if how == "update" else apply_updates(params, new), after), rest, state
-            )
-            return new, (after, fine)
-
-        new, (after, fine) = only_where(condition, looked_at, rest, (state, condition))
-        return new, after, fine
-    still = at_rest(updates)
-    looked = _traced(lambda: run("update"), still, state)
-    still, kept = (still, looked) if how == "update" else (params, _traced(lambda: run(how), params, state))
-    fine = jax.lax.cond(condition, lambda: on_all(_finite(looked()[0]), axis_name) | through, lambda: condition)
-    return *_branch(fine, kept, still, state), fine
+    accepts: Any = decision.accepts
+    accepted = jax.lax.cond(decision.runs, lambda: accepts(looked_at()[0]), lambda: decision.runs)
+    return *_branch(accepted, kept, rest, state), accepted
 
 
 def _branch(condition: jax.Array, traced: Callable[[], tuple[list, Any]], rest: Any, state: Any) -> tuple[Any, Any]:
@@ -124,7 +182,7 @@ def _branch(condition: jax.Array, traced: Callable[[], tuple[list, Any]], rest: 
 
 
 def _resting(traced: Callable[[], tuple[list, Any]], rest: Any) -> Any:
-    """Updates at rest in the types of those that run would give; what it would raise, it raises here."""
+    """The result at rest, in the types that running would give; what running would raise is raised here."""
     types, leaves = iter(jax.eval_shape(traced)[0]), flatten(rest)[0]
     arrays = [jnp.asarray(x) if isinstance(x, float | complex) else x for x in leaves]
     cast = [x.astype(next(types).dtype) if is_trained(x) else x for x in arrays]
@@ -132,15 +190,15 @@ def _resting(traced: Callable[[], tuple[list, Any]], rest: Any) -> Any:
 
 
 def _traced(run: Callable[[], tuple[Any, Any]], rest: Any, state: Any) -> Callable[[], tuple[list, Any]]:
-    """run, traced once however often it is called; of its updates those leaves alone that are trained.
+    """`run`, traced once however often it is called; of its result only the leaves that are trained.
 
-    Another library's state may change its type at an update, which a branch cannot: it keeps the types that it had.
+    The state of another library may change its type in an update, which a branch cannot: it keeps the types it had.
     """
     places = [k for k, x in enumerate(flatten(rest)[0]) if is_trained(x)]
 
     def trained_part() -> tuple[list, Any]:
-        updates, after = run()
-        leaves = flatten(updates)[0]
+        result, after = run()
+        leaves = flatten(result)[0]
         same = jax.tree.structure(after) == jax.tree.structure(state)
         after = jax.tree.map(_as, after, state) if same else after
         return [leaves[k] for k in places], after

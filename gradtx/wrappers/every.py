@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.apply import apply_updates
+from gradtx.core.closures import Decision
 from gradtx.core.errors import at_least_one, one_of
 from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import zero_count
 from gradtx.core.schedule import Count
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.wrappers.conditional import only_where, resting
+from gradtx.wrappers.conditional import conditional
 
 
 class EveryState(NamedTuple):
@@ -55,16 +54,13 @@ def every(inner: Transformation, steps: Count, *, otherwise: str = "zero"):
     def init(params):
         return EveryState(zero_count(), inner.init(params))
 
-    def run(how, updates, state, params=None, **extra):
-        def inner_run():
-            return getattr(inner, how)(updates, state.inner, params, **extra)
+    def decide(updates, state, params=None, **extra):
+        def advance(ran, inner_state):
+            return EveryState((state.count + 1) % jnp.maximum(steps, 1), inner_state)
 
-        def passing():
-            passed = map_leaves(lambda g: g, updates)
-            return passed if how == "update" else apply_updates(params, passed)
+        return Decision(state.count == 0, lambda: updates, advance)
 
-        rest = resting(how, updates, params) if otherwise == "zero" else passing
-        new, after = only_where(state.count == 0, inner_run, rest, state.inner)
-        return new, EveryState((state.count + 1) % jnp.maximum(steps, 1), after)
+    def passed(updates):
+        return map_leaves(lambda g: g, updates)
 
-    return init, partial(run, "update"), partial(run, "step")
+    return conditional(inner, init, decide, passed if otherwise == "pass" else None)

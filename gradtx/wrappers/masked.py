@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
+from gradtx.core.closures import Closures, Group
 from gradtx.core.errors import describe
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, require_same_tree
@@ -48,7 +49,8 @@ def masked(inner: Transformation, mask: Any):
         >>> print(updates["layer"]["w"], updates["layer"]["b"])
         [1.1 1.1] [1. 1.]
     """
-    return _on_some(inner, selection("masked", mask), lambda updates: updates)
+    own, passes = Group(inner.name, inner), Group("", None)
+    return _on_some(inner, selection("masked", mask), lambda updates: updates, own, passes)
 
 
 @transformation(sparse_rows=True)
@@ -77,7 +79,8 @@ def freeze(inner: Transformation, frozen: Any):
         [-0. -0.] [-0.1 -0.1] {'w': None}
     """
     chosen = selection("freeze", frozen)
-    return _on_some(inner, lambda u, p: [not held for held in chosen(u, p)], at_rest)
+    own, held = Group("", inner), Group("frozen", None)
+    return _on_some(inner, lambda u, p: [not frozen for frozen in chosen(u, p)], at_rest, own, held)
 
 
 Selection = Callable[[Any, Any], list[bool]]
@@ -118,8 +121,10 @@ def _bool(who: str, x: Any, path: str) -> bool:
     raise TypeError(f"{who}: the mask at {path} must be True or False; got {describe(x)}")
 
 
-def _on_some(inner: Any, selected: Selection, others: Callable[[Any], Any]) -> tuple[Callable, Callable]:
-    """The pair that applies `inner` to the selected leaves, and `others` to the updates of the rest."""
+def _on_some(
+    inner: Any, selected: Selection, others: Callable[[Any], Any], own_group: Group, other_group: Group
+) -> Closures:
+    """The closures that apply `inner` to the selected leaves, and `others` to the updates of the rest."""
 
     def init(params):
         return inner.init(part(params, selected(params, params)))
@@ -132,4 +137,8 @@ def _on_some(inner: Any, selected: Selection, others: Callable[[Any], Any]) -> t
         new, state = inner.update(part(updates, own), state, part(params, own), **theirs)
         return merged([own], [new, others(part(updates, [not mine for mine in own]))]), state
 
-    return init, update
+    def leaf_groups(params):
+        rows = enumerate(zip(selected(params, params), flatten(params)[0], strict=True))
+        return {k: own_group if mine else other_group for k, (mine, p) in rows if is_trained(p)}
+
+    return Closures(init, update, leaf_groups=leaf_groups)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gradtx.core.chain import entries
+from gradtx.core.closures import Closures, Group
 from gradtx.core.errors import describe, suggestion
 from gradtx.core.factory import key_name
 from gradtx.core.pair import GradientTransformation
@@ -160,8 +161,8 @@ def _label(label: Any, path: str, transforms: Mapping[Any, Any]) -> str:
     return key_name(next(key for key in transforms if key == label))
 
 
-def _by_group(groups: dict[str, GradientTransformation], assign: Groups) -> tuple[Callable, Callable]:
-    """The pair that gives each group of leaves its transformation; leaves of none, those not trained, pass."""
+def _by_group(groups: dict[str, GradientTransformation], assign: Groups) -> Closures:
+    """The closures that give each group of leaves its transformation; leaves of no group are not trained, and pass."""
 
     def owns(updates: Any, params: Any) -> dict[str, list[bool]]:
         group_of = assign(updates, params)
@@ -186,4 +187,7 @@ def _by_group(groups: dict[str, GradientTransformation], assign: Groups) -> tupl
             news.append(new)
         return merged(list(own.values()), [*news, updates]), entries(states)
 
-    return init, update
+    def leaf_groups(params):
+        return {place: Group(name, groups[name]) for place, name in assign(params, params).items()}
+
+    return Closures(init, update, leaf_groups=leaf_groups)

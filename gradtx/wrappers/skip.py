@@ -11,16 +11,15 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.arguments import show
+from gradtx.core.closures import Decision
 from gradtx.core.errors import non_negative, positive, whole
 from gradtx.core.leaves import float_dtype
 from gradtx.core.norms import AxisName, global_norm, on_all, require_axis_name
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.schedule import Count, Hyper
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.wrappers.conditional import all_finite, only_where, resting, where_finite
+from gradtx.wrappers.conditional import all_finite, all_finite_as_computed, conditional
 from gradtx.wrappers.rules import arity
-
-_NOT_GIVEN = object()  # None is a value: it asks a line search to compute it
 
 
 class SkipState(NamedTuple):
@@ -69,23 +68,18 @@ def skip_nonfinite(
     non_negative(max_consecutive=max_consecutive)
     require_axis_name(axis_name)
 
-    def run(how, updates, state, params=None, **extra):
-        def inner_run(how):
-            return getattr(inner, how)(updates, state.inner, params, **extra)
-
+    def decide(updates, state, params=None, **extra):
         through = jnp.asarray(False)
         if max_consecutive is not None:
             through = state.consecutive >= max_consecutive
-        fine = on_all(all_finite(updates), axis_name) | through
-        if check_updates:
-            once = any(map(callable, extra.values()))
-            where = (updates, params, state.inner)
-            new, after, fine = where_finite(fine, inner_run, how, *where, through, once=once, axis_name=axis_name)
-        else:
-            new, after = only_where(fine, partial(inner_run, how), resting(how, updates, params), state.inner)
-        return new, _counted(state, ~fine, after)
 
-    return _start(inner), partial(run, "update"), partial(run, "step")
+        def accepts(new):
+            return on_all(all_finite_as_computed(new), axis_name) | through
+
+        fine = on_all(all_finite(updates), axis_name) | through
+        return Decision(fine, lambda: updates, partial(_counted, state), accepts if check_updates else None)
+
+    return conditional(inner, _start(inner), decide)
 
 
 @transformation(any_leaves=True, sparse_rows=True)
@@ -117,21 +111,14 @@ def skip_if(inner: Transformation, predicate: Callable[[Any, Any, Any], Any], *,
         raise TypeError(f"predicate must be a function of (updates, params, value); got {show(predicate)}{takes}")
     require_axis_name(axis_name)
 
-    def run(how, updates, state, params=None, *, value=_NOT_GIVEN, **extra):
-        answer = jnp.asarray(predicate(updates, params, None if value is _NOT_GIVEN else value))
+    def decide(updates, state, params=None, *, value=None, **extra):
+        answer = jnp.asarray(predicate(updates, params, value))
         if answer.shape != () or answer.dtype != jnp.bool_:
             got = f"shape {answer.shape}, {answer.dtype}"
             raise TypeError(f"skip_if: the predicate must return one bool, jnp.any(...) makes one; got {got}")
-        answer = ~on_all(~answer, axis_name)
-        extra = extra if value is _NOT_GIVEN else {**extra, "value": value}
+        return Decision(on_all(~answer, axis_name), lambda: updates, partial(_counted, state))
 
-        def inner_run():
-            return getattr(inner, how)(updates, state.inner, params, **extra)
-
-        new, after = only_where(~answer, inner_run, resting(how, updates, params), state.inner)
-        return new, _counted(state, answer, after)
-
-    return _start(inner), partial(run, "update"), partial(run, "step")
+    return conditional(inner, _start(inner), decide)
 
 
 class SkipSpikesState(NamedTuple):
@@ -179,24 +166,21 @@ def skip_spikes(inner: Transformation, k_sigma: Hyper = 6.0, window: int = 128, 
         norms = jnp.zeros((window,), float_dtype(params))
         return SkipSpikesState(norms, zero_count(), zero_count(), inner.init(params))
 
-    def run(how, updates, state, params=None, **extra):
+    def decide(updates, state, params=None, **extra):
         norms = jnp.asarray(state.norms)
         norm = global_norm(updates, axis_name).astype(norms.dtype)
         mean = jnp.sum(norms / window)
         sigma = jnp.maximum(global_norm(norms - mean) / jnp.sqrt(float(window)).astype(norms.dtype), mean / 1000)
         spike = (state.count >= window) & (norm > mean + jnp.asarray(k_sigma, norms.dtype) * sigma)
         counts = jnp.isfinite(norm)
-        skip = spike | ~counts
 
-        def inner_run():
-            return getattr(inner, how)(updates, state.inner, params, **extra)
+        def advance(ran, inner_state):
+            new = jnp.where(counts, norms.at[state.count % window].set(norm), norms)
+            return SkipSpikesState(new, increment(state.count, counts), increment(state.skipped, ~ran), inner_state)
 
-        new, after = only_where(~skip, inner_run, resting(how, updates, params), state.inner)
-        norms = jnp.where(counts, norms.at[state.count % window].set(norm), norms)
-        count = increment(state.count, counts)
-        return new, SkipSpikesState(norms, count, increment(state.skipped, skip), after)
+        return Decision(~spike & counts, lambda: updates, advance)
 
-    return init, partial(run, "update"), partial(run, "step")
+    return conditional(inner, init, decide)
 
 
 def _takes(function: Callable, count: int) -> bool:
@@ -213,7 +197,7 @@ def _start(inner: Any) -> Callable[[Any], SkipState]:
     return lambda params: SkipState(zero_count(), zero_count(), inner.init(params))
 
 
-def _counted(state: SkipState, skipped: jax.Array, inner: Any) -> SkipState:
+def _counted(state: SkipState, ran: jax.Array, inner: Any) -> SkipState:
     """The state after an update: the counts of skipped ones, and the inner state."""
-    consecutive = jnp.where(skipped, increment(state.consecutive), 0)
-    return SkipState(increment(state.skipped, skipped), consecutive, inner)
+    consecutive = jnp.where(ran, 0, increment(state.consecutive))
+    return SkipState(increment(state.skipped, ~ran), consecutive, inner)
