@@ -34,15 +34,6 @@ def add(name: str, factory: Callable[..., Any], *members: Any, case: dict[str, A
     CASES[name] = Case(factory(*members, **arguments), **fields)
 
 
-RECIPES = {
-    name
-    for name in gradtx.__all__
-    if getattr(getattr(gradtx, name), "__module__", "").startswith("gradtx.optimizers.")
-    and name[0].islower()
-    and not name.startswith(("accumulate_", "scale_by_"))  # a piece has a verb for its name
-}
-
-
 class AverageState(NamedTuple):
     """The state of a bare pair."""
 

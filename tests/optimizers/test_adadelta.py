@@ -43,3 +43,8 @@ def test_steps_do_not_depend_on_the_unit_of_the_error():
     gs = agreement.gradients()[:50, :4] + 10.0
     tx = gradtx.scale_by_adadelta(eps=1e-6)
     np.testing.assert_allclose(agreement.run(tx, 1000 * gs)[0], agreement.run(tx, gs)[0], rtol=1e-4)
+
+
+def test_decay_one_keeps_the_start():
+    gs = jnp.array([[3.0], [-1.0], [5.0]])
+    np.testing.assert_allclose(agreement.run(gradtx.scale_by_adadelta(1.0, 1e-6), gs)[0], gs, rtol=1e-6)

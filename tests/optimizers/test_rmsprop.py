@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import gradtx
@@ -55,3 +57,30 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=repr)
 class TestAgreement(agreement.DocumentedAgreement):
     pass
+
+
+class TestEndsOfTheDecay:
+    GS = jnp.array([[3.0], [-1.0], [5.0]])
+
+    @pytest.mark.parametrize(
+        ("tx", "divisor"),
+        [
+            (gradtx.scale_by_rms(1.0, 0.25, eps_in_sqrt=False), 0.25),
+            (gradtx.scale_by_rms(1.0, 0.0, 4.0), 2.0),
+            (gradtx.scale_by_stddev(1.0, 0.0, 4.0), 2.0),
+            (gradtx.scale_by_stddev(0.0, 0.25), 0.5),  # the mean of squares is the square of the mean
+            (gradtx.scale_by_stddev(0.0, 0.25, bias_correction=True), 0.5),
+        ],
+        ids=repr,
+    )
+    def test_the_divisor_stays(self, tx, divisor):
+        np.testing.assert_array_equal(agreement.run(tx, self.GS)[0], self.GS / divisor)
+
+    def test_without_memory_it_is_the_sign(self):
+        got, _ = agreement.run(gradtx.scale_by_rms(0.0, 0.0), self.GS)
+        np.testing.assert_allclose(got, jnp.sign(self.GS), rtol=1e-6)
+
+    @pytest.mark.parametrize("factory", [gradtx.scale_by_rms, gradtx.scale_by_stddev])
+    def test_a_corrected_decay_of_one_is_refused(self, factory):
+        with pytest.raises(ValueError, match=r"decay must be in \[0, 1\)"):
+            factory(1.0, bias_correction=True)

@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import gradtx
@@ -24,3 +26,22 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=repr)
 class TestAgreement(agreement.DocumentedAgreement):
     pass
+
+
+GS = jnp.array([[3.0], [-1.0], [5.0]])
+
+
+@pytest.mark.parametrize(
+    "tx",
+    [gradtx.add_momentum(0.0), gradtx.add_nesterov_momentum(0.0), gradtx.ema(0.0), gradtx.ema(0.0, debias=False)],
+    ids=repr,
+)
+def test_decay_zero_passes_on(tx):
+    np.testing.assert_array_equal(agreement.run(tx, GS)[0], GS)
+
+
+def test_decay_one_sums_up():
+    np.testing.assert_array_equal(agreement.run(gradtx.add_momentum(1.0), GS)[0][:, 0], [3, 2, 7])
+    np.testing.assert_array_equal(agreement.run(gradtx.add_nesterov_momentum(1.0), GS)[0][:, 0], [6, 1, 12])
+    with pytest.raises(ValueError, match=r"decay must be in \[0, 1\)"):
+        gradtx.ema(1.0)

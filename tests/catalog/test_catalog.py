@@ -1,0 +1,123 @@
+"""The catalog: complete, spelled out, and true of the factories that it describes."""
+
+import inspect
+import math
+import subprocess
+import sys
+
+import jax.numpy as jnp
+import pytest
+
+import gradtx
+from gradtx.catalog import ENTRIES, HYPERPARAMETERS, LIBRARIES, OPTIMIZERS, RECIPES
+from gradtx.core.states import HyperparametersState
+from gradtx.testing import Case
+
+PIECES = {name: entry for name, entry in ENTRIES.items() if entry.kind == "piece"}
+SETTINGS = [(entry, setting) for entry in ENTRIES.values() for setting in entry.settings]
+FROM_THE_USER = {"Transformation", "Callable", "Codec", "Leaves", "Term", "dict["}  # what annotations of arguments hold
+RULES = {"mask", "frozen", "labels", "rows", "boundaries"}
+
+
+def parameters(entry):
+    signature = inspect.signature(entry.factory)
+    return {n: p for n, p in signature.parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+
+
+def test_every_public_factory_has_an_entry():
+    assert ENTRIES.keys() == {name for name in gradtx.__all__ if hasattr(getattr(gradtx, name), "factory")}
+
+
+def test_the_catalog_is_data():
+    """Importing it computes nothing: no array is made, and JAX does not look for its devices."""
+    program = (
+        "import gradtx.catalog; from jax._src import xla_bridge; assert not xla_bridge.backends_are_initialized(); "
+        "import sys; assert 'optax' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
+def test_every_argument_is_spelled_out(entry):
+    known = parameters(entry)
+    assert entry.usual.keys() <= known.keys()
+    for name in known.keys() - entry.usual.keys():
+        assert name in RULES or any(word in known[name].annotation for word in FROM_THE_USER), name
+
+
+@pytest.mark.parametrize(("entry", "setting"), SETTINGS, ids=[f"{e.name} {s}".strip() for e, s in SETTINGS])
+def test_settings(entry, setting):
+    """Only the first is the usual one; each can be made, and no two of an entry are equal."""
+    assert next(iter(entry.settings)) == ""
+    described, arguments = entry.settings[setting], entry.arguments(setting)
+    assert described.arguments.keys() <= entry.usual.keys()
+    assert bool(setting) == any(entry.usual[key] != value for key, value in described.arguments.items())
+    assert described.shared.keys() <= entry.usual.keys()
+    assert bool(described.rates) == bool(described.called and described.rates)
+    assert list(described.rates) == sorted(described.rates)
+    assert bool(described.called) == bool(described.label)
+    if entry.kind in ("piece", "recipe"):
+        tx = entry.make(setting)
+        assert {key: getattr(tx, key) for key in arguments} == arguments
+        assert [entry.make(other) == tx for other in entry.settings].count(True) == 1
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
+def test_sources_have_a_year(entry):
+    assert entry.year is None or (entry.source and 1847 < entry.year < 2100)
+    assert entry.kind != "recipe" or entry.year
+    assert entry.summary.endswith((".", ":"))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_what_an_editor_offers(name):
+    """Each hyperparameter has a range and a text, its first value lies in the range, and the optimizer accepts it."""
+    entry, setting = OPTIMIZERS[name]
+    assert setting.offered.keys() <= entry.usual.keys()
+    for key, value in setting.offered.items():
+        how = entry.range(key)
+        assert entry.about(key).strip()
+        if how.scale == "flag":
+            assert value in (False, True)
+        elif how.scale == "choice":
+            assert value in how.options
+        else:
+            assert how.least <= value <= how.most
+    assert entry.factory(**{**entry.usual, **setting.arguments, **setting.offered})
+
+
+@pytest.mark.parametrize("name", HYPERPARAMETERS)
+def test_every_hyperparameter_is_one_of_a_factory(name):
+    assert any(name in entry.usual for entry in ENTRIES.values())
+
+
+@pytest.mark.parametrize("entry", PIECES.values(), ids=PIECES)
+def test_fields_are_those_of_the_state(entry):
+    if "value_fn" in str(inspect.signature(entry.factory)):
+        return
+    for setting in entry.settings:
+        state = entry.make(setting).init({"w": jnp.ones((2, 3))})
+        assert not isinstance(state, HyperparametersState)
+        assert tuple(sorted(entry.fields)) == tuple(sorted(state._fields))
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
+def test_laws_are_fields_of_a_case(entry):
+    assert entry.laws.keys() <= Case.__dataclass_fields__.keys()
+    assert entry.complex_as in ("phase", "parts", "")
+    assert entry.after_huge in ("fast", "slow", "never", "unknown")
+
+
+def test_recipes_are_found_by_the_names_of_applications():
+    assert {entry.name for entry, _ in OPTIMIZERS.values()} == RECIPES.keys() - {"lbfgs"}
+    assert len(OPTIMIZERS) == sum(bool(s.called) for e in ENTRIES.values() for s in e.settings.values())
+    assert all(isinstance(rate, float) and math.isfinite(rate) for _, s in OPTIMIZERS.values() for rate in s.rates)
+
+
+def test_names_in_other_libraries_are_names():
+    for entry in ENTRIES.values():
+        assert not set(entry.optax_names) & set(gradtx.__all__)
+        for setting in entry.settings.values():
+            for library in LIBRARIES:
+                peer = getattr(setting, library)
+                assert peer is None or peer.name.replace(".", "_").isidentifier()
