@@ -1,4 +1,10 @@
-"""Progress bars: round a Python loop, and for a `lax.scan` that is one compiled program."""
+"""Progress bars for Python loops, and for a `lax.scan` that is one compiled program.
+
+jax-tqdm (0.4) has bars for scans too. There, the number of steps is fixed when the body is decorated, the scanned data
+must begin with `arange(n)`, and each scan has a bar of its own. Here, `Progress.scan` has the arguments of `lax.scan`,
+one bar may count the steps of many scans, compiled programs report to the bar that is open while they run, and a bar
+shows numbers.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +22,10 @@ from gradtx.core.trees import shape_of
 from gradtx.optional_imports import extra
 
 REPORTS = 100
-"""How often a scan tells how far it is, at most."""
+"""The largest number of reports from one scan to its bar."""
 
 SECONDS = 0.2
-"""Between two looks at the numbers that are shown, each of which copies some from the device."""
+"""The time between two updates of the numbers that are shown. Each update copies them from the device."""
 
 
 def progress(
@@ -30,7 +36,7 @@ def progress(
     desc: str | None = None,
     **tqdm: Any,
 ) -> Progress:
-    """Show how far a loop is: over batches in Python, or over the steps of a `lax.scan`; with the extra `progress`.
+    """Show the progress of a Python loop, or of the steps of a `lax.scan`. It needs the extra `progress`.
 
         for batch in progress(batches, show=lambda: {"loss": loss}):
             ...
@@ -38,16 +44,19 @@ def progress(
             carry, losses = bar.scan(body, carry, batches)
 
     Args:
-        steps: what to loop over. Without it, use the bar in `with`, and move it by `bar.update()` or `bar.scan(...)`.
-        total: of how many steps; at least 0. None: the length of `steps`, where it has one.
-        show: a function that gives the numbers to show, by name, scalars or text. It is called a few times a second at
-            most; nothing waits for an array that is not computed yet. `bar.show(loss=loss)` in the loop does the same.
-        desc: what stands in front of the bar.
-        **tqdm: further arguments of `tqdm.auto.tqdm`, as `disable=True`, `leave=False`, `file=...`.
+        steps: an iterable to loop over. Without it, use the bar in a `with` block, and advance it with `bar.update()`
+            or `bar.scan(...)`.
+        total: the number of steps; at least 0; None for the length of `steps`, if it has one.
+        show: a function that returns a dict of the numbers to show, scalars or text. It is called a few times a second
+            at most. The loop never waits for an array that is not computed yet. `bar.show(loss=loss)` in the loop does
+            the same.
+        desc: a text in front of the bar.
+        **tqdm: further arguments of `tqdm.auto.tqdm`, such as `disable=True`, `leave=False`, `file=...`.
 
-    Returns: a `Progress`: an iterator and a context manager. It is closed at the end of either, and by an exception.
-    Raises: MissingExtraError: tqdm is not installed. TypeError: `steps` or `show` of another kind. ValueError: `total`
-        below 0.
+    Returns: a `Progress`, which is an iterator and a context manager. The end of either closes it, and so does an
+        exception.
+    Raises: MissingExtraError: tqdm is not installed. TypeError: `steps` is not an iterable, or `show` is not a
+        function. ValueError: `total` is below 0.
 
     Example:
         >>> import io
@@ -58,9 +67,9 @@ def progress(
     if total is not None:
         whole(0, total=total)
     if steps is not None and not isinstance(steps, Iterable):
-        raise TypeError(f"steps must be something to loop over, or total=n alone; got {describe(steps)}")
+        raise TypeError(f"steps must be something to loop over, or absent with total=n; got {describe(steps)}")
     if show is not None and not callable(show):
-        raise TypeError(f"show must be a function that gives a dict of numbers; got {describe(show)}")
+        raise TypeError(f"show must be a function that returns a dict of numbers; got {describe(show)}")
     if total is None:
         total = len(steps) if hasattr(steps, "__len__") else None  # pyright: ignore[reportArgumentType]
     with extra("progress"):
@@ -69,17 +78,17 @@ def progress(
 
 
 class Progress:
-    """A bar; see `progress`."""
+    """A progress bar; see `progress`."""
 
     def __init__(self, bar: Any, steps: Iterable | None, show: Callable[[], Mapping[str, Any]] | None):
         self._bar, self._steps, self._show = bar, steps, show
-        self._looked = -float("inf")
+        self._shown_at = -float("inf")
         self._numbers: Mapping[str, Any] = {}
         self._closed = False
 
     def __iter__(self) -> Iterator:
         if self._steps is None:
-            raise TypeError("this bar has nothing to loop over: give progress(steps), or use it in `with`")
+            raise TypeError("this bar has nothing to loop over: give progress(steps), or use it in a `with` block")
         try:
             for step in self._steps:
                 yield step
@@ -94,32 +103,27 @@ class Progress:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
             if kind is None:
-                jax.effects_barrier()  # what a scan has still to tell
+                jax.effects_barrier()  # scans may have reports that did not arrive yet
         finally:
             self.close()
 
     @property
     def done(self) -> int:
-        """How many steps are done."""
+        """The number of steps that are done."""
         return self._bar.n
 
     def update(self, steps: int = 1) -> None:
-        """Move on by so many steps."""
-        self._move(steps)
-        if (self._show or self._numbers) and time.monotonic() - self._looked >= SECONDS:
-            self._look()
-
-    def _move(self, steps: int) -> None:
-        """Move on, and wait for nothing: a program that is running calls this, and goes on when it is done."""
-        with _LOCK:
-            self._bar.update(steps)
+        """Advance by a number of steps."""
+        self._advance(steps)
+        if (self._show or self._numbers) and time.monotonic() - self._shown_at >= SECONDS:
+            self._show_numbers()
 
     def show(self, **numbers: Any) -> None:
-        """Show these numbers, scalars or text, at the next look. An array that is not computed yet is shown later."""
+        """Show these numbers, scalars or text, at the next update. An array that is not computed yet is shown later."""
         self._numbers = {**self._numbers, **numbers}
 
     def close(self) -> None:
-        """Show the last numbers, and leave the bar as it is; a second call does nothing."""
+        """Show the last numbers, and leave the bar as it is. A second call does nothing."""
         while self in _OPEN:
             _OPEN.remove(self)
         if self._closed:
@@ -127,65 +131,63 @@ class Progress:
         self._closed = True
         try:
             if self._numbers:
-                self._bar.set_postfix_str(_said(self._numbers), refresh=False)
+                self._bar.set_postfix_str(_text(self._numbers), refresh=False)
         finally:
             self._bar.close()
 
     @staticmethod
     def scan(body: Callable, init: Any, xs: Any = None, length: int | None = None, **scan: Any) -> tuple[Any, Any]:
-        """As the function `scan`: `jax.lax.scan`, which tells the bar that is open how far it is.
+        """`jax.lax.scan`, which reports its progress, at most 100 times, to the bar that is open while it runs.
 
-        It needs no bar of its own: inside a jitted function, call `gradtx.Progress.scan(...)`.
+        The results are exactly those of `jax.lax.scan`. It works inside `jax.jit`, as `gradtx.Progress.scan(...)`: a
+        program that is already compiled reports to a new bar, and to none if no bar is open. Scans under `vmap` run as
+        one scan, and report once.
+
+        Args:
+            body, init, xs, length, **scan: as in `jax.lax.scan`.
+
+        Returns: the last carry, and the stacked outputs.
+        Raises: ValueError: `xs` and `length` do not give one number of steps.
         """
-        return scan_(body, init, xs, length, **scan)
+        n = _length(xs, length)
+        every = max(-(-n // REPORTS), 1)
 
-    def _look(self) -> None:
+        def reporting(carry: Any, indexed: Any) -> tuple[Any, Any]:
+            k, x = indexed
+            carry, y = body(carry, x)
+            due = ((k + 1) % every == 0) | (k + 1 == n)
+            since = jnp.where((k + 1) % every == 0, every, n % every)
+            jax.lax.cond(due, lambda: jax.debug.callback(_report, since), lambda: None)
+            return carry, y
+
+        steps = jnp.arange(n, dtype=jnp.int32)
+        if scan.get("reverse"):
+            steps = steps[::-1]
+        return jax.lax.scan(reporting, init, (steps, xs), length=n, **scan)
+
+    def _advance(self, steps: int) -> None:
+        """Advance the bar and do nothing else: a program that is still running calls this, so it must not wait."""
+        with _LOCK:
+            self._bar.update(steps)
+
+    def _show_numbers(self) -> None:
         shown = self._show() if self._show else {}
         if not isinstance(shown, Mapping):
             raise TypeError(f"progress: show must return a dict of numbers; it returned {describe(shown)}")
         numbers = {**self._numbers, **shown}
         ready = {name: x for name, x in numbers.items() if not hasattr(x, "is_ready") or x.is_ready()}
         if ready or not numbers:
-            self._bar.set_postfix_str(_said(ready))
-        self._looked = time.monotonic()
+            self._bar.set_postfix_str(_text(ready))
+        self._shown_at = time.monotonic()
 
 
-def scan(body: Callable, init: Any, xs: Any = None, length: int | None = None, **scan: Any) -> tuple[Any, Any]:
-    """`jax.lax.scan`, which tells how far it is, at most 100 times, to the bar that is open while it runs.
-
-    The results are those of `jax.lax.scan`, to the bit. It may be inside `jax.jit`: a program that is compiled already
-    tells a new bar, and without one it tells nobody. Under `vmap` the scans run as one, and tell once.
-
-    Args:
-        body, init, xs, length, **scan: as of `jax.lax.scan`.
-
-    Returns: the last carry, and the stacked outputs.
-    """
-    n = _length(xs, length)
-    every = max(-(-n // REPORTS), 1)
-
-    def told(carry: Any, indexed: Any) -> tuple[Any, Any]:
-        k, x = indexed
-        carry, y = body(carry, x)
-        due = ((k + 1) % every == 0) | (k + 1 == n)
-        since = jnp.where((k + 1) % every == 0, every, n % every)
-        jax.lax.cond(due, lambda: jax.debug.callback(_tell, since), lambda: None)
-        return carry, y
-
-    steps = jnp.arange(n, dtype=jnp.int32)
-    if scan.get("reverse"):
-        steps = steps[::-1]
-    return jax.lax.scan(told, init, (steps, xs), length=n, **scan)
+_OPEN: list[Progress] = []  # the innermost bar is the last
+_LOCK = threading.Lock()  # a compiled program reports from another thread
 
 
-scan_ = scan
-_OPEN: list[Progress] = []  # the innermost is last
-_LOCK = threading.Lock()  # what a program tells comes on a thread of its own
-
-
-def _tell(steps: Any) -> None:
+def _report(steps: Any) -> None:
     if _OPEN:
-        _OPEN[-1]._move(int(steps))
+        _OPEN[-1]._advance(int(steps))
 
 
 def _length(xs: Any, length: int | None) -> int:
@@ -194,13 +196,13 @@ def _length(xs: Any, length: int | None) -> int:
         whole(0, length=length)
         lengths.add(length)
     if len(lengths) != 1:
-        got = f"they have {sorted(lengths)}" if lengths else "there is neither"
-        raise ValueError(f"scan: xs and length must tell one number of steps; {got}")
+        got = f"got the lengths {sorted(lengths)}" if lengths else "got neither"
+        raise ValueError(f"scan: xs and length must give one number of steps; {got}")
     return lengths.pop()
 
 
-def _said(numbers: Mapping[str, Any]) -> str:
-    """Numbers in a few letters; arrays are waited for."""
+def _text(numbers: Mapping[str, Any]) -> str:
+    """Numbers as short text. This waits for arrays."""
     return ", ".join(f"{k} {x if isinstance(x, str) else format(_scalar(k, x), '.4g')}" for k, x in numbers.items())
 
 

@@ -1,4 +1,4 @@
-"""One training, for many optimizers: compiled once, several of them side by side."""
+"""One training run for each of many optimizers: compiled once, several of them in parallel."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from gradtx.core.errors import whole
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import flatten, leaf_names, shape_of
-from gradtx.optional_imports import extra
+from gradtx.progress import progress as progress_bar
 
-CACHE = 2 * 2**20  # bytes; what several members on a CPU may hold together and still be faster than one by one
-WORTHWHILE = 4  # where fewer than this fit, members are run one by one
+CACHE = 2 * 2**20  # bytes; on a CPU, members that need more than this together are faster one by one
+WORTHWHILE = 4  # if fewer members than this fit, they run one by one
 
 
 def sweep(
@@ -29,26 +29,29 @@ def sweep(
 
         losses = gradtx.sweep(train, jax.vmap(gradtx.adam)(rates))
 
-    Members run side by side in chunks, under `jax.vmap`: on a CPU this pays while all that they hold fits the cache,
-    and costs beyond. A chunk of 1 is a loop over a compiled `train`, without vmap. Results agree with those of single
-    runs to rounding: batched products of matrices add up in another order.
+    The runs are executed in chunks under `jax.vmap`. On a CPU this is faster as long as their data fits in the cache,
+    and slower beyond that. With a chunk of 1 it is a loop over the compiled `train`, without vmap. Results equal those
+    of single runs up to rounding, as batched matrix products add in another order.
 
     Args:
-        train: a function of `(tx, *one of each batched)` that JAX can trace; it returns arrays in any containers.
-        optimizers: a batch, as `jax.vmap` of a factory makes; or a list of transformations that differ in nothing but
-            their hyperparameters; or a single one, where `batched` is given.
-        *batched: more that differs between runs, such as seeds or keys: trees whose leaves all have the length of the
-            batch.
-        chunk: how many run side by side; at least 1. None looks at what one member holds (the most bytes that a loop of
-            it carries, or that an operation gives out): on a CPU as many as fit in 2 MiB, one by one where these are
-            fewer than 4; on other devices all at once. The choice depends on shapes alone, so a sweep can be repeated
-            to the bit.
-        progress: whether to show a bar, with the extra `progress`; each chunk is then waited for.
+        train: a function of `(tx, *one element of each batched)` that JAX can trace; it returns arrays in any
+            containers.
+        optimizers: a batch, which `jax.vmap` of a factory makes; or a list of transformations that differ in their
+            hyperparameters only; or a single transformation, if `batched` is given.
+        *batched: other arguments that differ between runs, such as seeds or keys: trees with leaves of the length of
+            the batch.
+        chunk: the number of runs in parallel; at least 1. None chooses it from the size of one run, which is the most
+            bytes that a loop carries or an operation returns. On a CPU as many run in parallel as fit in 2 MiB, or one
+            by one if that is fewer than 4; on other devices all of them. The choice depends on shapes only, so the
+            results of a repeated sweep are exactly the same.
+        progress: whether to show a progress bar, which needs the extra `progress`. Each chunk then waits for the one
+            before it.
 
     Returns: the results, stacked along a new first axis, in the order of the optimizers.
     Raises:
-        ValueError: no optimizers, or one alone; `chunk` below 1; lengths that differ; members that differ in more than
-            their hyperparameters: sweep each kind by itself. TypeError: what is no transformation.
+        ValueError: there are no optimizers, or a single one without `batched`; `chunk` is below 1; lengths differ;
+            the optimizers differ in more than their hyperparameters, so that each kind needs a sweep of its own.
+        TypeError: an optimizer is not a transformation.
 
     Example:
         >>> import gradtx, jax, jax.numpy as jnp
@@ -64,7 +67,7 @@ def sweep(
     if chunk is None:
         chunk = _chunk(train, members, n)
     chunk = min(chunk, n)
-    with _bar(n) if progress else nullcontext() as bar:
+    with progress_bar(total=n, desc="sweep", unit="run", dynamic_ncols=True) if progress else nullcontext() as bar:
         results = []
         for first in range(0, n, chunk):
             results.append(_run(train, members, first, chunk, n))
@@ -79,12 +82,12 @@ def sweep(
 def _run(train: Callable, members: Any, first: int, chunk: int, n: int) -> Any:
     if chunk == 1:
         return _programs(train).one(jax.tree.map(lambda x: x[first], members))
-    places = jnp.minimum(jnp.arange(first, first + chunk), n - 1)  # the last chunk is filled up, not compiled anew
+    places = jnp.minimum(jnp.arange(first, first + chunk), n - 1)  # the last chunk is padded to the same size
     return _programs(train).several(jax.tree.map(lambda x: x[places], members))
 
 
 class _Programs(NamedTuple):
-    """A training as programs for one member and for several, each of one argument."""
+    """A training, compiled for one member and for several."""
 
     one: Any
     several: Any
@@ -94,10 +97,10 @@ _PROGRAMS: weakref.WeakKeyDictionary[Callable, _Programs] = weakref.WeakKeyDicti
 
 
 def _programs(train: Callable) -> _Programs:
-    """Kept while the training lives, so that a second sweep compiles nothing; not longer: it may hold a data set."""
+    """The programs of a training, kept for later sweeps as long as the training exists: it may hold a data set."""
     try:
         known = _PROGRAMS.get(train)
-    except TypeError:  # neither hashed nor referred to weakly
+    except TypeError:  # it cannot be hashed, or has no weak references
         return _made(lambda: train)
     if known is None:
         known = _PROGRAMS[train] = _made(weakref.ref(train))
@@ -109,7 +112,7 @@ def _made(train: Callable[[], Any]) -> _Programs:
 
 
 def _members(optimizers: Any, batched: tuple) -> tuple[tuple, int]:
-    """The arguments of all runs, each leaf with the length of the batch in front, and that length."""
+    """The arguments of all runs, as trees with a first axis of the length of the batch; and that length."""
     if isinstance(optimizers, list | tuple) and not _is_pair(optimizers):
         txs = _stacked([as_transformation(f"optimizers[{k}]", tx) for k, tx in enumerate(optimizers)])
     else:
@@ -121,38 +124,34 @@ def _members(optimizers: Any, batched: tuple) -> tuple[tuple, int]:
         named += [(_argument(k, name), x) for name, x in rows if x is not None]
     for name, x in named:
         if not shape_of(x):
-            raise ValueError(f"{name} is one number; all leaves beside the optimizers need a first axis for the runs")
+            raise ValueError(f"{name} is one number; leaves of further arguments need a first axis for the runs")
     if not named:
-        raise ValueError(
-            f"{show(txs)} is one transformation: give a batch, jax.vmap(gradtx.adam)(rates), or a list of them"
-        )
+        raise ValueError(f"{show(txs)} is one transformation: give a batch, jax.vmap(gradtx.adam)(rates), or a list")
     n = shape_of(named[0][1])[0]
     for name, x in named:
         if shape_of(x)[0] != n:
             raise ValueError(
-                f"{named[0][0]} has the length {n}, {name} {shape_of(x)[0]}: one for each run was expected"
+                f"{named[0][0]} has the length {n}, {name} {shape_of(x)[0]}: both must have one entry for each run"
             )
     if n == 0:
-        raise ValueError(f"there is nothing to run: {named[0][0]} has the length 0")
+        raise ValueError(f"there is no run: {named[0][0]} has the length 0")
     txs = jax.tree.map(lambda x: jnp.broadcast_to(_strong(x), (n, *shape_of(x)[1:])), txs)
     return (txs, *(jax.tree.map(jnp.asarray, tree) for tree in batched)), n
 
 
 def _stacked(txs: list[GradientTransformation]) -> GradientTransformation:
-    """Transformations that differ in their hyperparameters, as one that holds a batch."""
+    """Transformations that differ in their hyperparameters, as one that holds a batch of them."""
     if not txs:
         raise ValueError("there are no optimizers: the list is empty")
     structure = jax.tree.structure(txs[0])
     for k, tx in enumerate(txs):
         batch = next((x for x in jax.tree.leaves(tx) if shape_of(x)), None)
         if batch is not None:
-            raise ValueError(
-                f"optimizers[{k}] is a batch by itself, of shape {shape_of(batch)}: give it without a list"
-            )
+            raise ValueError(f"optimizers[{k}] is itself a batch, of shape {shape_of(batch)}: give it without a list")
         if jax.tree.structure(tx) != structure:
             raise ValueError(
-                f"optimizers[{k}] is {show(tx)} and optimizers[0] {show(txs[0])}, which differ in more than "
-                f"hyperparameters, and need programs of their own: sweep each kind by itself"
+                f"optimizers[{k}] is {show(tx)}, optimizers[0] is {show(txs[0])}: they differ in more than "
+                f"hyperparameters, so they need different programs; sweep each kind separately"
             )
     return jax.tree.map(lambda *x: jnp.stack([_strong(each) for each in x]), *txs)
 
@@ -168,20 +167,20 @@ def _is_pair(x: Any) -> bool:
 
 
 def _argument(k: int, name: str) -> str:
-    return f"argument {k + 1} beside the optimizers" + ("" if name.startswith("(") else f", at {name},")
+    return f"argument {k + 1} after the optimizers" + ("" if name.startswith("(") else f", at {name},")
 
 
 def _chunk(train: Callable, members: tuple, n: int) -> int:
-    """How many members to run side by side; see `sweep`."""
+    """The number of members to run in parallel; see `sweep`."""
     if jax.default_backend() != "cpu":
         return n
     member = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), members)
     fit = CACHE // max(held(_programs(train).one.trace(member).jaxpr.jaxpr), 1)
-    return math.ceil(n / math.ceil(n / fit)) if fit >= WORTHWHILE else 1  # chunks of one size
+    return math.ceil(n / math.ceil(n / fit)) if fit >= WORTHWHILE else 1  # all chunks have one size
 
 
 def held(jaxpr: Any) -> int:
-    """The most bytes that a loop of this program carries, or that an operation in it gives out."""
+    """The largest number of bytes that a loop of this program carries, or that one of its operations returns."""
 
     def bytes_of(variables: Any) -> int:
         return sum(math.prod(v.aval.shape) * v.aval.dtype.itemsize for v in variables if hasattr(v.aval, "shape"))
@@ -196,15 +195,9 @@ def held(jaxpr: Any) -> int:
 
 
 def _inner(params: dict[str, Any]) -> Iterator[Any]:
-    """The programs inside an operation: bodies and branches."""
+    """The programs inside an operation, such as the body of a loop or branches."""
     for value in params.values():
         for each in value if isinstance(value, tuple | list) else (value,):
             program = getattr(each, "jaxpr", each)
             if hasattr(program, "eqns"):
                 yield program
-
-
-def _bar(n: int) -> Any:
-    with extra("progress"):
-        from tqdm import tqdm
-    return tqdm(total=n, desc="sweep", unit="run", dynamic_ncols=True)

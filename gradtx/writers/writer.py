@@ -1,7 +1,9 @@
-"""What all writers share: each measured step is written once, and steps that were lost are told of."""
+"""The base of all writers: it writes each measured step once, and warns if steps were lost."""
 
 from __future__ import annotations
 
+import abc
+import os
 import warnings
 from types import TracebackType
 from typing import Any, Self
@@ -12,60 +14,63 @@ from gradtx.inspection.readings import Readings, readings
 
 
 class LostReadingsWarning(UserWarning):
-    """Steps were measured, and overwritten in the ring before they were written."""
+    """Measured steps were overwritten in the watch's ring buffer before they were written."""
 
 
-class Writer:
-    """Writes the readings of a state that it has not written yet. A context manager; afterwards it is closed.
+class Writer(abc.ABC):
+    """Writes the readings in a state that are not written yet. It is a context manager, which closes it at the end.
 
-    Call it as often as you like, at least once every `window` measured steps of the watch: what the ring has
-    overwritten meanwhile is lost, which is a `LostReadingsWarning`.
+    Call it as often as you like, but at least once in `window` measured steps of the watch. Otherwise the ring buffer
+    overwrites some of them: they are lost, with a `LostReadingsWarning`.
     """
 
     def __init__(self, last: int = -1):
-        self._written = last  # the number of the last step that is written, -1 for none
-        self._goes_on = last >= 0  # whether that was by a writer before this one
-        self._every: int | None = None  # between two measured steps
+        self._written = last  # the last step that is written, -1 for none
+        self._continues = last >= 0  # whether another writer wrote it, before this one
+        self._every: int | None = None  # the distance between two measured steps
         self._closed = False
 
     def __call__(self, state: Any) -> int:
-        """Write what is new.
+        """Write the new readings.
 
         Args:
             state: the state of a transformation with a `watch(...)` somewhere inside, or `Readings`.
 
-        Returns: how many steps were written.
-        Raises: ValueError: this writer is closed; readings of other leaves than before; as `readings` does.
+        Returns: the number of steps that were written.
+        Raises: ValueError: this writer is closed, the readings are of another run or of other leaves than before, or
+            `gradtx.readings` raises it for this state.
         """
         if self._closed:
-            raise ValueError(f"this {type(self).__name__} is closed: make another one")
+            raise ValueError(f"this {type(self).__name__} is closed: make a new one")
         found = state if isinstance(state, Readings) else readings(state)
         if not len(found):
             return 0
         first, last = int(found.steps[0]), int(found.steps[-1])
-        if self._goes_on and first <= self._written:
+        if self._continues and first <= self._written:
             self._require_fits(found)
             self._cut(first)
             self._written = first - 1
         if last < self._written:
             raise ValueError(
-                f"step {self._written} is written, and these readings end at step {last}: they are of another run, "
-                f"which needs a writer of its own"
+                f"step {self._written} is already written, but these readings end at step {last}: they are of another "
+                f"run, which needs its own writer"
             )
         new = found.since(self._written + 1)
         if not len(new):
             return 0
         self._require_fits(new)
-        before, self._every = self._written, self._interval(found)
+        before = self._written
+        if len(found) > 1:
+            self._every = int(np.min(np.diff(found.steps)))
         self._write(new)
         self._written = last
-        if not self._goes_on and before >= 0:
-            self._tell_lost(found, new, before)
-        self._goes_on = False
+        if not self._continues and before >= 0 and self._every is not None:
+            self._warn_of_lost((int(new.steps[0]) - before) // self._every - 1, new, len(found))
+        self._continues = False
         return len(new)
 
     def close(self) -> None:
-        """Finish what is written; a second call does nothing."""
+        """Complete the output. A second call does nothing."""
         if not self._closed:
             self._closed = True
             self._finish()
@@ -76,31 +81,29 @@ class Writer:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _interval(self, found: Readings) -> int | None:
-        return int(np.min(np.diff(found.steps))) if len(found) > 1 else self._every
-
-    def _tell_lost(self, found: Readings, new: Readings, before: int) -> None:
-        if self._every is None:
-            return
-        first = int(new.steps[0])
-        lost = (first - before) // self._every - 1
+    def _warn_of_lost(self, lost: int, new: Readings, kept: int) -> None:
         if lost > 0:
             warnings.warn(
-                f"{lost} measured steps before step {first} were overwritten before they could be written: write more "
-                f"often, or make the watch's window larger than {len(found)}",
+                f"{lost} measured steps before step {int(new.steps[0])} were overwritten before they could be written: "
+                f"write more often, or make the watch's window larger than {kept}",
                 LostReadingsWarning,
                 stacklevel=3,
             )
 
-    def _require_fits(self, new: Readings) -> None:
-        """Raise ValueError where readings are of other leaves or stages than what is written."""
+    def _require_fits(self, new: Readings) -> None:  # noqa: B027 - a hook
+        """Raise ValueError if readings are of other leaves or stages than the written ones; here everything fits."""
 
-    def _cut(self, step: int) -> None:
-        """Take out of a file what it has from this step on."""
-        raise NotImplementedError
+    def _cut(self, step: int) -> None:  # noqa: B027 - a hook
+        """Remove the rows from this step on that an earlier writer wrote; here there are none."""
 
+    @abc.abstractmethod
     def _write(self, new: Readings) -> None:
-        raise NotImplementedError
+        """Write readings, all of them new."""
 
-    def _finish(self) -> None:
+    def _finish(self) -> None:  # noqa: B027 - a hook
         """Close what is open; here nothing is."""
+
+
+def unwritable(error: OSError, path: str | os.PathLike) -> OSError:
+    """The same error with a message that says what could not be written where."""
+    return type(error)(error.errno, f"cannot write readings there: {error.strerror}", str(path))

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gradtx.progress import REPORTS, Progress, progress, scan
+from gradtx.progress import REPORTS, Progress, progress
 
 pytest.importorskip("tqdm")
+scan = Progress.scan
 
 
 def quiet(*args, **kwargs):
@@ -149,7 +150,7 @@ def test_wrong_uses():
         list(quiet(total=3))
     with pytest.raises(ValueError, match="one number of steps"):
         scan(body, 0.0, (XS, XS[:3]))
-    with pytest.raises(ValueError, match="there is neither"):
+    with pytest.raises(ValueError, match="got neither"):
         scan(body, 0.0)
 
 

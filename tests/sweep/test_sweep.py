@@ -124,15 +124,15 @@ class TestErrors:
             (
                 ([gradtx.sgd(0.1), gradtx.adam(0.1)],),
                 ValueError,
-                r"optimizers\[1\] is adam.* sweep each kind by itself",
+                r"optimizers\[1\] is adam.* sweep each kind separately",
             ),
             (([gradtx.sgd(0.1), gradtx.sgd(0.1, momentum=0.9)],), ValueError, "differ in more than hyperparameters"),
-            (([BATCH],), ValueError, r"optimizers\[0\] is a batch by itself, of shape \(5,\)"),
+            (([BATCH],), ValueError, r"optimizers\[0\] is itself a batch, of shape \(5,\)"),
             (([gradtx.sgd(0.1), 3],), TypeError, r"optimizers\[1\] must be a transformation"),
             ((gradtx.sgd,), TypeError, "did you forget to call it"),
-            ((BATCH, jnp.ones(3)), ValueError, "has the length 5, argument 1 beside the optimizers 3"),
-            ((BATCH, {"seed": jnp.ones(3)}), ValueError, "argument 1 beside the optimizers, at seed, 3"),
-            ((BATCH, 7), ValueError, "argument 1 beside the optimizers is one number"),
+            ((BATCH, jnp.ones(3)), ValueError, "has the length 5, argument 1 after the optimizers 3"),
+            ((BATCH, {"seed": jnp.ones(3)}), ValueError, "argument 1 after the optimizers, at seed, 3"),
+            ((BATCH, 7), ValueError, "argument 1 after the optimizers is one number"),
             ((jax.vmap(jax.vmap(gradtx.sgd))(jnp.ones((2, 3))),), ValueError, "holds a batch of transformations"),
         ],
     )
@@ -154,6 +154,6 @@ class TestProgress:
         assert "5/5" in capsys.readouterr().err
 
     def test_without_tqdm_an_error_says_what_to_install(self, monkeypatch):
-        monkeypatch.setitem(sys.modules, "tqdm", None)
-        with pytest.raises(MissingExtraError, match=r"gradtx\[progress\]"):
+        monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+        with pytest.raises(MissingExtraError, match=r"tqdm\.auto is not installed: .*gradtx\[progress\]"):
             sweep(train, jax.vmap(gradtx.sgd)(RATES), progress=True)

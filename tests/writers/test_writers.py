@@ -70,7 +70,7 @@ def test_a_run_that_goes_on_from_a_checkpoint_replaces_what_came_after_it(kind, 
 def test_a_file_that_is_there_is_not_touched_unasked(kind, tmp_path):
     path = tmp_path / "run.table"
     path.write_text("precious")
-    with pytest.raises(FileExistsError, match="append=True goes on with this file"):
+    with pytest.raises(FileExistsError, match="append=True continues this file"):
         kind(path)
     assert path.read_text() == "precious"
 
@@ -94,7 +94,7 @@ def test_tables_in_places_that_are_none(kind, tmp_path):
     with pytest.raises(OSError, match="cannot write readings there"):
         kind(tmp_path)
     (tmp_path / "text").write_text("a,b\n1,2\n")
-    with pytest.raises(ValueError, match=r"column 'step'|no Parquet file"):
+    with pytest.raises(ValueError, match=r"column 'step'|not a Parquet file"):
         kind(tmp_path / "text", append=True)
 
 
@@ -114,7 +114,7 @@ def test_another_run_needs_another_writer():
     write = CallableWriter(rows.append)
     write(STATES[4])
     with pytest.raises(
-        ValueError, match="step 4 is written, and these readings end at step 0: they are of another run"
+        ValueError, match="step 4 is already written, but these readings end at step 0: they are of another run"
     ):
         write(STATES[0])
     assert len(rows) == 3
