@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from gradtx.apps.studio.about import named, of_field
 from gradtx.apps.studio.javascript import function, members, written
+from gradtx.catalog import ENTRIES
 from gradtx.core.double import double_precision
 from gradtx.core.roles import declared_roles
 from gradtx.optimizers.rmsprop import scale_by_rms
@@ -21,7 +21,7 @@ UNNAMED = "@"  # the name of a function that has none yet
 class Field(NamedTuple):
     """A leaf of a state.
 
-    name: on the page. shape: `POINT`, or (). role: as its class declares it, or "". about: as the docstrings say.
+    name: on the page. shape: `POINT`, or (). role: as its class declares it, or "". about: as in the catalog, or "".
     """
 
     name: str
@@ -100,7 +100,8 @@ def _fields(state: Any) -> Iterable[Field]:
     for path, field, (_, leaf) in zip(paths, fields, leaves, strict=True):
         kind = kinds[path[:-1]]
         name = field if fields.count(field) == 1 else "_".join(path)
-        about = of_field(kind, field, named(path[0]))  # the state of a chain has the names of its members
+        entry = ENTRIES.get(path[0])  # the state of a chain has the names of its members
+        about = entry.fields.get(field, "") if entry else ""
         yield Field(name, tuple(leaf.shape), declared_roles(kind).get(field, ""), about)
 
 

@@ -10,8 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from gradtx.apps.studio.about import of_argument
-from gradtx.apps.studio.offered import OFFERED, Offered, Slider
+from gradtx.apps.studio.offered import OFFERED, Offered
 from gradtx.apps.studio.primitives import HELPERS, NotTranslatedError
 from gradtx.apps.studio.programs import UNNAMED, Field, Programs, amplification, programs
 from gradtx.core.pair import GradientTransformation
@@ -98,7 +97,7 @@ def transformation_of(name: str, settings: Mapping[str, Any]) -> GradientTransfo
 
 def settings_of(name: str) -> dict[str, Any]:
     """The hyperparameters with which the page begins, by name."""
-    return {key: _at_first(OFFERED[name], key) for key in OFFERED[name].sliders}
+    return dict(OFFERED[name].first)
 
 
 def combinations(name: str) -> list[dict[str, Any]]:
@@ -117,16 +116,15 @@ def _optimizer(name: str, offered: Offered, functions: Functions) -> str:
     states = {found.fields for found in made.values()}
     if len(states) > 1:
         raise NotTranslatedError(f"{name}: which state it keeps depends on a setting: offer it once for each")
-    sliders = offered.sliders.items()
     about = {
         "name": name,
         "label": offered.label,
         "call": _call(offered),
-        "hyperparameters": [_hyperparameter(offered, key, slider) for key, slider in sliders],
+        "hyperparameters": [_hyperparameter(offered, key) for key in offered.sliders],
         "state": [_field(field) for field in states.pop()],
     }
     lines = [f"  {key}: {json.dumps(value, ensure_ascii=False)}," for key, value in about.items()]
-    static = [key for key, slider in sliders if slider.is_static]
+    static = [key for key, slider in offered.sliders.items() if slider.is_static]
     for member in ("init", "update"):
         of_key = {key: functions.add(f"{name}_{member}", getattr(found, member)) for key, found in made.items()}
         lines.append(f"  {member}: {_chosen(static, of_key)},")
@@ -167,13 +165,9 @@ def _field(field: Field) -> dict[str, Any]:
     return {"name": field.name, "like": like, "scaling": scaling, "about": field.about}
 
 
-def _hyperparameter(offered: Offered, name: str, slider: Slider) -> dict[str, Any]:
+def _hyperparameter(offered: Offered, name: str) -> dict[str, Any]:
+    slider = offered.sliders[name]
     limits = {} if slider.is_static else {"min": slider.least, "max": slider.most}
     options = {"options": slider.options} if slider.options else {}
-    known = {"name": name, "value": _at_first(offered, name), "scale": slider.scale, **limits, **options}
-    return {**known, "about": of_argument(offered.recipe, name)}
-
-
-def _at_first(offered: Offered, name: str) -> Any:
-    value = offered.sliders[name].value
-    return inspect.signature(offered.recipe).parameters[name].default if value is None else value
+    known = {"name": name, "value": offered.first[name], "scale": slider.scale, **limits, **options}
+    return {**known, "about": offered.about[name]}

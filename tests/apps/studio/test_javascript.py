@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 import gradtx
 from gradtx import Hyper
-from gradtx.apps.studio.about import of_argument, of_field
 from gradtx.apps.studio.javascript import function, members, written
 from gradtx.apps.studio.offered import OFFERED
 from gradtx.apps.studio.primitives import NotTranslatedError, literal
@@ -144,18 +143,6 @@ def test_ranges_are_those_that_the_optimizer_allows(name):
         if slider.scale == "complement":
             with pytest.raises(ValueError, match=r"in \[0, 1"):
                 transformation_of(name, {**first, key: 1.0 + 1e-9})
-
-
-def test_texts_are_those_of_the_docstrings():
-    """Followed to where they stand, and complete."""
-    assert of_argument(gradtx.adam, "b1") == "the weight of the past in m; in [0, 1)"
-    assert of_argument(gradtx.rmsprop, "momentum").startswith("what is kept of the sum at each step")
-    assert of_argument(gradtx.nadam, "momentum_decay").startswith("how fast μ rises")
-    assert of_argument(gradtx.rprop, "eta_plus") == "at least 1"
-    assert of_argument(gradtx.adamw, "weight_decay").startswith("the factor")
-    assert of_field(gradtx.ScaleByRmsState, "nu") == "running mean s of |g|²"
-    assert of_field(gradtx.ScaleByAdamState, "nu", gradtx.scale_by_adamax) == "the maximum x"
-    assert of_field(gradtx.ScaleByScheduledNadamState, "mu") == "running mean m of g"
 
 
 def test_everything_on_the_page_has_a_text(text):
