@@ -1,4 +1,4 @@
-"""On which devices the state lies: beside the parameters, or split over the devices that hold copies of them."""
+"""Shardings for the state: like the parameters, or split over the devices that hold copies of the parameters."""
 
 from __future__ import annotations
 
@@ -18,35 +18,38 @@ from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import flatten, leaf_names, path_name, require_arrays, shape_of
 
 Others = Callable[[str, jax.ShapeDtypeStruct, "jax.ShapeDtypeStruct | None"], "Sharding | PartitionSpec | None"]
-"""`(path, leaf, parameter) -> sharding`, for leaves of a state that have not the shape of their parameter."""
+"""`(path, leaf, parameter) -> sharding`, for leaves of a state whose shape differs from that of their parameter."""
 
 
 def state_shardings(tx: Any, params: Any, *, others: Others | None = None) -> Any:
-    """The shardings that put each leaf of a state where its parameter is, for `jax.jit(tx.init, out_shardings=...)`.
+    """Return shardings that place each leaf of a state like its parameter, for `jax.jit(tx.init, out_shardings=...)`.
 
-    A leaf belongs to the parameter whose path is the longest end of its own path. Where it has the shape of that
-    parameter, it takes its sharding; axes in front of that shape (the memory of L-BFGS) stay whole. Every other leaf
-    is whole on each device, unless `others` says otherwise. Nothing is computed, and no memory is allocated.
+    A leaf belongs to the parameter whose path is the longest suffix of the leaf's path. If the leaf has the shape of
+    that parameter, it gets the parameter's sharding. It may have more axes in front, as the memory of L-BFGS has; these
+    are not split. Every other leaf is replicated, unless `others` says otherwise. Nothing is computed or allocated.
 
-    `tx.init(params)` puts the state there by itself, and under a plain `jax.jit` so does all that is made with `zeros`
-    or `full`. What is made in another way, as in other libraries, then lands on one device, or on an Explicit mesh is
-    an error of JAX's; with these shardings it does not.
+    `tx.init(params)` already places the state so. Under a plain `jax.jit`, so does everything that is made with `zeros`
+    or `full`. State that is made in another way, as in other libraries, lands on one device, and on an Explicit mesh
+    JAX raises an error; these shardings prevent both.
 
     Args:
-        tx: a transformation: gradtx's, optax's, or a bare pair.
-        params: arrays, or `jax.ShapeDtypeStruct`s with shardings; the mesh may be abstract. One that was put nowhere
-            counts as whole on each device.
-        others: a function of `(path, leaf, parameter)` for leaves of other shapes than their parameter's: the path as
-            in `a/b/0`; the leaf and its parameter as `jax.ShapeDtypeStruct`s, the latter with its sharding, or None for
-            what has no parameter. It returns a sharding, a `PartitionSpec`, or None for whole on each device; see
-            `factored_sharding`.
+        tx: a transformation of gradtx or optax, or a bare pair.
+        params: arrays, or `jax.ShapeDtypeStruct`s with shardings; the mesh may be abstract. A parameter that was not
+            placed on a device explicitly counts as replicated.
+        others: a function `(path, leaf, parameter)` for leaves whose shape differs from their parameter's. The path is
+            a string such as `a/b/0`. The leaf and its parameter are `jax.ShapeDtypeStruct`s; that of the parameter has
+            its sharding, and is None for a leaf without parameter. The function returns a sharding, a `PartitionSpec`,
+            or None for replicated. `factored_sharding` is such a function.
 
-    Returns: a tree like the state, of shardings.
+    Returns:
+        A tree of shardings with the structure of the state.
+
     Raises:
-        TypeError: `tx` is no transformation; `others` returned something else; a sharding is of an unknown kind.
-        ValueError: no parameter has a sharding; they lie on different devices; a leaf cannot be split so.
-    Source: optax's `tree_map_params`, used so, gives the rows of `adafactor` the sharding of a matrix, and fails on
-        `lbfgs` and `sm3`.
+        TypeError: `tx` is not a transformation; `others` returned something else; a sharding has an unknown type.
+        ValueError: no parameter has a sharding; parameters are on different devices; a leaf cannot be split this way.
+
+    Source: optax's `tree_map_params`, used for this, gives the rows of `adafactor` the sharding of a matrix, and fails
+        on `lbfgs` and `sm3`.
 
     Example:
         >>> import gradtx, jax, jax.numpy as jnp
@@ -61,8 +64,8 @@ def state_shardings(tx: Any, params: Any, *, others: Others | None = None) -> An
     home = next((s for s in (*own, *arrays) if s is not None), None)
     if home is None:
         raise ValueError(
-            "no parameter has a sharding: give arrays, or jax.ShapeDtypeStruct(shape, dtype, sharding=...); "
-            "zero_shardings takes the mesh by itself"
+            "no parameter has a sharding: give arrays, or jax.ShapeDtypeStruct(shape, dtype, sharding=...), "
+            "or call zero_shardings, which takes the mesh as an argument"
         )
     return _of_state(tx, params, [everywhere(home) if s is None else s for s in own], everywhere(home), others)
 
@@ -70,29 +73,34 @@ def state_shardings(tx: Any, params: Any, *, others: Others | None = None) -> An
 def zero_shardings(
     tx: Any, params: Any, mesh: Any, axis: str | tuple[str, ...], *, others: Others | None = None
 ) -> Any:
-    """The shardings that split the state over the devices that hold copies of the parameters (ZeRO-1).
+    """Return shardings that split the state over the devices that hold copies of the parameters (ZeRO-1).
 
-    As `state_shardings`, where a leaf that mirrors a parameter is split over `axis` besides: along the largest of the
-    parameter's axes that is not split yet and that the number of devices divides. One that has no such axis, or is
-    split over `axis` already, stays as it is: `gradtx.plan(tx, params, shardings)` shows what each device then holds,
-    and what each has whole.
+    The result is that of `state_shardings`, but a leaf like a parameter is also split over the mesh axis `axis`, along
+    the largest dimension that is not split yet and whose length is a multiple of the number of devices. A leaf without
+    such a dimension, or already split over `axis`, stays as it is. `gradtx.plan(tx, params, shardings)` shows the bytes
+    on each device, and the leaves that are not split.
 
         shardings = zero_shardings(tx, params, mesh, "data")
         state = jax.jit(tx.init, out_shardings=shardings)(params)
         step = jax.jit(step, out_shardings=(param_shardings, shardings))
 
-    Each device then steps its part, and the updates, or the new parameters, are gathered once: `out_shardings` of the
-    step says that the parameters shall be whole again.
+    Each device then updates its part of the state, and the updates or the new parameters are gathered once, because
+    `out_shardings` of the step asks for whole parameters.
 
     Args:
-        tx, params, others: as in `state_shardings`; parameters without a sharding count as whole on each device.
-        mesh: a `jax.sharding.Mesh`, or an `AbstractMesh` for a calculation on paper.
-        axis: the name of the axis, or of several, over which the batch is split.
+        tx, params, others: as in `state_shardings`; parameters without a sharding count as replicated.
+        mesh: a `jax.sharding.Mesh`, or an `AbstractMesh` to compute sizes without devices.
+        axis: the name, or a tuple of names, of the mesh axes over which the batch is split.
 
-    Returns: a tree like the state, of shardings.
-    Raises: as `state_shardings`, and ValueError: the mesh has no such axis; parameters lie on another mesh.
-    Source: Rajbhandari, Rasley, Ruwase & He 2020, ZeRO, stage 1, section 5.1; there the parameters are one flat
-        vector, here each leaf is split along one of its axes.
+    Returns:
+        A tree of shardings with the structure of the state.
+
+    Raises:
+        TypeError, ValueError: as `state_shardings`.
+        ValueError: the mesh has no axis of this name; parameters are on another mesh.
+
+    Source: Rajbhandari, Rasley, Ruwase & He 2020, ZeRO, stage 1, section 5.1. There the parameters are one flat vector;
+        here each leaf is split along one of its dimensions.
 
     Example:
         >>> import gradtx, jax, jax.numpy as jnp
@@ -111,7 +119,7 @@ def zero_shardings(
     for name, leaf, own in zip(leaf_names(params), flatten(params)[0], _own_shardings(params), strict=True):
         if own is not None and (not isinstance(own, NamedSharding) or own.mesh != mesh):
             where = own.mesh if isinstance(own, NamedSharding) else own
-            raise ValueError(f"parameter at {name} lies on {where}, and not on the mesh {mesh}: move it there")
+            raise ValueError(f"parameter at {name} is on {where}, not on the mesh {mesh}: move it with jax.device_put")
         like.append(_split(shape_of(leaf), whole if own is None else own, axes))
     return _of_state(tx, params, like, whole, others)
 
@@ -119,10 +127,10 @@ def zero_shardings(
 def factored_sharding(
     path: str, leaf: jax.ShapeDtypeStruct, parameter: jax.ShapeDtypeStruct | None
 ) -> PartitionSpec | None:
-    """For `others`: a leaf that has some of its parameter's axes, in their order, is split as these are.
+    """Split a leaf that has some of its parameter's axes, in the same order, as these axes are split; for `others`.
 
-    So are the rows and columns of Adafactor. Where the lengths do not tell which axes they are (a square matrix), and
-    the answers differ, the leaf stays whole on each device.
+    The row and column statistics of Adafactor are such leaves. If the lengths fit several choices of axes (a square
+    matrix) that are split differently, the leaf is replicated.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -144,7 +152,7 @@ def factored_sharding(
 
 
 def _of_state(tx: Any, params: Any, like: list, whole: Any, others: Others | None) -> Any:
-    """The tree of shardings, where `like` has that of each parameter for leaves of its shape."""
+    """The tree of shardings; `like` holds, for each parameter, the sharding of leaves of its shape."""
     state, owners = jax.eval_shape(as_transformation("tx", tx).init, abstract(params)), flatten(params)[0]
     out = []
     for path, leaf, k in mirrors(params, state):
@@ -157,7 +165,7 @@ def _of_state(tx: Any, params: Any, like: list, whole: Any, others: Others | Non
 
 
 def _own_shardings(params: Any) -> list:
-    """The sharding of each parameter, None for one that was put nowhere; all are of the same devices."""
+    """The sharding of each parameter, None for one that was not placed; all must have the same devices."""
     require_arrays("parameter", params)
     out, first = [], None
     for name, leaf in zip(leaf_names(params), flatten(params)[0], strict=True):
@@ -167,10 +175,12 @@ def _own_shardings(params: Any) -> list:
             continue
         if not isinstance(own, NamedSharding | SingleDeviceSharding):
             kind = type(own).__name__
-            raise TypeError(f"parameter at {name} has a {kind}; a NamedSharding was expected: jax.device_put makes one")
+            raise TypeError(
+                f"parameter at {name} has a {kind}; expected a NamedSharding, which jax.device_put gives it"
+            )
         first = first or (name, own)
         if _devices(own) != _devices(first[1]):
-            raise ValueError(f"parameters at {first[0]} and {name} lie on different devices: {first[1]}, {own}")
+            raise ValueError(f"parameters at {first[0]} and {name} are on different devices: {first[1]}, {own}")
         out.append(own)
     return out
 
@@ -183,7 +193,7 @@ def _devices(sharding: Any) -> Any:
 
 
 def _split(shape: tuple[int, ...], sharding: NamedSharding, axes: tuple[str, ...]) -> NamedSharding:
-    """The sharding, split over `axes` besides, along the largest dimension where that can be done."""
+    """The sharding, also split over `axes`, along the largest dimension where that is possible."""
     names, count = _padded(sharding.spec, len(shape)), math.prod(sharding.mesh.shape[a] for a in axes)
     taken = {name for entry in names for name in (entry if isinstance(entry, tuple) else (entry,))}
     free = [i for i, n in enumerate(shape) if names[i] in (None, ()) and n and n % count == 0]
@@ -203,18 +213,18 @@ def _shape_with(leaf: Any, sharding: Any) -> jax.ShapeDtypeStruct:
 
 
 def _answer(name: str, answer: Any, whole: Any) -> Any:
-    """What `others` said, as a sharding; None for whole on each device."""
+    """The answer of `others` as a sharding; None for replicated."""
     if isinstance(answer, PartitionSpec) and isinstance(whole, NamedSharding):
         return NamedSharding(whole.mesh, answer)
     if answer is None or isinstance(answer, Sharding):
         return answer
     raise TypeError(
-        f"others must return a sharding, a PartitionSpec on a mesh, or None; for {name} it gave {describe(answer)}"
+        f"others must return a sharding, a PartitionSpec on a mesh, or None; for {name} it returned {describe(answer)}"
     )
 
 
 def _fitting(name: str, shape: tuple[int, ...], sharding: Any) -> Any:
-    """The sharding; ValueError where a leaf of this shape cannot be split so."""
+    """The sharding; ValueError if a leaf of this shape cannot be split so."""
     try:
         sharding.shard_shape(shape)
     except (ValueError, IndexError):

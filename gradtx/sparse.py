@@ -1,4 +1,4 @@
-"""Gradients of lookups in a table, as the rows that were looked up."""
+"""Gradients of table lookups that hold only the rows that were looked up."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from gradtx.wrappers.rules import first_rules, rule_name, trained_leaves
 
 
 class TouchedRows:
-    """What stands for a table inside a loss: those of its rows that will be looked up.
+    """Takes the place of a table inside a loss: it has only the rows that the loss will look up.
 
-    It answers `table[ids]` and `sparse_lookup(table, ids)` as the whole table would, for these rows; it is no array,
-    and all else that a loss may do with a table, which would need all of it, is an error.
+    `table[ids]` and `sparse_lookup(table, ids)` return the same rows as for the whole table. Every other use of a
+    table needs all its rows, and is an error.
 
-    Fields: places: the indices of the rows, sealed. rows: their values, (k, *shape[1:]). shape: the table's.
+    Fields:
+        places: indices of the rows, (k,), as PRNG keys (see `_sealed`).
+        rows: values of the rows, (k, *shape[1:]).
+        shape: shape of the whole table.
     """
 
     def __init__(self, places: Any, rows: Any, shape: tuple[int, ...]):
@@ -31,22 +34,24 @@ class TouchedRows:
 
     @property
     def dtype(self) -> Any:
-        """The type of the table."""
+        """The dtype of the table."""
         return self.rows.dtype
 
     @property
     def ndim(self) -> int:
-        """How many axes the table has."""
+        """The number of axes of the table."""
         return len(self.shape)
 
     @property
     def indices(self) -> jax.Array:
-        """The indices of the rows, (k,), int32, rising; from shape[0] on they are padding."""
+        """The indices of the rows, (k,), int32, in increasing order; those of shape[0] or more are padding."""
         return jax.random.key_data(self.places)[:, 0].astype(jnp.int32)
 
     def __getitem__(self, ids: Any) -> jax.Array:
         if ids is None or ids is Ellipsis or isinstance(ids, tuple | slice):
-            raise TypeError(f"in a loss under sparse_value_and_grad, a table is read as table[ids]; got {ids!r}")
+            raise TypeError(
+                f"in a loss under sparse_value_and_grad, read a table as table[ids] with an array of ids; got {ids!r}"
+            )
         ids, indices = _ids(ids, "ids"), self.indices
         if not indices.size:
             return jnp.full((*ids.shape, *self.shape[1:]), jnp.nan, self.dtype)
@@ -54,22 +59,27 @@ class TouchedRows:
         known = (indices[place] == ids) & (ids < self.shape[0])
         if not isinstance(known, Tracer) and not bool(known.all()):
             unknown = int(jnp.asarray(ids).ravel()[jnp.argmin(known)])
-            raise ValueError(f"the id {unknown} is looked up in the loss, but not among those given in `lookups`")
+            raise ValueError(f"the loss looks up the id {unknown}, which is not in `lookups`: add it there")
         return _where(known, self.rows[place])
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # tools ask for these to see what it is
+        if name.startswith("_"):  # tools look for such names to find out the type
             raise AttributeError(name)
         raise AttributeError(_only_rows(repr(name)))
 
     def __jax_array__(self) -> jax.Array:
-        raise TypeError(_only_rows("array: jnp.take and the like need sparse_lookup in their place"))
+        raise TypeError(
+            _only_rows(
+                "jnp.take and other functions of an array",
+                "; for jnp.take use gradtx.sparse_lookup(table, ids)",
+            )
+        )
 
 
-def _only_rows(what: str) -> str:
+def _only_rows(what: str, instead: str = "") -> str:
     return (
-        f"a loss under sparse_value_and_grad has of a table only the rows that are looked up, and no {what}; it may do "
-        f"table[ids]. Where all rows are used, the gradient is dense: leave the table out of `lookups`"
+        f"under sparse_value_and_grad a loss gets only the rows of a table that it looks up, as table[ids]; "
+        f"{what} would need all rows{instead}. If the loss uses all rows, leave the table out of `lookups`"
     )
 
 
@@ -99,17 +109,19 @@ jax.tree_util.register_pytree_with_keys(TouchedRows, _flatten_with_keys, _unflat
 
 
 def sparse_lookup(table: Any, ids: Any) -> jax.Array:
-    """The rows of a table at some ids: `table[ids]`, with an error or NaN where there is no such row.
+    """Return the rows of a table at the given ids: `table[ids]`, but an id without a row is an error or NaN.
 
-    Inside a loss under `sparse_value_and_grad` the table may be the rows that are looked up; elsewhere it is an array,
-    and the gradient is dense.
+    Use it in a loss under `sparse_value_and_grad`, where the table has only the rows that are looked up. Outside such a
+    loss, the table is an array and the gradient is dense.
 
     Args:
-        table: (n, ...), an array or what stands for one.
-        ids: integers from 0 to n - 1, in any shape. Negative ones do not count from the end. Traced ones cannot be
-            checked: one out of range gives a row of NaN, where JAX's own indexing would give another row.
+        table: (n, ...), an array, or the table that `sparse_value_and_grad` passes to the loss.
+        ids: integers from 0 to n - 1, of any shape. Negative ids do not count from the end. Traced ids cannot be
+            checked: an id out of range gives a row of NaN, where JAX's own indexing would return another row.
 
-    Raises: TypeError: ids that are no integers. ValueError: an id out of range.
+    Raises:
+        TypeError: the ids are not integers.
+        ValueError: an id is out of range.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -127,27 +139,31 @@ def sparse_lookup(table: Any, ids: Any) -> jax.Array:
 def sparse_value_and_grad(
     loss: Callable[..., Any], lookups: Mapping[Any, Any], *, has_aux: bool = False
 ) -> Callable[..., tuple[Any, Any]]:
-    """A function that gives a loss and its gradients, those of tables as a `RowSparse`: nothing has a table's size.
+    """Return a function that computes a loss and its gradients, where the gradient of a table is a `RowSparse`.
 
-    The loss stays as it is: where it says `params["table"][ids]`, or `gradtx.sparse_lookup(params["table"], ids)`, it
-    is given the rows in question in place of the table, and answers the same. It may do so several times, with parts of
-    the ids, under vmap, scan or checkpoint. Any other use of the table is an error; an id that `lookups` does not have
-    is one too, and gives a row of NaN where it is traced. flax's Embed modules use `jnp.take` and check shapes: index
-    the parameter itself, or call `sparse_lookup`; equinox's Embedding works.
+    No array in the computation has the size of the table. You do not change the loss: it reads the table as
+    `params["table"][ids]` or `gradtx.sparse_lookup(params["table"], ids)`, and gets the same rows. It may do so several
+    times, with parts of the ids, and under vmap, scan or checkpoint. Any other use of the table is an error. An id that
+    is not in `lookups` is an error too; if the id is traced, its row is NaN. flax's Embed modules use `jnp.take` and
+    check shapes: index the parameter yourself, or call `sparse_lookup`. equinox's Embedding works.
 
     Args:
-        loss: `(params, *args, **kwargs) -> value`, or `(value, aux)` with `has_aux`.
-        lookups: for each table a rule that fits its leaf alone, as of `route` (`"embedding"`, `"encoder/*/table"`), and
-            the ids that the loss looks up in it: an array of integers of any shape, or a tree of such.
-        has_aux: whether the loss returns something besides.
+        loss: `(params, *args, **kwargs) -> value`, or `-> (value, aux)` with `has_aux`.
+        lookups: maps a rule for each table to the ids that the loss looks up in it. The rule is as in `route`
+            (`"embedding"`, `"encoder/*/table"`) and must match one leaf. The ids are an array of integers of any shape,
+            or a tree of such arrays.
+        has_aux: whether the loss returns auxiliary data after its value.
 
-    Returns: `(params, *args, **kwargs) -> (value, grads)`, with value as the loss returns it. The gradients are None
-        for leaves that are not trained.
-    Raises: ValueError: a rule that fits no leaf or several; an id out of range (where it is traced: NaN). TypeError:
-        ids that are no integers; no mapping.
+    Returns:
+        `(params, *args, **kwargs) -> (value, grads)`, with value as the loss returns it. The gradients are None for
+        leaves that are not trained.
 
-    Source: the rows are gathered, the loss is differentiated with respect to them, and the rows that were looked up
-        twice are one row. torch's `Embedding(sparse=True)` does this in its backward pass.
+    Raises:
+        ValueError: a rule matches no leaf or several leaves; an id is out of range (NaN if it is traced).
+        TypeError: the ids are not integers; `lookups` is not a mapping.
+
+    Source: the rows are gathered first, and the loss is differentiated with respect to them. A row that is looked up
+        twice appears once. torch's `Embedding(sparse=True)` does this in its backward pass.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -158,7 +174,7 @@ def sparse_value_and_grad(
         6.0 [   3    7 1002] [1. 2. 0.] [3. 3.]
     """
     if not isinstance(lookups, Mapping):
-        raise TypeError(f'lookups must give the ids for each table: {{"table": ids}}; got {describe(lookups)}')
+        raise TypeError(f'lookups must map each table to its ids: {{"table": ids}}; got {describe(lookups)}')
 
     @functools.wraps(loss)
     def value_and_grad(params: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
@@ -167,7 +183,9 @@ def sparse_value_and_grad(
         for rule, ids in lookups.items():
             place = _one_leaf(rule, params)
             if place in touched:
-                raise ValueError(f"sparse_value_and_grad: two rules fit {names[place]}; give its ids in one tree")
+                raise ValueError(
+                    f"sparse_value_and_grad: two rules match {names[place]}; use one, with the ids in a tree"
+                )
             touched[place] = _touched(names[place], leaves[place], ids)
         given = {k: touched[k].rows if k in touched else x for k, x in enumerate(leaves) if is_trained(x)}
 
@@ -189,32 +207,32 @@ def _one_leaf(rule: Any, params: Any) -> int:
     fits = first_rules("sparse_value_and_grad", [rule], trained_leaves(params, params))
     if len(fits) != 1:
         found = ", ".join(leaf_names(params)[k] for k in list(fits)[:3])
-        raise ValueError(f"sparse_value_and_grad: the rule {rule_name(rule)} must fit one table; it fits {found}")
+        raise ValueError(f"sparse_value_and_grad: the rule {rule_name(rule)} must match one table; it matches {found}")
     return next(iter(fits))
 
 
 def _touched(name: str, table: Any, tree: Any) -> TouchedRows:
     table = jnp.asarray(table)
     if not table.ndim:
-        raise ValueError(f"the parameter at {name} is a scalar, in which nothing can be looked up")
+        raise ValueError(f"the parameter at {name} is a scalar; lookups need a table with at least one axis")
     n = table.shape[0]
     ids = [_ids(x, f"the ids for {name}", n).ravel() for x in jax.tree.leaves(tree)]
     joined = jnp.concatenate(ids) if ids else jnp.zeros((0,), jnp.int32)
     if n + joined.size > INDEX_MAX:
         raise ValueError(f"the table at {name} must have fewer than 2**31 rows; it has {n}")
-    # An id out of range is no row here either: the loss that looks it up finds NaN.
+    # An id out of range gets no row here, so that the loss reads NaN for it.
     indices = merged(jnp.where((joined < 0) | (joined >= n), n, joined), min(joined.size, n), n)
     return TouchedRows(_sealed(indices), take(made(indices, None, table.shape), table), table.shape)
 
 
 def _sealed(indices: jax.Array) -> jax.Array:
-    """The indices as keys: arithmetic on all leaves of the parameters, as in a penalty, is then an error."""
+    """The indices as PRNG keys, so that arithmetic on all leaves, as in a penalty on the parameters, is an error."""
     words = indices.astype(jnp.uint32)
     return jax.random.wrap_key_data(jnp.stack([words, words], axis=1), impl="threefry2x32")
 
 
 def _ids(ids: Any, what: str, n: int | None = None) -> jax.Array:
-    """Ids as int32; -1 where they are beyond it."""
+    """The ids as int32; -1 for an id that int32 cannot hold."""
     ids = jnp.asarray(ids)
     if not jnp.issubdtype(ids.dtype, jnp.integer):
         raise TypeError(f"{what} must be integers; got {ids.dtype}")
@@ -228,6 +246,6 @@ def _ids(ids: Any, what: str, n: int | None = None) -> jax.Array:
 
 
 def _where(known: jax.Array, rows: jax.Array) -> jax.Array:
-    """The rows, NaN for those that are not known."""
+    """The rows; NaN where there is none."""
     known = known.reshape(*known.shape, *[1] * (rows.ndim - known.ndim))
     return jnp.where(known, rows, jnp.asarray(jnp.nan, rows.dtype))

@@ -1,4 +1,4 @@
-"""Other libraries: what they take from this one, and what this one takes from them."""
+"""Use gradtx from programs that are written for other libraries."""
 
 from gradtx.compat.optax import to_optax
 

@@ -226,7 +226,7 @@ class TestOthers:
 
     def test_answers_that_are_none(self):
         params = {"w": on_paper((8, 2), "data")}
-        with pytest.raises(TypeError, match=r"others must return a sharding, .* scale_by_adam/count it gave 'data'"):
+        with pytest.raises(TypeError, match=r"others must return a .* scale_by_adam/count it returned 'data'"):
             state_shardings(gradtx.adam(0.1), params, others=lambda *leaf: "data")
         with pytest.raises(ValueError, match=r"state at scale_by_adam/count has shape \(\), which cannot be split as"):
             state_shardings(gradtx.adam(0.1), params, others=lambda *leaf: PartitionSpec("data"))
@@ -302,7 +302,7 @@ class TestErrors:
 
     def test_devices_that_differ(self):
         params = {"a": put(mesh_of(8), jnp.ones(8), "data"), "b": jax.device_put(jnp.ones(8), jax.devices()[1])}
-        with pytest.raises(ValueError, match="parameters at a and b lie on different devices"):
+        with pytest.raises(ValueError, match="parameters at a and b are on different devices"):
             state_shardings(gradtx.adam(0.1), params)
 
     def test_two_meshes_of_the_same_devices_will_do(self):
@@ -312,7 +312,7 @@ class TestErrors:
     def test_a_kind_of_sharding_that_has_no_mesh(self):
         odd = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         strange = type("Strange", (), {"shape": (3,), "dtype": jnp.dtype("float32"), "sharding": object(), "ndim": 1})()
-        with pytest.raises(TypeError, match="parameter at w has a object; a NamedSharding was expected"):
+        with pytest.raises(TypeError, match="parameter at w has a object; expected a NamedSharding"):
             state_shardings(gradtx.adam(0.1), {"b": jax.ShapeDtypeStruct((3,), "float32", sharding=odd), "w": strange})
 
     def test_what_does_not_divide(self):
