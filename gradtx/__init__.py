@@ -49,8 +49,9 @@ Devices
 Write your own
     transformation, schedule, Hyper, Number, Count, Steps, map_leaves, zeros, full, EmptyState
 
-Modules that are imported on first use: `gradtx.checkpoint`, `gradtx.compat` (optax), `gradtx.plots`, `gradtx.testing`
-(the laws, for your own transformations), `gradtx.writers`.
+Modules that are imported on first use: `gradtx.catalog` (usual values, ranges, sources and names in other libraries),
+`gradtx.checkpoint`, `gradtx.compat` (optax), `gradtx.plots`, `gradtx.testing` (the laws, for your own
+transformations), `gradtx.writers`.
 """
 
 from importlib import import_module as _import_module
@@ -352,7 +353,8 @@ __all__ = [
 
 def __getattr__(name: str):
     """Import `gradtx.checkpoint` and others when they are first used, since they need other packages or time."""
-    if name in {"apps", "checkpoint", "compat", "plots", "testing", "writers"}:
+    if name in {"apps", "catalog", "checkpoint", "compat", "plots", "testing", "writers"}:
         return _import_module(f"gradtx.{name}")
-    here = _import_module("gradtx.compat.optax").NAMES.get(name)
-    raise AttributeError(f"module 'gradtx' has no attribute {name!r}" + (f": here it is {here}" if here else ""))
+    entries = {} if name.startswith("_") else _import_module("gradtx.catalog").ENTRIES
+    here = "".join(f": here it is {entry.name}" for entry in entries.values() if name in entry.optax_names)
+    raise AttributeError(f"module 'gradtx' has no attribute {name!r}{here}")

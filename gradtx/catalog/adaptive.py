@@ -43,6 +43,7 @@ ENTRIES = (
             "outside": Setting(arguments={"initial_accumulator_value": 0.0, "eps": 0.0, "eps_in_sqrt": False}),
         },
         fields={"sum_of_squares": "sum of |g|²"},
+        optax_names=("scale_by_rss",),
         normalizes=True,
         after_huge="never",
     ),

@@ -72,7 +72,8 @@ A name that both libraries have means the same and takes the same arguments, wit
 and `sam(tx, rho)` are wrappers here, and `sam` takes no second optimizer. `partition` calls its `param_labels`
 `labels`. There is no `mu_dtype`: use `store(tx, gradtx.storage.bfloat16())`. `add_decayed_weights` has no mask: use
 `masked(add_decayed_weights(x), mask)`. optax.contrib's `schedule_free_eval_params` is `eval_params`. If you ask gradtx
-for a name that only optax has, such as `gradtx.MultiSteps`, the error says the name here; `NAMES` lists them all.
+for a name that only optax has, such as `gradtx.MultiSteps`, the error says the name here. `gradtx.catalog.ENTRIES`
+has, for each transformation and schedule, its names in optax, torch and Keras.
 
 **Before you change over**
 
@@ -101,24 +102,6 @@ from gradtx.optional_imports import extra
 
 if TYPE_CHECKING:
     import optax
-
-NAMES = {
-    "MultiSteps": "accumulate",
-    "apply_if_finite": "skip_nonfinite",
-    "clip": "clip_by_value",
-    "conditionally_mask": "skip_if",
-    "conditionally_transform": "every",
-    "incremental_update": "average",
-    "inject_hyperparams": "inject",
-    "multi_transform": "partition",
-    "named_chain": "chain",
-    "scale_by_rss": "accumulate_squares",
-    "scale_by_schedule": "scale",
-    "selective_transform": "freeze",
-    "sgdr_schedule": "cosine_restarts_schedule",
-    "trace": "add_momentum",
-}
-"""Names that optax has and gradtx has not -> the name in gradtx."""
 
 
 def to_optax(tx: GradientTransformation, *, like_params: bool = False) -> optax.GradientTransformationExtraArgs:
