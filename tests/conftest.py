@@ -1,28 +1,29 @@
-"""What every test runs under: eight simulated devices, and JAX at its strictest."""
+"""What every test runs under: eight simulated devices, JAX at its strictest, programs that compile fast."""
 
-import atexit
+import ctypes
+import gc
 import os
-import shutil
-import tempfile
+from pathlib import Path
 
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
+# Most of the suite's time is compilation, and a program runs a few times only: XLA does not optimize machine code here
+# (its passes over whole programs stay). With GRADTX_TEST_FLAGS= in the environment it makes what users run.
+os.environ.setdefault(
+    "GRADTX_TEST_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false",
+)
+os.environ["XLA_FLAGS"] = " ".join(
+    [os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=8", os.environ["GRADTX_TEST_FLAGS"]]
+)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import hypothesis
 import jax
 import pytest
 
-# What one worker of a run has compiled, the others need not: most of the suite's time is compilation.
-if "GRADTX_TEST_PROGRAMS" not in os.environ:
-    os.environ["GRADTX_TEST_PROGRAMS"] = tempfile.mkdtemp(prefix="gradtx-test-programs-")
-    atexit.register(shutil.rmtree, os.environ["GRADTX_TEST_PROGRAMS"], ignore_errors=True)
-if "PYTEST_XDIST_WORKER" in os.environ and jax.__version_info__ >= (0, 10):  # 0.6.0 reads some programs back wrongly
-    jax.config.update("jax_compilation_cache_dir", os.environ["GRADTX_TEST_PROGRAMS"])
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
 hypothesis.settings.register_profile("gradtx", deadline=None, derandomize=True, max_examples=25)
 hypothesis.settings.load_profile("gradtx")
+
+MOST_BYTES = 1_200_000_000  # a worker that holds more drops what it has compiled
 
 
 @pytest.fixture(autouse=True)
@@ -32,3 +33,25 @@ def strictness(request):
     types, ranks = ("standard", "allow") if elsewhere else ("strict", "raise")
     with jax.numpy_dtype_promotion(types), jax.numpy_rank_promotion(ranks):
         yield
+
+
+@pytest.fixture(autouse=True)
+def bounded_memory():
+    """Drop the compiled programs after a test with which the process has grown too large."""
+    yield
+    if _held_bytes() > MOST_BYTES:
+        drop_programs()
+
+
+def drop_programs() -> None:
+    """Forget what JAX has traced and compiled, and give the memory back."""
+    jax.clear_caches()
+    gc.collect()
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
+
+
+def _held_bytes() -> int:
+    """The memory of this process now; 0 where there is no /proc to ask."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else 0

@@ -13,7 +13,7 @@ import numpy as np
 
 from gradtx.core.apply import apply_updates
 from gradtx.core.pair import GradientTransformation, is_transformation
-from gradtx.core.transformation import foreign
+from gradtx.core.transformation import as_transformation, foreign
 from gradtx.core.trees import is_none, is_trained
 
 
@@ -30,6 +30,8 @@ class Case:
     smooth: whether steps depend smoothly on gradients, so that derivatives agree with finite differences.
     differentiable: whether a derivative can be taken through steps; False where that is an error.
     any_tree: whether it takes any parameters; False where its rules or masks fit these alone.
+    takes_rows: whether row-sparse gradients make sense for it; False where it refuses them on purpose.
+    rounds_by_place: whether it rounds an entry by its place among the leaves: blocks with a code book, random bits.
     neutral: a transformation from which this one must not differ, to the bit; None where there is none.
     namespace: names that `repr(tx)` uses besides gradtx's own.
     """
@@ -43,6 +45,8 @@ class Case:
     smooth: bool = False
     differentiable: bool = True
     any_tree: bool = True
+    takes_rows: bool = True
+    rounds_by_place: bool = False
     neutral: Any = None
     namespace: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -59,6 +63,10 @@ class Case:
     def holds_foreign(self) -> bool:
         """Whether another library's transformation is inside, for which gradtx cannot answer."""
         return _holds_foreign(self.tx)
+
+    def has(self, trait: str) -> bool:
+        """Whether the transformation, and everything inside it, declares a trait."""
+        return as_transformation("tx", self.tx)._has(trait)
 
     @property
     def init(self) -> Any:

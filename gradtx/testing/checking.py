@@ -27,13 +27,21 @@ class LawsBrokenError(AssertionError):
 class Report:
     """What `check` found: which laws hold, which are broken and how, which were not tried and why.
 
-    held: names of laws. broken: name -> the sentence that says where. skipped: name -> the reason.
+    held: names of laws. broken: name -> the sentence that says where. skipped: name -> the reason. errors: what was
+    raised in laws that expected no error; `require` shows where.
     """
 
     subject: str
     held: tuple[str, ...]
     broken: dict[str, str]
     skipped: dict[str, str]
+    errors: tuple[Exception, ...] = ()
+
+    def require(self) -> None:
+        """Raise `LawsBrokenError` unless all laws hold."""
+        if self.broken:
+            cause = ExceptionGroup("raised while laws were tried", self.errors) if self.errors else None
+            raise LawsBrokenError(self) from cause
 
     @property
     def ok(self) -> bool:
@@ -92,11 +100,19 @@ def check(
             f"check has no argument {name!r}{suggestion(name, fields)}; the fields of Case are {sorted(fields)}"
         )
     case = Case(tx, params, grads, **{"complex_leaves": isinstance(tx, GradientTransformation), **differences})
-    chosen = [_law(x) for x in (LAWS.values() if laws is None else laws)]
+    report = examine(case, [_law(x) for x in (LAWS.values() if laws is None else laws)])
+    if raises:
+        report.require()
+    return report
+
+
+def examine(case: Case, laws: Iterable[Law]) -> Report:
+    """Try laws on a case; a law that presupposes a broken one is not tried."""
     held: list[str] = []
     broken: dict[str, str] = {}
     skipped: dict[str, str] = {}
-    for law in chosen:
+    errors: list[Exception] = []
+    for law in laws:
         obstacle = next((name for name in law.after if name in broken), None)
         if obstacle is not None:
             skipped[law.name] = f"because {obstacle} is broken"
@@ -110,10 +126,8 @@ def check(
             broken[law.name] = str(sentence)
         except Exception as error:  # whatever a stranger's transformation raises is a finding, not a crash
             broken[law.name] = f"it raised {first_line(error)}"
-    report = Report(_subject(tx), tuple(held), broken, skipped)
-    if raises and broken:
-        raise LawsBrokenError(report)
-    return report
+            errors.append(error)
+    return Report(_subject(case.tx), tuple(held), broken, skipped, tuple(errors))
 
 
 def _law(chosen: str | Law) -> Law:

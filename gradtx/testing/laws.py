@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from gradtx.testing import laws_numbers, laws_sharding, laws_state, laws_storage, laws_trees, laws_values, laws_wrappers
+from gradtx.testing import (
+    laws_numbers,
+    laws_sharding,
+    laws_state,
+    laws_storage,
+    laws_traits,
+    laws_trees,
+    laws_values,
+    laws_wrappers,
+)
 from gradtx.testing.law import Law
 
-FILES = (laws_state, laws_numbers, laws_values, laws_storage, laws_trees, laws_wrappers, laws_sharding)
+FILES = (
+    laws_state,
+    laws_numbers,
+    laws_values,
+    laws_storage,
+    laws_trees,
+    laws_traits,
+    laws_wrappers,
+    laws_sharding,
+)
 
 LAWS: dict[str, Law] = {law.name: law for file in FILES for law in vars(file).values() if isinstance(law, Law)}
 """Every law by its name."""

@@ -23,7 +23,8 @@ for which, inner in {"": ADAM, "-user": USER}.items():
 for dtype in ("bfloat16", "float16"):
     # Derivatives are those of what was rounded: differences see the jumps.
     half = {**NEEDS_PARAMS, "smooth": False, "params": cast(plain_params(), dtype)}
-    add(f"round_stochastically-{dtype}", round_stochastically, inner=ADAM, key=3, case=half)
+    by_chance = {**half, "rounds_by_place": True}
+    add(f"round_stochastically-{dtype}", round_stochastically, inner=ADAM, key=3, case=by_chance)
     for name, wrapper in PLAIN.items():
         add(f"{name}-{dtype}", wrapper, inner=ADAM, case=half)
 fixed = {"growth_factor": 1.0, "backoff_factor": 1.0, "growth_interval": 1, "min_scale": 1.0, "axis_name": None}

@@ -9,4 +9,4 @@ OF_TABLES = {"any_tree": False}
 
 add("decay_skipped_rows", decay_skipped_rows, inner=ADAM, rows="layers", case=OF_TABLES)
 add("decay_skipped_rows-sgd", decay_skipped_rows, inner=SGD, rows="layers/0", case={**OF_TABLES, "neutral": SGD})
-add("decay_skipped_rows-none", decay_skipped_rows, inner=ADAM, rows=False, case={"neutral": ADAM})
+add("decay_skipped_rows-none", decay_skipped_rows, inner=ADAM, rows=False, case={"neutral": ADAM, "takes_rows": False})

@@ -1,18 +1,15 @@
 """Every law on every case of the registry."""
 
-import pickle
-
-import chex
 import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from absl.testing import parameterized
 from hypothesis import strategies as st
 
-from gradtx.testing import LAWS, Case, SkippedError
-from gradtx.testing.compare import all_finite, near, same_structure, same_types
+from gradtx.testing import LAWS, Case, examine
+from gradtx.testing.compare import all_finite, same_structure, same_types
+from tests.contract.golden import golden
 from tests.contract.registry import CALLS, CASES
 
 # Every factory has one case that is held to all laws. Its further ones, with other settings or round other
@@ -22,6 +19,7 @@ STATE = [
     "updates_fit",
     "state_types",
     "one_trace",
+    "jit_equals_eager",
     "donation",
     "inputs_unchanged",
     "neutral_setting",
@@ -32,9 +30,12 @@ STATE = [
     "is_a_pytree",
     "untrained_leaves_pass",
     "mismatches_are_errors",
+    "packed_leaves",
+    "sparse_rows",
+    "resumes_from_pickle",
     "resumes_from_npz",
 ]
-NUMBERS = ["finite_steps", "finite_derivatives", "right_derivatives", "jit_equals_eager", "vmap_over_hyperparameters"]
+NUMBERS = ["finite_steps", "finite_derivatives", "right_derivatives", "vmap_over_hyperparameters"]
 
 
 def laws_for(name):
@@ -45,31 +46,16 @@ def laws_for(name):
     return [LAWS[law] for law in (STATE if wraps else STATE + NUMBERS)]
 
 
-EACH = [pytest.param(law, name, id=f"{law.name}-{name}") for name in CASES for law in laws_for(name)]
-
-
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:(orbax|flax|tensorstore|msgpack|nest_asyncio)")
-@pytest.mark.parametrize(("law", "name"), EACH)
-def test_law(law, name):
-    """The case keeps the law."""
-    try:
-        law(CASES[name])
-    except SkippedError as reason:  # that a law says nothing of a case is no reason to call the test skipped
-        if "not installed" in str(reason):
-            pytest.skip(str(reason))
-
-
-class TestVariants(chex.TestCase):
-    """The update of every case, as it comes, jitted, and on a device."""
-
-    @chex.variants(with_jit=True, without_jit=True, with_device=True)
-    @parameterized.named_parameters((name, name) for name in CASES)
-    def test_update(self, name):
-        """The result is that of the jitted step which the laws share."""
-        case = CASES[name]
-        grads, state = case.gradients(1)[0], case.init(case.params)
-        came = self.variant(case.eager_step)(grads, state, case.params)
-        near("the step of a variant", jax.tree.map(jnp.asarray, came), case.step(grads, state, case.params))
+@pytest.mark.parametrize("name", CASES)
+def test_case(name):
+    """The case keeps its laws, and its state is the golden one; the error names every law that is broken."""
+    report = examine(CASES[name], [*laws_for(name), golden(name)])
+    report.require()
+    # That a law says nothing of a case is no reason to call the test skipped.
+    missing = {reason for reason in report.skipped.values() if "not installed" in reason}
+    if missing:
+        pytest.skip(", ".join(sorted(missing)))
 
 
 DTYPES = st.sampled_from(["float16", "bfloat16", "float32", "complex64", "int32", "bool"])
@@ -126,11 +112,3 @@ def test_every_factory_is_held_to_every_law():
     """Further cases come besides one that has all laws."""
     whole = {CASES[name].tx.name for name in CALLS if len(laws_for(name)) == len(LAWS)}
     assert whole == {call.factory.__name__ for call in CALLS.values()}
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_state_pickles_as_it_is(name):
-    """The state's own classes can be found again by pickle."""
-    case = CASES[name]
-    state = case.init(case.params)
-    assert jax.tree.structure(pickle.loads(pickle.dumps(state))) == jax.tree.structure(state)

@@ -127,7 +127,7 @@ def test_laws_are_sentences():
 def test_importing_gradtx_imports_nothing_that_an_extra_holds():
     """What leans on other packages is imported when it is first asked for."""
     lean = {"gradtx.checkpoint", "gradtx.compat", "gradtx.testing"}
-    lean |= {"chex", "flax", "matplotlib", "optax", "orbax", "safetensors", "sklearn", "tqdm"}
+    lean |= {"flax", "matplotlib", "optax", "orbax", "safetensors", "sklearn", "tqdm"}
     program = f"import gradtx, sys; print(sorted({lean!r} & set(sys.modules))); print(gradtx.testing.check.__name__)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == ["[]", "check"]
