@@ -1,1 +1,1 @@
-"""Parameters in half precision that do not stall, and scaled losses."""
+"""Parameters in half precision that small steps still move, and loss scaling."""

@@ -1,4 +1,4 @@
-"""A scale for the loss that keeps float16 gradients away from zero and from infinity."""
+"""Loss scaling: keeps float16 gradients from becoming zero or infinite."""
 
 from __future__ import annotations
 
@@ -19,12 +19,18 @@ from gradtx.wrappers.lookup import the_state
 
 
 class DynamicLossScaleState(NamedTuple):
-    """Fields: scale, finite_steps, skipped, inner."""
+    """The state of `dynamic_loss_scale`.
 
-    scale: jax.Array  # by which the next loss is to be multiplied, float32 scalar; `initial_scale` at init
-    finite_steps: jax.Array  # updates since the scale last changed, int32 scalar; 0 at init
-    skipped: jax.Array  # updates that were skipped, int32 scalar; 0 at init
-    inner: Any  # the inner transformation's state, as the last update that was not skipped left it
+    scale: the factor for the next loss, float32 scalar; `initial_scale` at init.
+    finite_steps: finite updates since the scale last changed, int32 scalar; 0 at init.
+    skipped: updates that were skipped, int32 scalar; 0 at init.
+    inner: the inner transformation's state. A skipped update leaves it unchanged.
+    """
+
+    scale: jax.Array
+    finite_steps: jax.Array
+    skipped: jax.Array
+    inner: Any
 
 
 @transformation(any_leaves=True, sparse_rows=True)
@@ -38,42 +44,41 @@ def dynamic_loss_scale(
     min_scale: Hyper = 1.0,
     axis_name: AxisName = None,
 ):
-    """Divide gradients of a scaled loss by its scale, make no step where one is not finite, and adapt the scale.
+    """Divide the gradients of a scaled loss by the scale, skip steps that are not finite, and adapt the scale.
 
         g = gradient of (loss·scale) / scale, in float32
-        scale = max(backoff_factor·scale, min_scale)    where g is not finite; parameters and inner state then stay
-        scale = growth_factor·scale                     after growth_interval finite ones in a row, while that is finite
+        scale = max(backoff_factor·scale, min_scale)    where g is not finite; parameters and inner state do not change
+        scale = growth_factor·scale                     after growth_interval finite g in a row, unless it overflows
 
-    For models that compute in float16, whose gradients below 6e-8 are 0 and above 65504 infinite; bfloat16 needs none.
-    Multiply the loss by `loss_scale(state)`, with the state before the update. `value=`, `grad=` and the like are given
-    without the scale. What looks at gradients (a clip, an accumulation, `skip_nonfinite`) belongs inside: what skips an
-    overflow outside hides it from the scale; factors that are powers of two
-    round nothing.
+    For models that compute in float16, whose gradients are 0 below 6e-8 and infinite above 65504. bfloat16 does not
+    need it. Multiply the loss by `loss_scale(state)`, with the state before the update; pass `value=`, `grad=` and
+    other extra arguments unscaled. Put everything that looks at gradients (a clip, `accumulate`, `skip_nonfinite`)
+    inside: a skip outside would hide overflows from the scale. Factors that are powers of two cause no rounding.
 
     Args:
-        inner: the transformation; it gets the gradients of the loss itself.
+        inner: the transformation. It gets the gradients of the unscaled loss.
         initial_scale: finite, greater than 0.
         growth_factor: finite, at least 1.
         backoff_factor: in [0, 1].
-        growth_interval: updates; whole, at least 1.
-        min_scale: finite, greater than 0. A fault of another kind, a NaN in the data, then does not lead to scales from
-            which it takes a million updates to come back; torch has no bound, flax 1.2e-38.
-        axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which the gradients are split:
-            what one device finds, all skip.
+        growth_interval: finite updates before the scale grows; a whole number, at least 1.
+        min_scale: finite, greater than 0. It bounds the scale when gradients are not finite for another reason, as a
+            NaN in the data: from a tiny scale it would take a million updates to come back. torch has no bound, flax
+            1.2e-38.
+        axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which the gradients are split: all
+            devices skip what one of them finds.
 
-    State: `DynamicLossScaleState`: scale, float32 scalar, `initial_scale` at init; finite_steps and skipped, int32
-        scalars, 0 at init; inner.
-    Raises: ValueError: a number out of range. TypeError: an axis that is no name.
-    Source: Micikevicius et al. 2018 (arXiv:1710.03740), section 3.2. The scales are those of torch's `GradScaler`,
-        whose names these are, but that it begins at 2¹⁶; flax' `DynamicScale` does too, and grows after one finite
-        update more. optax has none.
+    State: `DynamicLossScaleState`.
+    Raises: ValueError: a number is out of range. TypeError: `axis_name` is no name.
+    Source: Micikevicius et al. 2018 (arXiv:1710.03740), section 3.2. Names and scales are those of torch's
+        `GradScaler`, which starts at 2¹⁶. flax's `DynamicScale` starts at 2¹⁶ too, and grows one finite update later.
+        Not in optax.
 
     Example:
         >>> import gradtx, jax, jax.numpy as jnp
         >>> tx, w = gradtx.dynamic_loss_scale(gradtx.sgd(0.5)), jnp.asarray(1.0, jnp.float16)
         >>> state = tx.init(w)
         >>> grad = jax.grad(lambda w, scale: (w * w).astype(jnp.float32) * scale)
-        >>> for _ in range(2):  # 2·2¹⁵ is no float16, 2·2¹⁴ is
+        >>> for _ in range(2):  # 2·2¹⁵ overflows float16, 2·2¹⁴ does not
         ...     w, state = tx.step(grad(w, gradtx.loss_scale(state)), state, w)
         >>> print(w, state.scale, state.skipped)
         0.0 16384.0 1
@@ -109,14 +114,13 @@ def dynamic_loss_scale(
 
 
 def loss_scale(state: Any) -> jax.Array:
-    """The number by which the next loss is to be multiplied: the scale of a `dynamic_loss_scale(...)`.
+    """The factor for the next loss: the scale of a `dynamic_loss_scale(...)`.
 
     Args:
-        state: the state, wherever in it that of `dynamic_loss_scale` is: in a chain, under other wrappers.
+        state: the state of a transformation with a `dynamic_loss_scale` anywhere in it: in a chain, in other wrappers.
 
-    Returns: a float32 scalar. Multiply a float32 loss by it: a float16 one would overflow.
-    Raises:
-        ValueError: the state holds none, or several. TypeError: no state.
+    Returns: a float32 scalar. Multiply a float32 loss by it: a float16 loss would overflow.
+    Raises: ValueError: there is no such state, or there are several. TypeError: `state` is a transformation.
 
     Example:
         >>> import gradtx, jax.numpy as jnp

@@ -9,37 +9,39 @@ import jax.numpy as jnp
 
 from gradtx.core.roles import Exact
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.precision.landing import landing, nearest, on_half, only_half, require_state, widened, with_kept
-from gradtx.wrappers.lookup import copied
+from gradtx.precision.half import nearest, on_wide_parameters, update_to
 
 
 class KeepMasterState(NamedTuple):
-    """Fields: master, inner."""
+    """The state of `keep_master`.
 
-    master: Exact  # the parameters in float32, like params, None where not half; a copy of the parameters at init
-    inner: Any  # the inner transformation's state, made from the master
+    master: the parameters in float32, like params; None for those not in half precision. At init a copy of them.
+    inner: the inner transformation's state, made from the float32 copies.
+    """
+
+    master: Exact
+    inner: Any
 
 
 @transformation(any_leaves=True, lands=True)
 def keep_master(inner: Transformation):
-    """Keep float32 copies of parameters in half precision, and let the parameters be these, rounded.
+    """Keep float32 copies of parameters in half precision; the parameters are these copies, rounded.
 
-        m = m + u      u for m as the parameters;      returned is the update that leads w to round(m)
+        m = m + u      u: the inner update for the parameters m      w = round(m)
 
-    The path of m is that of float32 training with the gradients at w. It chooses the parameters that `apply_updates`
-    makes from the updates as they leave here, so in a chain it must be the last, and round `schedule_free` and
-    `lookahead`. Leaves of other types than bfloat16 and float16 are as `inner` has them.
+    m goes where float32 training would go with the gradients at w. The updates must be added as they are: in a chain
+    this is the last member, and it goes outside `schedule_free` and `lookahead`. Updates of parameters in other types
+    than bfloat16 and float16 are those of `inner`.
 
-    Where a parameter is not round(m), somebody else has changed it (a checkpoint, a projection, an average); m then
-    follows: m = w before the step, entry by entry.
+    If something else changes a parameter (a checkpoint, a projection), so that it is not round(m), then m starts again
+    from it: m = w before the step, entry by entry.
 
     Args:
-        inner: the transformation; it sees m as the parameters, as do functions that it is given (`value_fn`).
+        inner: the transformation. It sees m as the parameters, and so do functions given to it (`value_fn`).
 
-    State: `KeepMasterState`: master, float32, like params, a copy of the parameters at init, None where a parameter is
-        not in half precision: 4 bytes each; inner, made from m.
-    Raises: ValueError: `params` not given; the state was made for parameters of other types.
-    Source: Micikevicius et al. 2018 (arXiv:1710.03740), section 3.1. optax has none; apex' O2 and DeepSpeed do this.
+    State: `KeepMasterState`, 4 bytes for each parameter in half precision.
+    Raises: ValueError: `params` is not given, or the state was made for parameters of other types.
+    Source: Micikevicius et al. 2018 (arXiv:1710.03740), section 3.1, as in apex O2 and DeepSpeed. Not in optax.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -50,19 +52,7 @@ def keep_master(inner: Transformation):
         >>> print(w, state.master)
         0.996094 0.99600005
     """
-
-    def init(params):
-        master = copied(only_half(params))
-        return KeepMasterState(master, inner.init(widened(params, master)))
-
-    def update(updates, state, params, **extra):
-        require_state("master", state.master, params)
-        followed = with_kept(_followed, params, state.master)
-        updates, after = inner.update(updates, state.inner, widened(params, followed), **extra)
-        updates, master = on_half(_stepped, updates, params, followed)
-        return updates, KeepMasterState(master, after)
-
-    return init, update
+    return on_wide_parameters(inner, KeepMasterState, start=lambda wide: wide, read=_followed, write=_stepped)
 
 
 @jax.jit
@@ -76,5 +66,5 @@ def _stepped(u: jax.Array, p: jax.Array, master: jax.Array) -> tuple[jax.Array, 
     u = u.astype(jnp.float32)
     master = master + u
     new = nearest(master, p.dtype)
-    way, landed = landing(u, p, new)
-    return way, jnp.where(landed == new, master, landed)
+    way, reached = update_to(u, p, new)
+    return way, jnp.where(reached == new, master, reached)

@@ -1,4 +1,4 @@
-"""Parameters in half precision, rounded up or down by chance."""
+"""Stochastic rounding of parameters in half precision."""
 
 from __future__ import annotations
 
@@ -12,55 +12,60 @@ from gradtx.core.keys import key_of, path_hashes, require_seed
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten
-from gradtx.precision.landing import landing, on_half, only_half
+from gradtx.precision.half import on_half, only_half, update_to
 
 
 class RoundStochasticallyState(NamedTuple):
-    """Fields: count, key, inner."""
+    """The state of `round_stochastically`.
 
-    count: jax.Array  # updates done, int32 scalar; 0 at init
-    key: jax.Array  # the data of the key, uint32, the same at all steps
-    inner: Any  # the inner transformation's state
+    count: updates done, int32 scalar; 0 at init.
+    key: the data of the key, uint32, the same in all steps; `jax.random.key_data(key)` at init.
+    inner: the inner transformation's state.
+    """
+
+    count: jax.Array
+    key: jax.Array
+    inner: Any
 
 
 @transformation(any_leaves=True, lands=True)
 def round_stochastically(inner: Transformation, key: int | jax.Array):
-    """Round parameters in half precision up or down by chance, so that small steps are not lost but in the mean right.
+    """Round parameters in half precision up or down at random, so that small steps are preserved in expectation.
 
         w + u, in float32, lies between two neighbours a < b of w's type:
-        w = b with probability (w + u - a)/(b - a), a otherwise;  returned is the update that leads there
+        w = b with probability (w + u - a)/(b - a), otherwise a;  the update returned takes w there
 
-    Rounded to nearest, a bfloat16 parameter stays where |u| < |w|/512; at 1, a thousand steps of 1e-4 leave it at 1,
-    and here at 0.9, give or take 0.02. Nothing of the size of the parameters is kept: it costs no memory. Where w + u
-    is a value of w's type, and so where u is 0, nothing is random. A step below |w|·6e-8 is lost, as in float32.
+    Rounded to nearest, a bfloat16 parameter does not move where |u| < |w|/512: a thousand steps of 1e-4 down from 1 end
+    at 1; with this they end at 0.9 ± 0.02. It keeps nothing of the size of the parameters. Where w + u is a value of
+    w's type (also where u is 0), nothing is random. A step below |w|·6e-8 is lost, as in float32. Finite values never
+    become infinite.
 
-    The bits of a leaf depend on the key, on the number of the update, on the path of the leaf, and on the place in it;
-    they are the same on any mesh. Leaves that are joined (`pack`) get other bits, which are as good.
-    It chooses the parameters that `apply_updates` makes from the updates as they leave here, so in a chain it must be
-    the last member, and round `schedule_free` and `lookahead`. Leaves of other types than bfloat16 and float16 are as
-    `inner` has them.
+    The random bits of a leaf depend on the key, the number of the update, the path of the leaf and the position in it;
+    they are the same on any mesh. Leaves joined by `pack` get other bits, which are as good.
+
+    The updates must be added as they are: in a chain this is the last member, and it goes outside `schedule_free` and
+    `lookahead`. Updates of parameters in other types than bfloat16 and float16 are those of `inner`.
 
     Args:
-        inner: the transformation; it sees the parameters as they are.
+        inner: the transformation. It sees the parameters as they are.
         key: an integer in [0, 2**32), or a key of `jax.random`, typed or raw.
 
-    State: `RoundStochasticallyState`: count, int32 scalar, 0 at init; key, uint32, `jax.random.key_data` of the key;
-        inner. To sweep over keys, map over states.
-    Raises: ValueError: the key is an integer out of range; `params` not given. TypeError: it is no key.
-    Source: Gupta et al. 2015 (arXiv:1502.02551), section 3; for bfloat16, Zamirai et al. 2020 (arXiv:2010.06192). optax
-        has none; torchao's `bf16_stochastic_round` draws its bits from the global generator. Never to infinity.
+    State: `RoundStochasticallyState`. To sweep over keys, use `jax.vmap` over states.
+    Raises: ValueError: an integer key is out of range, or `params` is not given. TypeError: `key` is no key.
+    Source: Gupta et al. 2015 (arXiv:1502.02551), section 3; for bfloat16, Zamirai et al. 2020 (arXiv:2010.06192). Not
+        in optax. torchao's `bf16_stochastic_round` takes its bits from the global generator.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
         >>> tx, w = gradtx.round_stochastically(gradtx.sgd(1e-4), key=0), jnp.ones(100_000, jnp.bfloat16)
         >>> updates, state = tx.update(jnp.ones_like(w), tx.init(w), w)
-        >>> print(f"{updates.mean():.5f} {updates.min():.5f}")  # a few entries move, by much
+        >>> print(f"{updates.mean():.5f} {updates.min():.5f}")  # few entries move, by a large step
         -0.00010 -0.00391
     """
     require_seed(key=key)
 
     def init(params):
-        data = jnp.array(jax.random.key_data(key_of(key)))  # a copy, to be donated
+        data = jnp.array(jax.random.key_data(key_of(key)))  # a copy, which may be donated
         return RoundStochasticallyState(zero_count(), data, inner.init(params))
 
     def update(updates, state, params, **extra):
@@ -76,11 +81,11 @@ def _rounded(u: jax.Array, p: jax.Array, seed: jax.Array) -> tuple[jax.Array, No
     u = u.astype(jnp.float32)
     bits = hashed_bits(seed, p.shape)
     new = rounded_stochastically(p.astype(jnp.float32) + u, p.dtype, bits)
-    return landing(u, p, new.astype(jnp.float32))[0], None
+    return update_to(u, p, new.astype(jnp.float32))[0], None
 
 
 def _seeds(count: jax.Array, key: jax.Array, params: Any) -> Any:
-    """For each parameter in half precision a seed of its own, uint32 scalars."""
+    """A seed for each parameter in half precision: uint32 scalars."""
     half = only_half(params)
     leaves, structure = flatten(half)
     if all(p is None for p in leaves):

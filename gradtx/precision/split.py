@@ -10,52 +10,42 @@ import jax.numpy as jnp
 from gradtx.core.bits import unit_of
 from gradtx.core.roles import Exact
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.core.trees import is_none
-from gradtx.precision.landing import (
-    is_half,
-    landing,
-    nearest,
-    on_half,
-    only_half,
-    require_state,
-    widened,
-    with_derivative,
-    with_kept,
-)
-from gradtx.wrappers.lookup import copied
+from gradtx.precision.half import nearest, on_wide_parameters, update_to, with_derivative
 
 
 class Split24State(NamedTuple):
-    """Fields: low, inner."""
+    """The state of `split24`.
 
-    low: Exact  # the last 8 of 24 bits, uint8, like params, None where not half; 0 at init
-    inner: Any  # the inner transformation's state, made from the parameters in float32
+    low: the last 8 of 24 bits, uint8, like params; None for parameters not in half precision. 0 at init.
+    inner: the inner transformation's state, made from the parameters in float32.
+    """
+
+    low: Exact
+    inner: Any
 
 
 @transformation(any_leaves=True, lands=True)
 def split24(inner: Transformation):
-    """Keep eight more bits of parameters in half precision: together with them, floats of 24 bits.
+    """Keep eight more bits of each parameter in half precision; both together are a float of 24 bits.
 
-        v = w with the low bits      v = round24(v + u)      w = v rounded to its own type, low = the rest
+        v = w and its low bits together      v = round24(v + u)      w = v rounded to its type, low = the remaining bits
 
-    v has the exponents of w's type and 8 more bits of mantissa (bfloat16: 15, float16: 18). Both ways are exact, and a
-    step is lost where |u| < |v|·2⁻¹⁷ (float16: 2⁻²⁰), 256 times later than without. Above it steps are rounded to
-    nearest: from 1 on, a thousand of -1e-4 leave 0.893, and not 0.9.
+    v has the exponents of w's type and 8 more bits of mantissa (bfloat16: 15, float16: 18). Joining and splitting are
+    exact. A step is lost where |u| < |v|·2⁻¹⁷ (float16: 2⁻²⁰), that is at 1/256 of the size that is lost without the
+    low bits. Larger steps are rounded to nearest: a thousand steps of -1e-4 from 1 end at 0.893 instead of 0.9.
 
-    Returned is the update that leads w to its new value. It chooses the parameters that `apply_updates` makes from the
-    updates as they leave here, so in a chain it must be the last, and round `schedule_free` and `lookahead`. Leaves of
-    other types than bfloat16 and float16 are as `inner` has them.
+    The updates must be added as they are: in a chain this is the last member, and it goes outside `schedule_free` and
+    `lookahead`. Updates of parameters in other types than bfloat16 and float16 are those of `inner`.
 
-    Where somebody else changes w, v is the new w with the old low bits: at most half a last place off.
+    If something else changes w, v is the new w with the old low bits: at most half a last place off.
 
     Args:
-        inner: the transformation; it sees v as the parameters, in float32, as do functions that it is given.
+        inner: the transformation. It sees v, in float32, as the parameters, and so do functions given to it.
 
-    State: `Split24State`: low, uint8, like params, 0 at init, None where a parameter is not in half precision: 1 byte
-        each; inner, made from the parameters in float32.
-    Raises: ValueError: `params` not given; the state was made for parameters of other types.
-    Source: databricks' FlashOptim and HeavyBall keep what rounding leaves over in 8 bits too; here w and low together
-        are the bits of v, and w is the nearest to v (a half goes away from zero). optax has none.
+    State: `Split24State`, 1 byte for each parameter in half precision.
+    Raises: ValueError: `params` is not given, or the state was made for parameters of other types.
+    Source: databricks' FlashOptim and HeavyBall keep the rounding error in 8 bits too. Here w and low together are the
+        bits of v, and w is the value nearest to v (a half is rounded away from zero). Not in optax.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -63,33 +53,23 @@ def split24(inner: Transformation):
         >>> state = tx.init(w)
         >>> for _ in range(4):
         ...     w, state = tx.step(jnp.ones((), jnp.bfloat16), state, w)
-        >>> print(w, state.low)  # 0.996094 less 8 of the 256 parts of its last place
+        >>> print(w, state.low)  # 0.996094 minus 8/256 of its last place
         0.996094 248
     """
-
-    def init(params):
-        zero = jax.tree.map(lambda p: jnp.zeros_like(p, jnp.uint8) if is_half(p) else None, params, is_leaf=is_none)
-        return Split24State(zero, inner.init(widened(params, copied(only_half(params)))))
-
-    def update(updates, state, params, **extra):
-        require_state("low", state.low, params)
-        value = with_kept(joined, params, state.low)
-        updates, after = inner.update(updates, state.inner, widened(params, value), **extra)
-        updates, low = on_half(_stepped, updates, params, value)
-        return updates, Split24State(low, after)
-
-    return init, update
+    return on_wide_parameters(
+        inner, Split24State, start=lambda wide: jnp.zeros_like(wide, jnp.uint8), read=joined, write=_stepped
+    )
 
 
 @jax.jit
 def joined(p: jax.Array, low: jax.Array) -> jax.Array:
-    """The float of 24 bits, in float32, of a parameter and its low bits.
+    """A parameter and its low bits as the float of 24 bits that they are, in float32.
 
-    The parameter is the upper 16 bits, or one more where the lower 8 are more than half.
+    The parameter is the upper 16 bits, plus one where the lower 8 are more than half.
     """
     word = jax.lax.bitcast_convert_type(p, jnp.uint16).astype(jnp.int32)
     size = ((word & 0x7FFF) << 8) + low.astype(jnp.int32) - jnp.where(low >= 128, 256, 0)
-    size = jnp.maximum(size, 0)  # low bits of another parameter
+    size = jnp.maximum(size, 0)  # below 0 where the low bits are those of another parameter
     v = _signed(_of_size(size, p.dtype), word << 16)
     wide = p.astype(jnp.float32)
     return with_derivative(jnp.where(jnp.isfinite(wide), v, wide), wide)
@@ -99,15 +79,15 @@ def joined(p: jax.Array, low: jax.Array) -> jax.Array:
 def _stepped(u: jax.Array, p: jax.Array, value: jax.Array) -> tuple[jax.Array, jax.Array]:
     u = u.astype(jnp.float32)
     new, low = divided(value + u, p.dtype)
-    way, landed = landing(u, p, new)
-    return way, jnp.where(landed == new, low, jnp.uint8(0))
+    way, reached = update_to(u, p, new)
+    return way, jnp.where(reached == new, low, jnp.uint8(0))
 
 
 def divided(x: jax.Array, dtype: Any) -> tuple[jax.Array, jax.Array]:
     """The parameter, in float32, and the low bits of x, rounded to 24 bits; the inverse of `joined`."""
     most = 0x7F7F if jnp.dtype(dtype).name == "bfloat16" else 0x7BFF
     size = _size(jnp.abs(x), dtype)
-    size = jnp.minimum(size, (most << 8) + 127)  # what rounds to infinity is cut below
+    size = jnp.minimum(size, (most << 8) + 127)  # what rounds to infinity is set below
     new = _of_size(((size + 128) >> 8) << 8, dtype)
     over = jnp.isfinite(x) & jnp.isinf(nearest(x, dtype))
     new = jnp.where(over, jnp.float32(jnp.inf), new)
@@ -117,7 +97,7 @@ def divided(x: jax.Array, dtype: Any) -> tuple[jax.Array, jax.Array]:
 
 
 def _signed(x: jax.Array, bits: jax.Array) -> jax.Array:
-    """x >= 0 with the sign of these bits; XLA takes the subnormals of float32 for zeros, which have none."""
+    """x >= 0 with the sign of these bits. Bits, since XLA on CPU takes float32 subnormals for zeros."""
     sign = bits & jnp.int32(-(2**31))
     return jax.lax.bitcast_convert_type(jax.lax.bitcast_convert_type(x, jnp.int32) | sign, jnp.float32)
 

@@ -1,4 +1,4 @@
-"""What the wrappers for half-precision parameters share: rounding that XLA keeps, and updates that land exactly."""
+"""Parameters in half precision: rounding that XLA cannot leave out, and updates that reach a chosen value exactly."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.bits import unit_of
+from gradtx.core.closures import Closures
 from gradtx.core.trees import flatten, is_none, is_trained, leaf_names, require_same_tree, shape_of
+from gradtx.wrappers.lookup import copied
 
 HALF = ("bfloat16", "float16")
 
@@ -20,32 +22,22 @@ def is_half(leaf: Any) -> bool:
 
 
 def only_half(params: Any) -> Any:
-    """The parameters with None where one is not in half precision."""
+    """The parameters, with None for those that are not in half precision."""
     return jax.tree.map(lambda p: p if is_half(p) else None, params, is_leaf=is_none)
 
 
-def widened(params: Any, wide: Any) -> Any:
-    """The parameters with the leaves of `wide` in the place of those in half precision."""
-    return jax.tree.map(lambda p, w: p if w is None else w, params, wide, is_leaf=is_none)
-
-
-def with_kept(fn: Callable[..., Any], params: Any, state: Any) -> Any:
-    """`fn(p, s)` of each parameter in half precision and its leaf of the state; None for all others."""
-    return jax.tree.map(lambda p, s: None if p is None else fn(p, s), only_half(params), state, is_leaf=is_none)
-
-
 def on_half(fn: Callable[..., Any], updates: Any, params: Any, state: Any) -> tuple[Any, Any]:
-    """Apply `fn(u, p, s) -> (u, s)` to each parameter in half precision; all other updates pass as they are.
+    """Apply `fn(u, p, s) -> (u, s)` to each parameter in half precision; all other updates pass unchanged.
 
     Args:
         fn: a jitted function of arrays: the update of the inner transformation, the parameter, its leaf of the state.
-        updates: what the inner transformation gave.
+        updates: the updates of the inner transformation.
         params: the parameters.
-        state: a tree like the parameters, None where one is not in half precision.
+        state: a tree like the parameters, None where a parameter is not in half precision.
 
     Returns: the new updates, and the new state.
     Raises:
-        ValueError, TypeError: where an update does not fit its parameter, naming the leaf.
+        ValueError, TypeError: an update does not fit its parameter; the error names the leaf.
     """
     require_same_tree("update", updates, "parameter", params, same_kind=True)
     leaves, structure = flatten(updates)
@@ -53,6 +45,38 @@ def on_half(fn: Callable[..., Any], updates: Any, params: Any, state: Any) -> tu
     results = [(u, None) if p is None else fn(u, p, s) for u, p, s in rows]
     new, after = ([row[k] for row in results] for k in (0, 1))
     return jax.tree.unflatten(structure, new), jax.tree.unflatten(structure, after)
+
+
+def on_wide_parameters(
+    inner: Any, state_type: Callable[[Any, Any], Any], start: Callable, read: Callable, write: Callable
+) -> Closures:
+    """The closures of a wrapper whose inside sees parameters in half precision as float32.
+
+    Args:
+        inner: the transformation inside.
+        state_type: a NamedTuple of a tree like the parameters, None where one is not in half precision, and `inner`.
+        start: a copy of a parameter in float32 -> its leaf of the state at init.
+        read: `(parameter, leaf) -> float32`, the value that the inside sees; jitted.
+        write: `(update, parameter, value that the inside saw) -> (update, leaf)`; jitted.
+    """
+    called = state_type._fields[0]  # pyright: ignore[reportFunctionMemberAccess]
+
+    def wide(params, values):
+        return jax.tree.map(lambda p, w: p if w is None else w, params, values, is_leaf=is_none)
+
+    def init(params):
+        values = copied(only_half(params))
+        return state_type(jax.tree.map(start, values), inner.init(wide(params, values)))
+
+    def update(updates, state, params, **extra):
+        require_state(called, state[0], params)
+        half = only_half(params)
+        values = jax.tree.map(lambda p, s: None if p is None else read(p, s), half, state[0], is_leaf=is_none)
+        updates, after = inner.update(updates, state.inner, wide(params, values), **extra)
+        updates, kept = on_half(write, updates, params, values)
+        return updates, state_type(kept, after)
+
+    return Closures(init, update)
 
 
 def require_state(called: str, state: Any, params: Any) -> None:
@@ -72,9 +96,9 @@ def require_state(called: str, state: Any, params: Any) -> None:
 
 
 def nearest(x: jax.Array, dtype: Any) -> jax.Array:
-    """float32 rounded to the nearest value of a narrower type, ties to even; XLA may leave out casts there and back.
+    """Round float32 to the nearest value of a narrower type, ties to even; the result is float32.
 
-    The derivative is 1, as if nothing had been rounded.
+    XLA may leave out a cast to a narrower type and back; it cannot leave out this. The derivative is 1.
     """
     if jnp.dtype(dtype).name == "bfloat16":
         return with_derivative(jax.lax.reduce_precision(x, 8, 7), x)
@@ -84,20 +108,19 @@ def nearest(x: jax.Array, dtype: Any) -> jax.Array:
     return with_derivative(jnp.where(jnp.isfinite(x), rounded, x), x)
 
 
-def landing(u: jax.Array, p: jax.Array, new: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The update that leads from p to new, and where it lands: on new.
+def update_to(u: jax.Array, p: jax.Array, new: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The update that takes p to new when it is added, and the value that the sum reaches: new.
 
-    Both are values of p's type, and `new` is what float32 made of p and some update. Their difference is then exact, or
-    p is so much smaller that the sum is exact. Where neither holds (a value of 1 that shall become 2⁻³⁰, which is not
-    between the sums that float32 can make of 1) it lands on the nearest sum there is; hence the second result.
+    Both p and `new` are values of p's type, and `new` comes from p plus some update in float32. Either their difference
+    is exact, or p is so much smaller that the sum is exact. Otherwise (from 1 to 2⁻³⁰, which no float32 sum with 1
+    gives) the sum reaches the nearest possible value: hence the second result.
 
-    A parameter that does not move gets -0, which keeps the sign of a zero. The derivative is that of u, as if nothing
-    had been rounded.
+    A parameter that does not move gets -0, which keeps the sign of a zero. The derivative is that of u.
 
     Args:
-        u: the update of the inner transformation, of which the derivative is.
+        u: the update of the inner transformation, for the derivative only.
         p: the parameter, bfloat16 or float16.
-        new: the new value, float32, rounded to the type of p.
+        new: the new value in float32, rounded to the type of p.
     """
     old, most = p.astype(jnp.float32), float(jnp.finfo(jnp.float32).max)
     way = new - old
@@ -108,7 +131,7 @@ def landing(u: jax.Array, p: jax.Array, new: jax.Array) -> tuple[jax.Array, jax.
 
 @jax.custom_jvp
 def with_derivative(x: jax.Array, of: jax.Array) -> jax.Array:
-    """x, with the derivative of something else."""
+    """x, with the derivative of `of`."""
     return x
 
 

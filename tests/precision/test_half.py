@@ -15,7 +15,7 @@ import gradtx
 from gradtx.compat import to_optax
 from gradtx.core.bits import rounded_stochastically
 from gradtx.precision.compensate import compensate
-from gradtx.precision.landing import landing, nearest, on_half
+from gradtx.precision.half import nearest, on_half, update_to
 from gradtx.precision.master import keep_master
 from gradtx.precision.rounding import round_stochastically
 from gradtx.precision.split import divided, joined, split24
@@ -68,7 +68,7 @@ def test_every_sum_of_every_parameter_is_landed_on(dtype):
     def lead(u, bits):
         exact = p.astype(jnp.float32) + u
         by_chance = rounded_stochastically(exact, p.dtype, bits).astype(jnp.float32)
-        return [(new, *landing(u, p, new)) for new in (nearest(exact, p.dtype), by_chance)]
+        return [(new, *update_to(u, p, new)) for new in (nearest(exact, p.dtype), by_chance)]
 
     apply, tried = jax.jit(gradtx.apply_updates), 0
     with jax.numpy_dtype_promotion("standard"):
@@ -89,14 +89,14 @@ def test_where_it_lands_is_where_apply_updates_ends(p, new, dtype):
     """Also for a value that no float32 sum of this parameter reaches."""
     with np.errstate(all="ignore"):
         p, new = np.asarray(p, jnp.dtype(dtype)), wide(np.asarray(new, jnp.dtype(dtype)))
-    update, landed = landing(jnp.zeros(()), jnp.asarray(p), jnp.asarray(new))
+    update, landed = update_to(jnp.zeros(()), jnp.asarray(p), jnp.asarray(new))
     assert same(wide(gradtx.apply_updates(jnp.asarray(p), update)), np.asarray(landed))
     if np.isfinite([wide(p), new]).all():
         assert abs(float(landed) - float(new)) <= 2.0**-23 * max(abs(float(wide(p))), abs(float(new))) + SUBNORMAL
 
 
 def test_a_value_out_of_reach():
-    update, landed = landing(jnp.zeros(()), jnp.ones((), jnp.bfloat16), jnp.float32(2.0**-30))
+    update, landed = update_to(jnp.zeros(()), jnp.ones((), jnp.bfloat16), jnp.float32(2.0**-30))
     assert (float(update), float(landed)) == (-1.0, 0.0)
 
 
@@ -104,7 +104,7 @@ def test_a_value_out_of_reach():
 def test_rest_keeps_every_bit(dtype):
     """Of -0 too; but the subnormals of bfloat16, which XLA takes for zeros in any sum."""
     p = every(dtype)
-    update, _ = landing(jnp.zeros(p.shape), jnp.asarray(p), jnp.asarray(wide(p)))
+    update, _ = update_to(jnp.zeros(p.shape), jnp.asarray(p), jnp.asarray(wide(p)))
     after = np.asarray(gradtx.apply_updates(jnp.asarray(p), update))
     kept = ~np.isnan(wide(p)) & ((np.abs(wide(p)) >= SUBNORMAL) | (wide(p) == 0))
     np.testing.assert_array_equal(after.view(np.uint16)[kept], p.view(np.uint16)[kept])
