@@ -12,6 +12,10 @@ _MOMENTS = {"b1": 0.9, "b2": 0.999, "eps": 1e-8}
 _ROOTED = {**_MOMENTS, "eps_root": 0.0}
 _FIELDS = {"count": "updates so far", "mu": "running mean of g", "nu": "running mean of |g|²"}
 _RATES = (0.0003, 0.001, 0.003, 0.01)
+_ADAMAX_ABOUTS = {
+    "b2": "the weight of the past in the decaying maximum; in [0, 1)",
+    "eps": "added to the size of each gradient before the maximum; at least 0; in the units of the gradient",
+}
 _KINGMA = "Kingma & Ba, arXiv:1412.6980"
 _KERAS_EPS = "Keras adds eps to the root of the uncorrected second moment, where it weighs more in the first steps."
 
@@ -65,6 +69,27 @@ ENTRIES = (
         },
     ),
     Entry(
+        adamw,
+        "recipe",
+        "adam",
+        usual={"learning_rate": 1e-3, **_ROOTED, "weight_decay": 1e-2, "mask": None, "nesterov": False},
+        source="Loshchilov & Hutter, arXiv:1711.05101, algorithm 2",
+        year=2019,
+        settings={
+            "": Setting(
+                called="adamw",
+                label="AdamW",
+                optax=Peer("adamw"),
+                torch=Peer("AdamW"),
+                keras=Peer("AdamW", differs=_KERAS_EPS),
+                rates=_RATES,
+                shared={**_MOMENTS, "weight_decay": 1e-2},
+                offered={"learning_rate": 0.2, **_ROOTED, "weight_decay": 1e-4, "nesterov": False},
+            )
+        },
+        laws={"needs_params": True},
+    ),
+    Entry(
         scale_by_amsgrad,
         "piece",
         "amsgrad",
@@ -107,27 +132,6 @@ ENTRIES = (
             ),
             "raw": Setting(arguments={"maximum_of": "raw"}),
         },
-    ),
-    Entry(
-        adamw,
-        "recipe",
-        "adam",
-        usual={"learning_rate": 1e-3, **_ROOTED, "weight_decay": 1e-2, "mask": None, "nesterov": False},
-        source="Loshchilov & Hutter, arXiv:1711.05101, algorithm 2",
-        year=2019,
-        settings={
-            "": Setting(
-                called="adamw",
-                label="AdamW",
-                optax=Peer("adamw"),
-                torch=Peer("AdamW"),
-                keras=Peer("AdamW", differs=_KERAS_EPS),
-                rates=_RATES,
-                shared={**_MOMENTS, "weight_decay": 1e-2},
-                offered={"learning_rate": 0.2, **_ROOTED, "weight_decay": 1e-4, "nesterov": False},
-            )
-        },
-        laws={"needs_params": True},
     ),
     Entry(
         scale_by_scheduled_nadam,
@@ -175,6 +179,7 @@ ENTRIES = (
         usual=_MOMENTS,
         source=f"{_KINGMA}, algorithm 2",
         year=2015,
+        abouts=_ADAMAX_ABOUTS,
         settings={"": Setting(optax=Peer("scale_by_adamax"))},
         fields={**_FIELDS, "nu": "decaying maximum of |g|"},
         normalizes=True,
@@ -187,6 +192,7 @@ ENTRIES = (
         usual={"learning_rate": 2e-3, **_MOMENTS},
         source=f"{_KINGMA}, section 7.1",
         year=2015,
+        abouts=_ADAMAX_ABOUTS,
         settings={
             "": Setting(
                 called="adamax",

@@ -63,8 +63,9 @@ class Entry:
         functions are left out.
     source: who published it, and where; "" for what has no source. year: of that, or None.
     settings: by name; the first, "", has the usual arguments.
-    ranges: of hyperparameters that mean something else here than elsewhere.
+    ranges, abouts: of hyperparameters that mean something else here than elsewhere: the range, and what it is.
     fields: what each field of the state is, for pieces.
+    factors: the fields of the state by which steps are multiplied, entry by entry.
     optax_names: its names in optax that gradtx does not have.
     full_batch: whether it needs gradients without noise.
     laws: fields of `gradtx.testing.Case` in which its cases differ from a smooth transformation of complex leaves that
@@ -86,7 +87,9 @@ class Entry:
     year: int | None = None
     settings: Mapping[str, Setting] = dataclasses.field(default_factory=lambda: {"": Setting()})
     ranges: Mapping[str, Range] = dataclasses.field(default_factory=dict)
+    abouts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     fields: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    factors: tuple[str, ...] = ()
     optax_names: tuple[str, ...] = ()
     full_batch: bool = False
     laws: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -118,4 +121,4 @@ class Entry:
 
     def about(self, hyperparameter: str) -> str:
         """What a hyperparameter is, in a few words."""
-        return HYPERPARAMETERS[hyperparameter].about
+        return self.abouts.get(hyperparameter) or HYPERPARAMETERS[hyperparameter].about

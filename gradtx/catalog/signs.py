@@ -7,6 +7,17 @@ from gradtx.catalog.hyperparameters import BELOW_ONE, UP_TO_ONE
 from gradtx.optimizers.lion import lion, scale_by_lion
 from gradtx.optimizers.rprop import rprop, scale_by_rprop, scale_by_supersab, supersab
 
+_LION_ABOUTS = {
+    "b1": "the weight of the past in the mean of gradients that gives the signs; in [0, 1]",
+    "b2": "the weight of the past in the running mean of gradients that is kept; in [0, 1]",
+}
+_RPROP_ABOUTS = {"learning_rate": "the step size of every entry before the first step; greater than 0"}
+_SUPERSAB_ABOUTS = {
+    "learning_rate": "the learning rate of every entry before the first step; greater than 0",
+    "eta_minus": "the factor of an entry's learning rate where its sign has changed; in [0, 1)",
+    "eta_plus": "the factor of an entry's learning rate where its sign holds; at least 1",
+    "momentum": "the share of the last step that is added to a step; in [0, 1)",
+}
 _ETAS = {"eta_minus": 0.5, "eta_plus": 1.2}
 _STEPS = {"min_step_size": 1e-6, "max_step_size": 50.0}
 _SUPERSAB = {"eta_minus": 0.5, "eta_plus": 1.05, "momentum": 0.9, "min_learning_rate": 1e-6, "max_learning_rate": 10.0}
@@ -21,6 +32,7 @@ ENTRIES = (
         year=2023,
         settings={"": Setting(optax=Peer("scale_by_lion"))},
         ranges={"b1": UP_TO_ONE, "b2": UP_TO_ONE},
+        abouts=_LION_ABOUTS,
         fields={"mu": "running mean of g"},
         normalizes=True,
         complex_as="",
@@ -45,6 +57,7 @@ ENTRIES = (
             "masked": Setting(arguments={"mask": "**"}),
         },
         ranges={"b1": UP_TO_ONE, "b2": UP_TO_ONE},
+        abouts=_LION_ABOUTS,
         laws={"needs_params": True},
     ),
     Entry(
@@ -54,7 +67,9 @@ ENTRIES = (
         usual={"learning_rate": 0.01, **_ETAS, **_STEPS},
         source="Riedmiller & Braun, equations 4 to 7",
         year=1993,
+        abouts=_RPROP_ABOUTS,
         fields={"step_sizes": "step size of each entry", "prev_sign": "last sign of each entry"},
+        factors=("step_sizes",),
         full_batch=True,
         normalizes=True,
         after_huge="unknown",
@@ -67,6 +82,7 @@ ENTRIES = (
         usual={"learning_rate": 0.01, **_ETAS, **_STEPS},
         source="Riedmiller & Braun",
         year=1993,
+        abouts=_RPROP_ABOUTS,
         settings={
             "": Setting(
                 called="rprop",
@@ -92,11 +108,13 @@ ENTRIES = (
         source="Tollenaere, Neural Networks 3, section 3",
         year=1990,
         ranges={"momentum": BELOW_ONE},
+        abouts=_SUPERSAB_ABOUTS,
         fields={
             "rates": "learning rate of each entry",
             "prev_update": "last step of each entry",
             "prev_sign": "last sign of each entry",
         },
+        factors=("rates",),
         full_batch=True,
         normalizes=False,
         complex_as="parts",
@@ -118,6 +136,7 @@ ENTRIES = (
             )
         },
         ranges={"momentum": BELOW_ONE},
+        abouts=_SUPERSAB_ABOUTS,
         full_batch=True,
     ),
 )

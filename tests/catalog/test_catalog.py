@@ -53,6 +53,7 @@ def test_settings(entry, setting):
     assert described.arguments.keys() <= entry.usual.keys()
     assert bool(setting) == any(entry.usual[key] != value for key, value in described.arguments.items())
     assert described.shared.keys() <= entry.usual.keys()
+    assert {*entry.ranges, *entry.abouts} <= entry.usual.keys()
     assert bool(described.rates) == bool(described.called and described.rates)
     assert list(described.rates) == sorted(described.rates)
     assert bool(described.called) == bool(described.label)
@@ -99,6 +100,7 @@ def test_fields_are_those_of_the_state(entry):
         state = entry.make(setting).init({"w": jnp.ones((2, 3))})
         assert not isinstance(state, HyperparametersState)
         assert tuple(sorted(entry.fields)) == tuple(sorted(state._fields))
+    assert set(entry.factors) <= entry.fields.keys()
 
 
 @pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)

@@ -1,4 +1,4 @@
-"""The page as one file: its parts, which lie in `page/`, put where `index.html` names them."""
+"""The page as one file: `index.html` with the other files of `page/` and the generated rules inside."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from typing import Any
 from gradtx.apps.studio.rules import rules
 
 GENERATED = "rules.js"
-SLASH, COMMENT = r"<\\/", r"<\!--"  # in a string or a regular expression the same as without the backslash
+SLASH, COMMENT = r"<\\/", r"<\!--"  # in strings and regular expressions of JavaScript they mean </ and <!--
 _END_OF_STYLE, _END_OF_SCRIPT = re.compile("</(?=style)", re.IGNORECASE), re.compile("</(?=script)", re.IGNORECASE)
 _INLINE = re.compile(r"<!-- inline: ([\w.-]+) -->")
 
 
 def page(settings: Mapping[str, Any] | None = None) -> str:
-    """The whole page, which needs nothing besides itself.
+    """The whole page, which needs no other file.
 
     Args:
-        settings: what it begins with instead of its own defaults: `f`, the text of a function of w1 and w2; `start`,
-            two numbers; `use`, names of optimizers.
+        settings: initial settings in place of the page's own: `f`, the text of a function of w1 and w2; `start`, two
+            numbers; `use`, names of optimizers.
 
     Raises:
-        ValueError: a part that is neither a script nor a style, or is named twice.
-        FileNotFoundError: a part that does not exist.
+        ValueError: a part is neither a script nor a style, or is named twice.
+        FileNotFoundError: a part does not exist.
     """
-    return assembled(part("index.html"), {GENERATED: rules() + _begin(settings or {})})
+    first = f"GRADTX.settings = {json.dumps(dict(settings or {}), allow_nan=False)};\n"
+    return assembled(part("index.html"), {GENERATED: rules() + first})
 
 
 def part(name: str) -> str:
@@ -36,13 +37,13 @@ def part(name: str) -> str:
 
 
 def assembled(text: str, generated: Mapping[str, str]) -> str:
-    """A page with each `<!-- inline: NAME -->` replaced by the part in an element of its own.
+    """A page with the named part in place of each `<!-- inline: NAME -->`, in a script or style element.
 
     Args:
         text: the page.
-        generated: parts that are not in files, by name.
+        generated: the parts that are not files, by name.
 
-    Raises: as `page`.
+    Raises: as in `page`.
     """
     seen: set[str] = set()
 
@@ -60,14 +61,10 @@ def assembled(text: str, generated: Mapping[str, str]) -> str:
 
 
 def _element(name: str, text: str) -> str:
-    """A part as an element; what would end it from inside is written otherwise."""
+    """A part as an element. It escapes what would end the element."""
     if name.endswith(".css"):
         return f"<style>\n{_END_OF_STYLE.sub(SLASH, text)}</style>"
     if name.endswith(".js"):
         safe = _END_OF_SCRIPT.sub(SLASH, text).replace("<!--", COMMENT)
         return f"<script>\n{safe}</script>"
     raise ValueError(f"the part {name} is neither a style (.css) nor a script (.js)")
-
-
-def _begin(settings: Mapping[str, Any]) -> str:
-    return f"GRADTX.settings = {json.dumps(dict(settings), allow_nan=False)};\n"

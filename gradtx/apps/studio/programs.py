@@ -1,37 +1,44 @@
-"""What JAX traces of a transformation, as functions of JavaScript: `init`, `update`, and the amplification map."""
+"""Transformations as JavaScript functions: `init`, `update`, and the amplification map, from what JAX traces."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+import gradtx
 from gradtx.apps.studio.javascript import function, members, written
 from gradtx.catalog import ENTRIES
 from gradtx.core.double import double_precision
 from gradtx.core.roles import declared_roles
-from gradtx.optimizers.rmsprop import scale_by_rms
 
 POINT = (2,)  # w1 and w2
 UNNAMED = "@"  # the name of a function that has none yet
 
 
 class Field(NamedTuple):
-    """A leaf of a state.
+    """A leaf of a state."""
 
-    name: on the page. shape: `POINT`, or (). role: as its class declares it, or "". about: as in the catalog, or "".
-    """
+    name: str  # on the page
+    shape: tuple[int, ...]  # `POINT` or ()
+    scaling: bool  # whether steps are divided or multiplied by it
+    about: str  # what the catalog says of it; "" if it does not know the piece
 
-    name: str
-    shape: tuple[int, ...]
-    role: str
-    about: str
+    def described(self) -> dict[str, Any]:
+        """The field as the page's JavaScript has it."""
+        return {
+            "name": self.name,
+            "like": "params" if self.shape else "scalar",
+            "scaling": self.scaling,
+            "about": self.about,
+        }
 
 
 class Programs(NamedTuple):
-    """`init(w, h)` and `update(g, s, w, h)` as functions without a name, and the leaves of the state, in order."""
+    """The functions `init(w, h)` and `update(g, s, w, h)`, without a name, and the leaves of the state, in order."""
 
     init: str
     update: str
@@ -39,14 +46,14 @@ class Programs(NamedTuple):
 
 
 def programs(make: Callable[..., Any], hyperparameters: Sequence[str]) -> Programs:
-    """Trace a transformation in double precision, with its hyperparameters as arguments, and write what JAX saw.
+    """Trace a transformation in double precision, with its hyperparameters as arguments, and translate the program.
 
     Args:
-        make: the transformation from hyperparameters by name.
+        make: makes the transformation from hyperparameters by name.
         hyperparameters: their names.
 
     Raises:
-        NotTranslatedError: where it does what cannot be written so.
+        NotTranslatedError: the program uses something that has no translation.
     """
 
     def init(w: Any, h: dict[str, Any]) -> Any:
@@ -60,7 +67,7 @@ def programs(make: Callable[..., Any], hyperparameters: Sequence[str]) -> Progra
         of_init, s = jax.make_jaxpr(init, return_shape=True)(w, h)
         of_update = jax.make_jaxpr(update)(w, s, w, h)
     fields = tuple(_fields(s))
-    point, numbers = members("w", POINT), [members(f"h.{key}", ()) for key in sorted(h)]  # as a dict has its leaves
+    point, numbers = members("w", POINT), [members(f"h.{key}", ()) for key in sorted(h)]  # JAX sorts the keys of a dict
     state = [members(f"s.{field.name}", field.shape) for field in fields]
     return Programs(
         function(UNNAMED, "w, h", of_init, [point, *numbers], lambda out: _object(fields, out)),
@@ -76,10 +83,10 @@ def programs(make: Callable[..., Any], hyperparameters: Sequence[str]) -> Progra
 
 
 def amplification() -> str:
-    """`|u| - |g2|` of g1, g2, rho and eps, as a function without a name: u is `scale_by_rms`'s second update."""
+    """`|u| - |g2|` as a function of g1, g2, rho and eps, without a name: u is the second update of `scale_by_rms`."""
 
     def difference(g1: Any, g2: Any, rho: Any, eps: Any) -> Any:
-        tx = scale_by_rms(rho, eps)
+        tx = gradtx.scale_by_rms(rho, eps)
         _, state = tx.update(g1, tx.init(g1), g1)
         update, _ = tx.update(g2, state, g1)
         return abs(update) - abs(g2)
@@ -92,26 +99,22 @@ def amplification() -> str:
 
 
 def _fields(state: Any) -> Iterable[Field]:
-    """The leaves of a state, in order, by the names of their fields; with their place where two have one name."""
-    kinds = _kinds(state)
+    """The leaves of a state, in order, by the names of their fields, or by their paths if two fields have one name."""
     leaves = jax.tree_util.tree_flatten_with_path(state)[0]
     paths = [tuple(str(getattr(key, "name", getattr(key, "key", key))) for key in path) for path, _ in leaves]
-    fields = [path[-1] for path in paths]
-    for path, field, (_, leaf) in zip(paths, fields, leaves, strict=True):
-        kind = kinds[path[:-1]]
-        name = field if fields.count(field) == 1 else "_".join(path)
-        entry = ENTRIES.get(path[0])  # the state of a chain has the names of its members
-        about = entry.fields.get(field, "") if entry else ""
-        yield Field(name, tuple(leaf.shape), declared_roles(kind).get(field, ""), about)
-
-
-def _kinds(state: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], type]:
-    """The classes of the states in a state, by their place."""
-    inside = state if isinstance(state, Mapping) else getattr(state, "_asdict", dict)()
-    found = {path: type(state)}
-    for key, value in inside.items():
-        found.update(_kinds(value, (*path, str(key))))
-    return found
+    names = [path[-1] for path in paths]
+    for path, field, (keys, leaf) in zip(paths, names, leaves, strict=True):
+        inside = state
+        for key in keys[:-1]:
+            inside = getattr(inside, key.name) if hasattr(key, "name") else inside[key.key]
+        piece = ENTRIES.get(re.sub(r"_\d+$", "", path[0]))  # the keys of a chain's state are the names of its members
+        factors, texts = (piece.factors, piece.fields) if piece else ((), {})
+        yield Field(
+            name=field if names.count(field) == 1 else "_".join(path),
+            shape=tuple(leaf.shape),
+            scaling=declared_roles(type(inside)).get(field) == "nonnegative" or field in factors,
+            about=texts.get(field, ""),
+        )
 
 
 def _object(fields: Iterable[Field], out: Iterable[np.ndarray]) -> str:

@@ -9,7 +9,6 @@ import numpy as np
 
 import gradtx
 from gradtx.apps.studio.offered import OFFERED
-from gradtx.apps.studio.rules import transformation_of
 from tests.apps.studio import browser
 from tests.double import enable_x64
 
@@ -30,7 +29,7 @@ def courses(name: str, settings: list[dict[str, Any]], functions: list[str], sta
         functions: the text of the function of each.
         starts: the starting point of each.
     """
-    static = {key: settings[0][key] for key, slider in OFFERED[name].sliders.items() if slider.is_static}
+    static = {key: settings[0][key] for key, slider in OFFERED[name].ranges.items() if slider.is_static}
     numbers = [{key: x for key, x in chosen.items() if key not in static} for chosen in settings]
     assert all(chosen.items() >= static.items() for chosen in settings)
     with enable_x64(True):
@@ -50,7 +49,7 @@ def require_course(page: Any, name: str) -> None:
 
 
 def _course(name: str, static: dict, numbers: dict, index: Any, start: Any) -> Any:
-    tx = transformation_of(name, {**static, **numbers})
+    tx = OFFERED[name].make(**static, **numbers)
     at = [jax.value_and_grad(f) for f in FUNCTIONS.values()]
 
     def here(w: Any) -> Any:

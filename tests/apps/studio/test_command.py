@@ -95,13 +95,13 @@ def test_bad_options_are_refused_with_what_was_expected(capsys, tmp_path):
     (tmp_path / "file").write_text("mine")
     cases = {
         ("--optimizers", "adma"): "no optimizer 'adma' (did you mean 'adam'?)",
-        ("--optimizers", "sgd,lbfgs"): "lbfgs is not offered: its line search",
+        ("--optimizers", "sgd,lbfgs"): "lbfgs is not on the page, which has optimizers that need gradients",
         ("--optimizers", ","): "name at least one",
         ("--start", "1", "x"): "a start is two numbers; got 'x'",
-        ("--start", "1", "inf"): "a start is finite; got inf",
+        ("--start", "1", "inf"): "a start must be finite; got inf",
         ("--function", " "): "the function is empty",
-        ("--function", "w1" * 2000): "at most 2000 letters; got 4000",
-        ("--output", str(tmp_path / "file")): "is a file; a page's name ends in .html",
+        ("--function", "w1" * 2000): "at most 2000 characters; got 4000",
+        ("--output", str(tmp_path / "file")): "is a file, but the name of a page ends in .html",
         ("--output", str(tmp_path / "file" / "page.html")): "cannot write into",
         ("--output", "/proc/nothing"): "cannot write into '/proc/nothing'",
     }

@@ -15,8 +15,8 @@ from gradtx.apps.studio.javascript import function, members, written
 from gradtx.apps.studio.offered import OFFERED
 from gradtx.apps.studio.primitives import NotTranslatedError, literal
 from gradtx.apps.studio.programs import programs
-from gradtx.apps.studio.rules import combinations, rules, settings_of, transformation_of
-from gradtx.catalog import RECIPES
+from gradtx.apps.studio.rules import rules
+from gradtx.catalog import ENTRIES, RECIPES
 from tests.double import enable_x64
 
 
@@ -101,7 +101,8 @@ def test_any_transformation_of_known_arithmetic_is_written():
 
     found = programs(make, ["rate"])
     assert [field.name for field in found.fields] == ["count", "mu", "nu"]
-    assert [field.role for field in found.fields] == ["", "signed", "nonnegative"]
+    assert [field.scaling for field in found.fields] == [False, False, True]
+    assert {field.name: field.about for field in found.fields} == ENTRIES["scale_by_adam"].fields
     assert "// clip_by_value" in found.update
     assert "h.rate" in found.update
 
@@ -112,7 +113,7 @@ def text():
 
 
 def test_every_recipe_is_offered_but_lbfgs():
-    assert {offered.recipe.factory.name for offered in OFFERED.values()} == RECIPES.keys() - {"lbfgs"}
+    assert {offered.entry.name for offered in OFFERED.values()} == RECIPES.keys() - {"lbfgs"}
 
 
 def test_rules_are_the_same_each_time_and_write_nothing_twice(text):
@@ -127,22 +128,21 @@ def test_rules_are_the_same_each_time_and_write_nothing_twice(text):
 @pytest.mark.parametrize("name", OFFERED)
 def test_ranges_are_those_that_the_optimizer_allows(name):
     """It can be made at both ends of each slider; and where an end is that of its range, not beyond."""
-    first = settings_of(name)
-    assert transformation_of(name, first) == transformation_of(name, dict(first))
-    for flags in combinations(name):
-        assert transformation_of(name, {**first, **flags}).name == OFFERED[name].recipe.factory.name
-    for key, slider in OFFERED[name].sliders.items():
+    first = OFFERED[name].first
+    for flags in OFFERED[name].combinations():
+        assert OFFERED[name].make(**{**first, **flags}).name == OFFERED[name].entry.name
+    for key, slider in OFFERED[name].ranges.items():
         if slider.is_static:
             continue
         assert slider.least <= first[key] <= slider.most
         for end in (slider.least, slider.most):
-            transformation_of(name, {**first, key: end})
+            OFFERED[name].make(**{**first, key: end})
         if slider.least == 0:
             with pytest.raises(ValueError, match=re.escape(key) if key not in ("momentum",) else "decay|momentum"):
-                transformation_of(name, {**first, key: -1e-9})
+                OFFERED[name].make(**{**first, key: -1e-9})
         if slider.scale == "complement":
             with pytest.raises(ValueError, match=r"in \[0, 1"):
-                transformation_of(name, {**first, key: 1.0 + 1e-9})
+                OFFERED[name].make(**{**first, key: 1.0 + 1e-9})
 
 
 def test_everything_on_the_page_has_a_text(text):

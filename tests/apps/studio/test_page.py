@@ -11,7 +11,6 @@ import pytest
 import gradtx
 from gradtx.apps.cli import main
 from gradtx.apps.studio.offered import OFFERED
-from gradtx.apps.studio.rules import settings_of, transformation_of
 from tests.apps.studio import browser
 from tests.apps.studio.courses import FUNCTIONS, require_course
 from tests.double import enable_x64
@@ -34,7 +33,7 @@ def test_mouse_and_keys_type_a_function_click_a_start_and_drag_a_slider(page):
     page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + box["height"] / 2, steps=4)
     page.mouse.up()
     moved = browser.settings(page)["h"]["rmsprop"]["learning_rate"]
-    assert moved < settings_of("rmsprop")["learning_rate"] / 2
+    assert moved < OFFERED["rmsprop"].first["learning_rate"] / 2
     assert float(page.locator("#rmsprop-learning_rate-value").input_value()) == moved
     slider.press("ArrowRight")
     assert browser.settings(page)["h"]["rmsprop"]["learning_rate"] > moved
@@ -217,4 +216,4 @@ def test_the_call_that_is_shown_is_the_transformation(page):
     calls = page.evaluate("[...document.querySelectorAll('.optimizer code')].map((code) => code.textContent)")
     assert len(calls) == len(OFFERED)
     for name, call in zip(OFFERED, calls, strict=True):
-        assert eval(call, vars(gradtx).copy()) == transformation_of(name, settings_of(name)), call
+        assert eval(call, vars(gradtx).copy()) == OFFERED[name].make(**OFFERED[name].first), call

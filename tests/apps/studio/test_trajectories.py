@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from gradtx.apps.studio.offered import OFFERED
-from gradtx.apps.studio.rules import combinations, settings_of
 from tests.apps.studio import browser
 from tests.apps.studio.courses import STEPS, courses
 
@@ -50,14 +49,14 @@ READ = """() => ({ settings: gradtxStudio.state().settings,
 
 def flags_of(name, variant):
     """The settings that choose between programs: each combination has its turn, first that of the page."""
-    first = settings_of(name)
-    chosen = sorted(combinations(name), key=lambda flags: not flags.items() <= first.items())
+    first = OFFERED[name].first
+    chosen = sorted(OFFERED[name].combinations(), key=lambda flags: not flags.items() <= first.items())
     return chosen[variant % len(chosen)]
 
 
 def typed(name, variant):
     """The numbers that are typed for a variant, by hyperparameter: at first those that were there."""
-    first = {key: value for key, value in settings_of(name).items() if not OFFERED[name].sliders[key].is_static}
+    first = {key: value for key, value in OFFERED[name].first.items() if not OFFERED[name].ranges[key].is_static}
     if variant < 2:
         return first
     return {key: value / variant if key == "learning_rate" else TYPED[key][variant - 2] for key, value in first.items()}
@@ -70,7 +69,7 @@ def operations(name, variant):
         numbers = [["slide", f"{name}-{key}", -25 if key in slower else 25] for key in typed(name, variant)]
     else:
         numbers = [["type", f"{name}-{key}-value", repr(value)] for key, value in typed(name, variant).items()]
-    kinds = {key: "flag" if slider.scale == "flag" else "choose" for key, slider in OFFERED[name].sliders.items()}
+    kinds = {key: "flag" if slider.scale == "flag" else "choose" for key, slider in OFFERED[name].ranges.items()}
     return [*numbers * (variant > 0), *([kinds[key], f"{name}-{key}", x] for key, x in flags_of(name, variant).items())]
 
 
@@ -112,7 +111,7 @@ def require_set(now, name, variant):
     """Each control has changed what it is for: as typed, or within the range of its slider."""
     expected = {**typed(name, variant), **flags_of(name, variant)}
     assert now.keys() == expected.keys()
-    for key, slider in OFFERED[name].sliders.items():
+    for key, slider in OFFERED[name].ranges.items():
         if variant == 1 and not slider.is_static:
             assert now[key] != expected[key], (name, key)
             assert slider.least <= now[key] <= slider.most
@@ -122,7 +121,7 @@ def require_set(now, name, variant):
 
 def differences(found, name):
     """Where the page's trajectories of an optimizer are not those of the library, in words."""
-    for flags in combinations(name):
+    for flags in OFFERED[name].combinations():
         chosen = [key for key, page in found.items() if page["settings"]["h"][name].items() >= flags.items()]
         assert chosen, f"{name} with {flags} is not tried"
         settings = [found[key]["settings"] for key in chosen]
