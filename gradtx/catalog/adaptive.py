@@ -22,11 +22,12 @@ _RMS_OFFERED = {
 _TORCH_RMS = {"decay": 0.99, "eps_in_sqrt": False, "rate_in_momentum": False}
 
 
-def _rms_settings(optax: str) -> dict[str, Setting]:
+def _rms_settings(optax: str, differs: str | None = None) -> dict[str, Setting]:
+    corrected = {"eps_in_sqrt": False, "bias_correction": True}
     return {
         "": Setting(optax=Peer(optax)),
         "outside": Setting(arguments={"eps_in_sqrt": False}, optax=Peer(optax)),
-        "corrected": Setting(arguments={"eps_in_sqrt": False, "bias_correction": True}, optax=Peer(optax)),
+        "corrected": Setting(arguments=corrected, optax=Peer(optax, differs=differs)),
     }
 
 
@@ -86,7 +87,7 @@ ENTRIES = (
         usual=_RMS,
         source="Graves, arXiv:1308.0850, equations 38 to 45",
         year=2013,
-        settings=_rms_settings("scale_by_stddev"),
+        settings=_rms_settings("scale_by_stddev", "optax's first variance may be negative, and its root NaN."),
         fields={"count": "updates so far", "mu": "running mean of g", "nu": "running variance of g"},
         normalizes=True,
     ),

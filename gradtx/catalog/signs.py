@@ -49,7 +49,7 @@ ENTRIES = (
                 called="lion",
                 label="Lion",
                 optax=Peer("lion"),
-                keras=Peer("Lion"),
+                keras=Peer("Lion", ours={"weight_decay": 0.0}),
                 rates=(0.00003, 0.0001, 0.0003, 0.001),
                 shared={"b1": 0.9, "b2": 0.99, "weight_decay": 1e-3},
                 offered={"learning_rate": 0.05, "b1": 0.9, "b2": 0.99, "weight_decay": 1e-3},

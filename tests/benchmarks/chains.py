@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import optax
 
 import gradtx
+from gradtx.catalog import RECIPES
+from tests.peers import pairs as peers
 
 
 class Pair(NamedTuple):
@@ -25,39 +27,19 @@ class Pair(NamedTuple):
 
 
 def recipes() -> dict[str, Pair]:
-    """Every recipe of `gradtx.optimizers` that works on gradients alone, with each flag that changes its arithmetic."""
-    return {
-        "sgd": Pair(gradtx.sgd(0.1), optax.sgd(0.1)),
-        "sgd, momentum": Pair(gradtx.sgd(0.1, 0.9), optax.sgd(0.1, 0.9)),
-        "sgd, nesterov": Pair(gradtx.sgd(0.1, 0.9, nesterov=True), optax.sgd(0.1, 0.9, nesterov=True)),
-        "sgd, dampening": Pair(gradtx.sgd(0.1, 0.9, dampening=0.1)),
-        "rmsprop": Pair(gradtx.rmsprop(1e-3), optax.rmsprop(1e-3)),
-        "rmsprop, corrected": Pair(
-            gradtx.rmsprop(1e-3, bias_correction=True), optax.rmsprop(1e-3, bias_correction=True)
-        ),
-        "rmsprop, centered": Pair(gradtx.rmsprop(1e-3, centered=True), optax.rmsprop(1e-3, centered=True)),
-        "rmsprop, centered, corrected": Pair(
-            gradtx.rmsprop(1e-3, centered=True, bias_correction=True),
-            optax.rmsprop(1e-3, centered=True, bias_correction=True),
-        ),
-        "rmsprop, momentum": Pair(gradtx.rmsprop(1e-3, momentum=0.9), optax.rmsprop(1e-3, momentum=0.9)),
-        "rmsprop, momentum outside": Pair(gradtx.rmsprop(1e-3, momentum=0.9, rate_in_momentum=False)),
-        "rmsprop, nesterov": Pair(
-            gradtx.rmsprop(1e-3, momentum=0.9, nesterov=True), optax.rmsprop(1e-3, momentum=0.9, nesterov=True)
-        ),
-        "adagrad": Pair(gradtx.adagrad(1e-2), optax.adagrad(1e-2)),
-        "adadelta": Pair(gradtx.adadelta(1.0), optax.adadelta(1.0)),
+    """Every recipe that works on gradients alone, with each setting of the catalog and others of RMSProp."""
+    found = {}
+    for entry in RECIPES.values():
+        for name, setting in entry.settings.items():
+            if entry.group != "lbfgs":  # it needs functions of the loss
+                peer = setting.optax and peers.Pair(entry, name, setting.optax)
+                theirs = peer.in_optax(optax) if peer else None
+                found[f"{entry.name}, {name}" if name else entry.name] = Pair(entry.make(name), theirs)
+    corrected = {"centered": True, "bias_correction": True}
+    return found | {
         "adam": Pair(gradtx.adam(1e-3), optax.adam(1e-3), torch_adam),
-        "adam, nesterov": Pair(gradtx.adam(1e-3, nesterov=True), optax.adam(1e-3, nesterov=True)),
-        "adamw": Pair(gradtx.adamw(1e-3), optax.adamw(1e-3)),
-        "adamax": Pair(gradtx.adamax(1e-3), optax.adamax(1e-3)),
-        "nadam": Pair(gradtx.nadam(1e-3), optax.nadam(1e-3)),
-        "nadam, scheduled": Pair(gradtx.nadam(1e-3, momentum_decay=0.004)),
-        "amsgrad": Pair(gradtx.amsgrad(1e-3), optax.amsgrad(1e-3)),
-        "amsgrad, raw": Pair(gradtx.amsgrad(1e-3, maximum_of="raw")),
-        "lion": Pair(gradtx.lion(1e-4), optax.lion(1e-4)),
-        "rprop": Pair(gradtx.rprop(1e-3), optax.rprop(1e-3)),
-        "supersab": Pair(gradtx.supersab(1e-2)),
+        "rmsprop, centered, corrected": Pair(gradtx.rmsprop(1e-3, **corrected), optax.rmsprop(1e-3, **corrected)),
+        "rmsprop, momentum outside": Pair(gradtx.rmsprop(1e-3, momentum=0.9, rate_in_momentum=False)),
     }
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import gradtx
+from gradtx.catalog import OPTIMIZERS
 from gradtx.compat import to_optax
 
 optax = pytest.importorskip("optax", reason="pip install -e '.[peers]'")
@@ -41,26 +42,18 @@ def assert_same_training(ours, theirs, **extra):
     assert float(loss(got)) < float(loss(PARAMS))
 
 
-SAME = {
-    "sgd": (gradtx.sgd(1e-3), optax.sgd(1e-3)),
-    "momentum": (gradtx.sgd(1e-3, 0.9), optax.sgd(1e-3, 0.9)),
-    "nesterov": (gradtx.sgd(1e-3, 0.9, nesterov=True), optax.sgd(1e-3, 0.9, nesterov=True)),
-    "adam": (gradtx.adam(0.05), optax.adam(0.05)),
-    "adamw": (gradtx.adamw(0.05, weight_decay=0.1), optax.adamw(0.05, weight_decay=0.1)),
-    "nadam": (gradtx.nadam(0.05), optax.nadam(0.05)),
-    "adamax": (gradtx.adamax(0.05), optax.adamax(0.05)),
-    "amsgrad": (gradtx.amsgrad(0.05), optax.amsgrad(0.05)),
-    "adagrad": (gradtx.adagrad(0.1), optax.adagrad(0.1)),
-    "adadelta": (gradtx.adadelta(1.0), optax.adadelta(1.0)),
-    "rmsprop": (gradtx.rmsprop(0.01), optax.rmsprop(0.01)),
-    "rmsprop, momentum": (gradtx.rmsprop(0.01, momentum=0.9), optax.rmsprop(0.01, momentum=0.9)),
-    "lion": (gradtx.lion(0.01), optax.lion(0.01)),
-}
+SAME = [
+    pytest.param(entry, setting, id=name)
+    for name, (entry, setting) in OPTIMIZERS.items()
+    if setting.optax and not setting.optax.differs
+]
 
 
-@pytest.mark.parametrize("name", SAME)
-def test_recipes_agree(name):
-    assert_same_training(*SAME[name])
+@pytest.mark.parametrize(("entry", "setting"), SAME)
+def test_recipes_agree(entry, setting):
+    arguments = {"learning_rate": setting.rates[0], **setting.arguments} if setting.rates else setting.arguments
+    arguments = {"learning_rate": entry.usual["learning_rate"], **arguments}
+    assert_same_training(entry.factory(**arguments), getattr(optax, setting.optax.name)(**arguments))
 
 
 MIXED = {

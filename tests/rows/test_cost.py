@@ -5,24 +5,21 @@ import jax.numpy as jnp
 import pytest
 
 import gradtx
+from gradtx import catalog
 from gradtx.core.rows import RowSparse
 from gradtx.wrappers.skipped_rows import decay_skipped_rows
 from tests.rows.cost import ROWS, SHAPE, dense_step, seconds, sparse_step
 
 DENSE_BYTES = 4 * SHAPE[0] * SHAPE[1]
 ADAM = gradtx.adam(1e-3)
+OPTIMIZERS = {name: e.factory(**{**e.usual, **setting.arguments}) for name, (e, setting) in catalog.OPTIMIZERS.items()}
 CHAINS = {
-    "sgd": gradtx.sgd(0.1),
-    "nesterov": gradtx.sgd(0.1, 0.9, nesterov=True),
-    "adagrad": gradtx.adagrad(0.1),
-    "rmsprop": gradtx.rmsprop(1e-3),
-    "adam": ADAM,
+    **{name: tx for name, tx in OPTIMIZERS.items() if tx._has("sparse_rows")},
     "clip + adamw + schedule": gradtx.chain(
         gradtx.clip_by_global_norm(1.0), gradtx.adamw(gradtx.cosine_decay_schedule(1e-3, 100), weight_decay=0.1)
     ),
     "skip_nonfinite": gradtx.skip_nonfinite(ADAM, check_updates=False),
     "exact adam": decay_skipped_rows(ADAM, "**"),
-    "lion": gradtx.lion(1e-4),
 }
 
 

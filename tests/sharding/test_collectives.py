@@ -7,25 +7,15 @@ import jax.numpy as jnp
 import pytest
 
 import gradtx
+from gradtx.catalog import OPTIMIZERS
 from gradtx.sharding import zero_shardings
 from tests.reference_norms import shard_map
 from tests.sharding.hlo import collectives
 from tests.sharding.meshes import AUTO, EXPLICIT, mesh_of, params_on, put
 
 ELEMENTWISE = [
-    gradtx.sgd(0.1),
-    gradtx.sgd(0.1, momentum=0.9, nesterov=True),
-    gradtx.adagrad(0.1),
-    gradtx.rmsprop(0.1, centered=True, momentum=0.9),
-    gradtx.adadelta(1.0),
+    *(entry.factory(**{**entry.usual, **setting.arguments}) for entry, setting in OPTIMIZERS.values()),
     gradtx.adam(gradtx.cosine_decay_schedule(0.1, 10)),
-    gradtx.adamw(1e-3),
-    gradtx.amsgrad(1e-3),
-    gradtx.nadam(1e-3),
-    gradtx.adamax(1e-3),
-    gradtx.lion(1e-3),
-    gradtx.rprop(0.01),
-    gradtx.supersab(0.01),
     gradtx.chain(gradtx.clip_by_value(1.0), gradtx.add_noise(0.1, 0.5, seed=0)),
     gradtx.accumulate(gradtx.average(gradtx.adam(1e-3), decay=0.9), 2),
     gradtx.lookahead(gradtx.sgd(0.1)),
