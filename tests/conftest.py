@@ -1,8 +1,11 @@
 """What every test runs under: eight simulated devices, JAX at its strictest, programs that compile fast."""
 
+import atexit
 import ctypes
 import gc
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 # Most of the suite's time is compilation, and a program runs a few times only: XLA does not optimize machine code here
@@ -20,10 +23,31 @@ import hypothesis
 import jax
 import pytest
 
+# What one process of a run has compiled, no other compiles again. JAX 0.6 reads some programs back wrongly.
+PROGRAMS = {
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+    "jax_persistent_cache_min_entry_size_bytes": -1,
+}
+if jax.__version_info__ >= (0, 10) and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    PROGRAMS["jax_compilation_cache_dir"] = tempfile.mkdtemp(prefix="gradtx-test-programs-")
+    atexit.register(shutil.rmtree, PROGRAMS["jax_compilation_cache_dir"], ignore_errors=True)
+    for name, value in PROGRAMS.items():
+        jax.config.update(name, value)
+        os.environ[name.upper()] = str(value)
+
 hypothesis.settings.register_profile("gradtx", deadline=None, derandomize=True, max_examples=25)
 hypothesis.settings.load_profile("gradtx")
 
 MOST_BYTES = 1_200_000_000  # a worker that holds more drops what it has compiled
+
+
+def pytest_ignore_collect(collection_path, config):
+    """A module that is marked as a whole is not imported where its mark is left out: what it needs may be missing."""
+    if collection_path.suffix != ".py":
+        return None
+    marks = [mark for mark in ("peers", "nightly") if f"not {mark}" in (config.option.markexpr or "")]
+    text = collection_path.read_text() if marks else ""
+    return any(f"\npytestmark = pytest.mark.{mark}\n" in text for mark in marks) or None
 
 
 @pytest.fixture(autouse=True)

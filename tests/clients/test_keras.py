@@ -12,6 +12,7 @@ from tests.clients.agreement import ALGORITHMS, Client, X, Y, agrees, difference
 
 os.environ["KERAS_BACKEND"] = "jax"
 keras = pytest.importorskip("keras", reason="pip install -e '.[peers]'")
+pytestmark = pytest.mark.peers
 
 keras.utils.set_random_seed(0)
 MODEL = keras.Sequential(

@@ -9,6 +9,7 @@ import gradtx
 from tests.clients.agreement import ALGORITHMS, STEPS, Client, Run, agrees
 
 optimistix = pytest.importorskip("optimistix", reason="pip install -e '.[peers]'")
+pytestmark = pytest.mark.peers
 optax = pytest.importorskip("optax", reason="pip install -e '.[peers]'")
 
 START = {"x": jnp.array([-1.0, 2.0]), "y": jnp.array(3.0)}

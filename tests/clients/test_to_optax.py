@@ -57,6 +57,7 @@ def test_equinox_adds_by_hand():
     assert dtypes(gradtx.adam(0.1)) == {"float32"}
 
 
+@pytest.mark.peers
 def test_optimistix_adds_by_hand():
     optimistix = pytest.importorskip("optimistix", reason="pip install -e '.[peers]'")
 

@@ -162,6 +162,7 @@ def test_plateau_is_that_of_optax_step_by_step(seed, size):
     assert len(np.unique(mine.scale)) > 1
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize("tolerance", ["rel", "abs"])
 @pytest.mark.parametrize("seed", range(8))
 def test_plateau_is_that_of_torch(seed, tolerance):
@@ -220,6 +221,7 @@ def test_corrected_average_is_optax_ema_of_the_parameters():
     near(got, want, 1e-13)
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize("decay", [None, 0.9])
 def test_average_is_that_of_torch(decay):
     torch = pytest.importorskip("torch")
@@ -236,6 +238,7 @@ def test_average_is_that_of_torch(decay):
     near(got, np.array(want), 1e-13)
 
 
+@pytest.mark.peers
 def test_average_is_that_of_keras():
     os.environ["KERAS_BACKEND"] = "jax"
     keras = pytest.importorskip("keras")

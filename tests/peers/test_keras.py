@@ -12,6 +12,7 @@ from tests.peers.pairs import RATE, names, pairs
 
 os.environ["KERAS_BACKEND"] = "jax"
 keras = pytest.importorskip("keras", reason="install the extra: pip install -e '.[peers]'")
+pytestmark = pytest.mark.peers
 
 
 def theirs(optimizer, dtype="float64"):

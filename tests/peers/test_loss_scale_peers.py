@@ -30,6 +30,7 @@ def _update(tx, g, state):
     return tx.update(g, state, g)[1]
 
 
+@pytest.mark.peers
 @hypothesis.settings(max_examples=10)
 @hypothesis.given(FAULTS, INTERVALS)
 def test_torch(finite, interval):

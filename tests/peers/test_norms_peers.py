@@ -140,6 +140,7 @@ class TestNoise:
         np.testing.assert_allclose([np.var(mine), np.var(other)], [4.0, 4.0], rtol=0.02)
 
 
+@pytest.mark.peers
 class TestTorch:
     @staticmethod
     def clipped(gs, max_norm, **how):
@@ -169,6 +170,7 @@ class TestTorch:
             tx.update([jnp.array([jnp.nan, 1.0])], tx.init([jnp.zeros(2)]))
 
 
+@pytest.mark.peers
 class TestKeras:
     def test_clipnorm_is_of_each_leaf(self):
         keras = pytest.importorskip("keras", reason="install the extra: pip install -e '.[peers]'")

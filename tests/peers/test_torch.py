@@ -10,6 +10,7 @@ from tests.peers.pairs import RATE, names, pairs
 from tests.transforms import agreement
 
 torch = pytest.importorskip("torch", reason="install the extra: pip install -e '.[peers]'")
+pytestmark = pytest.mark.peers
 
 
 def theirs(factory, dtype=np.float64, w0=W0, gs=None, rates=None, **arguments):

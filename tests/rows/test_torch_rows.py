@@ -7,6 +7,7 @@ import gradtx
 from gradtx.core.rows import RowSparse
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.peers
 
 N, D, K, STEPS = 20, 4, 6, 100
 
