@@ -58,12 +58,11 @@ from importlib import import_module as _import_module
 
 from gradtx.core.apply import apply_updates
 from gradtx.core.chain import chain
-from gradtx.core.combine import product_schedules, sum_schedules
+from gradtx.core.hyper import Count, Hyper, Number, Steps
 from gradtx.core.leaves import full, map_leaves, zeros
 from gradtx.core.norms import global_norm
 from gradtx.core.pair import GradientTransformation
-from gradtx.core.rows import RowSparse
-from gradtx.core.schedule import Count, Hyper, Number, Schedule, Steps, function_schedule, schedule
+from gradtx.core.schedule import Schedule, function_schedule, product_schedules, schedule, sum_schedules
 from gradtx.core.states import EmptyState, HyperparametersState
 from gradtx.core.transformation import Transformation, foreign, transformation
 from gradtx.inspection.explain import Explanation, explain
@@ -121,7 +120,9 @@ from gradtx.schedules.warmup import (
     warmup_stable_decay_schedule,
 )
 from gradtx.sharding import factored_sharding, state_shardings, zero_shardings
-from gradtx.sparse import sparse_lookup, sparse_value_and_grad
+from gradtx.sparse.lookup import sparse_lookup, sparse_value_and_grad
+from gradtx.sparse.rows import RowSparse
+from gradtx.sparse.skipped_rows import DecaySkippedRowsState, decay_skipped_rows
 from gradtx.storage.store import StoreState, store
 from gradtx.sweep import sweep
 from gradtx.transforms.adaptive_clipping import ClipByZScoreState, adaptive_grad_clip, clip_by_z_score
@@ -164,7 +165,6 @@ from gradtx.wrappers.partition import partition, per_leaf_learning_rate, route
 from gradtx.wrappers.sam import sam
 from gradtx.wrappers.schedule_free import ScheduleFreeState, eval_params, schedule_free
 from gradtx.wrappers.skip import SkipSpikesState, SkipState, skip_if, skip_nonfinite, skip_spikes
-from gradtx.wrappers.skipped_rows import DecaySkippedRowsState, decay_skipped_rows
 
 __version__ = "0.1.0"
 

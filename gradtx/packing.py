@@ -12,20 +12,21 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from gradtx.core.errors import describe, whole
-from gradtx.core.joined import Layout, is_joined, layout_of
 from gradtx.core.leaves import is_staged
-from gradtx.core.roles import Stored
+from gradtx.core.special import Special
 from gradtx.core.trees import is_trained, path_name, require_arrays, shape_of
+from gradtx.layout import JoinedLeavesError, Layout, layout_of
+from gradtx.storage.fields import Stored
 
 
-class Packed:
+class Packed(Special):
     """A tree whose small leaves are joined into one vector for each type: a pytree of these and of the other leaves.
 
     `pack` makes it. Gradients with respect to it, updates and moments have the same form. In key paths the vectors are
     called `packed_float32` and the like, the other leaves as they were.
     """
 
-    joins_leaves = True  # for `is_joined`, which the core asks
+    needs = "any_leaves"
     __slots__ = ("_layout", "_parts")
 
     def __init__(self, layout: Layout, parts: tuple):
@@ -53,6 +54,10 @@ class Packed:
             leaves[k] = leaf
         return jax.tree.unflatten(layout.structure, leaves)
 
+    def refusal(self, piece: str, leaf: str) -> Exception | None:
+        """The error of a piece that looks at each leaf; None where no leaf is joined."""
+        return JoinedLeavesError(piece) if self.vectors else None
+
     def __repr__(self) -> str:
         counts = {name: len(places) for name, places in self._layout.groups.items()}
         counts["alone"] = len(self._layout.alone)
@@ -65,6 +70,11 @@ jax.tree_util.register_pytree_with_keys(
     lambda layout, parts: Packed(layout, tuple(parts)),
     lambda packed: (packed._parts, packed._layout),
 )
+
+
+def is_packed(x: Any) -> bool:
+    """Whether this is a `Packed`; the `is_leaf` for trees with some inside."""
+    return isinstance(x, Packed)
 
 
 def pack(params: Any, threshold: int = 65536, *, like: Any = None) -> Any:
@@ -102,7 +112,7 @@ def pack(params: Any, threshold: int = 65536, *, like: Any = None) -> Any:
     if like is not None:
         return _pack_like(params, like)
     whole(0, threshold=threshold)
-    if any(map(is_joined, jax.tree.leaves(params, is_leaf=is_joined))):
+    if any(map(is_packed, jax.tree.leaves(params, is_leaf=is_packed))):
         raise TypeError("these parameters are packed already: give pack the tree that unpack returns")
     require_arrays("parameter", params)
     entries, structure = jax.tree_util.tree_flatten_with_path(params)
@@ -131,17 +141,17 @@ def unpack(tree: Any) -> Any:
         (2, 2)
     """
     return jax.tree.map(
-        lambda x: x.unpack() if is_joined(x) else x, tree, is_leaf=lambda x: is_joined(x) or isinstance(x, Stored)
+        lambda x: x.unpack() if is_packed(x) else x, tree, is_leaf=lambda x: is_packed(x) or isinstance(x, Stored)
     )
 
 
 def _pack_like(tree: Any, like: Any) -> Any:
-    targets, structure = jax.tree.flatten(like, is_leaf=is_joined)
-    if not any(map(is_joined, targets)):
+    targets, structure = jax.tree.flatten(like, is_leaf=is_packed)
+    if not any(map(is_packed, targets)):
         raise TypeError(f"nothing in like is packed; got {describe(like)}: give what pack returned, or tx.init of it")
     parts = _up_to(structure, tree)
     packed = [
-        _joined(target._layout, _up_to(target._layout.structure, part)) if is_joined(target) else part
+        _joined(target._layout, _up_to(target._layout.structure, part)) if is_packed(target) else part
         for target, part in zip(targets, parts, strict=True)
     ]
     return jax.tree.unflatten(structure, packed)

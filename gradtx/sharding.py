@@ -13,9 +13,9 @@ from jax.core import Tracer
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
 from gradtx.core.errors import describe, suggestion
-from gradtx.core.placement import abstract, alike, everywhere, mirrors, resharded
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import flatten, leaf_names, path_name, require_arrays, shape_of
+from gradtx.placement import abstract, mirrors, replicated, resharded, sharding_like
 
 Others = Callable[[str, jax.ShapeDtypeStruct, "jax.ShapeDtypeStruct | None"], "Sharding | PartitionSpec | None"]
 """`(path, leaf, parameter) -> sharding`, for leaves of a state whose shape differs from that of their parameter."""
@@ -67,7 +67,7 @@ def state_shardings(tx: Any, params: Any, *, others: Others | None = None) -> An
             "no parameter has a sharding: give arrays, or jax.ShapeDtypeStruct(shape, dtype, sharding=...), "
             "or call zero_shardings, which takes the mesh as an argument"
         )
-    return _of_state(tx, params, [everywhere(home) if s is None else s for s in own], everywhere(home), others)
+    return _of_state(tx, params, [replicated(home) if s is None else s for s in own], replicated(home), others)
 
 
 def zero_shardings(
@@ -156,7 +156,7 @@ def _of_state(tx: Any, params: Any, like: list, whole: Any, others: Others | Non
     state, owners = jax.eval_shape(as_transformation("tx", tx).init, abstract(params)), flatten(params)[0]
     out = []
     for path, leaf, k in mirrors(params, state):
-        name, sharding = path_name(path), None if k is None else alike(leaf.shape, owners[k], like[k], path)
+        name, sharding = path_name(path), None if k is None else sharding_like(leaf.shape, owners[k], like[k], path)
         if sharding is None and others is not None:
             owner = None if k is None else _shape_with(owners[k], like[k])
             sharding = _answer(name, others(name, leaf, owner), whole)

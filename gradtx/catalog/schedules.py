@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gradtx.catalog.entry import Entry, Peer, Setting
-from gradtx.core.combine import product_schedules, sum_schedules
-from gradtx.core.schedule import function_schedule
+from gradtx.core.schedule import function_schedule, product_schedules, sum_schedules
 from gradtx.schedules.cycles import (
     cosine_onecycle_schedule,
     cosine_restarts_schedule,

@@ -11,6 +11,7 @@ from gradtx.precision.loss_scale import dynamic_loss_scale
 from gradtx.precision.master import keep_master
 from gradtx.precision.rounding import round_stochastically
 from gradtx.precision.split import split24
+from gradtx.sparse.skipped_rows import decay_skipped_rows
 from gradtx.storage.store import store
 from gradtx.wrappers.accumulate import accumulate
 from gradtx.wrappers.average import average
@@ -22,7 +23,6 @@ from gradtx.wrappers.partition import partition, per_leaf_learning_rate, route
 from gradtx.wrappers.sam import sam
 from gradtx.wrappers.schedule_free import schedule_free
 from gradtx.wrappers.skip import skip_if, skip_nonfinite, skip_spikes
-from gradtx.wrappers.skipped_rows import decay_skipped_rows
 
 
 def _same(name: str) -> dict[str, Setting]:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.leaves import at_width, float_dtype
-from gradtx.core.rows import RowSparse, add_rows
+from gradtx.core.special import SpecialLeaf
 from gradtx.core.trees import is_none, is_trained, require_same_tree
 
 
@@ -31,7 +31,7 @@ def apply_updates(params: Any, updates: Any) -> Any:
     def leaf(p: Any, u: Any) -> Any:
         if not is_trained(p):
             return p
-        return add_rows(p, u) if isinstance(u, RowSparse) else _add(jnp.asarray(p), jnp.asarray(u))
+        return u.added_to(p) if isinstance(u, SpecialLeaf) else _add(jnp.asarray(p), jnp.asarray(u))
 
     return jax.tree.map(leaf, params, updates, is_leaf=is_none)
 

@@ -24,7 +24,12 @@ def same(a: Any, b: Any) -> bool:
         return list(a) == list(b) and all(same(a[k], b[k]) for k in a)
     if isinstance(a, tuple | list) and type(a) is type(b):
         return len(a) == len(b) and all(map(same, a, b))
-    return type(a) is type(b) and bool(a == b)
+    if type(a) is not type(b):
+        return False
+    opened = _opened(a), _opened(b)
+    if None not in opened:
+        return opened[0][1] == opened[1][1] and same(opened[0][0], opened[1][0])
+    return bool(a == b)
 
 
 def frozen(x: Any) -> Hashable:
@@ -37,23 +42,8 @@ def frozen(x: Any) -> Hashable:
         return tuple((k, frozen(v)) for k, v in x.items())
     if isinstance(x, tuple | list):
         return tuple(map(frozen, x))
-    return x
-
-
-class Statics:
-    """The arguments that are not leaves: equal and hashable by value, whatever they are made of."""
-
-    def __init__(self, arguments: dict[str, Any]):
-        self.arguments = arguments
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Statics) and same(self.arguments, other.arguments)
-
-    def __hash__(self) -> int:
-        return hash(frozen(self.arguments))
-
-    def __repr__(self) -> str:
-        return repr(self.arguments)
+    opened = _opened(x)
+    return x if opened is None else (opened[1], frozen(opened[0]))
 
 
 def show(x: Any) -> str:
@@ -69,6 +59,14 @@ def show(x: Any) -> str:
     if type(x) is tuple:
         return f"({', '.join(map(show, x))}{',' * (len(x) == 1)})"
     return repr(x)
+
+
+def _opened(x: Any) -> tuple[list, Any] | None:
+    """The children and the structure of a container that JAX knows and Python cannot hash; None for all others."""
+    if getattr(type(x), "__hash__", None) is not None:
+        return None
+    children, structure = jax.tree.flatten(x, is_leaf=lambda y: y is not x)
+    return None if jax.tree_util.treedef_is_leaf(structure) else (children, structure)
 
 
 def _is_array(x: Any) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from gradtx.core.apply import apply_updates
-from gradtx.core.pair import GradientTransformation, require_not_landing
+from gradtx.core.pair import GradientTransformation, require_changeable
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.values import member_names
@@ -48,26 +47,44 @@ def chain(*members: Transformation, **named: Transformation):
     steps: dict[str, GradientTransformation] = {**dict(zip(names, unnamed, strict=True)), **named}
 
     for step in list(steps.values())[:-1]:
-        require_not_landing("chain", step)
+        require_changeable("chain", step)
+    plans = {name: step._plan for name, step in steps.items()}
+    *others, last = plans or [None]
 
     def init(params):
-        return entries({name: step.init(params) for name, step in steps.items()})
+        return entries({name: plan.init(params) for name, plan in plans.items()})
 
-    def run(how, updates, state, params=None, **extra):
-        unknown = sorted(map(str, state.keys() - steps.keys()))
-        if unknown and isinstance(updates, dict) and updates and updates.keys() <= steps.keys():
-            raise TypeError("chain: updates and state are swapped: call update(updates, state, params)")
-        if unknown:
-            raise TypeError(f"chain: the state has an entry {unknown[0]!r}; the members are {list(steps)}")
-        if not steps and how == "step":
-            return apply_updates(params, updates), state
-        states, last = {}, len(steps) - 1
-        for k, (name, step) in enumerate(steps.items()):
-            call = getattr(step, how) if k == last else step.update  # the last one makes the step
-            updates, states[name] = call(updates, state.get(name, EmptyState()), params, **step._known(extra))
+    def update(updates, state, params=None, **extra):
+        _require_known(plans, updates, state)
+        states = {}
+        for name, plan in plans.items():
+            given = plan.extras.taken(extra)
+            updates, states[name] = plan.update(updates, state.get(name, EmptyState()), params, given)
         return updates, entries(states)
 
-    return init, partial(run, "update"), partial(run, "step")
+    def step(updates, state, params=None, **extra):
+        _require_known(plans, updates, state)
+        states = {}
+        for name in others:
+            plan = plans[name]
+            given = plan.extras.taken(extra)
+            updates, states[name] = plan.update(updates, state.get(name, EmptyState()), params, given)
+        if last is None:
+            return apply_updates(params, updates), state
+        given = plans[last].extras.taken(extra)
+        params, states[last] = plans[last].step(updates, state.get(last, EmptyState()), params, given)
+        return params, entries(states)
+
+    return init, update, step
+
+
+def _require_known(plans: dict[str, Any], updates: Any, state: Any) -> None:
+    """Raise TypeError where the state has an entry that belongs to no member."""
+    unknown = sorted(map(str, state.keys() - plans.keys()))
+    if unknown and isinstance(updates, dict) and updates and updates.keys() <= plans.keys():
+        raise TypeError("chain: updates and state are swapped: call update(updates, state, params)")
+    if unknown:
+        raise TypeError(f"chain: the state has an entry {unknown[0]!r}; the members are {list(plans)}")
 
 
 def entries(states: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +94,7 @@ def entries(states: dict[str, Any]) -> dict[str, Any]:
 
 def spliced(member: GradientTransformation) -> tuple[GradientTransformation, ...]:
     """The members of an unnamed chain, at whatever depth; any other piece alone."""
-    piece = member._recipe()
-    if piece._factory.public is not chain or piece.named:
+    piece = member.piece
+    if piece.made_by is not chain or piece.named:
         return (piece,)
     return tuple(step for inner in piece.members for step in spliced(inner))

@@ -10,16 +10,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gradtx.core.errors import describe, suggestion
+from gradtx.core.traits import Traits
 
 POSITIONAL, KEYWORDS = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+_NO_TRAITS = Traits()
 _VARIADIC: dict[Any, type] = {POSITIONAL: tuple, KEYWORDS: dict}
 
 
-class Leaves:
+class LeafMarker:
     """Marks a parameter as part of the pytree, and brings what is given for it into one form.
 
-    Used in an annotation: `Hyper = Annotated[..., Leaves(as_hyper)]`. Whether a parameter is a leaf is decided here, by
-    the signature, and never by what stands in it: tools put masks, `None` and tracers where numbers were.
+    Used in an annotation: `Hyper = Annotated[..., LeafMarker(as_hyper)]`. Whether a parameter is a leaf is decided
+    here, by the signature, and never by the value it holds: tools put masks, `None` and tracers where numbers were.
     """
 
     def __init__(
@@ -34,9 +36,10 @@ class Leaves:
 class Factory:
     """What a decorated function knows of itself: its name, its parameters, and which of them are leaves."""
 
-    def __init__(self, body: Callable[..., Any], traits: frozenset[str] = frozenset()):
+    def __init__(self, body: Callable[..., Any], traits: Traits = _NO_TRAITS):
         self.body = body
         self.traits = traits  # what the author declares of what it makes; see `transformation`
+        self.makes_recipes = False  # whether its last value was a recipe, which passes schedules on
         self.name = body.__name__
         self.signature = inspect.signature(body)
         bare = [p.replace(annotation=inspect.Parameter.empty) for p in self.signature.parameters.values()]
@@ -47,7 +50,7 @@ class Factory:
         self.make: Callable[[dict[str, Any]], Any] = dict
 
     @functools.cached_property
-    def leaves(self) -> dict[str, Leaves]:
+    def leaves(self) -> dict[str, LeafMarker]:
         """The marker of each parameter that is part of the pytree, by name."""
         return {name: marker for name, (marker, _) in self._marked.items()}
 
@@ -59,7 +62,7 @@ class Factory:
         return {**{name: kind for name, kind in kinds.items() if kind}, **several}
 
     @functools.cached_property
-    def _marked(self) -> dict[str, tuple[Leaves, type | None]]:
+    def _marked(self) -> dict[str, tuple[LeafMarker, type | None]]:
         try:
             hints = typing.get_type_hints(self.body, include_extras=True)
         except NameError as error:
@@ -94,7 +97,7 @@ class Factory:
             raise type(error)(f"{self.name}: {error}") from None
         return arguments
 
-    def _coerced(self, name: str, marker: Leaves, value: Any) -> Any:
+    def _coerced(self, name: str, marker: LeafMarker, value: Any) -> Any:
         parameter, container = self.signature.parameters[name], self.containers.get(name)
         if value is None and parameter.default is None:
             return None
@@ -154,14 +157,14 @@ def _factory_of(public: Any) -> Factory:
     return public.factory
 
 
-def _marker(hint: Any) -> tuple[Leaves, type | None] | None:
+def _marker(hint: Any) -> tuple[LeafMarker, type | None] | None:
     """The marker in an annotation, and the container that it is in: `Hyper`, `Hyper | None`, `dict[str, Hyper]`.
 
     Raises:
         TypeError: a marker deeper inside, `dict[str, tuple[Hyper, ...]]`: nothing would be done about it.
     """
     for extra in getattr(hint, "__metadata__", ()):
-        if isinstance(extra, Leaves):
+        if isinstance(extra, LeafMarker):
             return extra, None
     found = next((m for m in map(_marker, typing.get_args(hint)) if m is not None), None)
     origin = typing.get_origin(hint)

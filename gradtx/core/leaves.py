@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from gradtx.core.row_leaves import closed, opened
-from gradtx.core.rows import RowSparse, distinct
+from gradtx.core.special import SpecialLeaf
 from gradtx.core.trees import flatten, is_none, is_trained, require_arrays, require_same_tree
 
 
@@ -71,8 +70,8 @@ def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any, idle: Sequence
     * It returns one array or several. The first is the new update and keeps that width; the k-th after it is the new
       value of the k-th tree and keeps the type which that tree has, so that a state never changes its type.
     * Leaves that are not trained (None, integers, keys, float0) pass untouched; `fn` does not see them.
-    * Of a `RowSparse` update it is given the rows, (k, ...), and those of the other trees at their indices: rows that
-      the update has not keep their state, to the bit, and cost nothing.
+    * Of a special leaf, a `RowSparse` for example, it is given the rows, (k, ...), and the rows of the other trees at
+      their indices. All other rows keep their state, to the bit, and cost nothing.
     * Under a trace it is traced once for each distinct shape and type among the leaves, not once a leaf.
 
     Args:
@@ -101,15 +100,15 @@ def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any, idle: Sequence
     if not all(map(is_trained, leaves)):
         require_arrays("update", updates)
     rows: list[tuple] = list(zip(leaves, *columns, strict=True))
-    sparse = {k: (distinct(g), rows[k][1:]) for k, g in enumerate(leaves) if isinstance(g, RowSparse)}
-    for k, (g, others) in sparse.items():
-        rows[k] = opened(g, others, idle)
+    special = {k: (g.prepared("update"), rows[k][1:]) for k, g in enumerate(leaves) if isinstance(g, SpecialLeaf)}
+    for k, (g, others) in special.items():
+        rows[k] = g.opened(others, idle)
     on_leaf = _wide(fn)
     if any(is_staged(row[0]) for row in rows):
         on_leaf = _once_a_shape(on_leaf, next((row for row in rows if is_trained(row[0])), None))
     results = [on_leaf(*row) if is_trained(row[0]) else row for row in rows]
-    for k, (g, others) in sparse.items():
-        results[k] = closed(g, results[k], others)
+    for k, (g, others) in special.items():
+        results[k] = g.closed(results[k], others)
     count, several = _outputs(on_leaf, leaves, results, len(trees))
     out = tuple(jax.tree.unflatten(structure, [row[k] for row in results]) for k in range(count))
     return out if several else out[0]

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.numerics import abs_sq
-from gradtx.core.rows import RowSparse, distinct
+from gradtx.core.special import SpecialLeaf
 from gradtx.core.trees import flatten, is_trained
 
 AxisName = str | tuple[str, ...] | None
@@ -50,8 +50,8 @@ def global_norm(tree: Any, axis_name: AxisName = None) -> jax.Array:
 
 
 def _entries(x: Any) -> jax.Array:
-    """A leaf as an array; of a RowSparse its rows, each once."""
-    return distinct(x).values if isinstance(x, RowSparse) else jnp.asarray(x)
+    """A leaf as an array; of a special leaf the entries that count."""
+    return x.entries() if isinstance(x, SpecialLeaf) else jnp.asarray(x)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))

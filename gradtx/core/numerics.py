@@ -13,8 +13,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import experimental
 
 COUNT_MAX = 2**31 - 1
+
+
+def double_precision() -> Any:
+    """JAX with 64-bit types inside a `with`, under the name that it has in every supported JAX."""
+    enable: Any = getattr(jax if hasattr(jax, "enable_x64") else experimental, "enable_x64")  # noqa: B009
+    return enable(True)
 
 
 def zero_count() -> jax.Array:

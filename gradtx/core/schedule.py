@@ -1,8 +1,9 @@
-"""Schedules: functions of the step that are values, and `Hyper`, the annotation of everything that can be one."""
+"""Schedules: functions of the step that are values, with their sums and products."""
 
 from __future__ import annotations
 
-import importlib
+import functools
+import operator
 from collections.abc import Callable
 from typing import Annotated, Any, ParamSpec
 
@@ -11,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from gradtx.core.errors import concrete
-from gradtx.core.factory import Factory, Leaves
+from gradtx.core.errors import finite
+from gradtx.core.factory import Factory, LeafMarker
 from gradtx.core.values import Value
 
 P = ParamSpec("P")
@@ -27,10 +28,10 @@ class Schedule(Value):
     __slots__ = ()
 
     def __add__(self, other: Any) -> Schedule:
-        return _combined("sum_schedules", self, other)
+        return sum_schedules(self, other)
 
     def __mul__(self, other: Any) -> Schedule:
-        return _combined("product_schedules", self, other)
+        return product_schedules(self, other)
 
     __radd__, __rmul__ = __add__, __mul__
 
@@ -62,7 +63,9 @@ class Schedule(Value):
         Returns: the Axes. Without a label of yours the line has the call as its label, cut to the width of the Axes: in
             the title, or in a legend where there are several lines.
         """
-        return importlib.import_module("gradtx.plots.schedules").plot(self, steps, ax, **line)
+        from gradtx.plots.schedules import plot  # the one import against the order of the layers, at call time
+
+        return plot(self, steps, ax, **line)
 
     def _build(self) -> Callable[[Any], Any]:
         try:
@@ -73,12 +76,6 @@ class Schedule(Value):
         if not callable(function):
             raise TypeError(f"{self.name} must return a function of the step; it returned {function!r}")
         return function
-
-
-def _combined(how: str, *terms: Any) -> Schedule:
-    from gradtx.core import combine  # which stands on this file
-
-    return getattr(combine, how)(*terms)
 
 
 def schedule(body: Callable[P, Callable[[Any], Any]]) -> Callable[P, Schedule]:
@@ -102,8 +99,8 @@ def schedule(body: Callable[P, Callable[[Any], Any]]) -> Callable[P, Schedule]:
         for name, marker in factory.leaves.items():
             if marker.follows and isinstance(arguments[name], Schedule):
                 raise TypeError(f"{factory.name}: {name} must be a number; got the schedule {arguments[name]!r}")
-        value = Schedule(factory, arguments)
-        value._cache["function"] = value._build()
+        value = Schedule._of(factory, arguments)
+        value._cache["function"], value._cache["made"] = value._build(), True
         return value
 
     return factory.publish(make)
@@ -147,40 +144,6 @@ def as_hyper(name: str, value: Any) -> Any:
     raise TypeError(f"{name} must be a number, a scalar array or a schedule; got {value!r}")
 
 
-def as_number(name: str, value: Any) -> Any:
-    """As `as_hyper`, for what is read once, at init: a schedule there would do nothing after it, and is refused."""
-    value = as_hyper(name, value)
-    if isinstance(value, Schedule):
-        raise TypeError(f"{name} is read once and cannot follow a schedule: give a number; got {value!r}")
-    return value
-
-
-def as_count(name: str, value: Any) -> Any:
-    """A whole number, as a Python float or a float32 scalar: so it can be in a batch and stand beside derivatives.
-
-    Raises:
-        TypeError: for anything else, a schedule too; ValueError: for an array that is not a scalar.
-    """
-    if isinstance(value, Schedule) or (callable(value) and not hasattr(value, "dtype")):
-        raise TypeError(f"{name} must be a whole number, and cannot follow a schedule; got {value!r}")
-    if isinstance(value, bool | np.bool_ | str):
-        raise TypeError(f"{name} must be a whole number; got {value!r}")
-    number = as_hyper(name, value)
-    known = concrete(number)
-    if known is not None and not known.is_integer():
-        raise TypeError(f"{name} must be a whole number; got {value!r}")
-    return number
-
-
-def as_steps(name: str, value: Any) -> Any:
-    """As `as_count`, or a schedule, or a function of the step: whoever counts the steps calls it."""
-    if isinstance(value, Schedule):
-        return value
-    if callable(value) and not isinstance(value, type) and not hasattr(value, "factory"):
-        return function_schedule(value)
-    return as_count(name, value)
-
-
 def is_schedule(value: Any) -> bool:
     """Whether this is a schedule; the `is_leaf` for walking hyperparameters."""
     return isinstance(value, Schedule)
@@ -210,14 +173,43 @@ def at_step(name: str, value: Schedule, step: Any, dtype: Any) -> jax.Array:
     return array.astype(dtype) if isinstance(array, Tracer) else jnp.array(array, dtype)  # a copy, which may be donated
 
 
-Hyper = Annotated[Any, Leaves(as_hyper, follows=True)]
-"""A hyperparameter: a number, a scalar array, a schedule, or a function of the step. It is a leaf of the value."""
+Term = Annotated[Any, LeafMarker(as_hyper)]
+"""A number, a scalar array or a schedule, inside a schedule."""
 
-Number = Annotated[Any, Leaves(as_number)]
-"""A hyperparameter that is read once, when the state is made: a number or a scalar array. It is a leaf of the value."""
 
-Count = Annotated[Any, Leaves(as_count, whole=True)]
-"""A whole number, of steps for example. It is a leaf of the value."""
+def at(term: Any, step: Any) -> Any:
+    """The value of a schedule at a step; a number is what it is."""
+    return term(step) if is_schedule(term) else term
 
-Steps = Annotated[Any, Leaves(as_steps, whole=True)]
-"""A whole number or a schedule of whole numbers, whose steps are counted by the transformation that takes it."""
+
+@schedule
+def sum_schedules(*terms: Term):
+    """The sum of schedules and numbers at each step; `a + b` and `a - b` make it.
+
+    Args:
+        *terms: schedules, functions of the step, finite numbers; of none the sum is 0.
+
+    Example:
+        >>> import gradtx
+        >>> float((gradtx.linear_schedule(0.0, 1.0, transition_steps=4) + 0.5)(2))
+        1.0
+    """
+    finite(**{f"terms[{i}]": term for i, term in enumerate(terms)})
+    return lambda step: functools.reduce(operator.add, (at(term, step) for term in terms), 0.0)
+
+
+@schedule
+def product_schedules(*factors: Term):
+    """The product of schedules and numbers at each step; `a * b` makes it: `warmup * cosine`.
+
+    Args:
+        *factors: schedules, functions of the step, finite numbers; of none the product is 1.
+
+    Example:
+        >>> import gradtx
+        >>> warmup, decay = gradtx.linear_schedule(0.0, 1.0, 10), gradtx.exponential_decay(0.5, 10, decay_rate=0.5)
+        >>> [round(float((warmup * decay)(t)), 3) for t in (0, 5, 10, 20)]
+        [0.0, 0.177, 0.25, 0.125]
+    """
+    finite(**{f"factors[{i}]": factor for i, factor in enumerate(factors)})
+    return lambda step: functools.reduce(operator.mul, (at(factor, step) for factor in factors), 1.0)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ParamSpec, overload
 
 from gradtx.core.errors import describe
-from gradtx.core.factory import Factory, Leaves
+from gradtx.core.factory import Factory, LeafMarker
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import Schedule
+from gradtx.core.traits import Traits
 
 P = ParamSpec("P")
 _RESERVED = {name for name in dir(GradientTransformation) if not name.startswith("_")}
@@ -23,11 +25,29 @@ def transformation(body: Callable[P, Any], /) -> Callable[P, GradientTransformat
 
 
 @overload
-def transformation(*, any_leaves: bool = False, sparse_rows: bool = False, lands: bool = False) -> Make: ...
+def transformation(
+    *,
+    any_leaves: bool = False,
+    sparse_rows: bool = False,
+    sets_params: bool = False,
+    clips: bool = False,
+    whole_tree: bool = False,
+    divides: Callable | None = None,
+    words: Mapping[str, str] | None = None,
+) -> Make: ...
 
 
 def transformation(
-    body: Any = None, /, *, any_leaves: bool = False, sparse_rows: bool = False, lands: bool = False
+    body: Any = None,
+    /,
+    *,
+    any_leaves: bool = False,
+    sparse_rows: bool = False,
+    sets_params: bool = False,
+    clips: bool = False,
+    whole_tree: bool = False,
+    divides: Callable | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> Any:
     """Make the factory of a transformation from a function that takes hyperparameters and returns `(init, update)`.
 
@@ -44,11 +64,15 @@ def transformation(
             small ones may be joined (`pack`): nothing depends on the shape, the rows, the norm or the name of one.
         sparse_rows: whether a row without gradient may be left as it is, so that a gradient may name the rows that it
             has (`RowSparse`): each entry is treated by itself, or by a norm of the whole tree.
-        lands: whether its updates lead to chosen values of the parameters, and must be added as they are: nothing may
-            come after it in a chain.
+        sets_params: whether its updates lead to values of the parameters that it has chosen, and must be added as they
+            are: nothing may come after it in a chain.
+        clips: whether it only makes updates smaller, down to a bound.
+        whole_tree: whether it looks at all leaves together, as a global norm does.
+        divides: `(arguments, state) -> {field: Divisor}`, for the second moments that updates are divided by.
+        words: phrases for `explain`: "rest" where it holds parameters still; "in" and "out" in front of what it did.
 
-    Traits are declared for pieces and wrappers; a wrapper has them where all that is inside has. A recipe has those of
-    what it stands for.
+    Traits are declared for pieces and wrappers. `tx.traits` combines them: a wrapper has `any_leaves` and `sparse_rows`
+    where everything inside has them too. A recipe has the traits of the piece that it stands for.
 
     Example:
         >>> import jax
@@ -67,22 +91,32 @@ def transformation(
         >>> shrink(0.25).update(4.0, EmptyState())[0]
         1.0
     """
-    declared = {"any_leaves": any_leaves, "sparse_rows": sparse_rows, "lands": lands}
-    traits = frozenset(name for name, is_declared in declared.items() if is_declared)
-    if body is None:
-        return lambda body: _factory(body, traits).public
-    return _factory(body, traits).public
+    made = functools.partial(
+        Traits,
+        any_leaves=any_leaves,
+        sparse_rows=sparse_rows,
+        clips=clips,
+        whole_tree=whole_tree,
+        divides=divides,
+        words=words or {},
+    )
+
+    def of(body: Callable) -> Any:
+        return _factory(body, made(sets_params=body.__name__ if sets_params else "")).public
+
+    return of if body is None else of(body)
 
 
-def _factory(body: Callable, traits: frozenset[str]) -> Factory:
+def _factory(body: Callable, traits: Traits) -> Factory:
     factory = Factory(body, traits)
     reserved = sorted(set(factory.signature.parameters) & _RESERVED)
     if reserved:
         raise TypeError(f"{factory.name}: {reserved[0]!r} cannot be the name of a hyperparameter; it is a method")
 
     def make(arguments: dict[str, Any]) -> GradientTransformation:
-        value = GradientTransformation(factory, arguments)
-        value._cache["plan"] = value._build()  # now: a wrong number is an error here, not in the training step
+        # Built now: a wrong number is an error here, not in the training step.
+        value = GradientTransformation._of(factory, arguments)._built()
+        value._cache["made"] = True
         return value
 
     factory.publish(make)
@@ -115,5 +149,5 @@ def as_transformation(name: str, value: Any) -> GradientTransformation:
     raise TypeError(f"{name} must be a transformation or a pair (init, update); got {describe(value)}{called}")
 
 
-Transformation = Annotated[Any, Leaves(as_transformation, wraps=True)]
+Transformation = Annotated[Any, LeafMarker(as_transformation, wraps=True)]
 """A transformation inside another: gradtx's, optax's, or a bare pair of functions."""

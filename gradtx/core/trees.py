@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.rows import RowSparse, distinct, is_leaf, require_intact
+from gradtx.core.special import Special, SpecialLeaf, is_leaf, is_special_node
+from gradtx.core.traits import Traits
 
 
 def is_none(x: Any) -> bool:
@@ -17,7 +18,7 @@ def is_none(x: Any) -> bool:
 
 
 def flatten(tree: Any) -> tuple[list, Any]:
-    """The leaves, None among them, and the structure; a RowSparse is one leaf."""
+    """The leaves, None among them, and the structure; a special leaf is one leaf."""
     return jax.tree.flatten(tree, is_leaf=is_leaf)
 
 
@@ -76,22 +77,37 @@ def require_arrays(what: str, tree: Any) -> None:
             raise TypeError(f"{what} at {name} must be an array or a number; got {leaf!r}: put None in its place")
 
 
-def first_sparse(tree: Any) -> str | None:
-    """The name of the first leaf that is a RowSparse, if there is one."""
-    place = next((k for k, leaf in enumerate(flatten(tree)[0]) if isinstance(leaf, RowSparse)), None)
-    return None if place is None else leaf_names(tree)[place]
+def require_plain_parameters(piece: str, traits: Traits, params: Any) -> None:
+    """Raise where a parameter is something special that this piece cannot take, naming the leaf."""
+    _require_trait(piece, traits, params)
+    for name, leaf in zip(leaf_names(params), flatten(params)[0], strict=True):
+        if isinstance(leaf, SpecialLeaf):
+            kind = type(leaf).__name__
+            raise TypeError(f"{piece}: the parameter at {name} must be an array; got a {kind}, which is a gradient")
 
 
-def with_distinct_rows(what: str, tree: Any) -> Any:
-    """The tree with the rows of each RowSparse once; raises TypeError, naming the leaf, where one is damaged."""
-    leaves, structure = flatten(tree)
-    places = [k for k, leaf in enumerate(leaves) if isinstance(leaf, RowSparse)]
+def taken_by(piece: str, traits: Traits, updates: Any) -> Any:
+    """The updates as a piece with these traits takes them; raises where it cannot take a special one."""
+    _require_trait(piece, traits, updates)
+    leaves, structure = flatten(updates)
+    places = [k for k, leaf in enumerate(leaves) if isinstance(leaf, SpecialLeaf)]
     if not places:
-        return tree
+        return updates
+    names = leaf_names(updates)
     for k in places:
-        require_intact(f"{what} at {leaf_names(tree)[k]}", leaves[k])
-        leaves[k] = distinct(leaves[k])
+        if not getattr(traits, leaves[k].needs):
+            raise leaves[k].refusal(piece, names[k])
+        leaves[k] = leaves[k].prepared(f"gradient at {names[k]}")
     return jax.tree.unflatten(structure, leaves)
+
+
+def _require_trait(piece: str, traits: Traits, tree: Any) -> None:
+    """Raise where a special container is in the tree and the piece does not declare what it needs."""
+    for node in jax.tree.leaves(tree, is_leaf=is_special_node):
+        if isinstance(node, Special) and not isinstance(node, SpecialLeaf) and not getattr(traits, node.needs):
+            error = node.refusal(piece, "")
+            if error is not None:
+                raise error
 
 
 def _is_array(leaf: Any) -> bool:

@@ -7,12 +7,12 @@ what a value does; it only keeps the call.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
 import jax
 
-from gradtx.core.arguments import Statics, frozen, same, show
+from gradtx.core.arguments import frozen, same, show
 from gradtx.core.errors import suggestion
 from gradtx.core.factory import KEYWORDS, POSITIONAL, Factory, key_name
 
@@ -25,11 +25,14 @@ class Value:
     _cache: dict[str, Any]
     _factory: Factory
 
-    def __init__(self, factory: Factory, arguments: dict[str, Any]):
+    @classmethod
+    def _of(cls, factory: Factory, arguments: dict[str, Any]) -> Self:
         # No checks here: this also runs when a pytree is put together again from whatever a tool left in its leaves.
-        object.__setattr__(self, "_factory", factory)
-        object.__setattr__(self, "_arguments", arguments)
-        object.__setattr__(self, "_cache", {})
+        value = object.__new__(cls)
+        object.__setattr__(value, "_factory", factory)
+        object.__setattr__(value, "_arguments", arguments)
+        object.__setattr__(value, "_cache", {})
+        return value
 
     def __init_subclass__(cls) -> None:
         jax.tree_util.register_pytree_with_keys(cls, _flatten_with_keys, functools.partial(_unflatten, cls), _flatten)
@@ -40,14 +43,38 @@ class Value:
         return self._factory.name
 
     @property
-    def _label(self) -> str:
-        """What it is called among others: its name."""
+    def member_name(self) -> str:
+        """What it is called among the members of a chain: its name."""
         return self.name
+
+    @property
+    def made_by(self) -> Any:
+        """The function that made it: `adam(0.1).made_by is gradtx.adam`."""
+        return self._factory.public
 
     @property
     def arguments(self) -> dict[str, Any]:
         """Every argument of the call by name, defaults included."""
         return dict(self._arguments)
+
+    @property
+    def children(self) -> dict[str, Any]:
+        """The arguments that are leaves of the pytree, by name; those in a tuple or a dict each for itself.
+
+        The members of a chain have their member names, entries of a dict theirs behind the argument: `rules/**/bias`.
+        """
+        return {child.name: child.value for child in self._slots}
+
+    @property
+    def hypers(self) -> dict[str, Any]:
+        """The children that are hyperparameters, which may follow a schedule, by name."""
+        leaves = self._factory.leaves
+        return {child.name: child.value for child in self._slots if leaves[child.owner].follows}
+
+    def with_children(self, changes: Mapping[str, Any]) -> Self:
+        """The same call with other children, by the names in `children`; nothing is checked, as for a pytree."""
+        values = [changes.get(child.name, child.value) for child in self._slots]
+        return self._of(self._factory, _assembled(self._skeleton, values))
 
     def replace(self, **changes: Any) -> Self:
         """The same call with some arguments changed, checked as a new call is."""
@@ -59,6 +86,18 @@ class Value:
                 )
         args, kwargs = self._factory.spread({**self._arguments, **changes})
         return self._factory.public(*args, **kwargs)
+
+    @property
+    def _slots(self) -> list[Child]:
+        if "slots" not in self._cache:
+            self._cache["slots"] = list(_children(self))
+        return self._cache["slots"]
+
+    @property
+    def _skeleton(self) -> Skeleton:
+        if "skeleton" not in self._cache:
+            self._cache["skeleton"] = Skeleton(self._factory, self._arguments)
+        return self._cache["skeleton"]
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -77,12 +116,16 @@ class Value:
         return sorted({*dir(type(self)), *self._arguments})
 
     def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
         if type(self) is not type(other) or not isinstance(other, Value):
             return NotImplemented
         return self._factory is other._factory and same(self._arguments, other._arguments)
 
     def __hash__(self) -> int:
-        return hash((self._factory, frozen(self._arguments)))
+        if "hash" not in self._cache:
+            self._cache["hash"] = hash((self._factory, frozen(self._arguments)))
+        return self._cache["hash"]
 
     def __repr__(self) -> str:
         shown = []
@@ -100,7 +143,7 @@ class Value:
         return f"{self.name}({', '.join(shown)})"
 
     def __reduce__(self):
-        return _again, (type(self), self._factory, self._arguments, bool(self._cache))
+        return _again, (type(self), self._factory, self._arguments, "made" in self._cache)
 
     def __copy__(self) -> Self:
         return self
@@ -111,14 +154,14 @@ class Value:
 
 def _again(cls: type[Value], factory: Factory, arguments: dict[str, Any], made: bool) -> Value:
     """Unpickle: what was made by its factory is made by it again, and keeps its closures; the rest is put together."""
-    return factory.make(arguments) if made else cls(factory, arguments)
+    return factory.make(arguments) if made else cls._of(factory, arguments)
 
 
 def member_names(members: tuple) -> list[str]:
-    """A name for each of several values: its label, a second one `label_1`, a third `label_2`."""
+    """A name for each of several values: its member name, a second one `name_1`, a third `name_2`."""
     names: list[str] = []
     for i, member in enumerate(members):
-        base = member._label if isinstance(member, Value) else str(i)
+        base = member.member_name if isinstance(member, Value) else str(i)
         name, n = base, 0
         while name in names:
             n += 1
@@ -135,63 +178,79 @@ class Child(NamedTuple):
     value: Any
 
 
-class Opened(NamedTuple):
-    """The leaf arguments of a value, one by one: those in a tuple or a dict each for itself.
+class Skeleton:
+    """A value without its children: what JAX compares where a value is an argument of a jitted function.
 
-    keys: of each parameter that holds several, the indices or keys, in order.
+    statics: the arguments that are not leaves. keys: of each parameter that holds several leaves, the indices or keys,
+    in order; a dict would come back sorted from a pytree of its own, and the order of a chain is its meaning.
     """
 
-    children: list[Child]
-    keys: tuple[tuple[str, tuple], ...]
+    __slots__ = ("_hash", "factory", "keys", "statics")
+
+    def __init__(self, factory: Factory, arguments: Mapping[str, Any]):
+        self.factory, self._hash = factory, None
+        self.statics = {name: x for name, x in arguments.items() if name not in factory.leaves}
+        several = {k: arguments[k] for k in factory.containers if arguments[k] is not None}
+        self.keys = {k: tuple(x) if isinstance(x, dict) else tuple(range(len(x))) for k, x in several.items()}
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, Skeleton) or self.factory is not other.factory:
+            return False
+        return same(self.keys, other.keys) and same(self.statics, other.statics)
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash((self.factory, frozen(self.keys), frozen(self.statics)))
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"{self.factory.name} with {self.statics}"
 
 
-def opened(value: Value) -> Opened:
-    """Take a value apart, in the order of the signature; `*members` are named as in a chain."""
-    factory, children, several = value._factory, [], []
+def _children(value: Value) -> Iterator[Child]:
+    """The leaf arguments one by one, in the order of the signature."""
+    factory, keys = value._factory, value._skeleton.keys
     for owner in factory.leaves:
-        argument, container = value._arguments[owner], factory.containers.get(owner)
-        if container is None or argument is None:
-            children.append(Child(owner, owner, argument))
+        argument = value._arguments[owner]
+        if owner not in keys:
+            yield Child(owner, owner, argument)
             continue
-        # Not left to a pytree of its own: that sorts the keys of a dict, and the order of a chain is its meaning.
-        keys = tuple(argument) if container is dict else tuple(range(len(argument)))
-        several.append((owner, keys))
         kind = factory.signature.parameters[owner].kind
         if kind is POSITIONAL:
             names = member_names(argument)
         else:
-            names = [key_name(k) if kind is KEYWORDS else f"{owner}/{key_name(k)}" for k in keys]
-        children.extend(Child(name, owner, argument[k]) for name, k in zip(names, keys, strict=True))
-    return Opened(children, tuple(several))
+            names = [key_name(k) if kind is KEYWORDS else f"{owner}/{key_name(k)}" for k in keys[owner]]
+        for name, key in zip(names, keys[owner], strict=True):
+            yield Child(name, owner, argument[key])
 
 
-def closed(factory: Factory, statics: dict[str, Any], keys: tuple, children: Iterable[Any]) -> dict[str, Any]:
-    """The arguments again, from the static ones and the children of `opened`."""
-    several, left = dict(keys), iter(children)
+def _assembled(skeleton: Skeleton, children: Iterable[Any]) -> dict[str, Any]:
+    """The arguments again, from a skeleton and the children in their order."""
+    factory, left = skeleton.factory, iter(children)
     arguments: dict[str, Any] = {}
     for name in factory.signature.parameters:
         if name not in factory.leaves:
-            arguments[name] = statics[name]
-        elif name not in several:
+            arguments[name] = skeleton.statics[name]
+        elif name not in skeleton.keys:
             arguments[name] = next(left)
         elif factory.containers[name] is tuple:
-            arguments[name] = tuple(next(left) for _ in several[name])
+            arguments[name] = tuple(next(left) for _ in skeleton.keys[name])
         else:
-            arguments[name] = {k: next(left) for k in several[name]}
+            arguments[name] = {k: next(left) for k in skeleton.keys[name]}
     return arguments
 
 
 def _flatten_with_keys(value: Value):
-    children, keys = opened(value)
-    statics = {k: v for k, v in value._arguments.items() if k not in value._factory.leaves}
-    return [(jax.tree_util.GetAttrKey(c.name), c.value) for c in children], (value._factory, Statics(statics), keys)
+    return [(jax.tree_util.GetAttrKey(child.name), child.value) for child in value._slots], value._skeleton
 
 
 def _flatten(value: Value):
-    keyed, aux = _flatten_with_keys(value)
-    return [child for _, child in keyed], aux
+    return [child.value for child in value._slots], value._skeleton
 
 
-def _unflatten(cls: type[Value], aux: tuple[Factory, Statics, tuple], children: Any) -> Value:
-    factory, statics, keys = aux
-    return cls(factory, closed(factory, statics.arguments, keys, children))
+def _unflatten(cls: type[Value], skeleton: Skeleton, children: Any) -> Value:
+    value = cls._of(skeleton.factory, _assembled(skeleton, children))
+    value._cache["skeleton"] = skeleton
+    return value

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.rows import RowSparse
 from gradtx.core.trees import is_trained, shape_of
 from gradtx.inspection.geometry import cosine, unit
+from gradtx.sparse.rows import RowSparse
 
 SMALL = 2**14
 """Leaves of up to so many numbers are stacked with others of about their size; larger ones with those of their shape.

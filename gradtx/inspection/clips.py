@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from gradtx.core.pair import GradientTransformation, is_transformation
-from gradtx.core.values import opened
 
 
 def is_clip(tx: GradientTransformation) -> bool:
@@ -11,6 +10,6 @@ def is_clip(tx: GradientTransformation) -> bool:
 
     The name is that of the function which made it, another library's too: `clip_by_value`, `adaptive_grad_clip`.
     """
-    piece = tx._recipe()
-    inner = [c.value for c in opened(piece).children if is_transformation(c.value)]
-    return all(map(is_clip, inner)) if inner else "clip" in piece._label.split("_")
+    piece = tx.piece
+    inner = [x for x in piece.children.values() if is_transformation(x)]
+    return all(map(is_clip, inner)) if inner else "clip" in piece.member_name.split("_")

@@ -10,7 +10,6 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from gradtx.core.placement import abstract
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import path_name, require_same_tree, shape_of
 from gradtx.inspection.explain_html import page, table
@@ -19,6 +18,7 @@ from gradtx.inspection.explain_text import text
 from gradtx.inspection.findings import Finding, find
 from gradtx.inspection.readings import readings
 from gradtx.inspection.rows import LeafRow, leaf_rows
+from gradtx.placement import abstract
 
 
 @dataclasses.dataclass(frozen=True)

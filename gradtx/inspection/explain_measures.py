@@ -16,7 +16,6 @@ from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import is_schedule
 from gradtx.core.states import HyperparametersState
 from gradtx.core.trees import flatten, is_trained
-from gradtx.core.values import opened
 from gradtx.inspection.buckets import Buckets, Group, by_place, changes, counts, ends, median, sizes
 from gradtx.inspection.clips import is_clip
 from gradtx.inspection.inside import Record, seen_from_inside
@@ -110,7 +109,7 @@ def _measured(log: list[Record], grads: Any, params: Any, updates: Any) -> Measu
             row.place,
             row.way,
             row.closed,
-            row.piece._label,
+            row.piece.member_name,
             is_clip(row.piece) and not row.way,
             _numbers(row),
             row.ran,
@@ -149,12 +148,7 @@ def _moved(p: jax.Array, u: jax.Array, new: jax.Array, valid: Any) -> dict[str, 
 
 def _numbers(row: Record) -> dict[str, Any]:
     """The hyperparameters that this step used."""
-    markers, children = row.piece._factory.leaves, opened(row.piece).children
-    given = {
-        c.name: c.value
-        for c in children
-        if markers[c.owner].follows and c.value is not None and not is_schedule(c.value)
-    }
+    given = {k: x for k, x in row.piece.hypers.items() if x is not None and not is_schedule(x)}
     used = row.state.hyperparameters if isinstance(row.state, HyperparametersState) else {}
     return {name: jnp.asarray(x) for name, x in {**given, **used}.items()}
 

@@ -10,7 +10,6 @@ import jax.extend.core as jex
 import jax.numpy as jnp
 from jax import core as jax_core
 
-from gradtx.core import values
 from gradtx.core.chain import chain
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.pair import GradientTransformation, is_transformation
@@ -75,18 +74,18 @@ class _Look:
             place: that of what it is in, with a slash at its end.
             label: its own name there, where it is not the usual one; a chain without one has no level.
         """
-        piece = tx._recipe()
+        piece = tx.piece
         if is_chain(tx):
             inside = place if label is None else f"{place}{label}/"
             return chain(**{name: self.at(member, inside, name) for name, member in stages(tx)})
-        here, made_by = f"{place}{label or piece._label}", piece._factory.public
+        here, made_by = f"{place}{label or piece.member_name}", piece.made_by
         if made_by is watch:
             return spied(piece, self._watched(piece, place if label is None else f"{place}{label}/"))
         if made_by in BRANCHING:
             return spied(piece, self._branch(piece, here))
         if made_by is inject:
             return spied(piece, self._injected(piece, here))
-        children = [c for c in values.opened(piece).children if is_transformation(c.value)]
+        children = {name: x for name, x in piece.children.items() if is_transformation(x)}
         if not children:
             return spied(piece, self._member(piece, here))
         return self._wrapper(piece, children, here)
@@ -99,7 +98,7 @@ class _Look:
 
         return listener
 
-    def _wrapper(self, piece: GradientTransformation, children: list, here: str) -> GradientTransformation:
+    def _wrapper(self, piece: GradientTransformation, children: dict, here: str) -> GradientTransformation:
         """Its own code runs, round an inside that is looked at: so whatever it gives to the inside is seen."""
         calls: list[tuple[str, Any, list, list]] = []
 
@@ -111,10 +110,9 @@ class _Look:
 
             return listener
 
-        def child(c: values.Child) -> GradientTransformation:
-            name = c.name.removeprefix(f"{c.owner}/")
-            inside = f"{here}/" if len(children) == 1 else f"{here}/{name}/"
-            return spied(self.at(c.value, inside), entered(c.name))
+        def child(name: str, inner: GradientTransformation) -> GradientTransformation:
+            inside = f"{here}/" if len(children) == 1 else f"{here}/{name.partition('/')[2] or name}/"
+            return spied(self.at(inner, inside), entered(name))
 
         def listener(call, updates, state, params, **extra):
             start = len(self.log)
@@ -132,7 +130,7 @@ class _Look:
             self.log.append(Record(here, "out", piece, out, self.leaves(new), after))
             return new, after
 
-        return spied(piece._with({c.name: child(c) for c in children}), listener)
+        return spied(piece.with_children({name: child(name, x) for name, x in children.items()}), listener)
 
     def _branch(self, piece: GradientTransformation, here: str) -> Callable:
         """What runs its inside under a condition runs as it is; the inside runs once more, to be seen."""
@@ -140,9 +138,9 @@ class _Look:
         def listener(call, updates, state, params, **extra):
             new, after = call(updates, state, params, **extra)
             start, old = len(self.log), plain(state)
-            ran, into = BRANCHING[piece._factory.public](piece, updates, old, plain(after))
+            ran, into = BRANCHING[piece.made_by](piece, updates, old, plain(after))
             inner = piece.inner
-            out, _ = self.at(inner, f"{here}/").update(into, old.inner, params, **inner._known(extra))
+            out, _ = self.at(inner, f"{here}/").update(into, old.inner, params, **inner.extras.taken(extra))
             rows = self.log[start:]
             self.log[start:] = [row._replace(ran=ran if row.ran is None else ran & row.ran) for row in rows]
             given = self.leaves(updates)
@@ -171,7 +169,7 @@ class _Look:
             held = {k: v.astype(float_dtype(v)) for k, v in held.items()}
 
             def stops(x: Any) -> bool:
-                return is_schedule(x) or (is_transformation(x) and x._factory.public is inject)
+                return is_schedule(x) or (is_transformation(x) and x.made_by is inject)
 
             inner = jax.tree_util.tree_map_with_path(lambda p, x: held.get(path_name(p), x), piece.inner, is_leaf=stops)
             new, after = self.at(inner, f"{here}/").update(updates, state.inner, params, **extra)

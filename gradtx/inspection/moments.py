@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.numerics import bias_correction
-from gradtx.core.roles import declared_roles
+from gradtx.core.states import declared_roles
 from gradtx.core.trees import flatten, is_trained
 from gradtx.inspection.buckets import Buckets, Group, counts, ends
 from gradtx.inspection.inside import Record, plain

@@ -13,10 +13,9 @@ from jax.sharding import Sharding
 
 from gradtx.core.factory import key_name
 from gradtx.core.pair import GradientTransformation, is_transformation
-from gradtx.core.placement import abstract, mirrors
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
-from gradtx.core.values import opened
+from gradtx.placement import abstract, mirrors
 from gradtx.text_table import aligned
 from gradtx.wrappers.masked import freeze, masked, selection
 from gradtx.wrappers.partition import labelled, partition, route, routes
@@ -148,8 +147,8 @@ def _row(name: str, leaf: Any, rule: str, *costs: int) -> LeafPlan:
 
 def _rules(tx: GradientTransformation, params: Any) -> list[str]:
     """What holds for each leaf, from the outside in; leaves that are None are somebody else's."""
-    piece = tx._recipe()
-    made_by, places = piece._factory.public, range(len(flatten(params)[0]))
+    piece = tx.piece
+    made_by, places = piece.made_by, range(len(flatten(params)[0]))
     if made_by is freeze:
         held = selection("freeze", piece.frozen)(params, params)
         inside = _rules(piece.inner, part(params, [not frozen for frozen in held])) or [""] * len(held)
@@ -168,7 +167,7 @@ def _rules(tx: GradientTransformation, params: Any) -> list[str]:
         groups = {key_name(key): tx for key, tx in transforms.items()}
         inside = {k: _rules(tx, part(params, [group_of.get(p) == k for p in places])) for k, tx in groups.items()}
         return [_joined(" > ", group_of[p], inside[group_of[p]][p]) if p in group_of else "" for p in places]
-    members = [c.value for c in opened(piece).children if is_transformation(c.value)]
+    members = [x for x in piece.children.values() if is_transformation(x)]
     texts = [_rules(inner, params) for inner in members]
     if len(members) > 1:  # a leaf that one member freezes may be moved by another: say whose word it is
         texts = [[_said(inner, text) for text in column] for inner, column in zip(members, texts, strict=True)]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.roles import Exact
+from gradtx.core.states import Exact
 
 
 class WatchState(NamedTuple):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, PartitionSpec
 
-from gradtx.core.rows import RowSparse, distinct
+from gradtx.sparse.rows import RowSparse, distinct
 
 EXPLICIT = AxisType.Explicit
 

@@ -29,16 +29,16 @@ def stages(tx: Any) -> tuple[tuple[str, GradientTransformation], ...]:
         ['clip_by_global_norm', 'scale_by_adam', 'add_decayed_weights', 'scale_by_learning_rate']
     """
     tx = as_transformation("tx", tx)
-    piece = tx._recipe()
+    piece = tx.piece
     if not is_chain(tx):
-        return ((tx._label, tx),)
+        return ((tx.member_name, tx),)
     unnamed = tuple(step for member in piece.members for step in spliced(member))
     return (*zip(member_names(unnamed), unnamed, strict=True), *piece.named.items())
 
 
 def is_chain(tx: GradientTransformation) -> bool:
     """Whether this is a chain, or a recipe that stands for one: its state is then a dict by the names of the stages."""
-    return tx._recipe()._factory.public is chain
+    return tx.piece.made_by is chain
 
 
 def run_stages(

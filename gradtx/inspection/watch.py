@@ -15,7 +15,6 @@ from gradtx.core.errors import describe
 from gradtx.core.leaves import float_dtype
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.core.trees import require_same_tree
 from gradtx.inspection.checks import require_bins, require_counts, require_fits, require_groups, require_samples
 from gradtx.inspection.clips import is_clip
 from gradtx.inspection.labels import Labels, written
@@ -120,7 +119,6 @@ def watch(
         )
 
     def run(how, updates, state, params, **extra):
-        require_same_tree("gradient", updates, "parameter", params)
         where = watched(params, groups, sample)
         labels = Labels(where.names, names, low, high, count)
         require_fits(where, state, previous, labels)

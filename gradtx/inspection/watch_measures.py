@@ -13,11 +13,11 @@ import numpy as np
 
 from gradtx.core.leaves import at_width
 from gradtx.core.numerics import abs_sq
-from gradtx.core.rows import RowSparse, distinct
 from gradtx.core.trees import shape_of
 from gradtx.inspection.geometry import cosine, unit
 from gradtx.inspection.grouping import ABSENT, Groups, over, reduced
 from gradtx.inspection.sampling import sample
+from gradtx.sparse.rows import RowSparse, distinct
 
 SCALARS = (
     "grad_norm",

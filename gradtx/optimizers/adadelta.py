@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from gradtx.core.chain import chain
 from gradtx.core.errors import in_unit_interval, positive
+from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import abs_sq, clip_and_square, divide_by_root, ema, safe_sqrt
-from gradtx.core.roles import NonNegative
-from gradtx.core.schedule import Hyper
+from gradtx.core.states import NonNegative
 from gradtx.core.transformation import transformation
 from gradtx.transforms.basic import scale_by_learning_rate
 

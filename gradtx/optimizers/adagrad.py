@@ -8,10 +8,10 @@ import jax.numpy as jnp
 
 from gradtx.core.chain import chain
 from gradtx.core.errors import non_negative
+from gradtx.core.hyper import Hyper, Number
 from gradtx.core.leaves import full, map_leaves
 from gradtx.core.numerics import clip_and_square, divide_by_root
-from gradtx.core.roles import NonNegative
-from gradtx.core.schedule import Hyper, Number
+from gradtx.core.states import NonNegative
 from gradtx.core.transformation import transformation
 from gradtx.transforms.basic import scale_by_learning_rate
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from gradtx.core.chain import chain
 from gradtx.core.errors import below_one, non_negative
+from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import (
     bias_correction,
@@ -17,7 +18,6 @@ from gradtx.core.numerics import (
     scale_down,
     zero_count,
 )
-from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import transformation
 from gradtx.optimizers.adam import ScaleByAdamState
 from gradtx.transforms.basic import scale_by_learning_rate

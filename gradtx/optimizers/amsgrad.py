@@ -9,10 +9,10 @@ import jax.numpy as jnp
 
 from gradtx.core.chain import chain
 from gradtx.core.errors import below_one, non_negative, one_of
+from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import bias_correction, clip_and_square, divide_by_root, ema, increment, zero_count
-from gradtx.core.roles import NonNegative, Signed
-from gradtx.core.schedule import Hyper
+from gradtx.core.states import NonNegative, Signed
 from gradtx.core.transformation import transformation
 from gradtx.transforms.basic import scale_by_learning_rate
 

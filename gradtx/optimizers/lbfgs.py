@@ -9,12 +9,12 @@ import jax.numpy as jnp
 
 from gradtx.core.chain import chain
 from gradtx.core.errors import whole
-from gradtx.core.factory import Leaves
+from gradtx.core.factory import LeafMarker
+from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import at_width, float_dtype, map_leaves, zeros
 from gradtx.core.norms import AxisName, global_norm, require_axis_name
 from gradtx.core.numerics import increment, quotient, safe_sqrt, zero_count
-from gradtx.core.roles import Exact
-from gradtx.core.schedule import Hyper
+from gradtx.core.states import Exact
 from gradtx.core.transformation import as_transformation, transformation
 from gradtx.transforms.basic import scale, scale_by_learning_rate
 from gradtx.transforms.line import like_trained
@@ -153,7 +153,7 @@ def lbfgs(
     learning_rate: Hyper | None = None,
     memory_size: int = 10,
     scale_init_precond: bool = True,
-    linesearch: Annotated[Any, Leaves(_transformation_or_none)] = _ZOOM,
+    linesearch: Annotated[Any, LeafMarker(_transformation_or_none)] = _ZOOM,
     *,
     axis_name: AxisName = None,
 ):

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 
 from gradtx.core.chain import chain
 from gradtx.core.errors import in_unit_interval
+from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import ema
-from gradtx.core.roles import Signed
-from gradtx.core.schedule import Hyper
+from gradtx.core.states import Signed
 from gradtx.core.transformation import transformation
 from gradtx.optimizers.decay import weight_decay_of
 from gradtx.transforms.basic import scale_by_learning_rate

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 
 from gradtx.core.chain import chain
 from gradtx.core.errors import below_one, in_unit_interval, non_negative
+from gradtx.core.hyper import Hyper, Number
 from gradtx.core.leaves import float_dtype, full, map_leaves, zeros
 from gradtx.core.numerics import bias_correction as correction
 from gradtx.core.numerics import clip_and_square, divide_by_root, ema, increment, scale_down, zero_count
-from gradtx.core.roles import NonNegative, Signed
-from gradtx.core.schedule import Hyper, Number
+from gradtx.core.states import NonNegative, Signed
 from gradtx.core.transformation import transformation
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.momentum import add_momentum, add_nesterov_momentum

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 
 from gradtx.core.chain import chain
 from gradtx.core.errors import at_least_one, below_one, positive
+from gradtx.core.hyper import Hyper, Number
 from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import on_real_and_imag, scale_down
-from gradtx.core.roles import Exact
-from gradtx.core.schedule import Hyper, Number
+from gradtx.core.states import Exact
 from gradtx.core.transformation import transformation
 from gradtx.transforms.basic import scale
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gradtx.core.chain import chain
-from gradtx.core.schedule import Hyper
+from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import transformation
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.momentum import add_damped_momentum, add_momentum, add_nesterov_momentum

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core.errors import finite, positive
-from gradtx.core.schedule import as_number
+from gradtx.core.hyper import as_number
 from gradtx.optimizers.rmsprop import scale_by_rms
 from gradtx.plots.style import DIVERGING, axes, halo, in_style
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from gradtx.core.apply import apply_updates
 from gradtx.core.errors import whole
-from gradtx.core.placement import mirrors
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import path_name, shape_of
+from gradtx.placement import mirrors
 from gradtx.plots.surface import require_function
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.roles import Exact
+from gradtx.core.states import Exact
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import is_none
 from gradtx.precision.half import is_half, nearest, on_half, require_state, update_to
@@ -26,7 +26,7 @@ class CompensateState(NamedTuple):
     inner: Any
 
 
-@transformation(any_leaves=True, lands=True)
+@transformation(any_leaves=True, sets_params=True)
 def compensate(inner: Transformation):
     """Carry the rounding errors of parameters in half precision, and add them to the next steps (Kahan summation).
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.roles import Exact
+from gradtx.core.states import Exact
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.precision.half import nearest, on_wide_parameters, update_to
 
@@ -23,7 +23,7 @@ class KeepMasterState(NamedTuple):
     inner: Any
 
 
-@transformation(any_leaves=True, lands=True)
+@transformation(any_leaves=True, sets_params=True)
 def keep_master(inner: Transformation):
     """Keep float32 copies of parameters in half precision; the parameters are these copies, rounded.
 

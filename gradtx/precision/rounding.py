@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.bits import hashed_bits, rounded_stochastically
-from gradtx.core.keys import key_of, path_hashes, require_seed
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten
 from gradtx.precision.half import on_half, only_half, update_to
+from gradtx.storage.bits import hashed_bits, rounded_stochastically
+from gradtx.transforms.seeds import key_of, path_hashes, require_seed
 
 
 class RoundStochasticallyState(NamedTuple):
@@ -28,7 +28,7 @@ class RoundStochasticallyState(NamedTuple):
     inner: Any
 
 
-@transformation(any_leaves=True, lands=True)
+@transformation(any_leaves=True, sets_params=True)
 def round_stochastically(inner: Transformation, key: int | jax.Array):
     """Round parameters in half precision up or down at random, so that small steps are preserved in expectation.
 

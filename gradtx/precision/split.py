@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.bits import unit_of
-from gradtx.core.roles import Exact
+from gradtx.core.states import Exact
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.precision.half import nearest, on_wide_parameters, update_to, with_derivative
+from gradtx.storage.bits import unit_of
 
 
 class Split24State(NamedTuple):
@@ -24,7 +24,7 @@ class Split24State(NamedTuple):
     inner: Any
 
 
-@transformation(any_leaves=True, lands=True)
+@transformation(any_leaves=True, sets_params=True)
 def split24(inner: Transformation):
     """Keep eight more bits of each parameter in half precision; both together are a float of 24 bits.
 

@@ -1,8 +1,9 @@
 """Where a state lies between steps, and in how many bytes: codecs, and the roles that fields of states declare."""
 
-from gradtx.core.roles import Exact, NonNegative, Signed, Stored
+from gradtx.core.states import Exact, NonNegative, Signed
 from gradtx.storage.codec import Codec, bfloat16, float32, offloaded
 from gradtx.storage.factored import factored
+from gradtx.storage.fields import Stored
 from gradtx.storage.quantized import book, float8, int4, int8
 
 __all__ = [

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from gradtx.core.bits import rounded_stochastically
 from gradtx.core.errors import describe
 from gradtx.core.leaves import float_dtype
+from gradtx.storage.bits import rounded_stochastically
 
 Bits = Callable[[tuple[int, ...]], jax.Array]
 """Random bits of a shape, uint32: the same for the same step and leaf, and on any mesh."""

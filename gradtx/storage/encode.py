@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.bits import hashed_bits
 from gradtx.core.errors import describe
 from gradtx.core.leaves import float_dtype
-from gradtx.core.roles import Stored
 from gradtx.core.trees import flatten, is_none, is_trained, path_name, shape_of
+from gradtx.storage.bits import hashed_bits
 from gradtx.storage.codec import Codec
+from gradtx.storage.fields import Stored
 
 
 def supports(codec: Codec, role: str, x: Any) -> bool:

@@ -7,8 +7,20 @@ from typing import Any, NamedTuple
 
 import jax
 
-from gradtx.core.roles import declared_roles
+from gradtx.core.states import declared_roles
 from gradtx.core.trees import path_name
+
+
+class Stored(NamedTuple):
+    """A field as it is kept between steps: three trees like it, each with None where another holds the leaf.
+
+    exact: leaves as they are. codes: those that a codec has encoded. scales: what their codes are relative to; None for
+    codecs without.
+    """
+
+    exact: Any
+    codes: Any
+    scales: Any
 
 
 class StoreState(NamedTuple):

@@ -13,13 +13,13 @@ import numpy as np
 
 from gradtx.core.errors import one_of, suggestion, whole
 from gradtx.core.numerics import increment, zero_count
-from gradtx.core.placement import beside, places
-from gradtx.core.roles import ROLES, Stored
+from gradtx.core.states import ROLES
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.core.trees import flatten, is_none, is_trained, path_name, require_same_tree, shape_of
+from gradtx.core.trees import flatten, is_none, is_trained, path_name, shape_of
+from gradtx.placement import move_codes, owner_index
 from gradtx.storage.codec import Codec, require_codec
 from gradtx.storage.encode import decoded_field, encode, seed, stored, supports
-from gradtx.storage.fields import StoreState, given_role, map_fields
+from gradtx.storage.fields import Stored, StoreState, given_role, map_fields
 
 __all__ = ["StoreState", "store"]
 
@@ -87,11 +87,9 @@ def store(inner: Transformation, codec: Codec, *, min_size: int = 4096, roles: M
 
             return tree if role == "exact" else stored(tree, coded)
 
-        return beside(StoreState(zero_count(), map_fields(field, bare, state, given)), params)
+        return move_codes(StoreState(zero_count(), map_fields(field, bare, state, given)), params)
 
     def update(updates, state, params=None, **extra):
-        if params is not None:
-            require_same_tree("gradient", updates, "parameter", params)
         owner, count, salt = _owners(updates), increment(state.count), itertools.count()
         step = count.astype(jnp.uint32)
         codes: dict[tuple, list] = {}  # of each field, those that were kept
@@ -117,7 +115,7 @@ def store(inner: Transformation, codec: Codec, *, min_size: int = 4096, roles: M
 
 def _owners(tree: Any) -> Callable[[tuple], Any]:
     """For a path in a state, the leaf of the tree that it belongs to, or None."""
-    place, leaves = places(tree), flatten(tree)[0]
+    place, leaves = owner_index(tree), flatten(tree)[0]
 
     def owner(path: tuple) -> Any:
         k = place(path)

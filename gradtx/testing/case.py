@@ -66,7 +66,7 @@ class Case:
 
     def has(self, trait: str) -> bool:
         """Whether the transformation, and everything inside it, declares a trait."""
-        return as_transformation("tx", self.tx)._has(trait)
+        return bool(getattr(as_transformation("tx", self.tx).traits, trait))
 
     @property
     def init(self) -> Any:

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from gradtx.core.placement import mirrors
 from gradtx.core.trees import flatten, is_trained, leaf_names, path_name
+from gradtx.placement import mirrors
 from gradtx.sharding import state_shardings
 from gradtx.testing.case import Case, like_or_self
 from gradtx.testing.compare import BrokenError, SkippedError, near, over_time

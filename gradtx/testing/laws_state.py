@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core.apply import apply_updates
-from gradtx.core.double import double_precision
+from gradtx.core.numerics import double_precision
 from gradtx.testing.case import Case, cast
 from gradtx.testing.compare import (
     BrokenError,

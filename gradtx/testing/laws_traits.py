@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.rows import RowSparse
 from gradtx.packing import pack, unpack
+from gradtx.sparse.rows import RowSparse
 from gradtx.testing.case import Case
 from gradtx.testing.compare import (
     BrokenError,

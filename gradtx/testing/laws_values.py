@@ -132,6 +132,6 @@ def _only(tx: Any, keep: Any) -> Any:
 def _factories(value: Any) -> dict[str, Any]:
     """The factories in a value, by name: those of its author are not among gradtx's own."""
     if isinstance(value, Value):
-        return {value.name: value._factory.public, **_factories(list(value.arguments.values()))}
+        return {value.name: value.made_by, **_factories(list(value.arguments.values()))}
     leaves = jax.tree.leaves(value, is_leaf=lambda x: isinstance(x, Value))
     return {k: v for leaf in leaves if isinstance(leaf, Value) for k, v in _factories(leaf).items()}

@@ -11,7 +11,6 @@ from gradtx.core.chain import chain
 from gradtx.core.pair import is_transformation
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
-from gradtx.core.values import opened
 from gradtx.testing.case import Case
 from gradtx.testing.compare import BrokenError, SkippedError, error_of, first_line, near, over_time, same_bits
 from gradtx.testing.law import law
@@ -42,13 +41,13 @@ def _updates(case: Case, gradients: list, jitted: bool) -> Any:
 @law(values_only=True, after=("traceable", "updates_fit"))
 def extras_reach_the_inside(case: Case) -> None:
     """Extra arguments reach every transformation inside; one that is missing there is an error that names it."""
-    inside = {c.name: c.value for c in opened(case.tx).children if is_transformation(c.value)}
+    inside = {name: x for name, x in case.tx.children.items() if is_transformation(x)}
     if not inside:
         raise SkippedError("it holds no transformations")
     grads = case.gradients(1)[0]
     for name, inner in inside.items():
         seen: list[Any] = []
-        probed = case.with_tx(case.tx._with({name: chain(inner, _probe(seen))}))
+        probed = case.with_tx(case.tx.with_children({name: chain(inner, _probe(seen))}))
         state = jax.eval_shape(probed.init, case.params)
 
         def update(probed: Case = probed, state: Any = state, **extra: Any) -> Any:

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.errors import finite, non_negative
+from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves
-from gradtx.core.schedule import Hyper
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import is_none, is_trained

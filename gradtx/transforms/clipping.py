@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from gradtx.core.errors import one_of, positive
+from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves
 from gradtx.core.norms import AxisName, device_count, global_norm, leaf_norm, require_axis_name, within
-from gradtx.core.rows import RowSparse
-from gradtx.core.schedule import Hyper
+from gradtx.core.special import SpecialLeaf
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names
@@ -193,7 +193,7 @@ def _require_finite(updates: Any) -> None:
 
     for name, g in zip(leaf_names(updates), flatten(updates)[0], strict=True):
         if is_trained(g):
-            finite = jnp.all(jnp.isfinite(g.values if isinstance(g, RowSparse) else g))
+            finite = jnp.all(jnp.isfinite(g.entries() if isinstance(g, SpecialLeaf) else g))
             message = f"clip_by_global_norm: the update at {name} has an infinite or NaN entry"
             if isinstance(finite, Tracer):
                 checkify.debug_check(finite, message.replace("{", "{{").replace("}", "}}"))

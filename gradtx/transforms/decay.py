@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gradtx.core.errors import non_negative
+from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves
-from gradtx.core.schedule import Hyper
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 

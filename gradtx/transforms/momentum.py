@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.errors import below_one, in_unit_interval
+from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import bias_correction, increment, scale_down, zero_count
 from gradtx.core.numerics import ema as average
-from gradtx.core.roles import Signed
-from gradtx.core.schedule import Hyper
+from gradtx.core.states import Signed
 from gradtx.core.transformation import transformation
 
 

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.errors import non_negative
-from gradtx.core.keys import key_of, path_hashes, require_seed
+from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import at_width, float_dtype, map_leaves
 from gradtx.core.numerics import increment, safe_sqrt, zero_count
-from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, shape_of
+from gradtx.transforms.seeds import key_of, path_hashes, require_seed
 
 
 class AddNoiseState(NamedTuple):

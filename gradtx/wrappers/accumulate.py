@@ -9,12 +9,12 @@ import jax.numpy as jnp
 
 from gradtx.core.closures import Decision
 from gradtx.core.errors import at_least_one, describe, one_of
+from gradtx.core.hyper import Steps
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import increment, zero_count
-from gradtx.core.roles import Exact
-from gradtx.core.schedule import Steps, at_step, is_schedule
+from gradtx.core.schedule import at_step, is_schedule
+from gradtx.core.states import Exact
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.core.trees import require_same_tree
 from gradtx.wrappers.conditional import conditional
 
 
@@ -75,8 +75,6 @@ def accumulate(inner: Transformation, steps: Steps, *, reduction: str = "mean"):
         return AccumulateState(zero_count(), zero_count(), zeros(params), inner.init(params))
 
     def decide(updates, state, params=None, *, flush=False, **extra):
-        if params is not None:
-            require_same_tree("gradient", updates, "parameter", params)
         begins, mini_step = state.mini_step == 0, increment(state.mini_step)
         # Restarted by a select, not by a product: a NaN that the last step saw is gone.
         _, total = map_leaves(

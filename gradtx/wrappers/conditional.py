@@ -45,7 +45,7 @@ def conditional(
         @functools.wraps(decide)
         def run(updates, state, params=None, **extra):
             decision = decide(updates, state, params, **extra)
-            given = inner._known(extra)
+            given = inner.extras.taken(extra)
 
             def inside(form: _Form) -> Callable[[], tuple[Any, Any]]:
                 return lambda: form.run(inner, decision.updates(), state.inner, params, **given)

@@ -11,9 +11,10 @@ import numpy as np
 from jax.core import Tracer
 
 from gradtx.core.errors import describe, suggestion
+from gradtx.core.hyper import as_number
 from gradtx.core.numerics import COUNT_MAX
 from gradtx.core.pair import GradientTransformation
-from gradtx.core.schedule import as_number, is_schedule
+from gradtx.core.schedule import is_schedule
 from gradtx.core.states import HyperparametersState
 from gradtx.core.trees import path_name
 from gradtx.wrappers.inject import InjectState

@@ -14,7 +14,6 @@ from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import is_schedule
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import path_name
-from gradtx.core.values import opened
 
 
 class InjectState(NamedTuple):
@@ -83,13 +82,13 @@ def _difference(held: Mapping[str, Any], given: Mapping[str, Any]) -> str:
 
 def _left_out(value: GradientTransformation, place: tuple = ()) -> Iterator[str]:
     """The names, as in `inject`, of the leaves that are no `Hyper`: used at init only, or not as real numbers."""
-    for name, owner, child in opened(value).children:
+    for name, child in value.children.items():
         here = (*place, jax.tree_util.GetAttrKey(name))
         if isinstance(child, GradientTransformation):
             yield from _left_out(child, here)
-        elif not value._factory.leaves[owner].follows:
+        elif name not in value.hypers:
             yield path_name(here)
 
 
 def _is_injected(value: Any) -> bool:
-    return isinstance(value, GradientTransformation) and value._factory.public is inject
+    return isinstance(value, GradientTransformation) and value.made_by is inject

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 
 from gradtx.core.apply import apply_updates
 from gradtx.core.errors import at_least_one, in_unit_interval
+from gradtx.core.hyper import Count, Hyper
 from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import zero_count
-from gradtx.core.pair import require_not_landing
-from gradtx.core.roles import Exact
-from gradtx.core.schedule import Count, Hyper
+from gradtx.core.pair import require_changeable
+from gradtx.core.states import Exact
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_trained
 from gradtx.wrappers.conditional import only_where
@@ -62,7 +62,7 @@ def lookahead(inner: Transformation, sync_period: Count = 6, slow_step_size: Hyp
         1.0 0.0
     """
     at_least_one(sync_period=sync_period)
-    require_not_landing("lookahead", inner)
+    require_changeable("lookahead", inner)
     in_unit_interval(slow_step_size=slow_step_size)
 
     def meeting(u: jax.Array, slow: jax.Array, w: jax.Array) -> jax.Array:

@@ -12,7 +12,7 @@ from jax.core import Tracer
 from gradtx.core.closures import Closures, Group
 from gradtx.core.errors import describe
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.core.trees import flatten, is_trained, leaf_names, require_same_tree
+from gradtx.core.trees import flatten, is_trained, leaf_names
 from gradtx.wrappers.conditional import at_rest
 from gradtx.wrappers.rules import arity, first_rules, is_function, is_rule, trained_leaves
 from gradtx.wrappers.subtree import extras_for, merged, part, prefix_leaves, resolved
@@ -130,8 +130,6 @@ def _on_some(
         return inner.init(part(params, selected(params, params)))
 
     def update(updates, state, params=None, **extra):
-        if params is not None:
-            require_same_tree("gradient", updates, "parameter", params)
         own = selected(updates, params)
         theirs = extras_for(own, params, extra)
         new, state = inner.update(part(updates, own), state, part(params, own), **theirs)

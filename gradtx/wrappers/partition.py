@@ -9,11 +9,11 @@ from gradtx.core.chain import entries
 from gradtx.core.closures import Closures, Group
 from gradtx.core.errors import describe, suggestion
 from gradtx.core.factory import key_name
+from gradtx.core.hyper import Hyper
 from gradtx.core.pair import GradientTransformation
-from gradtx.core.schedule import Hyper
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.core.trees import flatten, is_trained, leaf_names, require_same_tree
+from gradtx.core.trees import flatten, is_trained, leaf_names
 from gradtx.transforms.basic import scale
 from gradtx.wrappers.rules import arity, first_rules, is_function, is_rule, rule_name, trained_leaves
 from gradtx.wrappers.subtree import extras_for, merged, part, prefix_leaves, resolved
@@ -174,15 +174,13 @@ def _by_group(groups: dict[str, GradientTransformation], assign: Groups) -> Clos
         return entries({name: tx.init(part(params, own[name])) for name, tx in groups.items()})
 
     def update(updates, state, params=None, **extra):
-        if params is not None:
-            require_same_tree("gradient", updates, "parameter", params)
         unknown = sorted(map(str, state.keys() - groups.keys()))
         if unknown:
             raise TypeError(f"the state has an entry {unknown[0]!r}; the rules or labels are {list(groups)}")
         own, news, states = owns(updates, params), [], {}
         for name, tx in groups.items():
             mine, held = own[name], state.get(name, EmptyState())
-            theirs = extras_for(mine, params, tx._known(extra))
+            theirs = extras_for(mine, params, tx.extras.taken(extra))
             new, states[name] = tx.update(part(updates, mine), held, part(params, mine), **theirs)
             news.append(new)
         return merged(list(own.values()), [*news, updates]), entries(states)

@@ -6,10 +6,10 @@ import jax
 
 from gradtx.core.apply import apply_updates
 from gradtx.core.errors import describe, non_negative
+from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves
 from gradtx.core.norms import AxisName, global_norm, require_axis_name
 from gradtx.core.numerics import quotient
-from gradtx.core.schedule import Hyper
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import is_none, is_trained, require_same_tree
 
@@ -56,13 +56,12 @@ def sam(inner: Transformation, rho: Hyper = 0.05, *, axis_name: AxisName = None)
     def update(updates, state, params, *, grad_fn, **extra):
         if not callable(grad_fn):
             raise TypeError(f"sam: grad_fn must be a function from parameters to gradients; got {describe(grad_fn)}")
-        require_same_tree("gradient", updates, "parameter", params)
         norm = global_norm(updates, axis_name)
         uphill = map_leaves(lambda g: rho * quotient(g, norm), updates)
         grads = grad_fn(apply_updates(params, uphill))
         require_same_tree("gradient of grad_fn", grads, "parameter", params)
         # Leaves that are not trained keep what was given for them.
         grads = jax.tree.map(lambda g, given: g if is_trained(g) else given, grads, updates, is_leaf=is_none)
-        return inner.update(grads, state, params, **inner._known({**extra, "grad_fn": grad_fn}))
+        return inner.update(grads, state, params, **inner.extras.taken({**extra, "grad_fn": grad_fn}))
 
     return init, update

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.errors import in_unit_interval, non_negative, positive
+from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.numerics import quotient
-from gradtx.core.pair import require_not_landing
-from gradtx.core.roles import Exact
-from gradtx.core.schedule import Hyper
+from gradtx.core.pair import require_changeable
+from gradtx.core.states import Exact
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.wrappers.lookup import copied, filled, only_trained, the_state, with_params
 
@@ -64,7 +64,7 @@ def schedule_free(inner: Transformation, learning_rate: Hyper, b1: Hyper = 0.9, 
     """
     positive(b1=b1)
     in_unit_interval(b1=b1)
-    require_not_landing("schedule_free", inner)
+    require_changeable("schedule_free", inner)
     non_negative(learning_rate=learning_rate, weight_lr_power=weight_lr_power)
 
     def init(params):

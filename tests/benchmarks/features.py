@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 import gradtx
 from gradtx import storage
-from gradtx.core.rows import RowSparse
+from gradtx.sparse.rows import RowSparse
 from gradtx.storage.store import store
 from gradtx.sweep import sweep
 from tests.benchmarks import shapes

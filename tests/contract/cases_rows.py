@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradtx.wrappers.skipped_rows import decay_skipped_rows
+from gradtx.sparse.skipped_rows import decay_skipped_rows
 from tests.contract.adding import ADAM, SGD, add
 
 OF_TABLES = {"any_tree": False}

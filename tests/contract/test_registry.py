@@ -17,7 +17,7 @@ from tests.contract.registry import CALLS, CASES
 ROOT = Path(gradtx.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 PUBLIC = {name: getattr(gradtx, name) for name in gradtx.__all__}
-SCHEDULES = ("gradtx.schedules.", "gradtx.core.schedule", "gradtx.core.combine")
+SCHEDULES = ("gradtx.schedules.", "gradtx.core.schedule")
 FACTORIES = {n: f for n, f in PUBLIC.items() if hasattr(f, "factory") and not f.__module__.startswith(SCHEDULES)}
 PIECES_WITHOUT_STATE_SECTION = {"foreign"}  # its state is whatever the other library keeps
 

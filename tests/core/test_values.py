@@ -184,8 +184,8 @@ def test_an_unpickled_value_keeps_its_closures_and_odd_leaves():
 
 def test_a_value_from_a_pytree_is_built_a_few_times_and_not_exponentially(monkeypatch):
     built = []
-    build = gradtx.GradientTransformation._build
-    monkeypatch.setattr(gradtx.GradientTransformation, "_build", lambda self: (built.append(self), build(self))[1])
+    build = gradtx.GradientTransformation._built
+    monkeypatch.setattr(gradtx.GradientTransformation, "_built", lambda self: (built.append(self), build(self))[1])
     tx = adam(1e-3)
     for _ in range(6):
         tx = chain(inner=tx)

@@ -10,7 +10,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import gradtx
-from gradtx.core.double import double_precision
+from gradtx.core.numerics import double_precision
 from gradtx.precision.compensate import compensate
 from gradtx.precision.loss_scale import dynamic_loss_scale
 from gradtx.precision.master import keep_master

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 import gradtx
 from gradtx.compat import to_optax
-from gradtx.core.bits import rounded_stochastically
 from gradtx.precision.compensate import compensate
 from gradtx.precision.half import nearest, on_half, update_to
 from gradtx.precision.master import keep_master
 from gradtx.precision.rounding import round_stochastically
 from gradtx.precision.split import divided, joined, split24
+from gradtx.storage.bits import rounded_stochastically
 
 TYPES = ["bfloat16", "float16"]
 SUBNORMAL = float(jnp.finfo("float32").tiny)  # XLA takes smaller float32 for zeros on CPU

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.rows import RowSparse
+from gradtx.sparse.rows import RowSparse
 
 SHAPE, ROWS = (200_000, 64), 1024
 

@@ -6,8 +6,8 @@ import pytest
 
 import gradtx
 from gradtx import catalog
-from gradtx.core.rows import RowSparse
-from gradtx.wrappers.skipped_rows import decay_skipped_rows
+from gradtx.sparse.rows import RowSparse
+from gradtx.sparse.skipped_rows import decay_skipped_rows
 from tests.rows.cost import ROWS, SHAPE, dense_step, seconds, sparse_step
 
 DENSE_BYTES = 4 * SHAPE[0] * SHAPE[1]

@@ -7,8 +7,8 @@ import pytest
 
 import gradtx
 from gradtx.catalog import ENTRIES
-from gradtx.core.rows import RowSparse
-from gradtx.wrappers.skipped_rows import decay_skipped_rows
+from gradtx.sparse.rows import RowSparse
+from gradtx.sparse.skipped_rows import decay_skipped_rows
 from tests.double import enable_x64
 
 N, D, K, STEPS = 12, 3, 4, 300

@@ -7,8 +7,8 @@ import optax
 import pytest
 
 import gradtx
-from gradtx.core.rows import RowSparse
-from gradtx.sparse import sparse_value_and_grad
+from gradtx.sparse.lookup import sparse_value_and_grad
+from gradtx.sparse.rows import RowSparse
 from tests.double import enable_x64
 
 N, D = 9, 2

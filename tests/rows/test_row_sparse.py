@@ -10,7 +10,7 @@ import pytest
 
 import gradtx
 from gradtx import apply_updates, global_norm, map_leaves
-from gradtx.core.rows import RowSparse, distinct
+from gradtx.sparse.rows import RowSparse, distinct
 from tests.double import enable_x64
 
 SHAPE = (5, 2)

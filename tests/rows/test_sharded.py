@@ -7,9 +7,9 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import gradtx
-from gradtx.core.rows import RowSparse
-from gradtx.sparse import sparse_value_and_grad
-from gradtx.wrappers.skipped_rows import decay_skipped_rows
+from gradtx.sparse.lookup import sparse_value_and_grad
+from gradtx.sparse.rows import RowSparse
+from gradtx.sparse.skipped_rows import decay_skipped_rows
 
 N, D = 64, 4
 RANDOM = np.random.default_rng(0)

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gradtx.core.rows import RowSparse
-from gradtx.sparse import sparse_lookup, sparse_value_and_grad
+from gradtx.sparse.lookup import sparse_lookup, sparse_value_and_grad
+from gradtx.sparse.rows import RowSparse
 
 N, D = 50, 3
 RANDOM = np.random.default_rng(0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gradtx
-from gradtx.core.rows import RowSparse
+from gradtx.sparse.rows import RowSparse
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.peers

@@ -10,7 +10,7 @@ import pytest
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 import gradtx
-from gradtx.core.placement import mirrors
+from gradtx.placement import mirrors
 from gradtx.sharding import factored_sharding, state_shardings
 from tests.contract.registry import CASES
 from tests.sharding.meshes import AUTO, EXPLICIT, compilations, mesh_of, params_on, put, specs

@@ -12,7 +12,7 @@ import pytest
 
 import gradtx
 from gradtx import storage
-from gradtx.core.double import double_precision
+from gradtx.core.numerics import double_precision
 from gradtx.storage.store import store
 
 BLOCKED = [storage.int8(), storage.int4(), storage.float8(), storage.int8(block=7), storage.int4(block=5)]

@@ -12,7 +12,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 import gradtx
 from gradtx import storage
 from gradtx.catalog import RECIPES
-from gradtx.core.double import double_precision
+from gradtx.core.numerics import double_precision
 from gradtx.core.trees import path_name
 from gradtx.sharding import state_shardings
 from gradtx.storage.store import store

@@ -30,7 +30,7 @@ def grad_fn(params):
 
 
 def step(tx, params, state):
-    extra = {k: v for k, v in {"grad_fn": grad_fn, "value": params["b"]}.items() if k in tx._extras.known}
+    extra = {k: v for k, v in {"grad_fn": grad_fn, "value": params["b"]}.items() if k in tx.extras.known}
     updates, state = tx.update(grad_fn(params), state, params, **extra)
     return gradtx.apply_updates(params, updates), state
 
@@ -102,7 +102,7 @@ def test_each_does_its_work_inside_the_other():
     def last(tx, read):
         def body(carry, e):
             w, state = carry
-            updates, state = tx.update(w + e, state, w, **({"grad_fn": lambda p: p + e} if tx._extras.needed else {}))
+            updates, state = tx.update(w + e, state, w, **({"grad_fn": lambda p: p + e} if tx.extras.needed else {}))
             return (gradtx.apply_updates(w, updates), state), None
 
         (w, state), _ = jax.lax.scan(body, (jnp.ones(4), tx.init(jnp.ones(4))), noise)

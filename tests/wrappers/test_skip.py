@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 import gradtx
-from gradtx.core.double import double_precision
+from gradtx.core.numerics import double_precision
 from gradtx.testing.compare import same_bits
 from tests.reference_norms import over_devices
 

@@ -15,7 +15,7 @@ import numpy as np
 from gradtx.apps.race.contenders import Contender
 from gradtx.apps.race.course import Course
 from gradtx.apps.race.results import Agreement, NotCompared
-from gradtx.core.double import double_precision
+from gradtx.core.numerics import double_precision
 from gradtx.optional_imports import extra
 
 STEPS, SHORT, LARGE = 200, 20, 2_000  # of steps: the most, and the most for more parameters than this

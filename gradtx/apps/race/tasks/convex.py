@@ -15,8 +15,8 @@ from gradtx.apps.race.task import Task
 from gradtx.apps.race.tasks.fingerprints import fingerprint
 from gradtx.apps.race.tasks.torch_tasks import torch_task
 from gradtx.core.apply import apply_updates
-from gradtx.core.double import double_precision
 from gradtx.core.norms import global_norm
+from gradtx.core.numerics import double_precision
 from gradtx.optimizers.lbfgs import lbfgs
 from gradtx.optional_imports import extra
 from gradtx.transforms.from_state import value_and_grad_from_state

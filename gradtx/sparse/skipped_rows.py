@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.numerics import increment, zero_count
-from gradtx.core.rows import RowSparse, distinct, made, put, take
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.core.trees import flatten, leaf_names, require_same_tree, shape_of
+from gradtx.core.trees import flatten, leaf_names, shape_of
+from gradtx.sparse.rows import RowSparse, distinct, made, put, take
 from gradtx.wrappers.masked import selection
 
 
@@ -73,8 +73,6 @@ def decay_skipped_rows(inner: Transformation, rows: Any):
         return DecaySkippedRowsState(zero_count(), jax.tree.unflatten(structure, touched), inner.init(params))
 
     def update(updates, state, params=None, **extra):
-        if params is not None:
-            require_same_tree("gradient", updates, "parameter", params)
         leaves, structure = flatten(updates)
         touched, mine = flatten(state.touched)[0], selected(updates, params)
         count = increment(state.count)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -12,10 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from gradtx.core.special import SpecialLeaf
+from gradtx.sparse.idle import NoIdleRuleError, power, wide_dtype
+
 INDEX_MAX = 2**31 - 1
 
 
-class RowSparse:
+class RowSparse(SpecialLeaf):
     """A gradient that is zero but for some rows, as that of a table from which some rows were looked up.
 
     It stands in a tree of gradients where the dense array would stand, and goes through every transformation that
@@ -45,6 +47,7 @@ class RowSparse:
     """
 
     __slots__ = ("distinct", "indices", "shape", "skipped", "values")
+    needs = "sparse_rows"
     __array_ufunc__ = None  # so that NumPy leaves `array + g` to us
 
     indices: Any  # (k,), int32; None: all rows in order, which only `decay_skipped_rows` makes
@@ -92,6 +95,59 @@ class RowSparse:
         """The array that it stands for, in the type of the values."""
         return self.values if self.indices is None else jnp.zeros(self.shape, self.dtype) + self
 
+    def refusal(self, piece: str, leaf: str) -> Exception:
+        """The error of a piece that needs whole arrays."""
+        return TypeError(
+            f"{piece} cannot take the RowSparse gradient at {leaf} row by row: give its .dense(), or "
+            f"route(...) this leaf to a transformation that can"
+        )
+
+    def prepared(self, what: str) -> RowSparse:
+        """Each row once; raises TypeError where the arrays in it no longer fit each other."""
+        _require_intact(what, self)
+        return distinct(self)
+
+    def opened(self, others: Sequence[Any], idle: Sequence[Any] | None) -> tuple:
+        """Its rows, and those of the others at its indices, after the steps without gradient that they have missed."""
+        if any(isinstance(x, RowSparse) for x in others):
+            raise TypeError("two RowSparse gradients cannot meet in one leaf function: give .dense() of the second")
+        rows = [take(self, jnp.asarray(x)) for x in others]
+        if self.skipped is not None and others:
+            if idle is None:
+                raise NoIdleRuleError
+            rows = [x if f is None else self._caught_up(x, f) for x, f in zip(rows, idle, strict=True)]
+        return self.values, *rows
+
+    def closed(self, results: tuple, others: Sequence[Any]) -> tuple:
+        """A RowSparse of the first result, and the others with the remaining results in their rows."""
+        states = (put(self, jnp.asarray(x), new) for x, new in zip(others, results[1:], strict=False))
+        return self.with_values(results[0]), *states
+
+    def added_to(self, parameter: Any) -> jax.Array:
+        """The parameter plus these rows; all other rows stay, to the bit."""
+        return add_rows(parameter, self)
+
+    def entries(self) -> jax.Array:
+        """The values, each row once."""
+        return distinct(self).values
+
+    def along(self, numbers: jax.Array) -> jax.Array:
+        """One number for each row, in a shape that broadcasts over the values."""
+        return numbers.reshape(numbers.shape[0], *[1] * (self.ndim - 1))
+
+    def with_values(self, values: jax.Array) -> RowSparse:
+        """Other values for the same rows; 0 where it has padding, whatever came out there."""
+        if self.indices is not None:
+            own = self.along(self.indices < self.shape[0])
+            values = jnp.where(own, values, jnp.zeros((), values.dtype))
+        return replaced(self, values)
+
+    def _caught_up(self, x: jax.Array, factor: Any) -> jax.Array:
+        """Rows of a state after the steps without gradient that they have missed: `x·factor^skipped`."""
+        wide = wide_dtype(x.dtype)
+        skipped = self.skipped.astype(jnp.finfo(wide).dtype)
+        return x.astype(wide) * self.along(power(factor, skipped)).astype(wide)
+
     def __add__(self, other: Any) -> Any:
         if isinstance(other, RowSparse) or not hasattr(other, "shape"):
             return NotImplemented
@@ -132,23 +188,12 @@ def _unflatten(aux: tuple, children: Any) -> RowSparse:
 jax.tree_util.register_pytree_with_keys(RowSparse, _flatten_with_keys, _unflatten, _flatten)
 
 
-def wide_dtype(*dtypes: Any) -> Any:
-    """The type in which numbers of these types are added: float32 or wider, complex where one of them is."""
-    with jax.numpy_dtype_promotion("standard"):
-        return functools.reduce(jnp.promote_types, dtypes, jnp.dtype("float32"))
-
-
-def is_leaf(x: Any) -> bool:
-    """Whether this stands for one leaf although JAX would open it, None or a RowSparse; the `is_leaf` for updates."""
-    return x is None or isinstance(x, RowSparse)
-
-
 def made(indices: Any, values: Any, shape: tuple[int, ...], *, skipped: Any = None) -> RowSparse:
     """Distinct rows from what is known to fit."""
     return _unflatten((shape, True), (indices, values, skipped))
 
 
-def require_intact(what: str, g: RowSparse) -> None:
+def _require_intact(what: str, g: RowSparse) -> None:
     """Raise TypeError unless the arrays in g fit each other: tools that map over leaves may have changed them."""
     shape, indices = getattr(g.values, "shape", (None,)), g.indices
     if indices is not None and not (getattr(indices, "dtype", None) == jnp.int32 and indices.shape == shape[:1]):

@@ -12,8 +12,8 @@ import numpy as np
 from jax.core import Tracer
 
 from gradtx.core.errors import describe
-from gradtx.core.rows import INDEX_MAX, made, merged, take
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
+from gradtx.sparse.rows import INDEX_MAX, made, merged, take
 from gradtx.wrappers.rules import first_rules, rule_name, trained_leaves
 
 

@@ -1,13 +1,13 @@
-"""Trees in which leaves are joined: how they are divided, and who must not be given one."""
+"""How the leaves of a tree are joined into vectors, and the error of a transformation that needs them separate."""
 
 from __future__ import annotations
 
-import functools
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import jax
+
+from gradtx.core.special import RefusedError
 
 
 class Layout:
@@ -70,44 +70,18 @@ def _again(skeleton: Any, *rest: Any) -> Layout:
     return layout_of(jax.tree.structure(skeleton), *rest)
 
 
-class JoinedLeavesError(ValueError):
+class JoinedLeavesError(RefusedError, ValueError):
     """A transformation that looks at each leaf was given a tree in which small leaves are joined."""
 
     def __init__(self, piece: str):
         super().__init__(piece)
         self.piece = piece
-        self.asked = piece  # the transformation that was called, which may have the piece inside
 
     def __str__(self) -> str:
-        inside = "" if self.asked == self.piece else f"{self.asked}: "
+        inside = f"{self.asked}: " if self.asked and self.asked != self.piece else ""
         return (
             f"{inside}{self.piece} may depend on how the numbers are divided into leaves, or on the leaves' names; "
             f"packed, the small leaves are one vector. Give it the parameters without pack, or leave {self.piece} out. "
             f"A transformation of your own to which the division makes no difference declares that: "
             f"@transformation(any_leaves=True); of another library's nothing is known"
         )
-
-
-def names_who_was_asked(method: Callable) -> Callable:
-    """A method of a transformation whose JoinedLeavesError names the outermost one: that is the caller's."""
-
-    @functools.wraps(method)
-    def naming(self: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return method(self, *args, **kwargs)
-        except JoinedLeavesError as error:
-            error.asked = self.name
-            raise
-
-    return naming
-
-
-def is_joined(x: Any) -> bool:
-    """Whether this is a node that holds leaves of a tree joined into vectors, as a `Packed` is."""
-    return getattr(type(x), "joins_leaves", False)
-
-
-def require_separate(piece: str, tree: Any) -> None:
-    """Raise JoinedLeavesError where leaves of the tree are joined; `piece` is who needs them separate."""
-    if any(is_joined(x) and x.vectors for x in jax.tree.leaves(tree, is_leaf=is_joined)):
-        raise JoinedLeavesError(piece)

@@ -10,6 +10,7 @@ import jax
 from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
+from gradtx.core.states import finishes_states
 from gradtx.core.trees import is_none, shape_of
 
 
@@ -32,7 +33,7 @@ class Mirror(NamedTuple):
     parameter: int | None
 
 
-def places(params: Any) -> Callable[[tuple], int | None]:
+def owner_index(params: Any) -> Callable[[tuple], int | None]:
     """For a path, the place among the leaves, None among them, of the parameter whose path is its longest end."""
     entries = jax.tree_util.tree_flatten_with_path(params, is_leaf=is_none)[0]
     place = {tuple(path): k for k, (path, _) in enumerate(entries)}
@@ -46,7 +47,7 @@ def mirrors(params: Any, state: Any) -> list[Mirror]:
     the empty path, which ends every path: it owns the leaves of its shape, and those with further axes in front of it.
     """
     entries = jax.tree_util.tree_flatten_with_path(params, is_leaf=is_none)[0]
-    place = places(params)
+    place = owner_index(params)
 
     def parameter(path: tuple, leaf: Any) -> int | None:
         k = place(path)
@@ -66,7 +67,7 @@ def is_behind(shape: tuple[int, ...], longer: tuple[int, ...]) -> bool:
     return longer[len(longer) - len(shape) :] == shape if len(longer) >= len(shape) else False
 
 
-def alike(shape: tuple[int, ...], parameter: Any, sharding: Any, path: tuple = ()) -> Any:
+def sharding_like(shape: tuple[int, ...], parameter: Any, sharding: Any, path: tuple = ()) -> Any:
     """The sharding of a parameter for a leaf of its shape; axes in front of it stay whole. None for other shapes.
 
     With its path, what a codec has made of such a leaf is split as far as the leading axes are the parameter's.
@@ -106,11 +107,12 @@ def resharded(sharding: NamedSharding, spec: PartitionSpec) -> NamedSharding:
     return NamedSharding(sharding.mesh, spec, memory_kind=sharding.memory_kind)
 
 
-def everywhere(sharding: Any) -> Any:
+def replicated(sharding: Any) -> Any:
     """Whole on every device of this sharding, in their usual memory."""
     return NamedSharding(sharding.mesh, PartitionSpec()) if isinstance(sharding, NamedSharding) else sharding
 
 
+@finishes_states
 def placed(state: Any, params: Any) -> Any:
     """A state made outside jit, of parameters that lie on devices of the user's choice: moved to these devices.
 
@@ -124,14 +126,14 @@ def placed(state: Any, params: Any) -> Any:
 
     def where(row: Mirror) -> Any:
         owner: Any = None if row.parameter is None else owners[row.parameter]
-        own = alike(row.leaf.shape, owner, owner.sharding, row.path) if _is_put(owner) else None
-        return everywhere(home) if own is None else own
+        own = sharding_like(row.leaf.shape, owner, owner.sharding, row.path) if _is_put(owner) else None
+        return replicated(home) if own is None else own
 
     moved = [_move(row.leaf, where(row)) if _is_adrift(row.leaf) else row.leaf for row in mirrors(params, state)]
     return jax.tree.unflatten(jax.tree.structure(state), moved)
 
 
-def beside(state: Any, params: Any) -> Any:
+def move_codes(state: Any, params: Any) -> Any:
     """A state made outside jit: codes and scales moved to where their parameters lie, in the memory where they are."""
     owners = jax.tree.leaves(params, is_leaf=is_none)
     if not any(map(_is_put, owners)):
@@ -141,7 +143,7 @@ def beside(state: Any, params: Any) -> Any:
         owner: Any = None if row.parameter is None else owners[row.parameter]
         if not (_is_array(row.leaf) and _is_put(owner) and _is_coded(row.path)):
             return row.leaf
-        own = alike(row.leaf.shape, owner, owner.sharding, row.path)
+        own = sharding_like(row.leaf.shape, owner, owner.sharding, row.path)
         return _move(row.leaf, own.with_memory_kind(row.leaf.sharding.memory_kind))
 
     return jax.tree.unflatten(jax.tree.structure(state), [moved(row) for row in mirrors(params, state)])

@@ -1,0 +1,228 @@
+"""Plans: what runs when a transformation is called. Made once for each value, with the errors that callers see."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.apply import apply_updates
+from gradtx.core.closures import Branch, Closures, Decision
+from gradtx.core.errors import describe, suggestion
+from gradtx.core.leaves import float_dtype
+from gradtx.core.numerics import increment, zero_count
+from gradtx.core.schedule import Schedule, at_step
+from gradtx.core.special import RefusedError
+from gradtx.core.states import HyperparametersState, require_scheduled
+from gradtx.core.traits import Traits
+from gradtx.core.trees import require_arrays, require_plain_parameters, require_same_tree, taken_by
+
+ALWAYS_ALLOWED = frozenset({"value", "grad", "value_fn"})  # other libraries pass these to whatever they are given
+_SWAPPED = "updates and state are swapped: call update(updates, state, params)"
+
+
+class Extras(NamedTuple):
+    """The extra arguments of an update: those it needs, with who needs them; those it may be given; whether any."""
+
+    needed: Mapping[str, str]
+    known: frozenset[str]
+    anything: bool
+
+    def taken(self, extra: dict[str, Any]) -> dict[str, Any]:
+        """Of the extra arguments that several transformations share, those that this one takes."""
+        return extra if self.anything else {k: v for k, v in extra.items() if k in self.known}
+
+
+class Plan(Protocol):
+    """How a transformation runs: `init`, `update` and `step`, with the extra arguments in a dict."""
+
+    extras: Extras
+    closures: Closures
+
+    def init(self, params: Any) -> Any: ...
+    def update(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]: ...
+    def step(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]: ...
+
+
+class Piece:
+    """The plan of a pair of closures: the call is checked first, so that errors speak of the caller's leaves."""
+
+    def __init__(self, name: str, closures: Closures, traits: Traits, *, wraps: bool, inside: Iterable[Extras] = ()):
+        """Read what `update` takes from its signature.
+
+        Args:
+            name: as in errors.
+            closures: what the body returned.
+            traits: those that this piece declares; what is inside is asked for its own.
+            wraps: whether it takes transformations.
+            inside: the extra arguments of the transformations inside.
+        """
+        self.name, self.closures, self.traits = name, closures, traits
+        parameters = inspect.signature(closures.update).parameters.values()
+        only = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+        self._forwards = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+        theirs = list(inside) if self._forwards else []
+        self._own = frozenset(p.name for p in only)
+        needed = {p.name: name for p in only if p.default is p.empty}
+        for extras in theirs:
+            needed = {**extras.needed, **needed}
+        anything = any(extras.anything for extras in theirs) or (self._forwards and not wraps)
+        self.extras = Extras(needed, self._own.union(*(extras.known for extras in theirs)), anything)
+        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        self._takes_params = len(positional) > 2
+        self._needs_params = self._takes_params and positional[2].default is inspect.Parameter.empty
+
+    def with_closures(self, closures: Closures) -> Piece:
+        """The same piece with closures for other numbers; nothing is read or checked again."""
+        piece = copy.copy(self)
+        piece.__dict__["state_type"] = self.state_type
+        piece.closures = closures
+        return piece
+
+    def init(self, params: Any) -> Any:
+        """Check the parameters, and make the state."""
+        require_arrays("parameter", params)
+        require_plain_parameters(self.name, self.traits, params)
+        return self.closures.init(params)
+
+    def update(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
+        """Check the call, make it, and check what came back."""
+        updates, rest, given = self._checked(updates, state, params, extra)
+        try:
+            with jax.named_scope(self.name):
+                return self._pair(self.closures.update(updates, state, *rest, **given))
+        except RefusedError as error:
+            error.piece = error.piece or self.name
+            raise
+
+    def step(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
+        """The parameters after the update, and the next state."""
+        if self.closures.step is None:
+            updates, state = self.update(updates, state, params, extra)
+            return apply_updates(params, updates), state
+        updates, rest, given = self._checked(updates, state, params, extra)
+        try:
+            with jax.named_scope(self.name):
+                return self._pair(self.closures.step(updates, state, *rest, **given))
+        except RefusedError as error:
+            error.piece = error.piece or self.name
+            raise
+
+    def _checked(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, tuple, dict]:
+        """The updates, the parameters and the extra arguments for the closures; raises where something does not fit."""
+        self._require_extras(extra)
+        self._require_state(updates, state)
+        if params is None and self._needs_params:
+            raise ValueError(f"{self.name} needs the parameters: call update(updates, state, params)")
+        if params is not None:
+            self._require_updates(updates, state, params)
+        given = {k: v for k, v in extra.items() if self._forwards or k in self._own}
+        return taken_by(self.name, self.traits, updates), (params,) if self._takes_params else (), given
+
+    def _pair(self, result: Any) -> tuple[Any, Any]:
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise TypeError(f"{self.name}: update must return (updates, state); it returned {describe(result)}")
+        return result
+
+    @functools.cached_property
+    def state_type(self) -> type | None:
+        """The type of the state, from `init` of an empty tree; None where that cannot be had."""
+        try:
+            types = {type(jax.eval_shape(self.closures.init, empty)) for empty in ({}, ())}
+            return types.pop() if len(types) == 1 else None  # a state that mirrors the parameters has their type
+        except Exception:  # an init may need more than an empty tree; then the state goes unchecked
+            return None
+
+    def _require_state(self, updates: Any, state: Any) -> None:
+        expected = self.state_type
+        if expected is None or isinstance(state, expected):
+            return
+        if isinstance(updates, expected) and expected is not dict:
+            raise TypeError(f"{self.name}: {_SWAPPED}")
+        raise TypeError(
+            f"{self.name}: the state must be a {expected.__name__}; got {describe(state)}. "
+            f"Make the state with this transformation's own init"
+        )
+
+    def _require_updates(self, updates: Any, state: Any, params: Any) -> None:
+        try:
+            require_same_tree("gradient", updates, "parameter", params)
+        except (TypeError, ValueError):
+            wanted = jax.tree.structure(params)
+            if jax.tree.structure(state) == wanted != jax.tree.structure(updates):
+                raise TypeError(f"{self.name}: {_SWAPPED}") from None
+            raise
+
+    def _require_extras(self, extra: Mapping[str, Any]) -> None:
+        for name, who in self.extras.needed.items():
+            if name not in extra:
+                raise TypeError(f"{who} needs {name}: call update(updates, state, params, {name}=...)")
+        unknown = sorted(extra.keys() - self.extras.known - ALWAYS_ALLOWED)
+        if unknown and not self.extras.anything:
+            known = ", ".join(sorted(self.extras.known)) or "none"
+            near = suggestion(unknown[0], self.extras.known | ALWAYS_ALLOWED)
+            raise TypeError(
+                f"{self.name} takes no argument {unknown[0]!r} in update{near}; its extra arguments: {known}"
+            )
+
+
+class Scheduled:
+    """The plan of a piece whose hyperparameters follow schedules: it counts, and runs the piece with their values."""
+
+    def __init__(self, piece: Piece, schedules: Mapping[str, Schedule], body: Callable[[Mapping[str, Any]], Closures]):
+        """Follow some schedules.
+
+        Args:
+            piece: the piece with the values of step 0.
+            schedules: by the names of the hyperparameters.
+            body: values of the schedules -> closures.
+        """
+        self.name, self.extras = piece.name, piece.extras
+        self._piece, self._schedules, self._body = piece, schedules, body
+
+    @property
+    def closures(self) -> Closures:
+        """Those for the values of step 0, with a branch that follows the schedules."""
+        closures = self._piece.closures
+        if closures.branch is None:
+            return closures
+
+        def decide(updates: Any, state: Any, params: Any = None, **extra: Any) -> Decision:
+            branch = self._body(self._values(state)).branch
+            assert branch is not None
+            return branch.decide(updates, state.inner, params, **extra)
+
+        return Closures(closures.init, closures.update, closures.step, Branch(decide), closures.leaf_groups)
+
+    def init(self, params: Any) -> HyperparametersState:
+        """The state of the piece for step 0, with the count and the values."""
+        count, dtype = zero_count(), float_dtype(params)
+        values = {k: at_step(f"{self.name}'s {k}", v, count, dtype) for k, v in self._schedules.items()}
+        return HyperparametersState(count, values, self._piece.with_closures(self._body(values)).init(params))
+
+    def update(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
+        """The update of the piece with the values of this step."""
+        values = self._values(state)
+        piece = self._piece.with_closures(self._body(values))
+        updates, inner = piece.update(updates, state.inner, params, extra)
+        return updates, HyperparametersState(increment(state.count), values, inner)
+
+    def step(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
+        """The step of the piece with the values of this step."""
+        values = self._values(state)
+        piece = self._piece.with_closures(self._body(values))
+        params, inner = piece.step(updates, state.inner, params, extra)
+        return params, HyperparametersState(increment(state.count), values, inner)
+
+    def _values(self, state: Any) -> dict[str, Any]:
+        require_scheduled(self.name, self._schedules, state)
+        held = state.hyperparameters
+        return {
+            k: at_step(f"{self.name}'s {k}", v, state.count, jnp.result_type(held[k]))
+            for k, v in self._schedules.items()
+        }
