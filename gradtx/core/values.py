@@ -7,10 +7,11 @@ what a value does; it only keeps the call.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
 import jax
+from jax.tree_util import GetAttrKey
 
 from gradtx.core.arguments import frozen, same, show
 from gradtx.core.errors import suggestion
@@ -35,7 +36,12 @@ class Value:
         return value
 
     def __init_subclass__(cls) -> None:
-        jax.tree_util.register_pytree_with_keys(cls, _flatten_with_keys, functools.partial(_unflatten, cls), _flatten)
+        jax.tree_util.register_pytree_with_keys(
+            cls,
+            lambda value: ([(GetAttrKey(c.name), c.value) for c in value._slots], value._skeleton),
+            functools.partial(_unflatten, cls),
+            lambda value: ([c.value for c in value._slots], value._skeleton),
+        )
 
     @property
     def name(self) -> str:
@@ -81,23 +87,23 @@ class Value:
         parameters = self._factory.signature.parameters
         for name in changes:
             if name not in parameters or parameters[name].kind in (POSITIONAL, KEYWORDS):
-                raise TypeError(
-                    f"{self.name} has no argument {name!r} to replace{suggestion(name, parameters)}; {self}"
-                )
+                near = suggestion(name, parameters)
+                raise TypeError(f"{self.name} has no argument {name!r} to replace{near}; {self}")
         args, kwargs = self._factory.spread({**self._arguments, **changes})
         return self._factory.public(*args, **kwargs)
 
     @property
     def _slots(self) -> list[Child]:
-        if "slots" not in self._cache:
-            self._cache["slots"] = list(_children(self))
-        return self._cache["slots"]
+        return self._once("slots", lambda: list(_children(self)))
 
     @property
     def _skeleton(self) -> Skeleton:
-        if "skeleton" not in self._cache:
-            self._cache["skeleton"] = Skeleton(self._factory, self._arguments)
-        return self._cache["skeleton"]
+        return self._once("skeleton", lambda: Skeleton(self._factory, self._arguments))
+
+    def _once(self, key: str, make: Callable[[], Any]) -> Any:
+        if key not in self._cache:
+            self._cache[key] = make()
+        return self._cache[key]
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -123,9 +129,7 @@ class Value:
         return self._factory is other._factory and same(self._arguments, other._arguments)
 
     def __hash__(self) -> int:
-        if "hash" not in self._cache:
-            self._cache["hash"] = hash((self._factory, frozen(self._arguments)))
-        return self._cache["hash"]
+        return self._once("hash", lambda: hash((self._factory, frozen(self._arguments))))
 
     def __repr__(self) -> str:
         shown = []
@@ -194,10 +198,8 @@ class Skeleton:
         self.keys = {k: tuple(x) if isinstance(x, dict) else tuple(range(len(x))) for k, x in several.items()}
 
     def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
-        if not isinstance(other, Skeleton) or self.factory is not other.factory:
-            return False
+        if self is other or not isinstance(other, Skeleton) or self.factory is not other.factory:
+            return self is other
         return same(self.keys, other.keys) and same(self.statics, other.statics)
 
     def __hash__(self) -> int:
@@ -240,14 +242,6 @@ def _assembled(skeleton: Skeleton, children: Iterable[Any]) -> dict[str, Any]:
         else:
             arguments[name] = {k: next(left) for k in skeleton.keys[name]}
     return arguments
-
-
-def _flatten_with_keys(value: Value):
-    return [(jax.tree_util.GetAttrKey(child.name), child.value) for child in value._slots], value._skeleton
-
-
-def _flatten(value: Value):
-    return [child.value for child in value._slots], value._skeleton
 
 
 def _unflatten(cls: type[Value], skeleton: Skeleton, children: Any) -> Value:

@@ -13,7 +13,8 @@ from jax.core import Tracer
 
 from gradtx.core.errors import describe
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
-from gradtx.sparse.rows import INDEX_MAX, made, merged, take
+from gradtx.sparse.checks import INDEX_MAX, nan_without
+from gradtx.sparse.rows import made, merged, take
 from gradtx.wrappers.rules import first_rules, rule_name, trained_leaves
 
 
@@ -60,7 +61,7 @@ class TouchedRows:
         if not isinstance(known, Tracer) and not bool(known.all()):
             unknown = int(jnp.asarray(ids).ravel()[jnp.argmin(known)])
             raise ValueError(f"the loss looks up the id {unknown}, which is not in `lookups`: add it there")
-        return _where(known, self.rows[place])
+        return nan_without(known, self.rows[place])
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # tools look for such names to find out the type
@@ -133,7 +134,7 @@ def sparse_lookup(table: Any, ids: Any) -> jax.Array:
     if isinstance(table, TouchedRows):
         return table[ids]
     known = (ids >= 0) & (ids < table.shape[0])
-    return _where(known, jnp.asarray(table)[jnp.where(known, ids, 0)])
+    return nan_without(known, jnp.asarray(table)[jnp.where(known, ids, 0)])
 
 
 def sparse_value_and_grad(
@@ -243,9 +244,3 @@ def _ids(ids: Any, what: str, n: int | None = None) -> jax.Array:
     if ids.dtype.itemsize == 8:
         ids = jnp.where((ids >= 0) & (ids <= INDEX_MAX), ids, -1)
     return ids.astype(jnp.int32)
-
-
-def _where(known: jax.Array, rows: jax.Array) -> jax.Array:
-    """The rows; NaN where there is none."""
-    known = known.reshape(*known.shape, *[1] * (rows.ndim - known.ndim))
-    return jnp.where(known, rows, jnp.asarray(jnp.nan, rows.dtype))

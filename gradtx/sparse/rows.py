@@ -12,9 +12,8 @@ import numpy as np
 from jax.core import Tracer
 
 from gradtx.core.special import SpecialLeaf
+from gradtx.sparse.checks import INDEX_MAX, as_array, as_int32, require_intact, require_rows
 from gradtx.sparse.idle import NoIdleRuleError, power, wide_dtype
-
-INDEX_MAX = 2**31 - 1
 
 
 class RowSparse(SpecialLeaf):
@@ -58,7 +57,7 @@ class RowSparse(SpecialLeaf):
 
     def __init__(self, indices: Any, values: Any, shape: Sequence[int], *, distinct: bool = False):
         shape = tuple(int(n) for n in shape)
-        indices, values = _array("indices", indices), _array("values", values)
+        indices, values = as_array("indices", indices), as_array("values", values)
         if not jnp.issubdtype(indices.dtype, jnp.integer):
             raise TypeError(f"the indices of a RowSparse must be integers; got {indices.dtype}")
         if indices.ndim != 1 or not shape or values.shape != (indices.shape[0], *shape[1:]):
@@ -69,8 +68,9 @@ class RowSparse(SpecialLeaf):
         if shape[0] + indices.shape[0] > INDEX_MAX:
             raise ValueError(f"a RowSparse has fewer than 2**31 rows; got {shape[0]}")
         if not isinstance(indices, Tracer):
-            _require_rows(np.asarray(indices), shape[0], distinct)
-        _fill(self, (_as_int32(indices, shape[0], distinct), values, None), (shape, distinct))
+            require_rows(np.asarray(indices), shape[0], distinct)
+        self.indices, self.values, self.skipped = as_int32(indices, shape[0], distinct), values, None
+        self.shape, self.distinct = shape, distinct
 
     @property
     def dtype(self) -> Any:
@@ -89,7 +89,7 @@ class RowSparse(SpecialLeaf):
 
     def astype(self, dtype: Any) -> RowSparse:
         """The same with values of another type."""
-        return replaced(self, self.values.astype(dtype))
+        return self.replaced(self.values.astype(dtype))
 
     def dense(self) -> jax.Array:
         """The array that it stands for, in the type of the values."""
@@ -104,7 +104,7 @@ class RowSparse(SpecialLeaf):
 
     def prepared(self, what: str) -> RowSparse:
         """Each row once; raises TypeError where the arrays in it no longer fit each other."""
-        _require_intact(what, self)
+        require_intact(what, self)
         return distinct(self)
 
     def opened(self, others: Sequence[Any], idle: Sequence[Any] | None) -> tuple:
@@ -140,7 +140,11 @@ class RowSparse(SpecialLeaf):
         if self.indices is not None:
             own = self.along(self.indices < self.shape[0])
             values = jnp.where(own, values, jnp.zeros((), values.dtype))
-        return replaced(self, values)
+        return self.replaced(values)
+
+    def replaced(self, values: Any) -> RowSparse:
+        """Other values, as they are."""
+        return _unflatten((self.shape, self.distinct), (self.indices, values, self.skipped))
 
     def _caught_up(self, x: jax.Array, factor: Any) -> jax.Array:
         """Rows of a state after the steps without gradient that they have missed: `x·factor^skipped`."""
@@ -164,11 +168,6 @@ class RowSparse(SpecialLeaf):
         return _unflatten, ((self.shape, self.distinct), (self.indices, self.values, self.skipped))
 
 
-def _fill(rows: RowSparse, children: Any, aux: tuple) -> None:
-    rows.indices, rows.values, rows.skipped = children
-    rows.shape, rows.distinct = aux
-
-
 def _flatten_with_keys(g: RowSparse) -> tuple:
     key = jax.tree_util.GetAttrKey
     children = ((key("indices"), g.indices), (key("values"), g.values), (key("skipped"), g.skipped))
@@ -181,7 +180,8 @@ def _flatten(g: RowSparse) -> tuple:
 
 def _unflatten(aux: tuple, children: Any) -> RowSparse:
     rows = object.__new__(RowSparse)  # no checks: tools put None, shapes and masks where arrays were
-    _fill(rows, children, aux)
+    rows.indices, rows.values, rows.skipped = children
+    rows.shape, rows.distinct = aux
     return rows
 
 
@@ -191,19 +191,6 @@ jax.tree_util.register_pytree_with_keys(RowSparse, _flatten_with_keys, _unflatte
 def made(indices: Any, values: Any, shape: tuple[int, ...], *, skipped: Any = None) -> RowSparse:
     """Distinct rows from what is known to fit."""
     return _unflatten((shape, True), (indices, values, skipped))
-
-
-def _require_intact(what: str, g: RowSparse) -> None:
-    """Raise TypeError unless the arrays in g fit each other: tools that map over leaves may have changed them."""
-    shape, indices = getattr(g.values, "shape", (None,)), g.indices
-    if indices is not None and not (getattr(indices, "dtype", None) == jnp.int32 and indices.shape == shape[:1]):
-        got = f"{indices.dtype} of shape {indices.shape}" if hasattr(indices, "dtype") else repr(indices)
-        raise TypeError(
-            f"{what} is a RowSparse whose indices are {got}, for values of shape {shape}: "
-            f"jax.tree.map changes the indices too; change its values with gradtx.map_leaves(fn, grads)"
-        )
-    if shape[1:] != g.shape[1:]:
-        raise TypeError(f"{what} is a RowSparse of shape {g.shape} whose values have shape {shape}")
 
 
 def distinct(g: RowSparse) -> RowSparse:
@@ -250,11 +237,6 @@ def put(g: RowSparse, tree: jax.Array, rows: jax.Array) -> jax.Array:
     return tree.at[g.indices].set(rows, mode="drop", indices_are_sorted=True, unique_indices=True)
 
 
-def replaced(g: RowSparse, values: Any) -> RowSparse:
-    """g with other values, as they are."""
-    return _unflatten((g.shape, g.distinct), (g.indices, values, g.skipped))
-
-
 def add_rows(p: Any, u: RowSparse) -> jax.Array:
     """p + u in float32 or wider, rounded once to the type of p; rows that u has not are p's own, to the bit."""
     p = jnp.asarray(p)
@@ -265,25 +247,3 @@ def add_rows(p: Any, u: RowSparse) -> jax.Array:
     u = distinct(u)
     wide = wide_dtype(p.dtype, u.dtype)
     return put(u, p, take(u, p).astype(wide) + u.values.astype(wide))
-
-
-def _array(what: str, x: Any) -> jax.Array:
-    try:
-        return x if isinstance(x, jax.Array) else jnp.asarray(x)
-    except TypeError:
-        raise TypeError(f"the {what} of a RowSparse must be an array; got {x!r}") from None
-
-
-def _require_rows(indices: np.ndarray, n: int, rising: bool) -> None:
-    outside = indices[(indices < 0) | ((indices >= n) & (not rising))]
-    if outside.size:
-        raise ValueError(f"the indices of a RowSparse with {n} rows must be from 0 to {n - 1}; got {outside[0]}")
-    if rising and not np.all(indices[1:] > indices[:-1]):
-        raise ValueError("distinct=True promises indices that rise, none twice; leave it out to have them sorted")
-
-
-def _as_int32(indices: jax.Array, n: int, rising: bool) -> jax.Array:
-    """As int32; a 64-bit index beyond it must not come out as that of another row."""
-    if indices.dtype.itemsize == 8 and not rising:
-        indices = jnp.where((indices >= 0) & (indices < n), indices, -1)
-    return indices.astype(jnp.int32)

@@ -1,0 +1,54 @@
+"""Checks of the indices and values of a RowSparse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+INDEX_MAX = 2**31 - 1
+
+
+def require_intact(what: str, g: Any) -> None:
+    """Raise TypeError unless the arrays in g fit each other: tools that map over leaves may have changed them."""
+    shape, indices = getattr(g.values, "shape", (None,)), g.indices
+    if indices is not None and not (getattr(indices, "dtype", None) == jnp.int32 and indices.shape == shape[:1]):
+        got = f"{indices.dtype} of shape {indices.shape}" if hasattr(indices, "dtype") else repr(indices)
+        raise TypeError(
+            f"{what} is a RowSparse whose indices are {got}, for values of shape {shape}: "
+            f"jax.tree.map changes the indices too; change its values with gradtx.map_leaves(fn, grads)"
+        )
+    if shape[1:] != g.shape[1:]:
+        raise TypeError(f"{what} is a RowSparse of shape {g.shape} whose values have shape {shape}")
+
+
+def as_array(what: str, x: Any) -> jax.Array:
+    """An array for the indices or the values; TypeError for anything else."""
+    try:
+        return x if isinstance(x, jax.Array) else jnp.asarray(x)
+    except TypeError:
+        raise TypeError(f"the {what} of a RowSparse must be an array; got {x!r}") from None
+
+
+def require_rows(indices: np.ndarray, n: int, rising: bool) -> None:
+    """Raise ValueError for an index out of range, or for indices that do not rise although that was promised."""
+    outside = indices[(indices < 0) | ((indices >= n) & (not rising))]
+    if outside.size:
+        raise ValueError(f"the indices of a RowSparse with {n} rows must be from 0 to {n - 1}; got {outside[0]}")
+    if rising and not np.all(indices[1:] > indices[:-1]):
+        raise ValueError("distinct=True promises indices that rise, none twice; leave it out to have them sorted")
+
+
+def as_int32(indices: jax.Array, n: int, rising: bool) -> jax.Array:
+    """As int32; a 64-bit index beyond it must not come out as that of another row."""
+    if indices.dtype.itemsize == 8 and not rising:
+        indices = jnp.where((indices >= 0) & (indices < n), indices, -1)
+    return indices.astype(jnp.int32)
+
+
+def nan_without(known: jax.Array, rows: jax.Array) -> jax.Array:
+    """The rows; NaN where there is none."""
+    known = known.reshape(*known.shape, *[1] * (rows.ndim - known.ndim))
+    return jnp.where(known, rows, jnp.asarray(jnp.nan, rows.dtype))
