@@ -70,7 +70,8 @@ from gradtx.inspection.findings import Finding
 from gradtx.inspection.plan import LeafPlan, Plan, plan
 from gradtx.inspection.readings import Readings, readings
 from gradtx.inspection.stages import stages
-from gradtx.inspection.watch import WatchState, watch
+from gradtx.inspection.watch import watch
+from gradtx.inspection.watch_state import WatchState
 from gradtx.optimizers.adadelta import ScaleByAdadeltaState, adadelta, scale_by_adadelta
 from gradtx.optimizers.adagrad import AccumulateSquaresState, accumulate_squares, adagrad
 from gradtx.optimizers.adam import ScaleByAdamState, adam, adamw, scale_by_adam, scale_by_nadam

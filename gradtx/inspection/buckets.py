@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core.trees import is_trained, shape_of
-from gradtx.inspection.geometry import cosine, unit
+from gradtx.inspection.measure import cosine, unit
 from gradtx.sparse.rows import RowSparse
 
 SMALL = 2**14

@@ -10,9 +10,8 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from gradtx.inspection.labels import read
-from gradtx.inspection.watch import WatchState
-from gradtx.inspection.watch_measures import ABSENT, SCALARS
+from gradtx.inspection.watch_row import ABSENT, SCALARS
+from gradtx.inspection.watch_state import Labels, WatchState
 from gradtx.text_table import aligned
 from gradtx.wrappers.lookup import the_state
 
@@ -160,7 +159,7 @@ def readings(state: Any) -> Readings:
         raise ValueError(
             f"readings: this state is a batch of shape {n}; take one: readings(jax.tree.map(lambda x: x[0], state))"
         )
-    said = read(labels)
+    said = Labels.read(labels)
     order = np.argsort(steps, kind="stable")
     order = order[steps[order] >= 0]
     values = np.asarray(values)[order]
@@ -172,7 +171,7 @@ def readings(state: Any) -> Readings:
         stages=said.stages,
         stage_norm=np.moveaxis(values[..., len(SCALARS) :], -1, 1),
         rate_counts=np.asarray(rates)[order].astype(np.float64),
-        rate_edges=np.logspace(said.low, said.high, said.bins + 1),
+        rate_edges=np.logspace(*said.bins[:2], said.bins[2] + 1),
         **numbers,
     )
 

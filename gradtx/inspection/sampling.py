@@ -12,63 +12,54 @@ from jax.sharding import AxisType, PartitionSpec
 
 from gradtx.sparse.rows import RowSparse, distinct
 
-EXPLICIT = AxisType.Explicit
-
 
 def kept(shape: tuple[int, ...], most: int) -> tuple[int, ...]:
-    """How many places along each axis are looked at: all where there are few, and at most `most` in all.
+    """How many places along each axis are sampled: all where there are few, and at most `most` entries in all.
 
     A grid, not every k-th entry in order: where k divides the length of a row, those are all of one column.
     """
     counts, left = [0] * len(shape), most
     for done, axis in enumerate(sorted(range(len(shape)), key=lambda axis: shape[axis])):
-        share = max(_root(left, len(shape) - done), 1)
-        counts[axis] = min(shape[axis], share)
+        counts[axis] = min(shape[axis], max(_root(left, len(shape) - done), 1))
         left //= max(counts[axis], 1)
     return tuple(counts)
 
 
 def sample(x: Any, most: int) -> jax.Array:
-    """At most so many entries of a leaf, in one row; of a RowSparse those of the dense array that it stands for."""
+    """At most this many entries of a leaf, as a vector; of a RowSparse those of the dense array that it stands for."""
     counts = kept(x.shape, most)
     if math.prod(counts) == 0:
         return jnp.zeros((0,), x.dtype)
-    places = [_spaced(length, count) for length, count in zip(x.shape, counts, strict=True)]
-    starts, steps = tuple(first for first, _ in places), tuple(step for _, step in places)
+    steps = [max(length // count, 1) for length, count in zip(x.shape, counts, strict=True)]
+    starts = [(step - 1) // 2 for step in steps]  # in the middle of equal parts
     if isinstance(x, RowSparse):
-        return _of_rows(distinct(x), counts, starts, steps)
-    return _slice(jnp.asarray(x), counts, starts, steps).reshape(-1)
+        return _of_rows(distinct(x), counts, starts, steps).reshape(-1)
+    return _grid(jnp.asarray(x), counts, starts, steps).reshape(-1)
 
 
-def _spaced(length: int, count: int) -> tuple[int, int]:
-    """Where the first place is, and how far the next: in the middle of equal parts."""
-    step = max(length // count, 1)
-    return (step - 1) // 2, step
-
-
-def _slice(x: jax.Array, counts: tuple, starts: tuple, steps: tuple) -> jax.Array:
-    ends = [start + (count - 1) * step + 1 for start, count, step in zip(starts, counts, steps, strict=True)]
-    return _whole(jax.lax.slice(x, starts, ends, steps))
-
-
-def _whole(x: jax.Array) -> jax.Array:
-    """Whole on each device of an Explicit mesh, where pieces of differently split leaves are not joined."""
+def whole(x: jax.Array) -> jax.Array:
+    """The array whole on each device of an Explicit mesh, where leaves that are split differently cannot be joined."""
     sharding = jax.typeof(x).sharding
-    if EXPLICIT not in sharding.mesh.axis_types or all(entry is None for entry in sharding.spec):
+    if AxisType.Explicit not in sharding.mesh.axis_types or all(entry is None for entry in sharding.spec):
         return x
     return jax.sharding.reshard(x, PartitionSpec())
 
 
-def _of_rows(x: RowSparse, counts: tuple, starts: tuple, steps: tuple) -> jax.Array:
+def _grid(x: jax.Array, counts: Any, starts: Any, steps: Any) -> jax.Array:
+    ends = [start + (count - 1) * step + 1 for start, count, step in zip(starts, counts, steps, strict=True)]
+    return whole(jax.lax.slice(x, starts, ends, steps))
+
+
+def _of_rows(x: RowSparse, counts: Any, starts: Any, steps: Any) -> jax.Array:
     if x.indices is None:
-        return _slice(x.values, counts, starts, steps).reshape(-1)
+        return _grid(x.values, counts, starts, steps)
     if not x.indices.shape[0]:
-        return jnp.zeros((math.prod(counts),), x.dtype)
-    inside = _slice(x.values, (x.values.shape[0], *counts[1:]), (0, *starts[1:]), (1, *steps[1:]))
+        return jnp.zeros(counts, x.dtype)
+    inside = _grid(x.values, (x.values.shape[0], *counts[1:]), (0, *starts[1:]), (1, *steps[1:]))
     rows = jnp.asarray(np.arange(counts[0]) * steps[0] + starts[0], jnp.int32)
     place = jnp.minimum(jnp.searchsorted(x.indices, rows), x.indices.shape[0] - 1)
     there = (x.indices[place] == rows).reshape(-1, *[1] * (x.ndim - 1))
-    return jnp.where(there, inside[place], jnp.zeros((), x.dtype)).reshape(-1)
+    return jnp.where(there, inside[place], jnp.zeros((), x.dtype))
 
 
 def _root(n: int, k: int) -> int:

@@ -1,30 +1,30 @@
-"""What an optimizer does to each leaf, kept in its state while it trains."""
+"""Readings of what an optimizer does to each leaf, kept in its state while it trains."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
 from gradtx.core.apply import apply_updates
-from gradtx.core.errors import describe
+from gradtx.core.errors import describe, whole
 from gradtx.core.leaves import float_dtype
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.inspection.checks import require_bins, require_counts, require_fits, require_groups, require_samples
+from gradtx.core.trees import flatten, is_trained, shape_of
 from gradtx.inspection.clips import is_clip
-from gradtx.inspection.labels import Labels, written
-from gradtx.inspection.rings import Noted, WatchState, nothing, typed, with_row
-from gradtx.inspection.seen import leaves_of, watched
 from gradtx.inspection.stages import run_stages, stages
-from gradtx.inspection.watch_measures import SCALARS, Setting, measure_update, samples
+from gradtx.inspection.watch_row import SCALARS, Setting, measure_row, samples
+from gradtx.inspection.watch_state import Labels, Watched, WatchState, require_own, watched
+from gradtx.storage.fields import map_fields
+from gradtx.wrappers.rules import is_rule
 
 REST, SAMPLE, MEASURE = 0, 1, 2
-"""What a step does besides the update: nothing, keep a sample of it for the next, or measure."""
+"""What a step does besides the update: nothing, keep a sample of it for the next step, or measure."""
 
 
 @transformation(sparse_rows=True)
@@ -94,16 +94,13 @@ def watch(
         >>> print(gradtx.readings(tx.update(w, tx.init(w), w)[1]).update_to_weight)
         [[0.1]]
     """
-    require_counts(window, every, sample)
-    low, high, count = require_bins(bins)
-    require_groups(groups)
-    if not isinstance(previous, bool):
-        raise TypeError(f"previous must be True or False; got {describe(previous)}")
-    members = stages(inner)
-    names = tuple(name for name, _ in members)
-    clips = tuple(is_clip(member) for _, member in members)
+    low, high, count = _checked(window, every, sample, groups, previous, bins)
+    members = dict(stages(inner))
+    clips = tuple(map(is_clip, members.values()))
     marks = (REST, SAMPLE, MEASURE) if previous and every > 1 else (REST, MEASURE)
-    setting = partial(Setting, clips, sample, low, high, count)
+
+    def labels_of(where: Watched) -> Labels:
+        return Labels(where.names, tuple(members), (low, high, count))
 
     def init(params):
         dtype, where = float_dtype(params), watched(params, groups, sample)
@@ -114,81 +111,102 @@ def watch(
             jnp.zeros((*shape, len(SCALARS) + len(members)), dtype),
             jnp.zeros((*shape, count), where.counts),
             jnp.zeros((where.sampled,), dtype) if previous else None,
-            written(Labels(where.names, names, low, high, count)),
+            labels_of(where).written(),
             inner.init(params),
         )
 
-    def run(how, updates, state, params, **extra):
-        where = watched(params, groups, sample)
-        labels = Labels(where.names, names, low, high, count)
-        require_fits(where, state, previous, labels)
-        require_samples(where, state, params)
-        if isinstance(state.labels, Tracer):  # not to be compared: names and edges are those of who measures now
-            state = state._replace(labels=jnp.where(True, written(labels), state.labels))
+    def closure(call: Callable, result: Callable) -> Callable:
+        def run(updates, state, params, **extra):
+            where = watched(params, groups, sample)
+            require_own(state, where, labels_of(where), previous, params)
+            if isinstance(state.labels, Tracer):  # could not be compared; the numbers from now on have these labels
+                state = state._replace(labels=jnp.where(True, labels_of(where).written(), state.labels))
+            step = jnp.asarray(state.count) if isinstance(state.count, Tracer) else int(state.count)
+            eager, due, next_due = not isinstance(step, Tracer), step % every == 0, (step + 1) % every == 0
+            if not where.places or (eager and not due and not (next_due and SAMPLE in marks)):
+                new, after = call(updates, state.inner, params, **extra)
+                return new, state._replace(count=increment(jnp.asarray(state.count)), inner=after)
 
-        def made(how=how, updates=updates):
-            return getattr(inner, how)(updates, state.inner, params, **extra)
+            def look() -> tuple[list, Any]:
+                outs, after = run_stages(inner, updates, state.inner, params, **extra)
+                return [updates, *(out for _, out in outs)], after
 
-        if not where.places:
-            new, after = made()
-            return new, state._replace(count=increment(state.count), inner=after)
+            # Where the step is known, or the model is evaluated, the update is computed once, stage by stage.
+            seen = look() if eager or any(map(callable, extra.values())) else None
+            dtype = jnp.asarray(state.values).dtype
+            setting = Setting(where.group_of, len(where.names), clips, sample, low, high, count, dtype)
 
-        step = jnp.asarray(state.count) if isinstance(state.count, Tracer) else int(state.count)
-        due, next_due = step % every == 0, (step + 1) % every == 0
-        now = setting(jnp.asarray(state.values).dtype)
+            def note(mark: int) -> Noted:
+                row, counts = (jnp.zeros(x.shape[1:], x.dtype) for x in (state.values, state.rates))
+                held = state.previous
+                if mark != REST:
+                    outs, after = jax.lax.stop_gradient(seen or look())
+                    columns = list(map(where.pick, outs))
+                if mark == SAMPLE:
+                    held = samples(setting, columns[-1])
+                if mark == MEASURE:
+                    moments = _second_moments(after, updates, where)
+                    row, counts, held = measure_row(setting, columns, where.pick(params), moments, held)
+                held = None if held is None else jnp.asarray(held).astype(state.previous.dtype)
+                return Noted(row, counts.astype(state.rates.dtype), held, jnp.int32(mark))
 
-        def look():
-            outs, after = run_stages(inner, updates, state.inner, params, **extra)
-            return tuple(out for _, out in outs), after
-
-        def noted(mark, outs=(), after=None):
-            update = outs[-1] if outs else updates
-            row, counts, held = *nothing(state), state.previous
-            if mark == SAMPLE:
-                held = samples(where.pick(jax.lax.stop_gradient(update)), now)
-            elif mark == MEASURE:
-                leaves = jax.lax.stop_gradient(leaves_of(where, updates, outs, after, params))
-                row, counts, held = measure_update(leaves, where.group_of, len(where.names), held, now)
-            return typed(Noted(row, counts, held, jnp.int32(mark)), state)
-
-        if not isinstance(step, Tracer):
-            mark = MEASURE if due else SAMPLE if next_due and SAMPLE in marks else REST
-            if mark == REST:
-                new, after = made()
+            if eager:
+                noted = note(MEASURE if due else SAMPLE)
             else:
-                new, after, noted_now = _seen_once(how, updates, params, look(), partial(noted, mark))
-                state = with_row(state, noted_now, due, step, every)
+                which = jnp.where(due, len(marks) - 1, jnp.where(next_due & (SAMPLE in marks), SAMPLE, REST))
+                noted = jax.lax.switch(which, [partial(note, mark) for mark in marks])
+            if seen:
+                new, after = result(params, seen[0][-1]), seen[1]
+            else:
+                new, after = call(_behind(noted.mark, updates), state.inner, params, **extra)
+            state = _with_row(state, noted, due, step, every)
             return new, state._replace(count=increment(jnp.asarray(state.count)), inner=after)
 
-        which = jnp.where(due, len(marks) - 1, jnp.where(next_due & (SAMPLE in marks), SAMPLE, REST))
-        if any(map(callable, extra.values())):  # what evaluates the model is computed once
+        return run
 
-            def chosen(outs, after):
-                return jax.lax.switch(which, [partial(noted, mark, outs, after) for mark in marks])
-
-            new, after, noted_now = _seen_once(how, updates, params, look(), chosen)
-        else:
-            branches = [partial(noted, REST), *(lambda mark=mark: noted(mark, *look()) for mark in marks[1:])]
-            noted_now = jax.lax.switch(which, branches)
-            new, after = made(updates=_behind(noted_now.mark, updates))
-        state = with_row(state, noted_now, due, step, every)
-        return new, state._replace(count=increment(state.count), inner=after)
-
-    return init, partial(run, "update"), partial(run, "step")
+    return init, closure(inner.update, lambda params, new: new), closure(inner.step, apply_updates)
 
 
-def _seen_once(how: str, updates: Any, params: Any, seen: tuple, note: Any) -> tuple[Any, Any, Noted]:
-    """The result and the next state from the stages themselves, and what was noted of them."""
-    outs, after = seen
-    new = outs[-1] if outs else updates
-    return apply_updates(params, new) if how == "step" else new, after, note(outs, after)
+class Noted(NamedTuple):
+    """What is kept of a step: a row of numbers and one of counts, in the types of the rings; a sample; its mark."""
+
+    row: jax.Array
+    counts: jax.Array
+    held: Any
+    mark: jax.Array
+
+
+def _with_row(state: WatchState, noted: Noted, due: Any, step: Any, every: int) -> WatchState:
+    """The state with a row written in each ring where this step was measured; a row is never read to be kept."""
+    window = state.steps.shape[0]
+    place = jnp.where(due, step // every % window, window)
+
+    def put(ring: Any, x: Any) -> jax.Array:
+        return jnp.asarray(ring).at[place].set(jax.lax.stop_gradient(x), mode="drop")
+
+    steps, values, rates = put(state.steps, step), put(state.values, noted.row), put(state.rates, noted.counts)
+    return state._replace(steps=steps, values=values, rates=rates, previous=jax.lax.stop_gradient(noted.held))
+
+
+def _second_moments(state: Any, like: Any, where: Watched) -> list[list]:
+    """The fields of a state that are declared as divisors, for the watched leaves; None where a leaf has no such."""
+    found: list[list] = []
+    gradients, structure = where.pick(like), flatten(like)[1]
+
+    def note(path: tuple, field: Any, role: str) -> Any:
+        if role == "nonnegative" and flatten(field)[1] == structure:
+            rows = zip(where.pick(field), gradients, strict=True)
+            found.append([x if is_trained(x) and shape_of(x) == shape_of(g) else None for x, g in rows])
+        return field
+
+    map_fields(note, lambda path, leaf: leaf, state, {})
+    return found
 
 
 def _behind(mark: jax.Array, updates: Any) -> Any:
-    """The updates, to be used after the measure only: else XLA copies the whole state, to measure the old one later.
-
-    They take another value where a condition holds that never does, and of which XLA cannot know (0.10 drops barriers).
-    """
+    """The updates, in a form in which they can be used only after the measurement: else XLA copies the whole state, to
+    measure the old one later. A condition that never holds, and that XLA cannot know, gives them another value: XLA
+    drops barriers (JAX 0.10)."""
     never = mark < 0
 
     def leaf(x: Any) -> Any:
@@ -196,3 +214,28 @@ def _behind(mark: jax.Array, updates: Any) -> Any:
         return jnp.where(never, jnp.zeros((), x.dtype), x) if inexact and isinstance(x, jax.Array) else x
 
     return jax.tree.map(leaf, updates)
+
+
+def _checked(window: Any, every: Any, sample: Any, groups: Any, previous: Any, bins: Any) -> tuple[float, float, int]:
+    """The bins, after all arguments were checked."""
+    whole(1, window=window, every=every, sample=sample)
+    for name, value, most in (("window", window, 2**31), ("every", every, 2**31), ("sample", sample, 2**16)):
+        if value >= most:
+            raise ValueError(f"{name} must be below {most}; got {value}")
+    if not (groups is None or isinstance(groups, Mapping)):
+        raise TypeError(f"groups must be a dict, name -> rule; got {describe(groups)}")
+    for name, rule in (groups or {}).items():
+        if not isinstance(name, str) or not is_rule(rule):
+            kinds = "a glob, a compiled expression, a function of (path, leaf), or a tuple of these"
+            raise TypeError(f"groups: a name is a string, and a rule {kinds}; got {name!r}: {describe(rule)}")
+    if "others" in (groups or {}):
+        raise ValueError("groups: 'others' is the name of the leaves that no rule fits: choose another name")
+    if not isinstance(previous, bool):
+        raise TypeError(f"previous must be True or False; got {describe(previous)}")
+    if not (isinstance(bins, tuple | list) and len(bins) == 3):
+        raise TypeError(f"bins must be (exponent of the first edge, of the last, number of bins); got {describe(bins)}")
+    low, high, count = bins
+    whole(1, bins=count)
+    if not (-100 <= low < high <= 100):
+        raise ValueError(f"bins must rise from one power of ten to another, between -100 and 100; got {bins!r}")
+    return float(low), float(high), int(count)

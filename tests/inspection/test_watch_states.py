@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gradtx
-from gradtx.inspection import seen
+from gradtx.inspection import watch_state
 from gradtx.inspection.clips import is_clip
 from gradtx.inspection.readings import readings
 from gradtx.inspection.watch import watch
@@ -18,7 +18,7 @@ SGD, ONE = gradtx.sgd(0.1), {"w": jnp.array([3.0, 4.0])}
     ("given", "params", "said"),
     [
         ({"bins": (-2, 2, 24)}, ONE, r"made for the bins \(-8.0, 4.0, 24\), and here are \(-2.0, 2.0, 24\)"),
-        ({"bins": (-8, 4, 12)}, ONE, "counts rates in 24 bins, and `bins` asks for 12"),
+        ({"bins": (-8, 4, 12)}, ONE, r"made for the bins \(-8.0, 4.0, 24\), and here are \(-8.0, 4.0, 12\)"),
         ({}, {"v": ONE["w"]}, "made for the leaves or groups 'w', and here are 'v'"),
         ({"inner": gradtx.scale(-0.1)}, ONE, "made for the stages 'scale_by_learning_rate', and here are 'scale'"),
     ],
@@ -39,7 +39,10 @@ def test_under_jit_edges_are_those_of_who_measured():
     (place,) = np.flatnonzero(found.rate_counts[0, 0])
     assert found.rate_edges[place] <= 0.1001
     assert found.rate_edges[place + 1] >= 0.0999
-    for other, said in (({"bins": (-8, 4, 12)}, "in 24 bins"), ({"groups": {"all": "w"}}, "other names")):
+    for other, said in (
+        ({"bins": (-8, 4, 12)}, "for 24 bins, and here are 12"),
+        ({"groups": {"all": "w"}}, "bytes of names"),
+    ):
         with pytest.raises(ValueError, match=said):
             jax.eval_shape(watch(SGD, every=1, **other).update, ONE, old.init(ONE), ONE)
 
@@ -67,7 +70,7 @@ def test_an_eager_step_at_rest_looks_nothing_up(monkeypatch):
     tx = watch(SGD, every=9, groups={"one": "w"})
     _, state = tx.update(ONE, tx.init(ONE), ONE)
     calls = []
-    monkeypatch.setattr(seen, "_looked_up", lambda *args: calls.append(args))
+    monkeypatch.setattr(watch_state, "_looked_up", lambda *args: calls.append(args))
     tx.update(ONE, state, ONE)
     assert calls == []
 
