@@ -61,6 +61,16 @@ def test_the_norm_of_a_constant_under_jit(of, entry, batch):
     np.testing.assert_allclose(came, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("entry", [1e-30, 1e19, 1e25, 1e38])
+@pytest.mark.parametrize("shapes", [[()], [(), (2,)], [(1,), (2, 3)], [(), ()]], ids=str)
+def test_the_norm_of_constant_leaves_under_jit(shapes, entry):
+    """A scalar leaf too, which XLA simplifies at another time than arrays."""
+    for dtype in (np.float32, np.complex64):
+        tree = [np.full(shape, entry, dtype) for shape in shapes]
+        came = jax.jit(lambda k, tree=tree: gradtx.global_norm(tree) * k)(1.0)
+        np.testing.assert_allclose(came, gradtx.global_norm(tree), rtol=1e-6)
+
+
 def test_a_parameter_that_the_loss_does_not_use_stays():
     tx = gradtx.chain(gradtx.clip_by_leaf_norm(1.0), gradtx.adam(1e-3))
     params = {"used": jnp.ones(2), "unused": jnp.ones(3)}
