@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
@@ -12,6 +13,7 @@ from gradtx.core.hyper import Hyper, Number
 from gradtx.core.leaves import full, map_leaves
 from gradtx.core.numerics import clip_and_square, divide_by_root
 from gradtx.core.states import NonNegative
+from gradtx.core.traits import Divisor
 from gradtx.core.transformation import transformation
 from gradtx.transforms.basic import scale_by_learning_rate
 
@@ -22,7 +24,13 @@ class AccumulateSquaresState(NamedTuple):
     sum_of_squares: NonNegative
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+def _divisors(given: Mapping[str, Any], state: Any) -> dict[str, Divisor]:
+    """How `sum_of_squares` is used, for the trait `divides`."""
+    eps = (given["eps"], 0.0) if given["eps_in_sqrt"] else (0.0, given["eps"])
+    return {"sum_of_squares": Divisor(*eps)}
+
+
+@transformation(any_leaves=True, sparse_rows=True, divides=_divisors)
 def accumulate_squares(initial_accumulator_value: Number = 0.1, eps: Hyper = 1e-7, *, eps_in_sqrt: bool = True):
     """Divide each entry by the root of the sum of all its squares so far.
 

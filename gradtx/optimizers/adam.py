@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from gradtx.core.chain import chain
 from gradtx.core.errors import below_one, non_negative
@@ -12,6 +14,7 @@ from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import bias_correction, clip_and_square, divide_by_root, ema, increment, zero_count
 from gradtx.core.states import NonNegative, Signed
+from gradtx.core.traits import Divisor
 from gradtx.core.transformation import transformation
 from gradtx.optimizers.decay import weight_decay_of
 from gradtx.transforms.basic import scale_by_learning_rate
@@ -26,7 +29,12 @@ class ScaleByAdamState(NamedTuple):
     nu: NonNegative
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+def divisors(given: Mapping[str, Any], state: Any) -> dict[str, Divisor]:
+    """How Adam and its relatives use `nu`, for the trait `divides`."""
+    return {"nu": Divisor(given["eps_root"], given["eps"], bias_correction(given["b2"], state.count, jnp.float32))}
+
+
+@transformation(any_leaves=True, sparse_rows=True, divides=divisors)
 def scale_by_adam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_root: Hyper = 0.0):
     """Divide a running mean of the updates by the root of a running mean of their squares.
 
@@ -74,7 +82,7 @@ def scale_by_adam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_roo
     return init, update
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, divides=divisors)
 def scale_by_nadam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_root: Hyper = 0.0):
     """Adam, with its first moment looked at one step ahead.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import bias_correction, clip_and_square, divide_by_root, ema, increment, zero_count
 from gradtx.core.states import NonNegative, Signed
+from gradtx.core.traits import Divisor
 from gradtx.core.transformation import transformation
 from gradtx.transforms.basic import scale_by_learning_rate
 
@@ -26,7 +28,14 @@ class ScaleByAmsgradState(NamedTuple):
     nu_max: NonNegative
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+def _divisors(given: Mapping[str, Any], state: Any) -> dict[str, Divisor]:
+    """How `nu_max` is used, for the trait `divides`."""
+    raw = given["maximum_of"] == "raw"
+    weight = bias_correction(given["b2"], state.count, jnp.float32) if raw else 1.0
+    return {"nu_max": Divisor(given["eps_root"], given["eps"], weight)}
+
+
+@transformation(any_leaves=True, sparse_rows=True, divides=_divisors)
 def scale_by_amsgrad(
     b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_root: Hyper = 0.0, *, maximum_of: str = "corrected"
 ):

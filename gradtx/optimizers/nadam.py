@@ -14,7 +14,7 @@ from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import bias_correction, clip_and_square, divide_by_root, ema, increment, zero_count
 from gradtx.core.states import NonNegative, Signed
 from gradtx.core.transformation import transformation
-from gradtx.optimizers.adam import scale_by_nadam
+from gradtx.optimizers.adam import divisors, scale_by_nadam
 from gradtx.transforms.basic import scale_by_learning_rate
 
 
@@ -27,7 +27,7 @@ class ScaleByScheduledNadamState(NamedTuple):
     nu: NonNegative
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, divides=divisors)
 def scale_by_scheduled_nadam(
     b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_root: Hyper = 0.0, *, momentum_decay: Hyper = 0.004
 ):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from gradtx.core.leaves import float_dtype, full, map_leaves, zeros
 from gradtx.core.numerics import bias_correction as correction
 from gradtx.core.numerics import clip_and_square, divide_by_root, ema, increment, scale_down, zero_count
 from gradtx.core.states import NonNegative, Signed
+from gradtx.core.traits import Divisor
 from gradtx.core.transformation import transformation
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.momentum import add_momentum, add_nesterov_momentum
@@ -35,7 +37,15 @@ class ScaleByStddevState(NamedTuple):
     nu: NonNegative
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+def _divisors(given: Mapping[str, Any], state: Any) -> dict[str, Divisor]:
+    """How `nu` is used, for the trait `divides`."""
+    eps = (given["eps"], 0.0) if given["eps_in_sqrt"] else (0.0, given["eps"])
+    # The state of scale_by_stddev is kept corrected.
+    corrects = given["bias_correction"] and isinstance(state, ScaleByRmsState)
+    return {"nu": Divisor(*eps, correction(given["decay"], state.count, jnp.float32) if corrects else 1.0)}
+
+
+@transformation(any_leaves=True, sparse_rows=True, divides=_divisors)
 def scale_by_rms(
     decay: Hyper = 0.9,
     eps: Hyper = 1e-8,
@@ -94,7 +104,7 @@ def scale_by_rms(
     return init, update
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, divides=_divisors)
 def scale_by_stddev(
     decay: Hyper = 0.9,
     eps: Hyper = 1e-8,

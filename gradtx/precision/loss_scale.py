@@ -33,7 +33,7 @@ class DynamicLossScaleState(NamedTuple):
     inner: Any
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, words={"rest": "no step: a gradient is not finite"})
 def dynamic_loss_scale(
     inner: Transformation,
     initial_scale: Number = 2.0**15,

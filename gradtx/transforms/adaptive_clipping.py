@@ -26,7 +26,7 @@ class ClipByZScoreState(NamedTuple):
     stddev: jax.Array
 
 
-@transformation
+@transformation(clips=True)
 def adaptive_grad_clip(
     clipping: Hyper,
     eps: Hyper = 1e-3,
@@ -85,7 +85,7 @@ def adaptive_grad_clip(
     return init, update
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, clips=True, whole_tree=True)
 def clip_by_z_score(
     z_threshold: Hyper = 2.5, decay: Hyper = 0.97, *, warmup_steps: int = 25, axis_name: AxisName = None
 ):

@@ -17,7 +17,7 @@ from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, clips=True)
 def clip_by_value(max_delta: Hyper):
     """Cut every entry to an interval round zero.
 
@@ -55,7 +55,7 @@ def clip_by_value(max_delta: Hyper):
     return init, update
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, clips=True, whole_tree=True)
 def clip_by_global_norm(max_norm: Hyper, *, nonfinite: str = "propagate", axis_name: AxisName = None):
     """Shrink all updates by one factor where their norm, taken over the whole tree, is above a bound.
 
@@ -112,7 +112,7 @@ def clip_by_global_norm(max_norm: Hyper, *, nonfinite: str = "propagate", axis_n
     return init, update
 
 
-@transformation
+@transformation(clips=True)
 def clip_by_leaf_norm(max_norm: Hyper, *, axis_name: AxisName = None):
     """Shrink each leaf where its own norm is above a bound.
 
@@ -148,7 +148,7 @@ def clip_by_leaf_norm(max_norm: Hyper, *, axis_name: AxisName = None):
     return init, update
 
 
-@transformation
+@transformation(clips=True)
 def clip_by_block_rms(threshold: Hyper, *, axis_name: AxisName = None):
     """Shrink each leaf where the root mean square of its entries is above a bound.
 

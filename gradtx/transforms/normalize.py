@@ -23,7 +23,7 @@ class ZeroNansState(NamedTuple):
     count: jax.Array
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, whole_tree=True)
 def normalize_by_update_norm(scale_factor: Hyper = 1.0, eps: Hyper = 1e-6, *, axis_name: AxisName = None):
     """Divide all updates by their norm, taken over the whole tree.
 

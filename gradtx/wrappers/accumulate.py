@@ -27,7 +27,10 @@ class AccumulateState(NamedTuple):
     inner: Any  # the inner transformation's state
 
 
-@transformation(any_leaves=True)
+@transformation(
+    any_leaves=True,
+    words={"rest": "no step yet: the gradient was added to those collected", "in": "the collected gradients as one"},
+)
 def accumulate(inner: Transformation, steps: Steps, *, reduction: str = "mean"):
     """Collect the gradients of several updates, and let a transformation see their mean.
 

@@ -23,7 +23,7 @@ class EveryState(NamedTuple):
     inner: Any  # the inner transformation's state, as it left it when it last ran
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, words={"rest": "no step: it runs in some steps only"})
 def every(inner: Transformation, steps: Count, *, otherwise: str = "zero"):
     """Run a transformation at every k-th update: the first, the one k later, and so on.
 

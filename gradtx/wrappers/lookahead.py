@@ -29,7 +29,7 @@ class LookaheadState(NamedTuple):
     inner: Any  # the inner transformation's state
 
 
-@transformation(any_leaves=True)
+@transformation(any_leaves=True, words={"out": "back towards the slow weights"})
 def lookahead(inner: Transformation, sync_period: Count = 6, slow_step_size: Hyper = 0.5, *, reset_state: bool = False):
     """Move the parameters back towards slow weights after every few updates, and the slow weights towards them.
 

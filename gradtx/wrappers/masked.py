@@ -53,7 +53,7 @@ def masked(inner: Transformation, mask: Any):
     return _on_some(inner, selection("masked", mask), lambda updates: updates, own, passes)
 
 
-@transformation(sparse_rows=True)
+@transformation(sparse_rows=True, words={"rest": "held still"})
 def freeze(inner: Transformation, frozen: Any):
     """Keep some of the leaves as they are, and apply a transformation to the rest.
 

@@ -14,7 +14,7 @@ from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import is_none, is_trained, require_same_tree
 
 
-@transformation(any_leaves=True)
+@transformation(any_leaves=True, words={"in": "the gradient from a little uphill instead"})
 def sam(inner: Transformation, rho: Hyper = 0.05, *, axis_name: AxisName = None):
     """Step along the gradient taken where the loss is about highest near by, so that flat minima are preferred.
 

@@ -27,7 +27,7 @@ class ScheduleFreeState(NamedTuple):
     inner: Any  # the inner transformation's state
 
 
-@transformation(any_leaves=True)
+@transformation(any_leaves=True, words={"out": "the step of the average"})
 def schedule_free(inner: Transformation, learning_rate: Hyper, b1: Hyper = 0.9, *, weight_lr_power: Hyper = 2.0):
     """Take gradients between a path and its average, and evaluate the model at the average.
 

@@ -30,7 +30,7 @@ class SkipState(NamedTuple):
     inner: Any  # the inner transformation's state, as the last update that was not skipped left it
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, words={"rest": "no step: skipped, since something is not finite"})
 def skip_nonfinite(
     inner: Transformation,
     max_consecutive: Count | None = None,
@@ -82,7 +82,7 @@ def skip_nonfinite(
     return conditional(inner, _start(inner), decide)
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, words={"rest": "no step: skipped"})
 def skip_if(inner: Transformation, predicate: Callable[[Any, Any, Any], Any], *, axis_name: AxisName = None):
     """Make no step where a predicate says so.
 
@@ -130,7 +130,7 @@ class SkipSpikesState(NamedTuple):
     inner: Any  # the inner transformation's state
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, words={"rest": "no step: skipped, since the norm is a spike"})
 def skip_spikes(inner: Transformation, k_sigma: Hyper = 6.0, window: int = 128, *, axis_name: AxisName = None):
     """Make no step where the norm of the gradients is far above its recent values, or not finite.
 
