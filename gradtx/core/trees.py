@@ -27,9 +27,31 @@ def path_name(path: tuple) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/") or "(the tree itself)"
 
 
+def flatten_with_paths(tree: Any) -> tuple[list[tuple[tuple, Any]], Any]:
+    """The leaves with their paths, and the structure, as of `flatten`."""
+    return jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_leaf)
+
+
 def leaf_names(tree: Any) -> list[str]:
-    """The name of every leaf, as of `flatten`, in order."""
-    return [path_name(path) for path, _ in jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_leaf)[0]]
+    """The name of every leaf, as of `flatten`, in order; a box around a leaf adds nothing to it."""
+    return names_of([path for path, _ in flatten_with_paths(tree)[0]])
+
+
+def names_of(paths: list[tuple]) -> list[str]:
+    """The names of all leaves of a tree, given their paths in order.
+
+    A box is a node that holds one array as its attribute `value`: nnx's Variable, linen's Partitioned. Many programs
+    box a leaf in one place and not in another, so the box is left out of the name: `dense/kernel`.
+    """
+    return [path_name(path[:-1] if _is_boxed(k, paths) else path) for k, path in enumerate(paths)]
+
+
+def _is_boxed(k: int, paths: list[tuple]) -> bool:
+    path = paths[k]
+    if not path or path[-1] != jax.tree_util.GetAttrKey("value"):
+        return False
+    beside = paths[max(k - 1, 0) : k] + paths[k + 1 : k + 2]
+    return not any(other[: len(path) - 1] == path[:-1] for other in beside)
 
 
 def is_trained(leaf: Any) -> bool:

@@ -14,7 +14,7 @@ from gradtx.core.errors import describe
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names
 from gradtx.wrappers.conditional import at_rest
-from gradtx.wrappers.rules import arity, first_rules, is_function, is_rule, trained_leaves
+from gradtx.wrappers.rules import arity, first_rules, is_function, is_rule, split_leaves
 from gradtx.wrappers.subtree import extras_for, merged, part, prefix_leaves, resolved
 
 
@@ -95,8 +95,7 @@ def selection(who: str, mask: Any) -> Selection:
     if all(map(is_rule, rules)):
 
         def by_rules(updates: Any, params: Any) -> list[bool]:
-            leaves = trained_leaves(updates, params)
-            taken = first_rules(who, rules, leaves)
+            taken = first_rules(who, rules, *split_leaves(updates, params))
             return [place in taken for place in range(len(flatten(updates)[0]))]
 
         return by_rules

@@ -15,7 +15,7 @@ from gradtx.core.states import EmptyState
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names
 from gradtx.transforms.basic import scale
-from gradtx.wrappers.rules import arity, first_rules, is_function, is_rule, rule_name, trained_leaves
+from gradtx.wrappers.rules import arity, first_rules, is_function, is_rule, rule_name, split_leaves
 from gradtx.wrappers.subtree import extras_for, merged, part, prefix_leaves, resolved
 
 
@@ -116,8 +116,8 @@ def routes(rules: Mapping[Any, Any], has_default: bool) -> Groups:
     """`(updates, params) -> {place of a trained leaf: name of its rule}`."""
 
     def assigned(updates: Any, params: Any) -> dict[int, str]:
-        leaves, names = trained_leaves(updates, params), list(rules)
-        taken = first_rules("route", names, leaves)
+        names, (leaves, others) = list(rules), split_leaves(updates, params)
+        taken = first_rules("route", names, leaves, others)
         for leaf in leaves:
             if leaf.place not in taken and not has_default:
                 known = ", ".join(map(rule_name, rules)) or "none"
@@ -136,9 +136,13 @@ def labelled(transforms: Mapping[Any, Any], labels: Any) -> Groups:
         tree = resolved("partition", labels, params)
         like = updates if params is None else params
         rows = zip(prefix_leaves("partition", "label", tree, like), leaf_names(like), flatten(like)[0], strict=True)
-        out = {k: _label(x, path, transforms) for k, (x, path, leaf) in enumerate(rows) if is_trained(leaf)}
+        out, used = {}, set()
+        for k, (x, path, leaf) in enumerate(rows):
+            if is_trained(leaf):
+                out[k] = _label(x, path, transforms)
+            used.add(out.get(k) or key_name(x))  # a label may be given to leaves only that are not trained
         for label in transforms:
-            if out and key_name(label) not in out.values():
+            if out and key_name(label) not in used:
                 used = sorted(set(out.values()))
                 raise ValueError(
                     f"partition: no leaf has the label {label!r}{suggestion(str(label), used)}; there is {used}"

@@ -1,4 +1,4 @@
-"""Parts of trees: a tree of which some leaves are one's own, and what a transformation of that part is given."""
+"""Parts of trees: a tree in which some leaves are one's own, and what a transformation of these leaves is given."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 import jax
 
-from gradtx.core.trees import flatten, leaf_names
+from gradtx.core.trees import flatten, flatten_with_paths, leaf_names, path_name
 from gradtx.wrappers.rules import is_function, nearest
 
 
 def part(tree: Any, own: list[bool]) -> Any:
-    """The tree with None in place of the leaves that are not one's own; of no tree, None."""
+    """The tree with None in place of the leaves that are not one's own; None for None."""
     if tree is None:
         return None
     leaves, structure = flatten(tree)
@@ -22,7 +22,7 @@ def part(tree: Any, own: list[bool]) -> Any:
 
 
 def merged(owns: list[list[bool]], trees: list[Any]) -> Any:
-    """One tree of several: each leaf from the first tree whose own it is, else from the last, which has no list."""
+    """One tree of several: each leaf comes from the first tree that owns it, else from the last, which has no list."""
     structure = next((flatten(tree)[1] for tree in trees[::-1] if flatten(tree)[0]), flatten(trees[-1])[1])
     columns = [flatten(tree)[0] or [None] * structure.num_leaves for tree in trees]
     out = columns[-1]
@@ -32,8 +32,11 @@ def merged(owns: list[list[bool]], trees: list[Any]) -> Any:
 
 
 def extras_for(own: list[bool], params: Any, extra: dict[str, Any]) -> dict[str, Any]:
-    """The extra arguments for a transformation that sees some of the leaves: trees cut, functions of the parameters
-    given all of them, with those that it does not see as they are."""
+    """The extra arguments for a transformation that sees some of the leaves.
+
+    A tree of gradients is cut. A function of the parameters is called with all of them: those that the transformation
+    does not see have their present values.
+    """
     if params is None:
         return extra
     structure = flatten(params)[1]
@@ -54,21 +57,21 @@ def extras_for(own: list[bool], params: Any, extra: dict[str, Any]) -> dict[str,
 
 
 def resolved(who: str, tree: Any, params: Any) -> Any:
-    """The tree, or what a function of the parameters returns as such.
+    """The tree, or what a function of the parameters returns in its place.
 
-    Raises: ValueError: a function, and no parameters.
+    Raises: ValueError: it is a function, and the parameters are not given.
     """
     if not is_function(tree):
         return tree
     if params is None:
-        raise ValueError(f"{who} asks a function of the parameters: call update(updates, state, params)")
+        raise ValueError(f"{who} calls a function of the parameters: call update(updates, state, params)")
     return tree(params)
 
 
 def prefix_leaves(who: str, what: str, prefix: Any, tree: Any) -> list[Any]:
-    """The leaf of a prefix tree that stands for each leaf of a tree.
+    """For each leaf of a tree, the leaf of the prefix tree that covers it.
 
-    Raises: ValueError, TypeError: where it is no prefix, naming the leaf.
+    Raises: ValueError: `prefix` is no prefix of the tree; the error names the leaf.
     """
     out: list[Any] = []
     if not flatten(tree)[0]:
@@ -78,18 +81,40 @@ def prefix_leaves(who: str, what: str, prefix: Any, tree: Any) -> list[Any]:
         for x, below in zip(leaves, structure.flatten_up_to(tree), strict=True):
             out.extend([x] * len(flatten(below)[0]))
     except (ValueError, TypeError, KeyError):
-        raise ValueError(f"{who}: {_misfit(what, leaf_names(prefix), leaf_names(tree))}") from None
+        boxed = _by_name(prefix, tree)
+        if boxed is None:
+            raise ValueError(f"{who}: {_misfit(what, leaf_names(prefix), leaf_names(tree))}") from None
+        return boxed
     return out
 
 
+def _by_name(prefix: Any, tree: Any) -> list[Any] | None:
+    """The same by the names of the leaves, where boxes are all that differs; None where it is something else."""
+    names, paths = leaf_names(prefix), leaf_names(tree)
+    if (names, paths) == (_full_names(prefix), _full_names(tree)):
+        return None  # there are no boxes
+    covers = dict(zip(names, flatten(prefix)[0], strict=True))
+    found = [next((name for name in _upwards(path) if name in covers), None) for path in paths]
+    return None if None in found or set(found) != set(names) else [covers[name] for name in found if name is not None]
+
+
+def _full_names(tree: Any) -> list[str]:
+    return [path_name(path) for path, _ in flatten_with_paths(tree)[0]]
+
+
+def _upwards(path: str) -> list[str]:
+    keys = path.split("/")
+    return ["/".join(keys[:n]) for n in range(len(keys), 0, -1)]
+
+
 def _misfit(what: str, names: list[str], paths: list[str]) -> str:
-    def above(name: str, path: str) -> bool:
+    def covers(name: str, path: str) -> bool:
         return path == name or path.startswith(f"{name}/")
 
     for path in paths:
-        if not any(above(name, path) for name in names):
+        if not any(covers(name, path) for name in names):
             return f"there is no {what} for {path}"
     for name in names:
-        if not any(above(name, path) for path in paths):
+        if not any(covers(name, path) for path in paths):
             return f"there is a {what} for {name}, where the parameters have no leaf; nearest: {nearest(name, paths)}"
-    return f"the {what}s stand in other containers than the parameters"
+    return f"the {what}s are in other containers than the parameters"

@@ -1,5 +1,7 @@
 """flax: `nnx.Optimizer` and linen's `TrainState` take a transformation as they take optax's."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 import gradtx
 from gradtx.compat import to_optax
+from gradtx.testing.compare import same_bits
 from tests.clients.agreement import ALGORITHMS, EPS, Client, Run, X, Y, agrees, difference, follow
 
 pytest.importorskip("flax", reason="pip install -e '.[testing]'")
@@ -188,3 +191,53 @@ def test_linen_equal_transformations_share_a_trace():
     for _ in range(3):
         step(TrainState.create(apply_fn=model.apply, params={"w": jnp.ones(2)}, tx=gradtx.adam(0.05)))
     assert len(traces) == 1
+
+
+KERNELS = {
+    "glob": "**/kernel",
+    "regular expression": re.compile("kernel$"),
+    "function": lambda path, leaf: path.endswith("kernel"),
+}
+RULED = {
+    "decay": lambda rule: gradtx.adamw(0.1, weight_decay=0.5, mask=rule),
+    "masked": lambda rule: gradtx.chain(gradtx.masked(gradtx.scale(0.5), rule), gradtx.adam(0.1)),
+    "freeze": lambda rule: gradtx.freeze(gradtx.adam(0.1), rule),
+    "route": lambda rule: gradtx.route({rule: gradtx.adam(0.1)}, default=gradtx.sgd(0.1)),
+    "per leaf": lambda rule: gradtx.chain(gradtx.adam(0.1), gradtx.per_leaf_learning_rate({rule: 0.5})),
+    "watched": lambda rule: gradtx.watch(gradtx.adam(0.1), groups={"kernels": rule}),
+}
+
+
+@pytest.mark.parametrize("kind", KERNELS)
+@pytest.mark.parametrize("by", RULED)
+def test_nnx_a_rule_means_the_same_when_the_state_is_made_and_in_every_step(by, kind):
+    """The optimizer makes the state from Variables, and updates plain arrays."""
+    tx = RULED[by](KERNELS[kind])
+    model = Net()
+    params = nnx.to_pure_dict(nnx.state(model, nnx.Param))
+    optimizer, state = nnx.Optimizer(model, tx, wrt=nnx.Param), tx.init(params)
+    for _ in range(2):
+        optimizer.update(model, jax.tree.map(jnp.ones_like, nnx.state(model, nnx.Param)))
+        params, state = tx.step(jax.tree.map(jnp.ones_like, params), state, params)
+    same_bits("the parameters", nnx.to_pure_dict(nnx.state(model, nnx.Param)), params)
+
+
+def test_nnx_everything_is_watched_by_name():
+    model = Net()
+    optimizer = nnx.Optimizer(model, gradtx.watch(gradtx.adam(0.1)), wrt=nnx.Param)
+    optimizer.update(model, jax.tree.map(jnp.ones_like, nnx.state(model, nnx.Param)))
+    rows = gradtx.readings(nnx.as_pure(optimizer.opt_state))
+    assert "first/kernel" in str(rows)
+
+
+def test_linen_a_rule_names_a_partitioned_leaf_as_any_other():
+    partitioned = linen.with_partitioning(linen.initializers.ones, ("in", "out"))
+    logical = linen.with_logical_partitioning(linen.initializers.ones, ("out",))
+    model = linen.Dense(1, kernel_init=partitioned, bias_init=logical)
+    params = model.init(jax.random.key(0), X)
+    for rule in KERNELS.values():
+        tx = gradtx.freeze(gradtx.sgd(1.0), rule)
+        updates, _ = tx.update(params, tx.init(params), params)
+        dense = linen.unbox(updates)["params"]
+        assert not dense["kernel"].any()
+        assert dense["bias"].all()

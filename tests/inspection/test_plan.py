@@ -78,7 +78,7 @@ def test_it_prints_a_table():
 
 
 def test_errors_are_those_of_the_rules():
-    with pytest.raises(ValueError, match="the rule 'tail' fits no trained leaf"):
+    with pytest.raises(ValueError, match="the rule 'tail' matches no leaf"):
         gradtx.plan(gradtx.freeze(gradtx.adam(0.1), "tail"), PARAMS)
     with pytest.raises(TypeError, match="tx must be a transformation"):
         gradtx.plan(PARAMS, gradtx.adam(0.1))

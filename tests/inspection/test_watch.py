@@ -285,7 +285,7 @@ def test_wrong_arguments(given, kind, said):
 
 
 def test_wrong_states_and_rules():
-    with pytest.raises(ValueError, match="fits no trained leaf"):
+    with pytest.raises(ValueError, match="matches no leaf"):
         watch(gradtx.sgd(0.1), groups={"x": "nothing"}).init(PARAMS)
     tx = watch(gradtx.sgd(0.1), every=1)
     one, other = {"w": jnp.ones(3)}, {"w": jnp.ones(4)}

@@ -115,7 +115,7 @@ def test_what_it_refuses():
         tx.update(g, tx.init(params), params)
     with pytest.raises(ValueError, match="parameter at gain is in rows, but has none: it is a scalar"):
         decay_skipped_rows(gradtx.adam(0.1), ("table", "gain")).init(params)
-    with pytest.raises(ValueError, match=r"decay_skipped_rows: the rule 'tabel' fits no trained leaf; nearest: table"):
+    with pytest.raises(ValueError, match=r"decay_skipped_rows: the rule 'tabel' matches no leaf; nearest: table"):
         decay_skipped_rows(gradtx.adam(0.1), "tabel").init(params)
     tx = decay_skipped_rows(gradtx.chain(gradtx.scale(2.0), gradtx.scale_by_stddev()), "table")
     with pytest.raises(TypeError, match=r"scale_by_stddev does not say what steps without gradient do to its state"):

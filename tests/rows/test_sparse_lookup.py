@@ -155,7 +155,7 @@ class TestLookup:
             sparse_value_and_grad(lambda p: jnp.sum(use(p["t"])), {"t": jnp.array([1])})({"t": jnp.ones((N, D))})
 
     def test_rules(self):
-        with pytest.raises(ValueError, match="the rule 'emb/tabel' fits no trained leaf; nearest: emb/table"):
+        with pytest.raises(ValueError, match="the rule 'emb/tabel' matches no leaf; nearest: emb/table"):
             sparse_value_and_grad(plain, {"emb/tabel": IDS})(PARAMS, IDS, OTHERS)
         with pytest.raises(ValueError, match=r"the rule '\*\*' must match one table; it matches emb/table, w"):
             sparse_value_and_grad(plain, {"**": IDS})(PARAMS, IDS, OTHERS)

@@ -48,12 +48,12 @@ def test_globs(rule, expected):
 
 @pytest.mark.parametrize("rule", ["bod", "body/0/kern", "body*kernel", "body/./bias", "head/step", "**/step"])
 def test_globs_that_fit_nothing(rule):
-    with pytest.raises(ValueError, match=f"the rule {re.escape(repr(rule))} fits no trained leaf; nearest: .*/"):
+    with pytest.raises(ValueError, match=f"the rule {re.escape(repr(rule))} matches no leaf; nearest: .*/"):
         chosen(rule)
 
 
 def test_a_glob_begins_at_the_root():
-    with pytest.raises(ValueError, match=r"'kernel' fits no trained leaf; did you mean '\*\*/kernel'\?"):
+    with pytest.raises(ValueError, match=r"'kernel' matches no leaf; did you mean '\*\*/kernel'\?"):
         chosen("kernel")
 
 
@@ -128,8 +128,12 @@ class TestMasked:
             (jnp.ones(3, bool), TypeError, "at body/0/bias must be True or False"),
             (lambda path, leaf: 1, TypeError, "must return True or False; for body/0/bias it returned 1"),
             (lambda a, b, c: True, TypeError, r"must take the parameters, or \(path, leaf\)"),
-            ("bdoy", ValueError, "the rule 'bdoy' fits no trained leaf; nearest: body/"),
-            (("body", "body/0"), ValueError, "'body/0' takes no leaf: 'body', which stands before it, has them all"),
+            ("bdoy", ValueError, "the rule 'bdoy' matches no leaf; nearest: body/"),
+            (
+                ("body", "body/0"),
+                ValueError,
+                "'body/0' takes no leaf: every leaf it matches is already taken",
+            ),
         ],
     )
     def test_what_is_no_mask(self, mask, error, match):

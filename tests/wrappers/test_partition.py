@@ -73,8 +73,13 @@ class TestRoute:
     def test_what_is_no_route(self):
         for rules, default, error, match in (
             ({"body": SGD}, None, ValueError, "route: no rule fits head/w: give a default=...; the rules are 'body'"),
-            ({"bdy": SGD}, FAST, ValueError, "the rule 'bdy' fits no trained leaf; nearest: body/"),
-            ({"body": SGD, "body/w": SGD}, FAST, ValueError, "'body/w' takes no leaf: 'body', which stands before it"),
+            ({"bdy": SGD}, FAST, ValueError, "the rule 'bdy' matches no leaf; nearest: body/"),
+            (
+                {"body": SGD, "body/w": SGD},
+                FAST,
+                ValueError,
+                "'body/w' takes no leaf: every leaf it matches is already taken",
+            ),
             ({3: SGD}, FAST, TypeError, "route: a rule is a glob, .*; got 3"),
             ({"default": SGD}, FAST, ValueError, "is called .default."),
             (
