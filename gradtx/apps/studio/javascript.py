@@ -1,7 +1,8 @@
-"""Jaxprs as straight-line JavaScript: each entry of each array is a variable of its own."""
+"""Translation of jaxprs to straight-line JavaScript, with a variable for each entry of each array."""
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -15,7 +16,6 @@ from gradtx.apps.studio.primitives import (
     NotTranslatedError,
     conversion,
     form,
-    joined,
     kind_of,
     literal,
 )
@@ -24,7 +24,7 @@ _VARIABLE = re.compile(r"\bt\d+\b")
 
 
 class Statement(NamedTuple):
-    """`const name = expression;`, and the transformation whose arithmetic it is."""
+    """`const name = expression;`, and the name of the transformation that computes it."""
 
     name: str
     expression: str
@@ -32,9 +32,9 @@ class Statement(NamedTuple):
 
 
 class Translation:
-    """The statements of a program, made one by one; arrays are NumPy arrays of atoms.
+    """The statements of a program. Arrays are NumPy arrays of atoms.
 
-    An atom is a name, a member such as `s.nu[0]`, or a literal: it can stand in any expression without brackets.
+    An atom is a name, a member such as `s.nu[0]`, or a literal: it needs no brackets in any expression.
     """
 
     def __init__(self) -> None:
@@ -42,15 +42,15 @@ class Translation:
         self._scope = ""
 
     def run(self, jaxpr: Any, consts: Sequence[Any], inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Write a program; its results as arrays of atoms.
+        """Append the statements of a program. Returns its results as arrays of atoms.
 
         Args:
             jaxpr: an open jaxpr.
             consts: the arrays of its constants.
-            inputs: an array of atoms for each of its inputs.
+            inputs: an array of atoms for each input.
 
         Raises:
-            NotTranslatedError: a primitive or a type without a translation, by its name.
+            NotTranslatedError: a primitive or a type has no translation; the message names it.
         """
         known: dict[Any, np.ndarray] = {}
 
@@ -70,7 +70,7 @@ class Translation:
         return [atoms(x) for x in jaxpr.outvars]
 
     def emit(self, expression: str) -> str:
-        """A new variable with this value; an atom as it is."""
+        """A new variable with the value of an expression; an atom is returned unchanged."""
         if re.fullmatch(r"[\w.\[\]]+|\([-\w.]+\)", expression):
             return expression
         name = f"t{len(self.statements) + 1}"
@@ -78,7 +78,7 @@ class Translation:
         return name
 
     def needed(self, results: Iterable[np.ndarray]) -> list[Statement]:
-        """The statements on which the results stand, in order."""
+        """The statements that the results depend on, in order."""
         wanted = {str(atom) for array in results for atom in array.flat}
         kept = []
         for statement in reversed(self.statements):
@@ -132,17 +132,18 @@ class Translation:
         rows = x.transpose([*kept, *axes]).reshape(int(np.prod(shape)), -1)
         if not rows.shape[1]:
             raise NotTranslatedError(f"the reduction by {primitive!r} of an array without entries has no translation")
-        return _array([joined(primitive, kind, list(row), self.emit) for row in rows], shape)
+        step = form(primitive, kind)
+        return _array([functools.reduce(lambda a, b: self.emit(step.format(a, b)), row) for row in rows], shape)
 
 
 def function(name: str, parameters: str, program: Any, inputs: Sequence[np.ndarray], result: Callable) -> str:
-    """A pure JavaScript function from a closed jaxpr.
+    """A closed jaxpr as a pure JavaScript function.
 
     Args:
         name: of the function.
-        parameters: its parameters, `"g, s, w, h"`.
+        parameters: its parameters, such as `"g, s, w, h"`.
         program: the closed jaxpr.
-        inputs: for each of its inputs the atoms that its entries are, in terms of the parameters: `members("g", (2,))`.
+        inputs: an array of atoms for each input, in terms of the parameters, such as `members("g", (2,))`.
         result: makes the returned expression from the results, a list of arrays of atoms.
     """
     translation = Translation()
@@ -157,7 +158,7 @@ def function(name: str, parameters: str, program: Any, inputs: Sequence[np.ndarr
 
 
 def members(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The atoms of a parameter that is a number, or a list of numbers: `g[0]`, `g[1]`."""
+    """The atoms of a parameter: itself for a number, `g[0]` and `g[1]` for a list of numbers."""
     if not shape:
         return _array([name], shape)
     if len(shape) > 1:
@@ -166,7 +167,7 @@ def members(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def written(atoms: np.ndarray) -> str:
-    """An array of atoms as an expression: an atom, or a list of them."""
+    """The expression of an array of atoms: an atom, or a list of them."""
     return f"[{', '.join(atoms)}]" if atoms.ndim else str(atoms.item())
 
 

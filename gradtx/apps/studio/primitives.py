@@ -1,18 +1,17 @@
-"""What each primitive of JAX is in JavaScript, for single numbers: float64, int32 and bool."""
+"""The primitives of JAX as JavaScript expressions of single numbers: float64, int32 and bool."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 KINDS = {"float64": "number", "int32": "integer", "bool": "flag"}
-"""The types that a number of JavaScript holds exactly."""
+"""The types whose values a JavaScript number holds exactly."""
 
 HELPERS = """\
-// The power as C, Python and JAX have it: JavaScript's gives NaN for 1 ** NaN, and for 1 or -1 to an infinite power.
+// The power of C, Python and JAX. JavaScript has NaN for 1 ** NaN, and for 1 or -1 to an infinite power.
 const power = (x, y) => (x === 1 || (x === -1 && Math.abs(y) === Infinity) ? 1 : x ** y);
 """
 
@@ -67,7 +66,7 @@ _INTEGER = {
 _FLAG = {"and": "{} && {}", "not": "!{}", "or": "{} || {}"}
 
 FORMS = {"number": {**_ANY, **_NUMBER}, "integer": {**_ANY, **_INTEGER}, "flag": {**_ANY, **_FLAG}}
-"""The expression of an elementwise primitive, by the kind of its first operand; `{}` stands for an operand."""
+"""The expressions of elementwise primitives, by the kind of the first operand; `{}` stands for an operand."""
 
 _CONVERSIONS = {
     ("flag", "integer"): "{} ? 1 : 0",
@@ -78,28 +77,28 @@ _CONVERSIONS = {
 }
 
 CALLS = ("closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr", "jit", "pjit")
-"""Primitives whose program is written where they stand; derivatives of one's own are not needed."""
+"""Primitives that call a program, which is translated in their place. Custom derivatives are not needed."""
 
 PASSED_ON = ("copy", "optimization_barrier", "stop_gradient")
-"""Primitives that give back what they are given."""
+"""Primitives that return their operand."""
 
 REDUCTIONS = {"reduce_and": "and", "reduce_max": "max", "reduce_min": "min", "reduce_or": "or", "reduce_sum": "add"}
-"""Reductions, by the primitive that joins two entries."""
+"""Reductions, and the primitive that combines two entries."""
 
 
 class NotTranslatedError(NotImplementedError):
-    """Something in a transformation has no translation to JavaScript; the message names it."""
+    """Part of a transformation has no translation to JavaScript; the message names it."""
 
 
 def kind_of(aval: Any, where: str) -> str:
-    """What holds numbers of this type: "number", "integer" or "flag".
+    """The kind of a type: "number", "integer" or "flag".
 
     Raises:
-        NotTranslatedError: a type that JavaScript's numbers do not compute in.
+        NotTranslatedError: JavaScript numbers cannot compute in this type.
     """
     dtype = str(getattr(aval, "dtype", aval))
     if dtype not in KINDS:
-        raise NotTranslatedError(f"{where} has the type {dtype}; translated are {', '.join(KINDS)}")
+        raise NotTranslatedError(f"{where} has the type {dtype}; only {', '.join(KINDS)} can be translated")
     return KINDS[dtype]
 
 
@@ -107,7 +106,7 @@ def form(primitive: str, kind: str) -> str:
     """The expression of an elementwise primitive.
 
     Raises:
-        NotTranslatedError: an unknown primitive, or one not known for this kind of operand.
+        NotTranslatedError: the primitive is unknown, or unknown for this kind of operand.
     """
     if not any(primitive in forms for forms in FORMS.values()):
         raise NotTranslatedError(f"the primitive {primitive!r} has no translation to JavaScript")
@@ -121,7 +120,7 @@ def conversion(old: str, new: str) -> str:
     """The expression that turns one kind into another.
 
     Raises:
-        NotTranslatedError: from a number to an integer, which rounds.
+        NotTranslatedError: there is none, as from a number to an integer, which would round.
     """
     if old == new:
         return "{}"
@@ -131,7 +130,7 @@ def conversion(old: str, new: str) -> str:
 
 
 def literal(value: Any) -> str:
-    """A number as JavaScript reads it, to the bit: the shortest decimal that is this float64, and no other.
+    """A number as a JavaScript literal: the shortest decimal that is exactly this float64.
 
     Example:
         >>> literal(0.1), literal(-2.0), literal(float("inf")), literal(True), literal(1e-08)
@@ -144,11 +143,3 @@ def literal(value: Any) -> str:
         return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "(-Infinity)"
     text = repr(number)
     return f"({text})" if text.startswith("-") else text
-
-
-def joined(primitive: str, kind: str, atoms: list[str], emit: Callable[[str], str]) -> str:
-    """All entries joined by one primitive, from the first to the last."""
-    total, *others = atoms
-    for atom in others:
-        total = emit(form(primitive, kind).format(total, atom))
-    return total

@@ -60,7 +60,7 @@ def test_known_choices_are_made_while_writing():
         (lambda a: jax.lax.cond(a > 0, lambda: a, lambda: -a), [()], "primitive 'cond' "),
         (lambda a: jax.lax.fori_loop(0, 3, lambda _, x: 2.0 * x, a), [()], "primitive '(scan|while)' "),
         (lambda a: a.astype(jnp.int32), [()], "'convert_element_type' has no translation from number to integer"),
-        (lambda a: a.astype(jnp.float32), [()], "'convert_element_type' has the type float32; translated are float64"),
+        (lambda a: a.astype(jnp.float32), [()], "'convert_element_type' has the type float32; only float64"),
         (lambda a: jnp.dot(a, a), [(2,)], "primitive 'dot_general' "),
     ],
 )
