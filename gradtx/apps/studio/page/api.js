@@ -1,23 +1,22 @@
-/* For tests: the numbers that are drawn, with all their digits. */
+/* For tests: the numbers in the pictures, with all their digits. */
 "use strict";
 
 window.gradtxStudio = (() => {
-  const { model } = Model,
-    copy = (x) => JSON.parse(JSON.stringify(x));
+  const { model } = Model, copy = (x) => JSON.parse(JSON.stringify(x));
 
-  /* Settings, what is said about them, and who runs. */
+  /* The settings, the messages, and the chosen optimizers. */
   const state = () => ({
     settings: copy(model.settings),
     surface: {
       text: model.surface.text,
       mistake: model.mistake && { message: model.mistake.message, position: model.mistake.at + 1 },
     },
-    message: document.getElementById("message").innerText,
+    message: Dom.byId("message").innerText,
     optimizers: model.runs.map((run) => run.optimizer.name),
     playing: Transport.isPlaying(),
   });
 
-  /* {w, error, s: {entry: [[s1, s2], ...]}, stopped}: index t is after step t; all steps, of which `shown` are drawn. */
+  /* {w, error, s: {field: [[s1, s2], ...]}, stopped, shown}: index t is after step t, also for steps not shown. */
   function trajectory(name) {
     const run = model.runs.find(({ optimizer }) => optimizer.name === name);
     if (!run) throw new Error(`${name} is not chosen`);
@@ -30,10 +29,9 @@ window.gradtxStudio = (() => {
     };
   }
 
-  /* Where a point lies in the window, to be clicked on. */
+  /* The position of a point in the window, for clicks. */
   function pixel(w1, w2) {
-    const { left, top } = document.getElementById("contours").getBoundingClientRect(),
-      at = Main.frames.contours;
+    const { left, top } = Dom.byId("contours").getBoundingClientRect(), at = Main.frames.contours;
     return [left + at.x(w1), top + at.y(w2)];
   }
 

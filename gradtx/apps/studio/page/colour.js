@@ -1,11 +1,10 @@
-/* Colours, dashes and markers: each optimizer has its hue, its dash and its marker, and runs from dark to bright. */
+/* The hue, the dash and the marker of each optimizer. Trajectories run from dark to bright. */
 "use strict";
 
 const Colour = (() => {
-  /* OKLCH (lightness 0..1, chroma, hue in degrees) -> [r, g, b] of sRGB, 0..255. Even steps look even. */
+  /* From OKLCH (lightness 0..1, chroma, hue in degrees), where equal steps look equal, to sRGB [r, g, b], 0..255. */
   function oklch(light, chroma, hue) {
-    const a = chroma * Math.cos((hue * Math.PI) / 180),
-      b = chroma * Math.sin((hue * Math.PI) / 180);
+    const [a, b] = [Math.cos, Math.sin].map((of) => chroma * of((hue * Math.PI) / 180));
     const l = (light + 0.3963377774 * a + 0.2158037573 * b) ** 3;
     const m = (light - 0.1055613458 * a - 0.0638541728 * b) ** 3;
     const s = (light - 0.0894841775 * a - 1.291485548 * b) ** 3;
@@ -21,12 +20,12 @@ const Colour = (() => {
   }
   const css = ([r, g, b], alpha = 1) => `rgba(${r},${g},${b},${alpha})`;
 
-  // Lists of different lengths: no two of the first 72 optimizers have the same dash and marker.
+  // The lengths of the lists differ, so no two of the first 72 optimizers have the same dash and marker.
   const HUES = [80, 350, 20, 190, 145, 310, 110, 240, 270, 50, 165, 330];
   const DASHES = [[], [9, 4], [2.5, 3.5], [10, 3.5, 2, 3.5], [5, 2.5], [14, 4, 3, 4, 3, 4], [1.5, 5], [16, 3]];
   const MARKERS = ["circle", "square", "triangle", "diamond", "down", "cross", "plus", "star", "pentagon"];
 
-  /* The k-th optimizer's looks. `at(t)`: its colour at time t of 0..1, dark to bright. */
+  /* The style of the k-th optimizer. `at(t)` is its colour at time t from 0 to 1, from dark to bright. */
   function style(k) {
     const hue = HUES[k % HUES.length];
     return {
@@ -34,19 +33,16 @@ const Colour = (() => {
       dash: DASHES[k % DASHES.length],
       marker: MARKERS[k % MARKERS.length],
       at: (t) => {
-        const s = Math.cbrt(t); // most happens in the first steps
+        const s = Math.cbrt(t); // the first steps change most
         return css(oklch(0.3 + 0.6 * s, 0.1 + 0.08 * Math.sin(Math.PI * (0.15 + 0.65 * s)), hue + 22 * (s - 0.7)));
       },
-      // For lines on paper: one colour with contrast to it.
+      // For lines on paper: one colour, with enough contrast.
       line: (dark) => css(oklch(dark ? 0.78 : 0.52, 0.15, hue)),
     };
   }
 
-  /* The ground of a surface: low is deep and dark, high is light; t of 0..1. */
-  const ground = (t) => {
-    const [light, chroma, hue] = [0.36 + 0.58 * t, 0.055 - 0.043 * t, 245 - 25 * t];
-    return oklch(light, chroma, hue);
-  };
+  /* The ground of a surface, from dark and low (t = 0) to light and high (t = 1). */
+  const ground = (t) => oklch(0.36 + 0.58 * t, 0.055 - 0.043 * t, 245 - 25 * t);
 
   /* The amplification map: -1 blue, 0 white, 1 red. */
   const diverging = (t) => {
@@ -54,5 +50,5 @@ const Colour = (() => {
     return oklch(0.975 - 0.47 * size ** 0.85, 0.19 * size ** 0.8, t > 0 ? 27 : 255);
   };
 
-  return { oklch, css, style, ground, diverging };
+  return { css, style, ground, diverging };
 })();

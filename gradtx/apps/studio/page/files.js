@@ -1,11 +1,9 @@
-/* Settings in the address, in a link that is copied, and in a file. */
+/* Settings in the address, in a copied link, and in a file. */
 "use strict";
 
 const Files = (() => {
-  const { model } = Model,
-    { byId } = Fields;
-  let timer = null,
-    written = "";
+  const { model } = Model;
+  let timer = null, written = "";
 
   /* Put the settings after the # of the address. */
   function write() {
@@ -18,10 +16,10 @@ const Files = (() => {
       location.replace(written); // some browsers refuse replaceState for files
     }
   }
-  /* Soon: browsers allow only so many changes a second. */
+  /* A little later, because browsers limit the number of changes per second. */
   const writeSoon = () => (timer ??= setTimeout(write, 150));
 
-  /* The settings of the address; the defaults, and a message, if it is broken. */
+  /* The settings of the address. If it is broken: the defaults, and a message. */
   function fromAddress() {
     if (location.hash.length < 2) return Settings.defaults();
     try {
@@ -33,9 +31,7 @@ const Files = (() => {
   }
 
   function save(name, text, type) {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type }));
-    link.download = name;
+    const link = Dom.make("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
@@ -45,25 +41,16 @@ const Files = (() => {
     try {
       await navigator.clipboard.writeText(location.href);
     } catch {
-      const field = document.createElement("textarea"); // without permission, by hand
-      field.value = location.href;
+      const field = Dom.make("textarea", { value: location.href }); // the old way, without permission
       document.body.append(field);
       field.select();
       document.execCommand("copy");
       field.remove();
     }
-    flash(byId("copy-link"), "Copied");
+    const button = Dom.byId("copy-link"), before = button.textContent;
+    Object.assign(button, { textContent: "Copied", disabled: true });
+    setTimeout(() => Object.assign(button, { textContent: before, disabled: false }), 1200);
     Messages.announce("The link is copied.");
-  }
-
-  function flash(button, text) {
-    const before = button.textContent;
-    button.textContent = text;
-    button.disabled = true;
-    setTimeout(() => {
-      button.textContent = before;
-      button.disabled = false;
-    }, 1200);
   }
 
   async function open(file) {
@@ -79,22 +66,22 @@ const Files = (() => {
   }
 
   function bind() {
-    byId("copy-link").addEventListener("click", copy);
-    byId("save-file").addEventListener("click", () =>
+    Dom.on("copy-link", "click", copy);
+    Dom.on("save-file", "click", () =>
       save("gradtx-studio.json", JSON.stringify(Settings.plain(model.settings), null, 2) + "\n", "application/json"),
     );
-    byId("open-file").addEventListener("change", (event) => {
+    Dom.on("open-file", "change", (event) => {
       Messages.complain("");
       open(event.target.files[0]);
-      event.target.value = ""; // the same file can be opened again
+      event.target.value = ""; // so that the same file can be opened again
     });
-    byId("defaults").addEventListener("click", () => Model.change(Settings.defaults()));
-    window.addEventListener("hashchange", () => {
+    Dom.on("defaults", "click", () => Model.change(Settings.defaults()));
+    Dom.on(window, "hashchange", () => {
       if (location.hash === written) return;
       Messages.complain("");
       Model.change(fromAddress(), { keep: true });
     });
-    window.addEventListener("pagehide", () => timer && write());
+    Dom.on(window, "pagehide", () => timer && write());
   }
 
   return { bind, write, writeSoon, fromAddress, save };

@@ -1,17 +1,12 @@
 /* The operations of an error function: value, and derivative as JAX defines it (its jvp rules), in double precision. */
 "use strict";
 
-/* `value(x, y)`; `slopes(x, y, ans)`: the derivative for each argument; null where JAX lets no gradient through;
-   `trouble(x, y)`: why a value is not finite, in words. */
+/* `value(x, y)`; `slopes(x, y, ans)`: the derivative for each argument, or null where JAX has no gradient;
+   `trouble(x, y)`: why the value is not finite, in words. */
 const OPERATIONS = (() => {
-  const unary = (value, slope, trouble) => ({
-    least: 1,
-    most: 1,
-    value,
-    slopes: (x, _, ans) => [slope && slope(x, ans)],
-    trouble,
-  });
-  // Half each where both are equal, none where either is NaN.
+  const slopesOf = (slope) => (x, _, ans) => [slope && slope(x, ans)];
+  const unary = (value, slope, trouble) => ({ least: 1, most: 1, value, slopes: slopesOf(slope), trouble });
+  // Half of the gradient each if both are equal, none if either is NaN.
   const half = (x, ans, y) => (x === ans ? (y === ans ? 0.5 : 1) : 0);
   const chosen = (value) => ({
     least: 2,
@@ -21,11 +16,10 @@ const OPERATIONS = (() => {
   });
   const one = (x) => (x === 0 ? 1 : x);
 
-  /* x^n by squaring, the order of multiplications of jax.lax.integer_pow: the same rounding. */
+  /* x^n by squaring, with the multiplications of jax.lax.integer_pow in the same order, so it rounds the same. */
   function whole(x, n) {
     if (n === 0) return 1;
-    let left = Math.abs(n),
-      product = null;
+    let left = Math.abs(n), product = null;
     if (left === 3) product = x * x * x;
     else
       while (left > 0) {
@@ -35,42 +29,28 @@ const OPERATIONS = (() => {
       }
     return n < 0 ? 1 / product : product;
   }
-  // JavaScript has 1^NaN and 1^Infinity NaN; IEEE 754, and so JAX, has 1.
+  // 1^NaN and 1^Infinity are NaN in JavaScript, but 1 in IEEE 754 and in JAX.
   const power = (x, y) => (x === 1 ? 1 : Math.pow(x, y));
   const powerTrouble = (x, y) =>
     x === 0 && y < 0
       ? `division by zero (0 to the power ${y})`
       : x < 0 && !Number.isInteger(y) && `${x}, a negative number, to the power ${y}`;
+  const outside = (name) => (x) => Math.abs(x) > 1 && `${name} of ${x}, which is outside -1 to 1`;
+  const negative = (name) => (x) => x < 0 && `${name} of ${x}, a negative number`;
 
   const functions = {
     sin: unary(Math.sin, Math.cos),
     cos: unary(Math.cos, (x) => -Math.sin(x)),
     tan: unary(Math.tan, (x, ans) => 1 + ans * ans),
-    asin: unary(
-      Math.asin,
-      (x) => 1 / Math.sqrt(1 - x * x),
-      (x) => Math.abs(x) > 1 && `asin of ${x}, which is outside -1 to 1`,
-    ),
-    acos: unary(
-      Math.acos,
-      (x) => -1 / Math.sqrt(1 - x * x),
-      (x) => Math.abs(x) > 1 && `acos of ${x}, which is outside -1 to 1`,
-    ),
+    asin: unary(Math.asin, (x) => 1 / Math.sqrt(1 - x * x), outside("asin")),
+    acos: unary(Math.acos, (x) => -1 / Math.sqrt(1 - x * x), outside("acos")),
     atan: unary(Math.atan, (x) => 1 / (1 + x * x)),
     sinh: unary(Math.sinh, Math.cosh),
     cosh: unary(Math.cosh, Math.sinh),
     tanh: unary(Math.tanh, (x, ans) => (1 + ans) * (1 - ans)),
     exp: unary(Math.exp, (x, ans) => ans),
-    log: unary(
-      Math.log,
-      (x) => 1 / x,
-      (x) => (x === 0 ? "log of zero" : x < 0 && `log of ${x}, a negative number`),
-    ),
-    sqrt: unary(
-      Math.sqrt,
-      (x, ans) => 0.5 / ans,
-      (x) => x < 0 && `sqrt of ${x}, a negative number`,
-    ),
+    log: unary(Math.log, (x) => 1 / x, (x) => (x === 0 ? "log of zero" : negative("log")(x))),
+    sqrt: unary(Math.sqrt, (x, ans) => 0.5 / ans, negative("sqrt")),
     abs: unary(Math.abs, (x) => (x >= 0 ? 1 : -1)), // 1 at 0, as in JAX
     sign: unary(Math.sign, null),
     max: chosen(Math.max),
@@ -86,7 +66,7 @@ const OPERATIONS = (() => {
       slopes: (x, y) => [1 / y, -x * (1 / (y * y))],
       trouble: (x, y) => y === 0 && "division by zero",
     },
-    // A constant whole number as exponent is an operation of its own, as in JAX.
+    // A power with a constant whole exponent is an operation of its own, as in JAX.
     whole: { value: whole, slopes: (x, n) => [n === 0 ? 0 : n * whole(x, n - 1), null], trouble: powerTrouble },
     "^": { value: power, slopes: (x, y, ans) => [y * power(x, y - 1), Math.log(one(x)) * ans], trouble: powerTrouble },
     neg: { value: (x) => -x, slopes: () => [-1] },

@@ -1,20 +1,19 @@
-/* A surface on a grid of points: its numbers, its heights from 0 to 1, its levels, and its contour lines. */
+/* A surface on a grid of points: its values, heights from 0 to 1, and contour lines. */
 "use strict";
 
 const Grid = (() => {
   /* {values (rows from low to high w2), columns, rows, view}. */
   function sample(value, view, columns, rows) {
-    const [x0, x1, y0, y1] = view,
-      values = new Float64Array(columns * rows);
+    const [x0, x1, y0, y1] = view, values = new Float64Array(columns * rows);
     for (let j = 0; j < rows; j += 1)
       for (let i = 0; i < columns; i += 1)
         values[j * columns + i] = value(x0 + ((x1 - x0) * i) / (columns - 1), y0 + ((y1 - y0) * j) / (rows - 1));
     return { values, columns, rows, view };
   }
 
-  /* How error becomes height: ((E - low) / (high - low))^power, with the power that puts the middle value half way up.
-     So the levels show the bottom of a bowl and of Rosenbrock's valley alike. Where even that would show nothing, for
-     e^e^w, height is the share of the points that lie below. `kind` "even" is this, "soft" bends half as much, "linear" not. */
+  /* The height of an error: ((E - low) / (high - low))^power, with the power that puts the median half way up. So the
+     levels show the bottom of a bowl and of Rosenbrock's valley alike. If even that would show nothing, as for e^e^w,
+     the height is the fraction of points below. `kind` is "even" for this, "soft" for half the bend, or "linear". */
   const LEAST_POWER = 0.2;
 
   function scaleOf(values, kind) {
@@ -22,10 +21,9 @@ const Grid = (() => {
     if (!sorted.length) return null;
     const at = (part) => sorted[Math.round(part * (sorted.length - 1))];
     const low = sorted[0];
-    // What explodes at a pole would flatten all the rest.
+    // Very large values at a pole would flatten the rest.
     const high = at(1) - low > 50 * (at(0.98) - low) && at(0.98) > low ? at(0.98) : at(1);
-    const span = high - low,
-      flat = !(span > 0);
+    const span = high - low, flat = !(span > 0);
     if (flat) return { low, high, flat, height: () => 0.5, error: () => low };
     const even = Math.min(Math.log(0.5) / Math.log((at(0.5) - low) / span), 1);
     const power = { even, soft: Math.sqrt(even), linear: 1 }[kind];
@@ -40,7 +38,7 @@ const Grid = (() => {
     return { low, high: at(1), flat, height: (e) => below(sorted, e), error: at };
   }
 
-  /* The share of sorted numbers below e, by halving. */
+  /* The fraction of sorted numbers below e, by bisection. */
   function below(sorted, e) {
     let [from, to] = [0, sorted.length];
     while (from < to) {
@@ -58,30 +56,13 @@ const Grid = (() => {
   });
 
   // Corners of a cell: lower left, lower right, upper right, upper left; an edge joins two, in the order of the grid.
-  const PLACES = [
-      [0, 0],
-      [1, 0],
-      [1, 1],
-      [0, 1],
-    ],
-    EDGES = [
-      [0, 1],
-      [1, 2],
-      [3, 2],
-      [0, 3],
-    ];
+  const PLACES = [[0, 0], [1, 0], [1, 1], [0, 1]], EDGES = [[0, 1], [1, 2], [3, 2], [0, 3]];
 
-  /* The lines values = level, each a list of [x, y] in grid units; cells with a corner that is not finite have none. */
+  /* The lines values = level, each a list of [x, y] in grid units. Cells with a corner that is not finite have none. */
   function contour(grid, level) {
-    const { values, columns, rows } = grid,
-      crossings = new Map(),
-      next = new Map();
+    const { values, columns, rows } = grid, crossings = new Map(), next = new Map();
     const join = (a, b) => {
-      for (const [from, to] of [
-        [a, b],
-        [b, a],
-      ])
-        next.has(from) ? next.get(from).push(to) : next.set(from, [to]);
+      for (const [from, to] of [[a, b], [b, a]]) next.has(from) ? next.get(from).push(to) : next.set(from, [to]);
     };
     for (let j = 0; j < rows - 1; j += 1)
       for (let i = 0; i < columns - 1; i += 1) {
@@ -92,14 +73,13 @@ const Grid = (() => {
         if (!corners.every(Number.isFinite)) continue;
         const cut = EDGES.flatMap(([a, b]) => {
           if (above[a] === above[b]) return [];
-          const [dx, dy] = PLACES[a],
-            upright = PLACES[b][0] === dx,
-            t = (level - corners[a]) / (corners[b] - corners[a]);
+          const [dx, dy] = PLACES[a], upright = PLACES[b][0] === dx;
+          const t = (level - corners[a]) / (corners[b] - corners[a]);
           const id = 2 * ((j + dy) * columns + i + dx) + (upright ? 1 : 0); // neighbouring cells share it
           crossings.set(id, [i + dx + (upright ? 0 : t), j + dy + (upright ? t : 0)]);
           return [id];
         });
-        // A saddle: the middle of the cell decides which corners hang together.
+        // At a saddle, the middle of the cell decides which corners are connected.
         const middle = (corners[0] + corners[1] + corners[2] + corners[3]) / 4 >= level;
         if (cut.length === 4 && middle !== above[0]) cut.unshift(cut.pop());
         for (let n = 0; n < cut.length; n += 2) join(cut[n], cut[n + 1]);
@@ -107,7 +87,7 @@ const Grid = (() => {
     return chains(next).map((ids) => ids.map((id) => crossings.get(id)));
   }
 
-  /* Neighbours in a row, the open lines from their ends, then the rings. */
+  /* Neighbours joined to lines: first the open lines from their ends, then the rings. */
   function chains(next) {
     const found = [];
     const follow = (start) => {
@@ -124,13 +104,10 @@ const Grid = (() => {
     return found;
   }
 
-  /* The value between the grid's points; not finite where one of the four is not. */
+  /* The value between the points of the grid; not finite if one of the four is not. */
   function between({ values, columns, rows }, x, y) {
-    const i = Math.min(Math.max(Math.floor(x), 0), columns - 2),
-      j = Math.min(Math.max(Math.floor(y), 0), rows - 2);
-    const a = x - i,
-      b = y - j,
-      k = j * columns + i;
+    const i = Math.min(Math.max(Math.floor(x), 0), columns - 2), j = Math.min(Math.max(Math.floor(y), 0), rows - 2);
+    const a = x - i, b = y - j, k = j * columns + i;
     return (
       (values[k] * (1 - a) + values[k + 1] * a) * (1 - b) +
       (values[k + columns] * (1 - a) + values[k + columns + 1] * a) * b

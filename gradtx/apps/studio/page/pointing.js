@@ -2,131 +2,116 @@
 "use strict";
 
 const Pointing = (() => {
-  const { model } = Model;
+  const { model } = Model, { on } = Dom;
   const middle = (low, high) => (low + high) / 2;
+  const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
   const place = (canvas, event) => {
     const { left, top } = canvas.getBoundingClientRect();
     return [event.clientX - left, event.clientY - top];
   };
-  const inside = ({ left, right, top, bottom }, [x, y]) => x >= left && x <= right && y >= top && y <= bottom;
+  /* The point under the pointer, in a frame; null outside of its box. */
+  function pointAt(canvas, event, at) {
+    if (!at) return null;
+    const [x, y] = place(canvas, event), { left, right, top, bottom } = at.box;
+    return x >= left && x <= right && y >= top && y <= bottom ? [at.toX(x), at.toY(y)] : null;
+  }
+  const arrows = ({ key }) => ({ ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] })[key];
 
-  /* A point rounded to a five-hundredth of the view, so that a click gives a short number. */
+  /* A point rounded to a five-hundredth of the view, so that a click gives short numbers. */
   function rounded(w, [x0, x1, y0, y1]) {
-    const round = (x, span) => {
+    return [x1 - x0, y1 - y0].map((span, k) => {
       const step = 10 ** Math.floor(Math.log10(span / 500));
-      return Number((Math.round(x / step) * step).toPrecision(12));
-    };
-    return [round(w[0], x1 - x0), round(w[1], y1 - y0)];
+      return Number((Math.round(w[k] / step) * step).toPrecision(12));
+    });
   }
 
-  /* A change of the view, if it stays one. */
+  /* Change the view, unless it would be too small or too large. */
   function setView(view) {
     if (!Settings.CHECKS.view(view) && view[1] - view[0] > 1e-12 && view[3] - view[2] > 1e-12)
       Model.change({ view: view.map((x) => Number(x.toPrecision(8))) });
   }
-  function zoom(
-    factor,
-    [a, b] = [middle(...model.settings.view.slice(0, 2)), middle(...model.settings.view.slice(2))],
-  ) {
-    const [x0, x1, y0, y1] = model.settings.view;
+  function zoom(factor, center) {
+    const [x0, x1, y0, y1] = model.settings.view, [a, b] = center || [middle(x0, x1), middle(y0, y1)];
     setView([a + (x0 - a) * factor, a + (x1 - a) * factor, b + (y0 - b) * factor, b + (y1 - b) * factor]);
   }
 
-  /* The view that holds the start and all trajectories, but for runaways. */
+  /* The view with the start and all trajectories, except far points of those that diverge. */
   function fit() {
     const near = 4 * Math.max(...model.settings.start.map(Math.abs), 1);
-    const points = [
-      model.settings.start,
-      ...model.runs.flatMap(({ w }) => w.filter((x) => Math.max(...x.map(Math.abs)) <= near)),
-    ];
+    const paths = model.runs.flatMap(({ w }) => w.filter((x) => Math.max(...x.map(Math.abs)) <= near));
     const limits = [0, 1].map((k) => {
-      const list = points.map((w) => w[k]);
+      const list = [model.settings.start, ...paths].map((w) => w[k]);
       return [list.reduce((a, b) => Math.min(a, b)), list.reduce((a, b) => Math.max(a, b))];
     });
     const half = 0.6 * Math.max(...limits.map(([low, high]) => high - low), 0.2);
     setView(limits.flatMap(([low, high]) => [middle(low, high) - half, middle(low, high) + half]));
   }
 
-  /* A start that is out of sight draws the view with it. */
+  /* The settings for a start. If it is outside of the view, the view changes too. */
   function withStart(start) {
-    const v = model.settings.view,
-      view = [Math.min(v[0], start[0]), Math.max(v[1], start[0]), Math.min(v[2], start[1]), Math.max(v[3], start[1])];
-    const out = view.some((x, k) => x !== v[k]);
-    if (!out) return { start };
-    const half = 1.15 * Math.max(...start.map(Math.abs), 1);
-    return { start, view: [-half, half, -half, half].map((x) => Number(x.toPrecision(3))) };
+    const [x0, x1, y0, y1] = model.settings.view;
+    if (start[0] >= x0 && start[0] <= x1 && start[1] >= y0 && start[1] <= y1) return { start };
+    const half = Number((1.15 * Math.max(...start.map(Math.abs), 1)).toPrecision(3));
+    return { start, view: [-half, half, -half, half] };
   }
 
   function contours(canvas, frame, redraw) {
-    let down = null,
-      dragged = false; // since the last press: then the click at its end sets no start
-    const read = (w, said) =>
-      (Fields.byId("reading").textContent =
-        `${said}w1 = ${Ticks.plain(w[0])}, w2 = ${Ticks.plain(w[1])}: error ${Ticks.label(model.surface.value(...w), 5)}`);
-    const spot = (event) => {
-      const p = place(canvas, event),
-        at = frame();
-      return at && inside(at.box, p) ? rounded([at.toX(p[0]), at.toY(p[1])], model.settings.view) : null;
+    let down = null, dragged = false; // dragged since the last press: the click at its end sets no start
+    const read = (w, said) => {
+      const error = Ticks.label(model.surface.value(...w), 5);
+      Dom.byId("reading").textContent = `${said}w1 = ${Ticks.plain(w[0])}, w2 = ${Ticks.plain(w[1])}: error ${error}`;
     };
-    canvas.addEventListener("pointerdown", (event) => {
+    const spot = (event) => {
+      const w = pointAt(canvas, event, frame());
+      return w && rounded(w, model.settings.view);
+    };
+    const setStart = (start) => {
+      model.cross = null;
+      Model.change({ start });
+      read(start, "Start: ");
+    };
+    on(canvas, "pointerdown", (event) => {
       if (event.button) return;
       down = { x: event.clientX, y: event.clientY, view: model.settings.view };
       dragged = false;
     });
-    canvas.addEventListener("pointermove", (event) => {
-      const at = frame(),
-        w = spot(event);
-      if (event.buttons === 0) down = null; // it was let go outside
+    on(canvas, "pointermove", (event) => {
+      const at = frame(), w = spot(event);
+      if (event.buttons === 0) down = null; // it was released outside
       if (w && !down) read(w, "");
       if (!down || event.pointerType === "touch" || !at) return;
       const [dx, dy] = [event.clientX - down.x, event.clientY - down.y];
       if (!dragged && Math.hypot(dx, dy) < 5) return;
       if (!dragged) canvas.setPointerCapture(event.pointerId);
       dragged = true;
-      const [x0, x1, y0, y1] = down.view,
-        { left, right, top, bottom } = at.box;
+      const [x0, x1, y0, y1] = down.view, { left, right, top, bottom } = at.box;
       const [a, b] = [(-dx * (x1 - x0)) / (right - left), (dy * (y1 - y0)) / (bottom - top)];
       setView([x0 + a, x1 + a, y0 + b, y1 + b]);
     });
-    for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, () => (down = null));
-    canvas.addEventListener("click", (event) => {
+    on(canvas, "pointerup pointercancel", () => (down = null));
+    on(canvas, "click", (event) => {
       const w = spot(event);
-      if (!w || dragged) return;
-      model.cross = null;
-      Model.change({ start: w });
-      read(w, "Start: ");
+      if (w && !dragged) setStart(w);
     });
-    canvas.addEventListener(
-      "wheel",
-      (event) => {
-        // Without Ctrl the page scrolls.
-        const at = frame();
-        if (!at || !(event.ctrlKey || event.metaKey)) return;
-        event.preventDefault();
-        const p = place(canvas, event);
-        zoom(1.0015 ** Math.max(-300, Math.min(300, event.deltaY)), [at.toX(p[0]), at.toY(p[1])]);
-      },
-      { passive: false },
-    );
-    canvas.addEventListener("keydown", (event) => {
-      const arrow = arrows(event),
-        [x0, x1, y0, y1] = model.settings.view;
+    const zoomAt = (event) => {
+      const at = frame();
+      if (!at || !(event.ctrlKey || event.metaKey)) return; // without Ctrl the page scrolls
+      event.preventDefault();
+      const [x, y] = place(canvas, event);
+      zoom(1.0015 ** clamp(event.deltaY, -300, 300), [at.toX(x), at.toY(y)]);
+    };
+    on(canvas, "wheel", zoomAt, { passive: false });
+    on(canvas, "keydown", (event) => {
+      const arrow = arrows(event), [x0, x1, y0, y1] = model.settings.view;
       if (arrow) {
-        const part = event.shiftKey ? 200 : 40,
-          from = model.cross || model.settings.start;
-        const moved = rounded(
-          [from[0] + (arrow[0] * (x1 - x0)) / part, from[1] + (arrow[1] * (y1 - y0)) / part],
-          model.settings.view,
-        );
-        model.cross = [Math.min(Math.max(moved[0], x0), x1), Math.min(Math.max(moved[1], y0), y1)];
+        const part = event.shiftKey ? 200 : 40, [a, b] = model.cross || model.settings.start;
+        const moved = [a + (arrow[0] * (x1 - x0)) / part, b + (arrow[1] * (y1 - y0)) / part];
+        const [u, v] = rounded(moved, model.settings.view);
+        model.cross = [clamp(u, x0, x1), clamp(v, y0, y1)];
         read(model.cross, "Cross: ");
         redraw();
-      } else if (event.key === "Enter" && model.cross) {
-        const start = model.cross;
-        model.cross = null;
-        Model.change({ start });
-        read(start, "Start: ");
-      } else if (event.key === "Escape") {
+      } else if (event.key === "Enter" && model.cross) setStart(model.cross);
+      else if (event.key === "Escape") {
         model.cross = null;
         redraw();
       } else if (event.key === "+" || event.key === "=") zoom(0.8);
@@ -137,30 +122,27 @@ const Pointing = (() => {
     });
   }
 
-  const arrows = ({ key }) => ({ ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] })[key];
-  const turned = ([turn, tilt]) => [((((turn + 180) % 360) + 360) % 360) - 180, Math.min(Math.max(tilt, 0), 90)];
-
   function surface(canvas) {
     let last = null;
-    canvas.addEventListener("pointerdown", (event) => {
+    const turn = (by, tilt) => {
+      const [before, height] = model.settings.camera, angle = ((((before + by + 180) % 360) + 360) % 360) - 180;
+      Model.change({ camera: [angle, clamp(height + tilt, 0, 90)] });
+    };
+    on(canvas, "pointerdown", (event) => {
       last = [event.clientX, event.clientY];
       canvas.setPointerCapture(event.pointerId);
     });
-    canvas.addEventListener("pointermove", (event) => {
+    on(canvas, "pointermove", (event) => {
       if (!last) return;
-      const [turn, tilt] = model.settings.camera;
-      Model.change({
-        camera: turned([turn + 0.5 * (event.clientX - last[0]), tilt + 0.4 * (event.clientY - last[1])]),
-      });
+      turn(0.5 * (event.clientX - last[0]), 0.4 * (event.clientY - last[1]));
       last = [event.clientX, event.clientY];
     });
-    for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, () => (last = null));
-    canvas.addEventListener("keydown", (event) => {
+    on(canvas, "pointerup pointercancel", () => (last = null));
+    on(canvas, "keydown", (event) => {
       const arrow = arrows(event);
       if (!arrow) return;
       event.preventDefault();
-      const [turn, tilt] = model.settings.camera;
-      Model.change({ camera: turned([turn + 5 * arrow[0], tilt + 5 * arrow[1]]) });
+      turn(5 * arrow[0], 5 * arrow[1]);
     });
   }
 
@@ -168,22 +150,19 @@ const Pointing = (() => {
     let at = null;
     const show = (w) => {
       point((at = w));
-      Fields.byId("map-reading").textContent = w ? AmplificationMap.reading(w, model.settings) : "";
+      Dom.byId("map-reading").textContent = w ? AmplificationMap.reading(w, model.settings) : "";
     };
-    canvas.addEventListener("pointermove", (event) => {
-      const now = frame(),
-        p = place(canvas, event);
-      if (now && inside(now.box, p)) show([now.toX(p[0]), now.toY(p[1])]);
+    on(canvas, "pointermove", (event) => {
+      const w = pointAt(canvas, event, frame());
+      if (w) show(w);
     });
-    canvas.addEventListener("pointerleave", () => show(null));
-    canvas.addEventListener("keydown", (event) => {
-      const arrow = arrows(event),
-        { range } = model.settings;
+    on(canvas, "pointerleave", () => show(null));
+    on(canvas, "keydown", (event) => {
+      const arrow = arrows(event), { range } = model.settings;
       if (!arrow) return;
       event.preventDefault();
-      const step = range / (event.shiftKey ? 200 : 20),
-        from = at || [0, 0];
-      show(from.map((x, k) => Math.min(Math.max(Number((x + step * arrow[k]).toPrecision(6)), -range), range)));
+      const step = range / (event.shiftKey ? 200 : 20), from = at || [0, 0];
+      show(from.map((x, k) => clamp(Number((x + step * arrow[k]).toPrecision(6)), -range, range)));
     });
   }
 

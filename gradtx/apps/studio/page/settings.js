@@ -1,85 +1,85 @@
-/* The settings of the page: defaults, and as the text of a link or a file; read with suspicion. */
+/* The settings of the page: defaults, and as the text of a link or a file, which is checked when it is read. */
 "use strict";
 
 const Settings = (() => {
-  const MOST_STEPS = 5000,
-    LARGEST = 1e100,
-    BOWL = "3*w1^2 + 10*w2^2";
-  const offered = () => GRADTX.optimizers;
-  const names = () => offered().map(({ name }) => name);
+  const MOST_STEPS = 5000, LARGEST = 1e100, BOWL = "3*w1^2 + 10*w2^2";
+  const offered = () => GRADTX.optimizers, names = () => offered().map(({ name }) => name);
+
+  // Checks return "" or what the value has to be.
+  const within = (low, high) => (x) =>
+    typeof x === "number" && x >= low && x <= high ? "" : `is a number from ${low} to ${high}`;
+  const whole = (low) => (x) =>
+    Number.isInteger(x) && x >= low && x <= MOST_STEPS ? "" : `is a whole number from ${low} to ${MOST_STEPS}`;
+  const all = (check, count) => (list) =>
+    Array.isArray(list) && list.length === count && list.every((x) => !check(x))
+      ? ""
+      : `is ${count} numbers, each of which ${check(NaN)}`;
+  const coordinates = (count) => all(within(-LARGEST, LARGEST), count);
+  const oneOf = (options) => (x) => (options.includes(x) ? "" : `is one of ${options.join(", ")}`);
+  const flag = (x) => (typeof x === "boolean" ? "" : "is true or false");
+
+  // How the text of a link is read.
+  const number = (text) => (text.trim() === "" ? NaN : Number(text));
+  const numbers = (text) => text.split(",").map(number);
+  const asIs = (text) => text;
+
+  // Each setting: its default, its check, and how it is read.
+  const TABLE = {
+    f: [BOWL, (x) => (typeof x === "string" && x.length <= 20000 ? "" : "is the text of a function"), asIs],
+    start: [[-15, 20], coordinates(2), numbers],
+    use: [
+      ["sgd", "momentum", "rmsprop", "adam"],
+      (list) =>
+        Array.isArray(list) && list.every((name) => names().includes(name))
+          ? ""
+          : `is a list out of ${names().join(", ")}`,
+      (text) => (text ? text.split(",") : []),
+    ],
+    steps: [200, whole(1), number],
+    shown: [200, whole(0), number],
+    view: [
+      [-24, 24, -24, 24],
+      (v) =>
+        coordinates(4)(v) ||
+        (v[0] < v[1] && v[2] < v[3] ? "" : "is w1 from, to, w2 from, to, each from below its to"),
+      numbers,
+    ],
+    camera: [[-30, 40], all(within(-360, 360), 2), numbers],
+    height: ["soft", oneOf(["soft", "linear"]), asIs],
+    log: [true, flag, (text) => text === "true"],
+    speed: [20, within(1, 200), number],
+    rho: [0.9, within(0, 1), number],
+    eps: [1e-8, within(0, 1), number],
+    range: [6, within(1e-12, 1e12), number],
+  };
+  const column = (k) => Object.fromEntries(Object.entries(TABLE).map(([key, row]) => [key, row[k]]));
+  const CHECKS = column(1);
 
   function defaults() {
-    const known = names();
-    const first = ["sgd", "momentum", "rmsprop", "adam"].filter((name) => known.includes(name));
-    return {
-      f: BOWL,
-      start: [-15, 20],
-      use: first.length ? first : known.slice(0, 4),
-      h: Object.fromEntries(
-        offered().map((o) => [o.name, Object.fromEntries(o.hyperparameters.map((p) => [p.name, p.value]))]),
-      ),
-      steps: 200,
-      shown: 200,
-      view: [-24, 24, -24, 24],
-      camera: [-30, 40],
-      height: "soft",
-      log: true,
-      speed: 20,
-      rho: 0.9,
-      eps: 1e-8,
-      range: 6,
-      ...begin(),
-    };
+    const values = (o) => Object.fromEntries(o.hyperparameters.map((p) => [p.name, p.value]));
+    const first = structuredClone(column(0)), known = names();
+    first.use = first.use.filter((name) => known.includes(name));
+    if (!first.use.length) first.use = known.slice(0, 4);
+    return { ...first, h: Object.fromEntries(offered().map((o) => [o.name, values(o)])), ...made() };
   }
 
-  /* What whoever made the page chose for it; the view then has the origin in its middle and the start in sight. */
-  function begin() {
+  /* The settings that the page was made with. A view with the origin in its middle then contains the start. */
+  function made() {
     const { start, ...rest } = GRADTX.settings || {};
     if (!start) return rest;
     const half = Number((1.2 * Math.max(...start.map(Math.abs), 1)).toPrecision(3));
     return { view: [-half, half, -half, half], start, ...rest };
   }
 
-  const within = (low, high) => (x) =>
-    typeof x === "number" && x >= low && x <= high ? "" : `is a number from ${low} to ${high}`;
-  const all = (check, count) => (list) =>
-    Array.isArray(list) && list.length === count && list.every((x) => !check(x))
-      ? ""
-      : `is ${count} numbers, each of which ${check(NaN)}`;
-
-  /* What each setting has to be: "" or what was expected. */
-  const CHECKS = {
-    f: (x) => (typeof x === "string" && x.length <= 20000 ? "" : "is the text of a function"),
-    start: all(within(-LARGEST, LARGEST), 2),
-    use: (list) =>
-      Array.isArray(list) && list.every((name) => names().includes(name))
-        ? ""
-        : `is a list out of ${names().join(", ")}`,
-    steps: (x) => (Number.isInteger(x) && x >= 1 && x <= MOST_STEPS ? "" : `is a whole number from 1 to ${MOST_STEPS}`),
-    shown: (x) => (Number.isInteger(x) && x >= 0 && x <= MOST_STEPS ? "" : `is a whole number from 0 to ${MOST_STEPS}`),
-    view: (v) =>
-      all(within(-LARGEST, LARGEST), 4)(v) ||
-      (v[0] < v[1] && v[2] < v[3] ? "" : "is w1 from, to, w2 from, to, each from below its to"),
-    camera: (c) => all(within(-360, 360), 2)(c),
-    height: (x) => (["soft", "linear"].includes(x) ? "" : "is soft or linear"),
-    log: (x) => (typeof x === "boolean" ? "" : "is true or false"),
-    speed: within(1, 200),
-    rho: within(0, 1),
-    eps: within(0, 1),
-    range: within(1e-12, 1e12),
-  };
-
-  /* "" or what a hyperparameter has to be. */
+  /* The check of a hyperparameter. */
   function wrong(p, x) {
-    if (p.scale === "flag") return typeof x === "boolean" ? "" : "is true or false";
-    if (p.scale === "choice") return p.options.includes(x) ? "" : `is one of ${p.options.join(", ")}`;
-    return within(p.min, p.max)(x);
+    if (p.scale === "flag") return flag(x);
+    return (p.scale === "choice" ? oneOf(p.options) : within(p.min, p.max))(x);
   }
 
-  /* Plain data of the settings: of the hyperparameters those in use, and those that were changed. */
+  /* The settings as plain data, with the hyperparameters of the chosen optimizers and those that were changed. */
   function plain(settings) {
-    const { h, ...rest } = settings;
-    const kept = {};
+    const { h, ...rest } = settings, kept = {};
     for (const o of offered())
       for (const p of o.hyperparameters)
         if (settings.use.includes(o.name) || h[o.name][p.name] !== p.value)
@@ -91,13 +91,14 @@ const Settings = (() => {
   function checked(data) {
     if (data === null || typeof data !== "object" || Array.isArray(data))
       throw new Error("settings are an object {...}");
-    const { gradtx_studio: version, h = {}, ...rest } = data;
+    const { gradtx_studio: version, h = {}, ...rest } = data, settings = defaults();
     if (version !== 1) throw new Error(`gradtx_studio is ${JSON.stringify(version)}, expected 1`);
-    const settings = defaults();
+    const refuse = (key, value, wanted) => {
+      if (wanted) throw new Error(`${key} ${wanted}; got ${JSON.stringify(value)}`);
+    };
     for (const [key, value] of Object.entries(rest)) {
       if (!Object.hasOwn(CHECKS, key)) throw new Error(`there is no setting ${key}`);
-      const said = CHECKS[key](value);
-      if (said) throw new Error(`${key} ${said}, and ${JSON.stringify(value)} came`);
+      refuse(key, value, CHECKS[key](value));
       settings[key] = value;
     }
     for (const [name, chosen] of Object.entries(h)) {
@@ -106,8 +107,7 @@ const Settings = (() => {
       for (const [key, value] of Object.entries(chosen || {})) {
         const p = optimizer.hyperparameters.find((q) => q.name === key);
         if (!p) throw new Error(`${name} has no hyperparameter ${key}`);
-        const said = wrong(p, value);
-        if (said) throw new Error(`${name}.${key} ${said}, and ${JSON.stringify(value)} came`);
+        refuse(`${name}.${key}`, value, wrong(p, value));
         settings.h[name][key] = value;
       }
     }
@@ -131,18 +131,13 @@ const Settings = (() => {
     for (const part of text.replace(/^#/, "").split("&").filter(Boolean)) {
       const cut = part.indexOf("=");
       if (cut < 0) throw new Error(`${part} is not of the form name=value`);
-      const key = part.slice(0, cut),
-        value = decodeURIComponent(part.slice(cut + 1));
+      const key = part.slice(0, cut), value = decodeURIComponent(part.slice(cut + 1)), [name, inner] = key.split(".");
       if (key === "v") data.gradtx_studio = Number(value);
-      else if (key.includes("."))
-        (data.h[key.split(".")[0]] ??= Object.create(null))[key.split(".")[1]] = hyperparameter(value);
-      else if (key === "use") data.use = value ? value.split(",") : [];
-      else if (["start", "view", "camera"].includes(key)) data[key] = value.split(",").map(number);
-      else data[key] = ["f", "height"].includes(key) ? value : key === "log" ? value === "true" : number(value);
+      else if (inner !== undefined) (data.h[name] ??= Object.create(null))[inner] = hyperparameter(value);
+      else data[key] = Object.hasOwn(TABLE, key) ? TABLE[key][2](value) : value;
     }
     return checked(data);
   }
-  const number = (text) => (text.trim() === "" ? NaN : Number(text));
   const hyperparameter = (text) =>
     text === "true" ? true : text === "false" ? false : Number.isNaN(number(text)) ? text : number(text);
 

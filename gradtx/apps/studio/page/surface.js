@@ -1,13 +1,13 @@
-/* An error surface: value and gradient of a parsed function at a point, and why they are not finite. */
+/* An error surface: the value and the gradient of a function at a point, and why they are not finite. */
 "use strict";
 
 const Surface = (() => {
-  const WHOLE = 1024; // exponents up to here are multiplied out
+  const WHOLE = 1024; // powers up to this one are products
   const number = ({ op, args, value }) => (op === "number" ? value : op === "neg" ? -number(args[0]) : NaN);
-  const isWhole = ({ op, args }) =>
-    op === "^" && Number.isInteger(number(args[1])) && Math.abs(number(args[1])) <= WHOLE;
+  const isWhole = ({ op, args: [, power] }) =>
+    op === "^" && Number.isInteger(number(power)) && Math.abs(number(power)) <= WHOLE;
 
-  /* The tree as a list in which arguments stand before what is made of them. */
+  /* The tree as a list, in which the arguments of an operation come before it. */
   function flatten(tree) {
     const list = [];
     const add = (node) => {
@@ -20,13 +20,12 @@ const Surface = (() => {
   }
 
   function make(text) {
-    const list = flatten(Parse.parse(text)),
-      size = list.length;
-    const values = new Float64Array(size),
-      pulls = new Array(size);
+    const list = flatten(Parse.parse(text)), size = list.length;
+    const values = new Float64Array(size), pulls = new Array(size);
     const shown = (node) => text.slice(node.from, node.to).trim();
     const point = (w) => `(${w.map((x) => Ticks.label(x, 6)).join(", ")})`;
     const argument = (node, k) => values[node.args[k]];
+    const slopesAt = (i) => list[i].rule.slopes(argument(list[i], 0), argument(list[i], 1), values[i]);
 
     function value(w1, w2) {
       for (let i = 0; i < size; i += 1) {
@@ -37,21 +36,20 @@ const Surface = (() => {
       return values[size - 1];
     }
 
-    /* Reverse mode, as jax.grad: a variable that a node does not depend on gets nothing, not 0 times infinity. */
+    /* Reverse mode, as in jax.grad. A variable that a node does not depend on gets nothing, and not 0 times infinity. */
     function gradient(w1, w2) {
       value(w1, w2);
       const sums = [0, 0];
       pulls.fill(null);
       pulls[size - 1] = 1;
       for (let i = size - 1; i >= 0; i -= 1) {
-        const node = list[i],
-          pull = pulls[i];
+        const node = list[i], pull = pulls[i];
         if (pull === null || !node.varies) continue;
         if (!node.rule) {
           sums[node.op === "w1" ? 0 : 1] += pull;
           continue;
         }
-        const slopes = node.rule.slopes(argument(node, 0), argument(node, 1), values[i]);
+        const slopes = slopesAt(i);
         node.args.forEach((j, k) => {
           if (slopes[k] !== null && list[j].varies) pulls[j] = (pulls[j] === null ? 0 : pulls[j]) + pull * slopes[k];
         });
@@ -59,25 +57,22 @@ const Surface = (() => {
       return sums;
     }
 
-    /* The first operation whose arguments are finite and whose value is not, in words. */
+    /* The first operation with finite arguments and a value that is not finite, in words. */
     function trouble(w) {
-      value(w[0], w[1]);
-      const bad = list.find(
-        (node, i) => !Number.isFinite(values[i]) && node.args.every((j) => Number.isFinite(values[j])),
-      );
+      value(...w);
+      const isFinite = (i) => Number.isFinite(values[i]);
+      const bad = list.find((node, i) => !isFinite(i) && node.args.every(isFinite));
       if (!bad) return "";
-      const said = bad.rule && bad.rule.trouble && bad.rule.trouble(argument(bad, 0), argument(bad, 1));
-      return said
-        ? `${said}, in ${shown(bad)} at position ${bad.from + 1}`
-        : `overflow: ${shown(bad)} at position ${bad.from + 1} is beyond 1.8e308`;
+      const said = bad.rule?.trouble?.(argument(bad, 0), argument(bad, 1)), where = `at position ${bad.from + 1}`;
+      return said ? `${said}, in ${shown(bad)} ${where}` : `overflow: ${shown(bad)} ${where} is beyond 1.8e308`;
     }
 
-    /* The same for a gradient whose value is finite. */
+    /* The same for a gradient that is not finite although the value is. */
     function slopeTrouble(w) {
-      gradient(w[0], w[1]);
+      gradient(...w);
       const bad = list.find((node, i) => {
         if (!node.rule || !node.varies || pulls[i] === null || !Number.isFinite(pulls[i])) return false;
-        const slopes = node.rule.slopes(argument(node, 0), argument(node, 1), values[i]);
+        const slopes = slopesAt(i);
         return node.args.some((j, k) => list[j].varies && slopes[k] !== null && !Number.isFinite(slopes[k]));
       });
       return bad ? `the slope of ${shown(bad)} at position ${bad.from + 1} is not finite there` : "it overflows";

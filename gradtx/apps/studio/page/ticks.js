@@ -1,4 +1,4 @@
-/* Numbers for people: round ticks, short labels, exact text. */
+/* Numbers as text: round ticks, short labels, all digits. */
 "use strict";
 
 const Ticks = (() => {
@@ -16,8 +16,7 @@ const Ticks = (() => {
 
   /* Powers of ten, every one or every n-th, from low to high (both positive). */
   function log(low, high, count) {
-    const first = Math.ceil(Math.log10(low) - 1e-9),
-      last = Math.floor(Math.log10(high) + 1e-9);
+    const first = Math.ceil(Math.log10(low) - 1e-9), last = Math.floor(Math.log10(high) + 1e-9);
     const every = Math.max(1, Math.ceil((last - first + 1) / count));
     const found = [];
     for (let k = Math.ceil(first / every) * every; k <= last; k += every) found.push(10 ** k);
@@ -27,7 +26,7 @@ const Ticks = (() => {
   const UP = "⁰¹²³⁴⁵⁶⁷⁸⁹";
   const raised = (k) => (k < 0 ? "⁻" : "") + [...String(Math.abs(k))].map((digit) => UP[digit]).join("");
 
-  /* A label: 0.05, 1500, 10⁻⁷, 2.5·10⁻⁷, with a true minus sign; `large` is the first number with a power of ten. */
+  /* A label: 0.05, 1500, 10⁻⁷, 2.5·10⁻⁷, with a typographic minus; numbers from `large` on get a power of ten. */
   function label(x, digits = 3, large = 1e5) {
     if (!Number.isFinite(x)) return Number.isNaN(x) ? "not a number" : x > 0 ? "∞" : "−∞";
     const size = Math.abs(x);
@@ -39,15 +38,15 @@ const Ticks = (() => {
     return plain(Number(x.toPrecision(Math.max(digits, size >= 1000 ? 4 : 0))));
   }
 
-  /* All the digits of a number, with a true minus sign. */
+  /* All digits of a number, with a typographic minus. */
   const plain = (x) => String(x).replace(/-/g, "−");
 
-  /* A number of the table: seven digits. */
+  /* A number with seven digits, for the table. */
   function table(x) {
     if (!Number.isFinite(x)) return label(x);
     const size = Math.abs(x);
     const text = size !== 0 && (size >= 1e7 || size < 1e-4) ? x.toExponential(6) : String(Number(x.toPrecision(7)));
-    return text.replace(/-/g, "−").replace("e+", "e");
+    return plain(text).replace("e+", "e");
   }
 
   return { linear, log, label, plain, table };

@@ -1,18 +1,15 @@
-/* Step, play, pause, reset, and how many steps are shown. */
+/* Step, play, pause, reset, and the number of steps that are shown. */
 "use strict";
 
 const Transport = (() => {
-  const { model } = Model,
-    { byId } = Fields;
-  const calm = matchMedia("(prefers-reduced-motion: reduce)"),
-    SELDOM = 500; // then two pictures a second, in ms
-  let playing = null; // {since, from}: when and at which step playing began
+  const { model } = Model, { byId, on } = Dom;
+  const calm = matchMedia("(prefers-reduced-motion: reduce)"), SELDOM = 500; // then two pictures a second, in ms
+  let playing = null; // {since, from, speed, drawn}: when and at which step playing began, and the last picture
 
   const say = () => {
-    const { shown } = model.settings;
-    Messages.announce(
-      `Step ${shown}. ${model.runs.map((run) => `${run.optimizer.label}: error ${Ticks.label(run.error[Math.min(shown, run.error.length - 1)], 3)}`).join(". ")}`,
-    );
+    const { shown } = model.settings, last = ({ error }) => error[Math.min(shown, error.length - 1)];
+    const errors = model.runs.map((run) => `${run.optimizer.label}: error ${Ticks.label(last(run), 3)}`);
+    Messages.announce(`Step ${shown}. ${errors.join(". ")}`);
   };
 
   function pause() {
@@ -23,8 +20,8 @@ const Transport = (() => {
   }
 
   function play() {
-    const { shown, steps } = model.settings;
-    playing = { since: performance.now(), from: shown >= steps ? 0 : shown, speed: model.settings.speed, drawn: 0 };
+    const { shown, steps, speed } = model.settings;
+    playing = { since: performance.now(), from: shown >= steps ? 0 : shown, speed, drawn: 0 };
     Model.change({ shown: playing.from });
     requestAnimationFrame(tick);
   }
@@ -42,27 +39,26 @@ const Transport = (() => {
     else requestAnimationFrame(tick);
   }
 
-  /* One step more; past the end the run is made longer. */
-  function step() {
+  /* Stop playing and show this many steps. */
+  function show(shown, steps = model.settings.steps) {
     pause();
-    const shown = Math.min(model.settings.shown + 1, Settings.MOST_STEPS);
-    Model.change({ shown, steps: Math.max(model.settings.steps, shown) });
+    Model.change({ shown, steps });
     say();
   }
 
   function bind() {
-    byId("step").addEventListener("click", step);
-    byId("play").addEventListener("click", () => (playing ? pause() : play()));
-    byId("reset").addEventListener("click", () => {
+    on("step", "click", () => {
       pause();
-      Model.change({ shown: 0 });
-      say();
+      const shown = Math.min(model.settings.shown + 1, Settings.MOST_STEPS);
+      show(shown, Math.max(model.settings.steps, shown)); // past the end the run becomes longer
     });
-    byId("shown").addEventListener("input", () => {
+    on("play", "click", () => (playing ? pause() : play()));
+    on("reset", "click", () => show(0));
+    on("shown", "input", () => {
       playing = null;
       Model.change({ shown: Number(byId("shown").value) });
     });
-    byId("speed").addEventListener("input", () => Model.change({ speed: Number(byId("speed").value) }));
+    on("speed", "input", () => Model.change({ speed: Number(byId("speed").value) }));
     Fields.onSync(() => {
       const { shown, steps, speed } = model.settings;
       Object.assign(byId("shown"), { max: steps, value: shown });

@@ -1,23 +1,22 @@
-/* Courses over the steps: the error, and the components of the optimizers' states. */
+/* Curves over the steps: the error, and the components of the optimizers' states. */
 "use strict";
 
 const Curves = (() => {
-  /* Positive numbers want a log axis; zeros among them are left out. */
+  /* Positive numbers get a log axis; zeros among them are left out. */
   const positive = (list) => list.length > 0 && list.every((x) => x >= 0) && list.some((x) => x > 0);
 
-  /* The size beyond which a line has run away: far above all starts and the end of the middle line. */
-  function runaway(lines, log) {
+  /* A size far above all starts and the end of the middle line. A line beyond it has diverged. */
+  function diverged(lines, log) {
     const size = (x) => (Number.isFinite(x) ? Math.abs(x) : 0);
     const ends = lines.map(({ values }) => size(values.at(-1))).sort((a, b) => a - b);
     const usual = Math.max(ends[(ends.length - 1) >> 1], ...lines.map(({ values }) => size(values[0])));
     return usual > 0 ? usual * (log ? 1e12 : 20) : Infinity;
   }
 
-  /* Limits round the numbers, with air; who runs away does not flatten the others. */
+  /* Limits around the numbers, with a margin. A line that diverges does not flatten the others. */
   function limits(lines, log) {
-    const most = lines.length ? runaway(lines, log) : Infinity;
-    let low = Infinity,
-      high = -Infinity;
+    const most = lines.length ? diverged(lines, log) : Infinity;
+    let low = Infinity, high = -Infinity;
     for (const { values } of lines)
       for (const x of values)
         if (Number.isFinite(x) && (!log || x > 0)) [low, high] = [Math.min(low, x), Math.max(high, x)];
@@ -26,56 +25,42 @@ const Curves = (() => {
     if (log) {
       const start = Math.max(...lines.map(({ values }) => values[0]));
       low = Math.max(Math.min(low, high), Math.min(start > 0 ? start : high, high) * 1e-40, 1e-300);
-      const air = Math.max((high / low) ** 0.05, 1.15);
-      return [low / air, Math.min(high * air, 1.7e308)];
+      const margin = Math.max((high / low) ** 0.05, 1.15);
+      return [low / margin, Math.min(high * margin, 1.7e308)];
     }
     low = Math.max(low, -most);
-    const air = Math.min(0.05 * high - 0.05 * low || Math.abs(high) * 0.1 || 1, 1e306);
-    return [Math.max(low - air, -8e307), Math.min(high + air, 8e307)]; // their difference is a number
+    const margin = Math.min(0.05 * high - 0.05 * low || Math.abs(high) * 0.1 || 1, 1e306);
+    return [Math.max(low - margin, -8e307), Math.min(high + margin, 8e307)]; // their difference must be finite
   }
 
-  /* One plot of several lines {values, style, label, dash?} over steps 0 to `steps`. */
+  /* One plot of lines {values, style, label?} over the steps from 0 to `steps`. Returns whether its axis is log. */
   function chart(g, box, lines, { steps, shown, log, xLabel, yLabel, none }) {
-    const all = lines.flatMap(({ values }) => values);
-    const logY = log && positive(all);
+    const logY = log && positive(lines.flatMap(({ values }) => values));
     const at = Plot.frame(box, [0, steps, ...limits(lines, logY)], { logY });
     Plot.axes(g, at, { xLabel, yLabel: yLabel + (logY ? " (log scale)" : ""), grid: true, whole: true });
     const { dark, ink, quiet, card } = Plot.theme();
     if (!lines.length) {
-      g.fillStyle = quiet;
-      g.textAlign = "center";
-      g.textBaseline = "middle";
-      g.fillText(none, (box.left + box.right) / 2, (box.top + box.bottom) / 2);
+      Plot.write(g, none, (box.left + box.right) / 2, (box.top + box.bottom) / 2, quiet, "center", "middle");
       return logY;
     }
     g.strokeStyle = quiet;
     g.setLineDash([2, 3]);
-    if (shown < steps)
-      Strokes.line(g, [
-        [at.x(shown), box.top],
-        [at.x(shown), box.bottom],
-      ]);
+    if (shown < steps) Strokes.segment(g, at.x(shown), box.top, at.x(shown), box.bottom);
     g.setLineDash([]);
     const ends = [];
-    g.save();
-    g.beginPath();
-    g.rect(box.left - 6, box.top - 6, box.right - box.left + 12, box.bottom - box.top + 12);
-    g.clip();
+    Plot.clip(g, box, 6);
     for (const { values, style, label } of lines) {
       const points = [];
       values.slice(0, shown + 1).forEach((x, i) => {
-        if (Number.isFinite(x) && (!logY || x > 0)) points.push([at.x(i), far(at.y(x), box)]);
+        if (Number.isFinite(x) && (!logY || x > 0)) points.push([at.x(i), drawable(at.y(x), box)]);
       });
       if (!points.length) continue;
       const colour = style.line(dark);
-      g.strokeStyle = colour;
-      g.lineWidth = 2;
-      g.lineCap = style.dash.length ? "butt" : "round";
+      [g.strokeStyle, g.lineWidth, g.lineCap] = [colour, 2, style.dash.length ? "butt" : "round"];
       g.setLineDash(style.dash);
       Strokes.line(g, points);
       g.setLineDash([]);
-      for (const i of along(points, 64))
-        Strokes.marker(g, style.marker, points[i][0], points[i][1], 3, colour, card, 1);
+      for (const i of along(points, 64)) Strokes.marker(g, style.marker, ...points[i], 3, colour, card, 1);
       const [x, y] = points.at(-1);
       Strokes.marker(g, style.marker, x, y, 4.2, colour, card, 1.4);
       if (label) ends.push({ x, y: Math.min(Math.max(y, box.top), box.bottom), label, colour });
@@ -85,37 +70,30 @@ const Curves = (() => {
     return logY;
   }
 
-  /* A pixel that canvas can hold: a line that has run away is cut by the box all the same. */
-  const far = (y, { top, bottom }) => Math.min(Math.max(y, top - 1e5), bottom + 1e5);
+  /* A pixel that a canvas can hold. The box cuts off the line anyway. */
+  const drawable = (y, { top, bottom }) => Math.min(Math.max(y, top - 1e5), bottom + 1e5);
 
-  /* Indices of points at least `gap` pixels further to the right: markers do not crowd where a line swings. */
+  /* Indices of points at least `gap` pixels further to the right, so that markers do not crowd. */
   function along(points, gap) {
     let last = points[0][0];
     return points.flatMap(([x], i) => (x - last < gap ? [] : ((last = x), [i])));
   }
 
-  /* Labels at the lines' ends, moved apart. */
+  /* Labels at the ends of the lines, moved apart. */
   function labels(g, ends, box, ink) {
     ends.sort((p, q) => p.y - q.y);
     ends.forEach((end, k) => (end.at = Math.max(end.y, box.top + 6, k ? ends[k - 1].at + 13 : 0)));
-    const over = ends.at(-1).at - (box.bottom + 4);
-    if (over > 0)
-      for (let k = ends.length - 1, limit = box.bottom + 4; k >= 0; k -= 1, limit -= 13)
-        ends[k].at = Math.min(ends[k].at, limit);
-    g.textAlign = "left";
-    g.textBaseline = "middle";
-    g.font = Plot.FONT.replace("12px", "11px");
-    for (const { x, label, at, y, colour } of ends) {
-      if (Math.abs(at - y) > 5) {
-        g.strokeStyle = colour;
-        g.lineWidth = 0.8;
-        Strokes.line(g, [
-          [x + 5, y],
-          [x + 9, at],
-        ]);
+    let limit = box.bottom + 4;
+    if (ends.at(-1).at > limit)
+      for (const end of [...ends].reverse()) {
+        end.at = Math.min(end.at, limit);
+        limit -= 13;
       }
-      g.fillStyle = ink;
-      g.fillText(label, x + 11, at);
+    g.font = Plot.SMALL;
+    for (const { x, label, at, y, colour } of ends) {
+      [g.strokeStyle, g.lineWidth] = [colour, 0.8];
+      if (Math.abs(at - y) > 5) Strokes.segment(g, x + 5, y, x + 9, at);
+      Plot.write(g, label, x + 11, at, ink, "left", "middle");
     }
     g.font = Plot.FONT;
   }
@@ -135,40 +113,26 @@ const Curves = (() => {
   function states(canvas, { runs, settings }, which) {
     const opened = Plot.open(canvas);
     if (!opened) return;
-    const { g, width, height } = opened;
-    const found = runs.flatMap((run) =>
-      run.courses.filter(({ scaling }) => scaling === (which === "scaling")).map((course) => ({ run, course })),
+    const { g, width, height } = opened, isScaling = which === "scaling";
+    const found = runs.flatMap(({ courses, style, optimizer }) =>
+      courses
+        .filter(({ scaling }) => scaling === isScaling)
+        .map(({ name, values }) => ({ values, style, label: `${optimizer.label} ${name}` })),
     );
-    g.font = Plot.FONT.replace("12px", "11px");
-    const widest = Math.max(0, ...found.map(({ run, course }) => g.measureText(name(run, course)).width));
+    g.font = Plot.SMALL;
+    const widest = Math.max(0, ...found.map(({ label }) => g.measureText(label).width));
     g.font = Plot.FONT;
     const middle = (height - 10) / 2;
+    const none = `none of the chosen optimizers ${isScaling ? "scales by its past" : "has more of a state"}`;
     for (const k of [0, 1]) {
-      const box = {
-        left: LEFT,
-        top: k * middle + 26,
-        right: width - 20 - widest,
-        bottom: (k + 1) * middle - (k ? 30 : 18),
-      };
-      const lines = found.map(({ run, course }) => ({
-        values: course.values.map((s) => s[k]),
-        style: run.style,
-        label: name(run, course),
-      }));
-      const none =
-        which === "scaling"
-          ? "none of the chosen optimizers scales by its past"
-          : "none of the chosen optimizers has more of a state";
-      chart(g, box, lines, {
-        ...settings,
-        log: true,
-        xLabel: k ? "step" : "",
-        yLabel: `${which === "scaling" ? "s" : "state"} of w${k + 1}`,
-        none,
+      const [top, bottom] = [k * middle + 26, (k + 1) * middle - (k ? 30 : 18)];
+      const lines = found.map((line) => ({ ...line, values: line.values.map((s) => s[k]) }));
+      const yLabel = `${isScaling ? "s" : "state"} of w${k + 1}`;
+      chart(g, { left: LEFT, top, right: width - 20 - widest, bottom }, lines, {
+        ...settings, log: true, xLabel: k ? "step" : "", yLabel, none,
       });
     }
   }
-  const name = (run, course) => `${run.optimizer.label} ${course.label || course.name}`;
 
   return { error, states };
 })();
