@@ -54,7 +54,11 @@ Modules that are imported on first use: `gradtx.catalog` (usual values, ranges, 
 transformations), `gradtx.writers`.
 """
 
+import sys as _sys
 from importlib import import_module as _import_module
+
+if getattr(_sys, "argv", [])[:1] == ["-m"] and "gradtx" in _sys.orig_argv:  # Ctrl-C during the imports below
+    _import_module("gradtx.apps.interrupt").install()
 
 from gradtx.core.apply import apply_updates
 from gradtx.core.chain import chain

@@ -1,8 +1,8 @@
-"""The program behind `python -m gradtx`: see `python -m gradtx --help`."""
+"""The program behind `python -m gradtx`; `python -m gradtx --help` describes it."""
 
 import sys
 
-from gradtx.apps.cli import main
+from gradtx.apps.cli import process
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(process())

@@ -1,4 +1,4 @@
-"""Files that are written whole, or not at all."""
+"""Files that are written completely, or not at all."""
 
 from __future__ import annotations
 
@@ -8,34 +8,39 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+unfinished: set[Path] = set()
+"""Files that are being written, under names of their own; a process that is about to end removes them."""
+
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text so that the file is there whole, or as it was before, whatever happens.
+    """Write a text, in UTF-8. If this is interrupted or fails, the file is as it was before.
 
-    Raises:
-        OSError: where that cannot be done; nothing is left beside the file then.
+    Raises: OSError: the file cannot be written.
     """
-    write_whole_with(path, lambda beside: beside.write_bytes(text.encode()))
+    write_whole_with(path, lambda part: part.write_bytes(text.encode()))
 
 
 def write_whole_with(path: Path, write: Callable[[Path], Any]) -> None:
-    """As `write_whole`, by a function of the path of a file that then takes the place of this one."""
+    """As `write_whole`, with a function that writes a file of the given path, which then replaces `path`."""
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".part", dir=path.parent)
     os.close(handle)
-    beside = Path(name)
+    part = Path(name)
+    unfinished.add(part)
     try:
-        write(beside)
-        with beside.open("rb") as file:
+        write(part)
+        with part.open("rb") as file:
             os.fsync(file.fileno())
-        beside.chmod(0o666 & ~_umask())  # a new file's; mkstemp's is for its owner alone
-        beside.replace(path)
+        part.chmod(0o666 & ~_umask())  # as for any new file; mkstemp's is readable by its owner alone
+        part.replace(path)
     except BaseException:
-        beside.unlink()
+        part.unlink()
         raise
+    finally:
+        unfinished.discard(part)
 
 
 def _umask() -> int:
-    """What new files of this process may not be; it can only be read by setting it."""
+    """The permissions that new files of this process do not get; it can only be read by setting it."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask

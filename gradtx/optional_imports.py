@@ -1,4 +1,4 @@
-"""What to say where an optional package is absent."""
+"""Errors for packages that are not installed."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from contextlib import contextmanager
 
 
 class MissingExtraError(ImportError):
-    """A package that this needs is not installed; the message says which command installs it."""
+    """A package is not installed; the message says which command installs it."""
 
 
 @contextmanager
 def extra(name: str) -> Iterator[None]:
-    """Around an import: where the package is absent, an error that names the extra of gradtx it comes with.
+    """Around an import: if the package is not installed, raise an error that names the extra of gradtx to install.
 
     Args:
         name: the extra, as in `pip install "gradtx[name]"`.
 
-    Raises:
-        MissingExtraError: where a module is not found.
+    Raises: MissingExtraError: a module is not found.
     """
     try:
         yield
@@ -30,14 +29,13 @@ def extra(name: str) -> Iterator[None]:
 
 
 def require(name: str, *modules: str) -> None:
-    """Import what will be needed later, so that a long run does not end in finding that it is absent.
+    """Import modules now that a long run needs at its end.
 
     Args:
-        name: of the extra.
+        name: the extra.
         *modules: to import.
 
-    Raises:
-        MissingExtraError: where one is not found.
+    Raises: MissingExtraError: a module is not found.
     """
     with extra(name):
         for module in modules:

@@ -1,4 +1,4 @@
-"""Tables in text."""
+"""Tables as text."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Container, Sequence
 
 
 def aligned(rows: Sequence[Sequence[str]], left: Container[int] = (0,)) -> list[str]:
-    """Rows of cells as lines, with nothing at their ends: columns are two spaces apart, and stand to the right.
+    """Rows of cells as lines without trailing blanks, in columns that are two spaces apart.
 
     Args:
-        rows: as many cells in each.
-        left: the places of the columns that stand to the left.
+        rows: each has the same number of cells.
+        left: the places of the left-aligned columns; all others are right-aligned.
 
     Example:
         >>> aligned([("name", "size"), ("b", "10")])
@@ -24,5 +24,5 @@ def aligned(rows: Sequence[Sequence[str]], left: Container[int] = (0,)) -> list[
 
 
 def dashes(rows: Sequence[Sequence[str]]) -> list[str]:
-    """A row that underlines each column of these."""
+    """A row that underlines the columns of these rows."""
     return ["-" * max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -6,10 +6,11 @@ in several takes `figure`; both return what they drew in. Labels stand beside th
 """
 
 from gradtx.plots.amplification import amplification, amplification_map
-from gradtx.plots.basins import Basin, basin, basins
+from gradtx.plots.basins import Basin, basin, basin_strips, basins
 from gradtx.plots.curves import races
 from gradtx.plots.heat import heat_map
 from gradtx.plots.histogram import rate_histogram
+from gradtx.plots.panels import Panel, panels
 from gradtx.plots.profiles import Profile, performance_profile, profile
 from gradtx.plots.readings import ratios, readings_over_time
 from gradtx.plots.schedules import schedules
@@ -19,14 +20,17 @@ from gradtx.plots.trajectory import Trajectory, trajectory
 
 __all__ = [
     "Basin",
+    "Panel",
     "Profile",
     "Trajectory",
     "amplification",
     "amplification_map",
     "basin",
+    "basin_strips",
     "basins",
     "heat_map",
     "in_style",
+    "panels",
     "performance_profile",
     "profile",
     "races",

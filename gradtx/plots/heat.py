@@ -75,7 +75,8 @@ def heat_map(
         for color, width in (("white", 4.0), ("black", 1.8)):
             ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor=color, linewidth=width, zorder=4))
         if numbers:
-            _write(ax, table, image)
+            words = [[_short(x) if np.isfinite(x) else "" for x in row] for row in table]
+            write_in_cells(ax, image, np.array(words))
         box = ax.get_window_extent()
         lines = box.height / ax.figure.dpi * 72 / 14, box.width / ax.figure.dpi * 72 / 5
         for axis, names, room in ((ax.yaxis, rows, lines[0]), (ax.xaxis, columns, lines[1] / (_longest(columns) + 2))):
@@ -129,9 +130,9 @@ def _short(x: float) -> str:
     return f"{x:.3g}"
 
 
-def _write(ax: Any, table: np.ndarray, image: Any) -> None:
-    """The values in their cells, in white on dark ones."""
-    for (row, column), value in np.ndenumerate(table):
-        if np.isfinite(value):
-            color = "black" if lightness(image.cmap(image.norm(value))) > 0.18 else "white"
-            ax.text(column, row, _short(value), ha="center", va="center", fontsize=7, color=color)
+def write_in_cells(ax: Any, image: Any, words: np.ndarray, fontsize: float = 7) -> None:
+    """Write words `[rows, columns]` into the cells of an image, in white on dark ones; the cells are at 0, 1, 2, ..."""
+    colors = image.to_rgba(image.get_array().reshape(words.shape))
+    for row, column in np.argwhere(words != ""):
+        color = "black" if lightness(colors[row, column][:3]) > 0.18 or not colors[row, column][3] else "white"
+        ax.text(column, row, words[row, column], ha="center", va="center", fontsize=fontsize, color=color)

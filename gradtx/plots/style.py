@@ -128,6 +128,13 @@ def grid_of(panels: int, widths: Iterable[int]) -> tuple[int, int]:
     return -(-panels // columns), columns
 
 
+def color_scale(ax: Any, mappable: Any, label: str = "", **how: Any) -> Any:
+    """Draw the scale of colours beside these Axes; the Colorbar."""
+    bar = ax.figure.colorbar(mappable, ax=ax, label=label, **{"aspect": 18, **how})
+    bar.outline.set_visible(False)
+    return bar
+
+
 def count_axis(axis: Any) -> None:
     """Ticks for something that is counted, steps: whole numbers, thousands as 1k, millions as 1M."""
     from matplotlib import ticker

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gradtx
-from gradtx.apps.demo import data, network
+from gradtx.apps.race.tasks import data, network
 from gradtx.precision.compensate import compensate
 from gradtx.precision.master import keep_master
 from gradtx.precision.rounding import round_stochastically
@@ -45,7 +45,7 @@ def ends(tx, dtype, digits):
 @pytest.mark.slow
 def test_digits():
     """Adam at a rate of 3e-4, where most steps are below half a last place of the weights."""
-    digits, adam = data.load(0), gradtx.adam(3e-4)
+    digits, adam = data.load_digits(0), gradtx.adam(3e-4)
     single = ends(adam, "float32", digits)
     spread = single.std(ddof=1)
     plain = ends(adam, "bfloat16", digits)

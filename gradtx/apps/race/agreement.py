@@ -1,4 +1,4 @@
-"""Whether libraries that name an algorithm alike compute alike: their updates, side by side, along our trajectory."""
+"""Whether libraries compute the same under the same name: their updates, compared along our trajectory."""
 
 from __future__ import annotations
 
@@ -13,31 +13,30 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.apps.race.contenders import Contender
-from gradtx.apps.race.course import Course
 from gradtx.apps.race.results import Agreement, NotCompared
+from gradtx.apps.race.task import PreparedTask
 from gradtx.core.numerics import double_precision
-from gradtx.optional_imports import extra
 
-STEPS, SHORT, LARGE = 200, 20, 2_000  # of steps: the most, and the most for more parameters than this
-BOUND = 1e-9  # what float64 leaves of 1e-16, after sums, differences and roots
+STEPS, SHORT, LARGE = 200, 20, 2_000  # at most so many steps, fewer for a task with more parameters than LARGE
+BOUND = 1e-9  # float64's 1e-16, after sums, differences and roots
 DIGITS = 2 * np.finfo(np.float64).eps
 
 NOT_COMPARED = (
     NotCompared(
         "amsgrad",
         "torch",
-        "torch takes the maximum of the second moment before it is corrected for its start at 0, gradtx and optax "
-        "after; gradtx has torch's as maximum_of='raw'.",
+        "torch takes the maximum of the second moment before its bias correction, gradtx and optax after; gradtx "
+        "computes torch's with maximum_of='raw'.",
     ),
     NotCompared(
-        "rprop", "optax", "optax 0.2.8 returns the step before, and 0 at first, so it is another algorithm; not raced."
+        "rprop", "optax", "optax 0.2.8 returns the previous step, and 0 at first; it is another algorithm, not raced."
     ),
 )
-"""The pairs that are left out."""
+"""The pairs that are not compared."""
 
 
 def compared(ours: Contender, rivals: Sequence[Contender]) -> list[Contender]:
-    """Those of the rivals that should do what one of gradtx's does: of its name, of another library, not left out."""
+    """The rivals that should compute what an optimizer of gradtx computes: of the same name, and not `NOT_COMPARED`."""
     if ours.library != "gradtx":
         return []
     left_out = {(pair.optimizer, pair.library) for pair in NOT_COMPARED}
@@ -45,39 +44,40 @@ def compared(ours: Contender, rivals: Sequence[Contender]) -> list[Contender]:
     return [r for r in same if (r.name, r.library) not in left_out]
 
 
-def agreements(course: Course, ours: Contender, rivals: Sequence[Contender]) -> list[Agreement]:
-    """Compare our updates with those of other libraries, which are given the same gradients at the same parameters.
+def agreements(prepared: PreparedTask, ours: Contender, rivals: Sequence[Contender]) -> list[Agreement]:
+    """Compare the updates of gradtx with those of other libraries, from the same gradients and parameters.
 
         difference = max over t of  max|u_t - v_t| / max|u_t|
 
-    The trajectory is ours, in float64, from the first seed's start at the contender's centre rate. Gradients are the
-    task's, in float32; they and the parameters are given as one vector. It ends before a gradient that is not finite.
-    torch's updates are read off its parameters: what these can round, 2 units in their last place, is not counted.
+    The trajectory is that of gradtx in float64, from the start of the first seed, at the contender's centre rate. All
+    parameters are one vector. The gradients are the task's, in float32; the comparison ends before one that is not
+    finite. The updates of torch are differences of its parameters, so rounding errors of these, 2 units in the last
+    place, are not counted.
 
     Args:
-        course: the task made ready.
-        ours: one of gradtx's.
-        rivals: of other libraries, to do the same.
+        prepared: the task.
+        ours: an optimizer of gradtx.
+        rivals: of other libraries.
 
-    Returns: one for each rival.
+    Returns: one agreement for each rival.
     Raises: MissingExtraError: a rival's library is not installed.
     """
-    task, worst, done = course.task, [0.0] * len(rivals), 0
+    task, worst, done = prepared.task, [0.0] * len(rivals), 0
     leader = _Jax(ours, task)
     others = [_Torch(r, task) if r.library == "torch" else _Jax(r, task) for r in rivals]
-    start, batches, slope, project = course.as_vector
+    start, batches, gradient_at, project = prepared.as_vector
     w = start.astype(np.float64)
     for each in (leader, *others):
         each.begin(w)
     for t in range(min(task.steps, STEPS if w.size <= LARGE else SHORT)):
         batch = jax.tree.map(operator.itemgetter(t), batches)
-        gradient = np.asarray(slope(_narrow(w), batch), np.float64)
+        gradient = np.asarray(gradient_at(_narrow(w), batch), np.float64)
         if not np.isfinite(gradient).all():
             break
         u = leader.update(gradient, w)
         for k, other in enumerate(others):
             v = other.update(gradient, w)
-            worst[k] = np.maximum(worst[k], _difference(u, v, other.unread * np.abs(w)))  # a NaN stays
+            worst[k] = np.maximum(worst[k], _difference(u, v, other.unread * np.abs(w)))  # NaN stays NaN
         w, done = w + u, t + 1
         if project is not None:
             w = np.asarray(project(_narrow(w)), np.float64)
@@ -88,7 +88,7 @@ def agreements(course: Course, ours: Contender, rivals: Sequence[Contender]) -> 
 
 
 def _narrow(w: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # the gradient there is not finite, and ends it
+    with np.errstate(over="ignore"):  # the gradient there is not finite, which ends the comparison
         return w.astype(np.float32)
 
 
@@ -104,8 +104,8 @@ class _Jax:
     unread = 0.0
 
     def __init__(self, contender: Contender, task: Any):
-        given = tuple(contender.hyperparameters_on(task).items())
-        self.tx, self.step = _compiled(contender.make, given, contender.centre)
+        hyperparameters = tuple(contender.hyperparameters_on(task).items())
+        self.tx, self.step = _compiled(contender.make, hyperparameters, contender.centre)
         self.state: Any = None
 
     def begin(self, w: np.ndarray) -> None:
@@ -119,10 +119,10 @@ class _Jax:
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(make: Callable[..., Any], given: tuple[tuple[str, Any], ...], rate: float) -> tuple[Any, Any]:
-    """Kept, so that tasks with as many parameters share the program."""
+def _compiled(make: Callable[..., Any], hyperparameters: tuple[tuple[str, Any], ...], rate: float) -> tuple[Any, Any]:
+    """Cached, so that tasks with equally many parameters share the program."""
     with double_precision():
-        tx = make(rate, **dict(given))
+        tx = make(rate, **dict(hyperparameters))
     return tx, jax.jit(tx.update)
 
 
@@ -132,13 +132,15 @@ class _Torch:
     unread = DIGITS
 
     def __init__(self, contender: Contender, task: Any):
-        self.contender, self.given = contender, contender.hyperparameters_on(task)
+        self.contender, self.hyperparameters = contender, contender.hyperparameters_on(task)
 
     def begin(self, w: np.ndarray) -> None:
-        with extra("peers"):
-            import torch
-        self.torch, self.w = torch, torch.tensor(w)
-        self.optimizer = self.contender.make([{"params": [self.w], "lr": self.contender.centre}], **self.given)
+        from gradtx.apps.race.torch_engine import import_torch
+
+        self.torch = import_torch()
+        self.w = self.torch.tensor(w)
+        groups = [{"params": [self.w], "lr": self.contender.centre}]
+        self.optimizer = self.contender.make(groups, **self.hyperparameters)
 
     def update(self, gradient: np.ndarray, w: np.ndarray) -> np.ndarray:
         self.w.copy_(self.torch.tensor(w))
@@ -150,7 +152,7 @@ class _Torch:
 
 @contextmanager
 def _float64(torch: Any) -> Iterator[None]:
-    """The type of numbers that torch keeps beside tensors: NAdam's product of b1."""
+    """The default type of torch, which decides the precision of its scalars, such as NAdam's product of b1."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:

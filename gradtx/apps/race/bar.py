@@ -1,4 +1,4 @@
-"""How far a race is: a bar that says what is running, and about how long the rest will take."""
+"""A progress bar of a race: what is running, and about how long the rest will take."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import datetime
 import statistics
 import time
 from collections.abc import Sequence
-from types import TracebackType
+from typing import Any
 
 from gradtx.apps.race.engine import Tick
 from gradtx.apps.race.work import Work
@@ -16,10 +16,10 @@ REFRESH = 0.5  # seconds
 
 
 class Bar:
-    """A tqdm bar over pieces of work; it shows nothing where there is no terminal.
+    """A tqdm bar over pieces of work; nothing is shown if there is no terminal.
 
-    The time left: a piece that was not done yet takes as long as the median of those of its task, kind and library, or
-    else of all.
+    The remaining time is estimated from the median of the finished pieces of the same task, kind and library, or from
+    the mean of all if there are none.
     """
 
     def __init__(self, works: Sequence[Work]):
@@ -33,16 +33,16 @@ class Bar:
     def __enter__(self) -> Bar:
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *error: Any) -> None:
         self.bar.close()
 
     def begin(self, place: int, work: Work) -> Tick:
-        """Say what is running; the result is to be called at each sign of life."""
+        """Show what is running; returns a function to call from time to time, so that the clock is updated."""
         left = self._left(place)
         self.bar.set_postfix_str(f"about {left} left, {work.about}" if left else work.about)
         shown = time.monotonic()
 
-        def tick() -> None:  # so that the clock goes on
+        def tick() -> None:
             nonlocal shown
             if time.monotonic() > shown + REFRESH:
                 self.bar.refresh()
@@ -51,7 +51,7 @@ class Bar:
         return tick
 
     def end(self, work: Work, seconds: float | None) -> None:
-        """One is done, and took so long; None: it was done before."""
+        """A piece of work took so long; None: it was in the store."""
         if seconds is not None:
             self.took.setdefault(_sort(work), []).append(seconds)
         self.bar.update()

@@ -1,4 +1,4 @@
-"""The optimizers that can be raced, by library and name: the same algorithm, hyperparameters and rates in each."""
+"""The optimizers of a race, by library and name: the same algorithm, hyperparameters and learning rates in each."""
 
 from __future__ import annotations
 
@@ -7,77 +7,92 @@ import functools
 import importlib.util
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from gradtx.apps.demo.contenders import CONTENDERS
+import gradtx
 from gradtx.apps.race.task import Task
 from gradtx.optional_imports import extra
 
 LIBRARIES = ("gradtx", "optax", "torch")
-LEAST, MOST = 4, 6  # decades that rates span, where there are enough of them
+LEAST, MOST = 4, 6  # decades of learning rates, if there are at least five rates
+SMALL = 100  # parameters; optimizers of larger tasks take seconds to compile
+COMPARED = ("momentum", "rmsprop", "adam")  # from other libraries by default, where all would take too long
+
+
+class _Row(NamedTuple):
+    """An optimizer: its factory, the learning rates of the demo, its hyperparameters in a race, and its name elsewhere.
+
+    full_batch: it compares the signs of gradients, which the noise of small batches hides. None: the other library does
+    not have it, or computes something else under that name. torch_extra: further arguments for torch.
+    """
+
+    make: Callable[..., Any]
+    rates: tuple[float, ...]
+    hyperparameters: Mapping[str, Any]
+    optax: str | None
+    torch: str | None
+    torch_extra: Mapping[str, Any] = {}
+    full_batch: bool = False
+
 
 _MOMENTS = {"b1": 0.9, "b2": 0.999, "eps": 1e-8}
-HYPERPARAMETERS: dict[str, Mapping[str, Any]] = {
-    "sgd": {},
-    "momentum": {"momentum": 0.9},
-    "nesterov": {"momentum": 0.9, "nesterov": True},
-    "adagrad": {"initial_accumulator_value": 0.1, "eps": 0.0},
-    "rmsprop": {"decay": 0.9, "eps": 1e-8, "eps_in_sqrt": False},
-    "adadelta": {"rho": 0.9, "eps": 1e-6},
-    "adam": _MOMENTS,
-    "amsgrad": _MOMENTS,
-    "adamw": {**_MOMENTS, "weight_decay": 1e-2},
-    "nadam": _MOMENTS,
-    "adamax": _MOMENTS,
-    "lion": {"b1": 0.9, "b2": 0.99, "weight_decay": 1e-3},
-    "rprop": {"eta_minus": 0.5, "eta_plus": 1.2, "min_step_size": 1e-6, "max_step_size": 50.0},
-    "supersab": {
-        "eta_minus": 0.5,
-        "eta_plus": 1.05,
-        "momentum": 0.9,
-        "min_learning_rate": 1e-6,
-        "max_learning_rate": 10.0,
-    },
+_RPROP = {"eta_minus": 0.5, "eta_plus": 1.2, "min_step_size": 1e-6, "max_step_size": 50.0}
+_SUPERSAB = {"eta_minus": 0.5, "eta_plus": 1.05, "momentum": 0.9, "min_learning_rate": 1e-6, "max_learning_rate": 10.0}
+_LION = {"b1": 0.9, "b2": 0.99, "weight_decay": 1e-3}
+_HEAVY_BALL = functools.partial(gradtx.sgd, momentum=0.9)
+# eps: torch adds it outside of the root in Adagrad and RMSProp, optax's Adagrad inside. At 0 both are equal, and the
+# initial value of Adagrad's sum keeps the divisor away from 0.
+OPTIMIZERS: dict[str, _Row] = {
+    "sgd": _Row(gradtx.sgd, (0.01, 0.03, 0.1, 0.3), {}, "sgd", "SGD"),
+    "momentum": _Row(_HEAVY_BALL, (0.003, 0.01, 0.03, 0.1), {"momentum": 0.9}, "sgd", "SGD"),
+    "nesterov": _Row(
+        functools.partial(_HEAVY_BALL, nesterov=True),
+        (0.003, 0.01, 0.03, 0.1),
+        {"momentum": 0.9, "nesterov": True},
+        "sgd",
+        "SGD",
+    ),
+    "adagrad": _Row(
+        gradtx.adagrad, (0.01, 0.03, 0.1, 0.3), {"initial_accumulator_value": 0.1, "eps": 0.0}, "adagrad", "Adagrad"
+    ),
+    "rmsprop": _Row(
+        gradtx.rmsprop,
+        (0.0003, 0.001, 0.003, 0.01),
+        {"decay": 0.9, "eps": 1e-8, "eps_in_sqrt": False},
+        "rmsprop",
+        "RMSprop",
+    ),
+    "adadelta": _Row(gradtx.adadelta, (0.1, 0.3, 1.0, 3.0), {"rho": 0.9, "eps": 1e-6}, "adadelta", "Adadelta"),
+    "adam": _Row(gradtx.adam, (0.0003, 0.001, 0.003, 0.01), _MOMENTS, "adam", "Adam"),
+    "amsgrad": _Row(gradtx.amsgrad, (0.0003, 0.001, 0.003, 0.01), _MOMENTS, "amsgrad", "Adam", {"amsgrad": True}),
+    "adamw": _Row(
+        functools.partial(gradtx.adamw, weight_decay=0.01),
+        (0.0003, 0.001, 0.003, 0.01),
+        {**_MOMENTS, "weight_decay": 1e-2},
+        "adamw",
+        "AdamW",
+    ),
+    # torch lets b1 of NAdam grow; with so slow a momentum_decay it is constant.
+    "nadam": _Row(gradtx.nadam, (0.0003, 0.001, 0.003, 0.01), _MOMENTS, "nadam", "NAdam", {"momentum_decay": 1e6}),
+    "adamax": _Row(gradtx.adamax, (0.001, 0.003, 0.01, 0.03), _MOMENTS, "adamax", "Adamax"),
+    "lion": _Row(gradtx.lion, (0.00003, 0.0001, 0.0003, 0.001), _LION, "lion", None),
+    "rprop": _Row(gradtx.rprop, (0.0003, 0.001, 0.003, 0.01), _RPROP, None, "Rprop", full_batch=True),
+    "supersab": _Row(gradtx.supersab, (0.03, 0.1, 0.3, 1.0), _SUPERSAB, None, None, full_batch=True),
 }
-"""Of each optimizer, in gradtx's words, for all libraries. Of eps, torch's Adagrad and RMSProp have it outside of the
-root, optax's Adagrad inside: at 0 both are the same, and Adagrad's initial value keeps the divisor from zero."""
-
-OPTAX = {"momentum": "sgd", "nesterov": "sgd"} | {
-    name: name for name in HYPERPARAMETERS if name not in ("momentum", "nesterov", "rprop", "supersab")
-}
-"""The function of optax for each of its names here; the arguments are called as ours. Its Rprop is another one."""
-
-TORCH: dict[str, tuple[str, Mapping[str, Any]]] = {
-    "sgd": ("SGD", {}),
-    "momentum": ("SGD", {}),
-    "nesterov": ("SGD", {}),
-    "adagrad": ("Adagrad", {}),
-    "rmsprop": ("RMSprop", {}),
-    "adadelta": ("Adadelta", {}),
-    "adam": ("Adam", {}),
-    "amsgrad": ("Adam", {"amsgrad": True}),
-    "adamw": ("AdamW", {}),
-    "nadam": ("NAdam", {"momentum_decay": 1e6}),  # so large that its b1 is constant
-    "adamax": ("Adamax", {}),
-    "rprop": ("Rprop", {}),
-}
-"""The class of torch for each of its names here, and what it needs besides."""
-
-SMALL = 100  # parameters of a task; larger ones compile for seconds
-BESIDE = ("momentum", "rmsprop", "adam")  # of other libraries, where all would take too long
+"""By name, roughly in the order of invention. Each library gets the same hyperparameters, in gradtx's words."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Contender:
     """An optimizer of a library.
 
-    make: `(rate, **hyperparameters) -> (init, update)`; for torch `(groups, **hyperparameters) -> optimizer`, where a
-        group is torch's: parameters, and their rate. centre: the rate in the middle of those that it tries.
-    hyperparameters: what make is given, where a task does not say otherwise of it by name.
-    full_batch: it compares the signs of gradients, and runs only where these have no noise.
+    make: `(rate, **hyperparameters) -> (init, update)`; for torch `(groups, **hyperparameters) -> optimizer`, with
+        torch's parameter groups, which hold the rates.
+    centre: the geometric middle of its learning rates in a race. hyperparameters: passed to `make`, unless a task has
+        others for it. full_batch: it runs only where gradients have no noise. rates: its learning rates in the demo.
     """
 
     name: str
@@ -86,31 +101,31 @@ class Contender:
     centre: float
     hyperparameters: Mapping[str, Any]
     full_batch: bool = False
+    rates: tuple[float, ...] = ()
 
     @property
     def label(self) -> str:
-        """What the command calls it: `adam`, `torch:adam`."""
+        """Its name on the command line: `adam`, `torch:adam`."""
         return self.name if self.library == "gradtx" else f"{self.library}:{self.name}"
 
     def hyperparameters_on(self, task: Task) -> dict[str, Any]:
-        """Its hyperparameters, with what the task gives to the optimizer of its name in place of its own.
+        """Its hyperparameters, with those that the task sets for it.
 
-        Raises:
-            ValueError: the task gives it one that it does not have.
+        Raises: ValueError: the task sets one that it does not have.
         """
-        own, given = dict(self.hyperparameters), dict(task.hyperparameters.get(self.name, {}))
-        unknown = [name for name in given if name not in own]
+        own, overrides = dict(self.hyperparameters), dict(task.hyperparameters.get(self.name, {}))
+        unknown = [name for name in overrides if name not in own]
         if unknown:
             raise ValueError(
-                f"task {task.name}: hyperparameters gives {self.name} {', '.join(unknown)}; it has "
+                f"task {task.name}: hyperparameters sets {', '.join(unknown)} of {self.name}, which has "
                 f"{', '.join(own) or 'none'}"
             )
-        return own | given
+        return own | overrides
 
     def absence(self, task: Task) -> str | None:
-        """Why it does not run on a task; None where it does."""
+        """Why it does not run on a task; None if it runs."""
         if task.optimizers and self.name not in task.optimizers:
-            return "makes no sense there"
+            return "the task does not suit it"
         if self.full_batch and not task.full_batch:
             return "compares signs of gradients, which noise hides there"
         if self.library == "torch" and (task.torch is None or task.batches is not None or task.project is not None):
@@ -118,12 +133,12 @@ class Contender:
         return None
 
     def by_default(self, task: Task) -> bool:
-        """Whether it runs where nobody chooses: all of gradtx, optax on small tasks, and a few beside."""
-        return self.library == "gradtx" or self.name in BESIDE or (self.library == "optax" and is_small(task))
+        """Whether it runs if no optimizers are chosen: all of gradtx, all of optax on small tasks, else a few."""
+        return self.library == "gradtx" or self.name in COMPARED or (self.library == "optax" and is_small(task))
 
 
 def is_small(task: Task) -> bool:
-    """Whether a task has so few parameters that it compiles fast."""
+    """Whether a task has few parameters, so that its optimizers compile fast."""
     return _size(task.start) <= SMALL
 
 
@@ -134,15 +149,15 @@ def _size(start: Callable[[Any], Any]) -> int:
 
 
 def grid(centre: float, n: int) -> np.ndarray:
-    """The learning rates that an optimizer tries: as many, and over as many decades, as any other has on this task.
+    """The learning rates of an optimizer, rounded to three digits: all optimizers have as many, over as many decades.
 
-        rate_i = centre · 10^(span·(i/(n - 1) - 1/2)),    span = (n - 1)/2, but 4 to 6 decades
+        rate_i = centre · 10^(span·(i/(n - 1) - 1/2)),    span = (n - 1)/2 decades, at least 4 and at most 6
 
-    Fewer than 5 are a decade apart. All are rounded to three digits.
+    With fewer than 5 rates, neighbours are a decade apart; a single one is the centre.
 
     Args:
-        centre: the middle, by ratio; greater than 0.
-        n: how many; at least 1. One is the centre alone.
+        centre: the geometric middle; greater than 0.
+        n: number of rates; at least 1.
 
     Example:
         >>> grid(0.002, 5)
@@ -157,53 +172,47 @@ def installed(library: str) -> bool:
     """Whether a library can be imported."""
     try:
         return importlib.util.find_spec(library) is not None
-    except ModuleNotFoundError:  # said by a finder
+    except ModuleNotFoundError:  # raised by an import hook
         return False
 
 
 def contenders() -> dict[str, Contender]:
-    """All contenders by label, gradtx's first, those of libraries that are not installed too."""
-    found: list[Contender] = []
-    for name, spelled in HYPERPARAMETERS.items():
-        demo = CONTENDERS[name]
-        found.append(Contender(name, "gradtx", demo.make, _centre(demo.rates), spelled, demo.full_batch))
-    ours = {contender.name: contender for contender in found}
-    for name in OPTAX:
-        make = functools.partial(_optax, name)
-        found.append(dataclasses.replace(ours[name], library="optax", make=make))
-    for name in TORCH:
-        make = functools.partial(_torch, name)
-        found.append(dataclasses.replace(ours[name], library="torch", make=make))
-    order = list(HYPERPARAMETERS)
-    found.sort(key=lambda c: (LIBRARIES.index(c.library), order.index(c.name)))
+    """All optimizers by label, gradtx's first; also those of libraries that are not installed."""
+    found = []
+    for library in LIBRARIES:
+        for name, row in OPTIMIZERS.items():
+            makes = {
+                "gradtx": row.make,
+                "optax": row.optax and functools.partial(_optax, row.optax),
+                "torch": row.torch and functools.partial(_torch, row.torch, row.torch_extra),
+            }
+            if makes[library]:
+                centre = float(f"{math.exp(sum(map(math.log, row.rates)) / len(row.rates)):.1g}")
+                own = (centre, row.hyperparameters, row.full_batch, row.rates)
+                found.append(Contender(name, library, makes[library], *own))
     return {contender.label: contender for contender in found}
-
-
-def _centre(rates: tuple[float, ...]) -> float:
-    """The middle of the demonstration's rates, by ratio, to one digit."""
-    return float(f"{math.exp(sum(map(math.log, rates)) / len(rates)):.1g}")
 
 
 def _optax(name: str, rate: Any, **hyperparameters: Any) -> Any:
     with extra("peers"):
         import optax
-    return getattr(optax, OPTAX[name])(rate, **hyperparameters)
+    return getattr(optax, name)(rate, **hyperparameters)
 
 
-def _torch(name: str, groups: list[dict[str, Any]], **hyperparameters: Any) -> Any:
+def _torch(name: str, more: Mapping[str, Any], groups: list[dict[str, Any]], **hyperparameters: Any) -> Any:
     with extra("peers"):
         import torch
-    kind, more = TORCH[name]
-    return getattr(torch.optim, kind)(groups, lr=1.0, **more, **_in_words_of_torch(hyperparameters))
+    return getattr(torch.optim, name)(groups, lr=1.0, **more, **_in_torch(hyperparameters))
 
 
-def _in_words_of_torch(given: Mapping[str, Any]) -> dict[str, Any]:
-    words = {key: value for key, value in given.items() if key != "eps_in_sqrt"}  # it never is
-    for pair, word in ((("b1", "b2"), "betas"), (("eta_minus", "eta_plus"), "etas")):
+def _in_torch(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyperparameters under torch's names."""
+    words = {key: value for key, value in given.items() if key != "eps_in_sqrt"}  # torch never adds eps in the root
+    for pair, word in (
+        (("b1", "b2"), "betas"),
+        (("eta_minus", "eta_plus"), "etas"),
+        (("min_step_size", "max_step_size"), "step_sizes"),
+    ):
         if pair[0] in words:
             words[word] = tuple(words.pop(key) for key in pair)
-    if "min_step_size" in words:
-        words["step_sizes"] = words.pop("min_step_size"), words.pop("max_step_size")
-    if "decay" in words:
-        words["alpha"] = words.pop("decay")
-    return words
+    return {"alpha" if key == "decay" else key: value for key, value in words.items()}

@@ -1,4 +1,4 @@
-"""All trainings of one optimizer on one task, at every rate and seed, in one compiled program."""
+"""Run one optimizer on one task, at all learning rates and seeds in one compiled program."""
 
 from __future__ import annotations
 
@@ -11,61 +11,60 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.apps.race.contenders import Contender
-from gradtx.apps.race.course import Course
 from gradtx.apps.race.results import Cell
+from gradtx.apps.race.task import PreparedTask
 from gradtx.core.apply import apply_updates
 from gradtx.optional_imports import extra
 
 Tick = Callable[[], None]
 
 
-def run_cell(course: Course, contender: Contender, rates: np.ndarray, tick: Tick = lambda: None) -> Cell:
-    """Train one optimizer on one task, at every rate and seed.
-
-    A training whose numbers overflow goes on to the end, and its scores are kept as they are.
+def run_cell(prepared: PreparedTask, contender: Contender, rates: np.ndarray, tick: Tick = lambda: None) -> Cell:
+    """Train one optimizer on one task, at every learning rate and seed. A run that diverges continues to the end.
 
     Args:
-        course: the task made ready; the same for all contenders, so that starts and batches are the same.
-        contender: which one.
-        rates: `[rates]`, ascending, each greater than 0.
-        tick: called after each evaluation but the first.
+        prepared: shared by all contenders, so that they have the same starts and batches.
+        contender: the optimizer.
+        rates: `[rates]`, ascending, greater than 0.
+        tick: called after each evaluation except the first.
 
-    Raises:
-        MissingExtraError: its library is not installed.
+    Raises: MissingExtraError: the optimizer's library is not installed.
     """
-    if contender.library == "torch":
-        from gradtx.apps.race.torch_engine import run_torch_cell
-
-        return run_torch_cell(course, contender, rates, tick)
-    started = time.perf_counter()
-    lanes = _Lanes(course, contender, rates)
-    compiling, running = time.perf_counter() - started, 0.0
-    params = jax.tree.map(lambda x: jnp.repeat(x[:, None], len(rates), axis=1), course.starts)
-    state, scores = lanes.begin(lanes.rates, course.starts), [course.scores(params)]
-    for evaluation in range(len(course.at) - 1):
-        batches = course.between(evaluation)
-        before = time.perf_counter()
-        params, state = jax.block_until_ready(lanes.advance(lanes.rates, params, state, batches))
-        running += time.perf_counter() - before
-        scores.append(course.scores(params))
+    runs = trainings(prepared, contender, rates)
+    scores = [runs.scores()]
+    for evaluation in range(len(prepared.at) - 1):
+        runs.advance(prepared.batches_after(evaluation))
+        scores.append(runs.scores())
         tick()
-    found = np.stack(scores, axis=-1)
-    return Cell(course.task.name, contender.name, contender.library, rates, course.at, found, compiling, running)
+    found, seconds = np.stack(scores, axis=2), (runs.seconds_compiling, runs.seconds_running)
+    return Cell(prepared.task.name, contender.name, contender.library, rates, prepared.at, found, *seconds)
 
 
-class _Lanes:
-    """The compiled programs of a cell: `begin` makes the states, `advance` takes the steps between two scores."""
+def trainings(prepared: PreparedTask, contender: Contender, rates: np.ndarray) -> Any:
+    """All runs of a contender before their first step: `Trainings`, or `TorchTrainings` for an optimizer of torch."""
+    if contender.library == "torch":
+        from gradtx.apps.race.torch_engine import TorchTrainings
 
-    def __init__(self, course: Course, contender: Contender, rates: np.ndarray):
-        task, given = course.task, contender.hyperparameters_on(course.task)
+        return TorchTrainings(prepared, contender, rates)
+    return Trainings(prepared, contender, rates)
+
+
+class Trainings:
+    """The runs of an optimizer of gradtx or optax: parameters and states `[seeds, rates, ...]`.
+
+    seconds_compiling: to trace and compile the programs. seconds_running: in `advance`, for all runs together.
+    """
+
+    def __init__(self, prepared: PreparedTask, contender: Contender, rates: np.ndarray):
+        task, overrides = prepared.task, contender.hyperparameters_on(prepared.task)
         apply = _apply(contender.library)
-        self.rates = jnp.asarray(rates, jnp.float32)
+        self.prepared, self.rates, self.seconds_running = prepared, jnp.asarray(rates, jnp.float32), 0.0
 
         def begin(rate: Any, params: Any) -> Any:
-            return contender.make(rate, **given).init(params)
+            return contender.make(rate, **overrides).init(params)
 
         def train(rate: Any, params: Any, state: Any, batches: Any) -> tuple[Any, Any]:
-            tx = contender.make(rate, **given)
+            tx = contender.make(rate, **overrides)
 
             def step(carry: tuple[Any, Any], batch: Any) -> tuple[tuple[Any, Any], None]:
                 params, state = carry
@@ -76,17 +75,30 @@ class _Lanes:
 
             return jax.lax.scan(step, (params, state), batches, length=task.every)[0]
 
-        starts, batches = jax.eval_shape(lambda: (course.starts, course.between(0)))
-        begins = jax.jit(jax.vmap(jax.vmap(begin, (0, None)), (None, 0)))
-        self.begin = begins.lower(self.rates, starts).compile()
-        states = jax.eval_shape(begins, self.rates, starts)
+        started = time.perf_counter()
+        starts, batches = jax.eval_shape(lambda: (prepared.starts, prepared.batches_after(0)))
+        begin_all = jax.jit(jax.vmap(jax.vmap(begin, (0, None)), (None, 0)))
+        begin_now, states = begin_all.lower(self.rates, starts).compile(), jax.eval_shape(begin_all, self.rates, starts)
         params = jax.tree.map(lambda x: jax.ShapeDtypeStruct((*x.shape[:1], len(rates), *x.shape[1:]), x.dtype), starts)
-        side_by_side = _side_by_side(train, len(rates), task.seeds, course.room)
-        self.advance = jax.jit(side_by_side).lower(self.rates, params, states, batches).compile()
+        train_all = jax.jit(_side_by_side(train, len(rates), task.seeds, prepared.room))
+        self._advance = train_all.lower(self.rates, params, states, batches).compile()
+        self.seconds_compiling = time.perf_counter() - started
+        self.params = jax.tree.map(lambda x: jnp.repeat(x[:, None], len(rates), axis=1), prepared.starts)
+        self.state = begin_now(self.rates, prepared.starts)
+
+    def advance(self, batches: Any) -> None:
+        """Take the steps between two evaluations."""
+        before = time.perf_counter()
+        self.params, self.state = jax.block_until_ready(self._advance(self.rates, self.params, self.state, batches))
+        self.seconds_running += time.perf_counter() - before
+
+    def scores(self) -> np.ndarray:
+        """The scores `[rates, seeds]` of the present parameters."""
+        return self.prepared.scores(self.params)
 
 
 def _side_by_side(train: Any, rates: int, seeds: int, room: int) -> Any:
-    """A training over `[seeds, rates]`: all at once, or the seeds in turn, or one by one, as the cache has room."""
+    """Map a run over `[seeds, rates]`: all at once, seed by seed, or one by one, depending on what fits the cache."""
     if room >= rates * seeds:
         return jax.vmap(jax.vmap(train, (0, 0, 0, None)), (None, 0, 0, 0))
 

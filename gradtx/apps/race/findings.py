@@ -1,4 +1,4 @@
-"""What a race has found, as sentences that are computed from its numbers, each with the numbers that it rests on."""
+"""The findings of a race: sentences that are computed from its numbers, each with the numbers that support it."""
 
 from __future__ import annotations
 
@@ -7,43 +7,38 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from gradtx.apps.race.given import left_out, named, series
+from gradtx.apps.race.comparison import Comparison, comparisons
 from gradtx.apps.race.measures import Standing, gaps, median_decades, standings, start_gap
 from gradtx.apps.race.overall import OWN, RESOLUTION, Board, board, floored, one_of_each, ranks, share_within
-from gradtx.apps.race.results import Agreement, Results, TaskInfo
-from gradtx.apps.race.sides import Side, sides
-from gradtx.apps.race.tables import NO_STEP, count, error, gap, number, place
+from gradtx.apps.race.results import Agreement, Results
+from gradtx.apps.race.tables import edge_of
+from gradtx.apps.race.task import TaskInfo
+from gradtx.apps.race.words import NO_STEP, count, decades, error, gap, left_out, named, number, series
 
-PLAIN = ("sgd", "momentum", "nesterov")  # steps along the gradient and past ones: no scale for each coordinate
-CHANCE = 0.05  # a difference that a fair coin makes more often than this is none
+PLAIN = ("sgd", "momentum", "nesterov")  # they do not scale coordinates
+CHANCE = 0.05  # a difference that a fair coin makes more often is not significant
 EAGER = (
-    " torch compiles nothing: it steps from Python, on one thread, with a parameter group for each rate, and its "
-    "seconds are mostly that."
+    " torch compiles nothing: it steps from Python, on one thread, with a parameter group for each rate, which takes "
+    "most of its time."
 )
-NO_PROGRESS = 0.05  # of the gap at the start: who closes less has failed
+NO_PROGRESS = 0.05  # of the gap at the start: an optimizer that closes less has failed
 
 
 def findings(results: Results) -> list[str]:
-    """Sentences on who was best and by how much, who failed where, how the libraries compare, and what is uncertain.
+    """Sentences about who was best and by how much, who failed where, how the libraries compare, and what is uncertain.
 
-    Every claim is computed. Two optimizers are told apart by the sign test over tasks, or over seeds; where a fair coin
-    would do as well more often than once in twenty, the sentence says that this does not tell them apart.
-
-    Args:
-        results: of a race.
-
-    Returns:
-        What can be said; a race of one optimizer, or of one task, has less of it.
+    Two optimizers are compared by the sign test over tasks, or over seeds. If a fair coin gives such a result more
+    often than once in twenty, the sentence says so. A race of one optimizer or one task has fewer sentences.
     """
     b = board(results)
     uncounted = left_out(results)
     found = [*([uncounted] if uncounted else []), *_reached(b), *_steps(b), *_ends(b), *_widths(b)]
-    found += [*_plain(results), *_failures(results), *_libraries(sides(results)), *_agreements(results)]
+    found += [*_plain(results), *_failures(results), *_libraries(comparisons(results)), *_agreements(results)]
     return [*found, *_edges(results), *_diverged(results)]
 
 
 def chance(wins: int, losses: int) -> float:
-    """How often a fair coin is at least so one-sided: the two-sided sign test, ties left out.
+    """The probability that a fair coin is at least as one-sided: the two-sided sign test, without ties.
 
         p = min(1, 2 · sum over k >= max(wins, losses) of C(n, k) / 2^n)        n = wins + losses
 
@@ -59,20 +54,18 @@ def _reached(b: Board) -> Iterable[str]:
     if len(b.optimizers) < 2:
         return
     reached = np.isfinite(b.steps).sum(axis=1)
-    of = f"{count(len(b.tasks), 'task')} that all {len(b.optimizers)} optimizers ran"
+    of = f"On the {count(len(b.tasks), 'task')} that all {len(b.optimizers)} optimizers ran"
     if reached.min() == reached.max():
-        yield f"On the {of}, each of them reaches the target on {reached[0]}."
+        yield f"{of}, each of them reaches the target on {reached[0]}."
         return
-    groups = _groups(b.optimizers, -reached)
-    (most, k), (fewest, m) = ((_some(names), abs(value)) for names, value in (groups[0], groups[-1]))
-    yield f"On the {of}, {most} reached the most targets, {k:.0f}; {fewest} the fewest, {m:.0f}."
+    (most, k), *_, (fewest, m) = _groups(b.optimizers, -reached)
+    yield f"{of}, {_some(most)} reached the most targets, {-k:.0f}; {_some(fewest)} the fewest, {abs(m):.0f}."
 
 
 def _steps(b: Board) -> Iterable[str]:
     if len(b.optimizers) < 2 or not np.isfinite(b.steps).any():
         return
-    twice = (share_within(2.0, b.steps) * len(b.tasks)).round()
-    groups = _groups(b.optimizers, -twice)
+    groups = _groups(b.optimizers, -(share_within(2.0, b.steps) * len(b.tasks)).round())
     parts = [f"{_some(names)} on {-value:.0f} of {len(b.tasks)}" for names, value in groups[:2] if value]
     yield f"Within twice the fewest steps to the target: {'; then '.join(parts)}.{_apart(b, b.steps, groups)}"
 
@@ -92,19 +85,19 @@ def _widths(b: Board) -> Iterable[str]:
     medians = [median_decades(*row) for row in zip(b.widths, b.open, strict=True)]
     groups = _groups(b.optimizers, np.array([-round(found, 2) for found, _ in medians]))
     more = {name for name, (_, more) in zip(b.optimizers, medians, strict=True) if more}
-    first, *others = (f"{_some(names)}, {'≥ ' * bool(more & {*names})}{abs(value):.2f}" for names, value in groups)
+    first, *others = (f"{_some(names)}, {decades(abs(value), bool(more & {*names}))}" for names, value in groups)
     then = f"; then {others[0]}" if len(others) > 1 else ""
     fewest = f"; the fewest: {others[-1]}" if others else ""
     yield f"The most decades of good learning rates, median over tasks: {first}{then}{fewest}."
 
 
 def _groups(names: Sequence[str], costs: np.ndarray) -> list[tuple[list[str], float]]:
-    """Those of equal cost together, the least cost first."""
+    """The names of equal cost together, the least cost first."""
     return [([n for n, x in zip(names, costs, strict=True) if x == cost], float(cost)) for cost in np.unique(costs)]
 
 
 def _apart(b: Board, costs: np.ndarray, groups: list[tuple[list[str], float]]) -> str:
-    """Whether the first of all can be told apart from the next by the tasks on which the one is ahead of the other."""
+    """Whether the first is significantly ahead of the next; empty if several are first."""
     if len(groups[0][0]) > 1 or len(groups) < 2:
         return ""
     one, two = groups[0][0][0], groups[1][0][0]
@@ -116,7 +109,7 @@ def _apart(b: Board, costs: np.ndarray, groups: list[tuple[list[str], float]]) -
 
 
 def _plain(results: Results) -> Iterable[str]:
-    """The tasks on which the best step along the gradient ends below the best adaptive one."""
+    """The tasks on which the best plain gradient method ends lower than the best adaptive one."""
     lower, tasks = [], 0
     for task in (each for each in results.tasks if each.counted):
         found = list(one_of_each(standings(results, task)).values())
@@ -127,15 +120,15 @@ def _plain(results: Results) -> Iterable[str]:
         tasks += 1
         floor = RESOLUTION * start_gap(results, task)
         if floored(plain.final.median, floor) < floored(scaled.final.median, floor):
-            lower.append(f"{task.name} ({_beside(plain, scaled, task)})")
+            lower.append(f"{task.name} ({_against(plain, scaled, task)})")
     if tasks:
         names = series([x for x in PLAIN if any(c.optimizer == x for c in results.cells)], "or")
         where = f": {'; '.join(lower)}" if lower else ""
-        of = count(tasks, "task")
-        yield f"Plain gradient steps ({names}) end lower than every other method on {len(lower)} of {of}{where}."
+        of = f"{len(lower)} of {count(tasks, 'task')}"
+        yield f"Plain gradient steps ({names}) end lower than every other method on {of}{where}."
 
 
-def _beside(a: Standing, b: Standing, task: TaskInfo) -> str:
+def _against(a: Standing, b: Standing, task: TaskInfo) -> str:
     text = f"{a.cell.optimizer} {gap(a.final.median)}, {b.cell.optimizer} {gap(b.final.median)}"
     if a.best is None or b.best is None:
         return text
@@ -148,7 +141,7 @@ def _beside(a: Standing, b: Standing, task: TaskInfo) -> str:
 
 
 def _failures(results: Results) -> Iterable[str]:
-    """Who closes next to nothing of the gap at any rate, where somebody reaches the target."""
+    """The optimizers that make next to no progress at any rate on a task whose target another one reaches."""
     for task in results.tasks:
         found, start = list(one_of_each(standings(results, task)).values()), start_gap(results, task)
         reached = [named(task, s.cell.optimizer) for s in found if math.isfinite(s.steps)]
@@ -162,27 +155,24 @@ def _failures(results: Results) -> Iterable[str]:
             )
 
 
-def _libraries(found: Sequence[Side]) -> Iterable[str]:
-    for library in dict.fromkeys(side.library for side in found):
-        these = [side for side in found if side.library == library]
-        known = [side for side in these if not math.isnan(side.difference)]
-        text = f"{OWN} beside {library}, {count(len(these), 'pair')} of the same optimizer and task: "
+def _libraries(found: Sequence[Comparison]) -> Iterable[str]:
+    for library in dict.fromkeys(each.library for each in found):
+        these = [each for each in found if each.library == library]
+        known = [each for each in these if not math.isnan(each.difference)]
+        text = f"{OWN} compared with {library}, {count(len(these), 'pair')} of the same optimizer and task: "
         if known:
-            worst = max(known, key=lambda side: side.difference)
+            worst, middle = max(known, key=lambda each: each.difference), np.median([x.difference for x in known])
             text += (
                 f"the curves at {OWN}'s best rate differ by at most {number(worst.difference)} of the gap at the start "
+                f"({worst.optimizer} on {worst.task}), by {number(float(middle))} in the median; "
             )
-            text += (
-                f"({worst.optimizer} on {worst.task}), by {number(float(np.median([s.difference for s in known])))} in "
-            )
-            text += "the median; "
-        parts = [(_ratio([s.running for s in these]), "run"), (_ratio([s.compiling for s in these]), "compile")]
+        parts = [(_ratio([x.running for x in these]), "run"), (_ratio([x.compiling for x in these]), "compile")]
         times = " and ".join(f"{ratio} times as long to {what}" for ratio, what in parts if ratio)
         yield f"{text}{OWN} takes {times or 'a time that is not known'}.{EAGER if library == 'torch' else ''}"
 
 
 def _ratio(values: Sequence[float]) -> str:
-    """The median and the middle half, nothing where nothing is known: torch does not compile."""
+    """The median and the middle half; empty if nothing is known, as for torch, which does not compile."""
     known = [x for x in values if math.isfinite(x)]
     if not known:
         return ""
@@ -196,7 +186,6 @@ def _agreements(results: Results) -> Iterable[str]:
     if not checked:
         return
     bad, idle = ([a for a in checked if not a.holds and bool(a.steps) is some] for some in (True, False))
-    near = max(checked, key=lambda a: a.excess)
     of = f"{count(len(checked), 'comparison')} of updates with {series(dict.fromkeys(a.library for a in checked))}"
     if idle:
         where = series(f"{a.optimizer} of {a.library} on {a.task}" for a in idle)
@@ -204,7 +193,8 @@ def _agreements(results: Results) -> Iterable[str]:
     if bad:
         yield f"{len(bad)} of {of} are beyond their bounds: {series(map(_distance, bad))}."
     elif not idle:
-        yield f"All {of} are within bounds; the nearest to its own: {_distance(near)}."
+        nearest = _distance(max(checked, key=lambda a: a.excess))
+        yield f"All {of} are within bounds; the nearest to its own: {nearest}."
 
 
 def _distance(a: Agreement) -> str:
@@ -214,7 +204,7 @@ def _distance(a: Agreement) -> str:
 def _edges(results: Results) -> Iterable[str]:
     """The cells whose best rate is the first or the last that was tried."""
     every = [s for task in results.tasks for s in one_of_each(standings(results, task)).values() if s.best is not None]
-    at_end = [f"{s.cell.optimizer} on {s.cell.task}" for s in every if place(s.cell.rates, s.best or 0)]
+    at_end = [f"{s.cell.optimizer} on {s.cell.task}" for s in every if edge_of(s.cell.rates, s.best or 0)]
     if at_end:
         some = ", ".join(at_end[:6]) + (", …" if len(at_end) > 6 else "")
         of = f"{len(at_end)} of {count(len(every), 'case')}"
@@ -222,7 +212,7 @@ def _edges(results: Results) -> Iterable[str]:
 
 
 def _diverged(results: Results) -> Iterable[str]:
-    counts: dict[str, np.ndarray] = {}  # optimizer -> how many diverged, how many there were
+    counts: dict[str, np.ndarray] = {}  # optimizer -> runs that diverged, all runs
     for cell in results.cells:
         bad = ~np.isfinite(cell.scores[:, :, -1])
         counts[cell.optimizer] = counts.get(cell.optimizer, np.zeros(2)) + np.array([bad.sum(), bad.size])
@@ -235,5 +225,5 @@ def _diverged(results: Results) -> Iterable[str]:
 
 
 def _some(names: list[str]) -> str:
-    """At most four names, and how many more there are."""
+    """At most five names; of more, four and the number of the others."""
     return series(names if len(names) <= 5 else [*names[:4], f"{len(names) - 4} more"])

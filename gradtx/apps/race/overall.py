@@ -1,4 +1,4 @@
-"""What is read off a whole race: who can be compared over which tasks, performance profiles, ranks."""
+"""The measures of a whole race: which optimizers can be compared over which tasks, performance profiles, ranks."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from collections.abc import Iterable
 import numpy as np
 
 from gradtx.apps.race.measures import Standing, standings, start_gap
-from gradtx.apps.race.results import Results, TaskInfo
-from gradtx.plots.profiles import profile
+from gradtx.apps.race.results import Results
+from gradtx.apps.race.task import TaskInfo
+from gradtx.plots.profiles import performance_ratios
 
-MOST_TASKS = 2 / 3  # a task counts in the comparison over tasks where so many of the optimizers ran
+MOST_TASKS = 2 / 3  # a task counts in comparisons over tasks if this share of the optimizers ran on it
 OWN = "gradtx"
-RESOLUTION = float(np.finfo(np.float32).eps)  # of the score at the start: below that, a difference is rounding
+RESOLUTION = float(np.finfo(np.float32).eps)  # relative to the score at the start; differences below are rounding
 
 
 @dataclasses.dataclass(frozen=True)
 class Board:
-    """One standing for each optimizer and task, where all of these optimizers ran on all of these tasks.
+    """A full grid of optimizers and tasks, with the measures `[optimizers, tasks]`.
 
-    tasks, optimizers: what is compared. left_out: optimizer -> the tasks it has no result on, which keep it out.
-    skipped: the tasks on which too few ran, of those that count. steps, finals, widths: `[optimizers, tasks]`; open,
-    bool: whether a width is only a lower bound.
+    left_out: optimizer -> the tasks without a result of it, which exclude it. skipped: names of counted tasks on which
+    too few ran. open: whether a width is a lower bound.
     """
 
     tasks: tuple[TaskInfo, ...]
@@ -37,11 +37,11 @@ class Board:
 
 
 def board(results: Results) -> Board:
-    """The largest comparison over tasks that is fair: a full grid of optimizers and tasks.
+    """The largest fair comparison over tasks.
 
-    An optimizer of several libraries is there once, as gradtx's if that ran. A task counts where two thirds of all
-    optimizers ran, unless it is built so that one method fails; an optimizer, where it ran on each of those tasks. An
-    absence is not a failure: what does not fit the grid is named, not counted as lost.
+    An optimizer of several libraries appears once, as gradtx's if that ran. A task counts if two thirds of all
+    optimizers ran on it, unless it is built so that one method fails; an optimizer, if it ran on all these tasks. An
+    absence is not a failure: what does not fit the grid is named, and does not count as lost.
     """
     counted = [task for task in results.tasks if task.counted]
     of = {task.name: one_of_each(standings(results, task)) for task in counted}
@@ -56,7 +56,7 @@ def board(results: Results) -> Board:
     return Board(
         tasks=tasks,
         optimizers=optimizers,
-        left_out={name: tuple(missing) for name, missing in absent.items() if missing},
+        left_out={name: missing for name, missing in absent.items() if missing},
         skipped=tuple(t.name for t in counted if t not in tasks),
         steps=np.array([[s.steps for s in row] for row in grid]).reshape(shape),
         finals=np.array(finals).reshape(shape),
@@ -66,7 +66,7 @@ def board(results: Results) -> Board:
 
 
 def one_of_each(found: Iterable[Standing]) -> dict[str, Standing]:
-    """One standing for each optimizer, in the given order: gradtx's where there is one, else the first."""
+    """One standing for each optimizer, in the given order: gradtx's if there is one, else the first."""
     kept: dict[str, Standing] = {}
     for standing in found:
         name = standing.cell.optimizer
@@ -76,29 +76,21 @@ def one_of_each(found: Iterable[Standing]) -> dict[str, Standing]:
 
 
 def floored(gap: float, floor: float) -> float:
-    """A final gap, not below the float32 resolution of the score at the start: smaller ones differ by rounding."""
+    """A final gap, at least the float32 resolution of the score at the start; smaller ones differ by rounding."""
     return max(gap, floor) if math.isfinite(floor) else gap
 
 
 def share_within(factor: float, costs: np.ndarray) -> np.ndarray:
-    """The performance profile at one factor: on which share of the tasks a solver costs at most that much more.
-
-        rho_s(tau) = #{p: r[s, p] <= tau} / #{p}
+    """The performance profile at one factor: the share of the tasks that each solver solves within it, `[solvers]`.
 
     Args:
-        factor: tau, at least 1.
-        costs: `[solvers, tasks]`, at least 0, infinite where the solver failed.
+        factor: at least 1.
+        costs: `[solvers, tasks]`, at least 0, infinite if the solver failed.
 
-    Returns:
-        `[solvers]`, in [0, 1]; 0 where there is no task.
-
-    Source: as of `gradtx.plots.profile`, which does the counting.
+    Source: as of `gradtx.plots.profile`.
     """
-    if not costs.size:
-        return np.zeros(len(costs))
-    factors, shares = profile({str(i): row for i, row in enumerate(costs)})
-    last = np.searchsorted(factors, factor, side="right") - 1
-    return np.array([share[last] for share in shares.values()])
+    solved = np.isfinite(costs) & (performance_ratios(costs) <= factor)
+    return solved.mean(axis=1) if costs.size else np.zeros(len(costs))
 
 
 def ranks(costs: np.ndarray) -> np.ndarray:

@@ -1,214 +1,220 @@
-"""The pictures of one task: the race itself, a panel for each optimizer, and how well the rate must be chosen."""
+"""The pictures of a report, drawn by `gradtx.plots`, and what they show in words for those who do not see them."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from gradtx.apps.race.measures import Standing, final_gaps, gaps, good_enough, standings, start_gap
-from gradtx.apps.race.overall import RESOLUTION, one_of_each
-from gradtx.apps.race.results import Results, TaskInfo
-from gradtx.apps.race.tables import gap, number
-from gradtx.optional_imports import extra
+from gradtx import plots
+from gradtx.apps.race.measures import Standing, final_gaps, gaps, good_enough, median_decades, standings, start_gap
+from gradtx.apps.race.overall import RESOLUTION, board, one_of_each, share_within
+from gradtx.apps.race.results import Results
+from gradtx.apps.race.tables import rate_at
+from gradtx.apps.race.task import TaskInfo
+from gradtx.apps.race.words import gap, number
 from gradtx.plots.curves import quantiles
+from gradtx.plots.heat import write_in_cells
+from gradtx.plots.profiles import performance_ratios
+from gradtx.plots.style import SEQUENTIAL, in_style, many_decades
 
-COLUMNS = 3, 4, 5  # of panels
-WIDTH, PANEL, GAPS = 8.3, 1.42, (0.26, 0.52)  # of all; a panel's height with the gap below it; gaps; in inches
-LEFT, RIGHT, BOTTOM, TOP = 0.66, 0.1, 0.5, 0.4  # margins, in inches
-DARK, BAND, OTHERS = "0.05", "#7ba6cf", "0.84"
-POINTS = 26  # of a grey line
-MANY_SEEDS = 8  # with as many, the band is the middle half; with fewer, all of them
+MANY_SEEDS = 8  # with as many, the band is the middle half of the seeds; with fewer, all of them
+SLOWEST = 16.0  # times the fewest steps: anything slower has the brightest colour
 
 RACE = (
-    "A panel for each optimizer at its best rate, the score it ends at above. Line: the median of the seeds; band: all "
-    "of them, or the middle half where there are eight and more; grey: the others; dashes: the target. What is below "
-    "the axis runs along it."
+    "A panel for each optimizer at its best rate, with its final score above. Line: the median of the seeds; band: all "
+    "seeds, or the middle half if there are eight and more; grey: the other optimizers; dashes: the target. A line "
+    "below the axis runs along it."
 )
 BASINS = (
-    "Where each optimizer ends, over the learning rate: the median of the seeds, the darker the lower. Ring: the best "
-    "rate; bar: the good ones, at the target or within 5% of the best of all; hatched: diverged."
+    "Final score of each optimizer over the learning rate: the median of the seeds, the darker the lower. Ring: the "
+    "best rate; bar: the good rates, at the target or within 5% of the best of all; hatched: diverged."
+)
+SUMMARY = (
+    "Steps to the target, each optimizer at its fastest rate: 1 is the fewest on the task, a dash: never reached, "
+    "empty: not raced. Right: decades of good learning rates, the median over the tasks that count. A rate is good if "
+    "it ends at the target, or within 5% of the best of all; ≥: an end of the range is good, and there may be more."
+)
+PROFILES = (
+    "For each optimizer the share of the tasks on which it needs at most so many times the steps of the fastest, or "
+    "ends at most so many times above the best. Higher is better."
 )
 
 
 def race(results: Results, task: TaskInfo) -> Any:
-    """Draw how the score falls: a panel for each optimizer, best first, with all others in grey behind it.
-
-    Args:
-        results: of a race.
-        task: one of its tasks, on which at least one optimizer ran.
-
-    Returns:
-        A matplotlib Figure.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
-    with extra("plots"):
-        from matplotlib.figure import Figure
-    from gradtx.plots.style import grid_of, in_style
-
-    found = list(one_of_each(standings(results, task)).values())
-    shown = _shown(results, task, found)
-    rows, columns = grid_of(len(found), COLUMNS)
-    panel, height = (WIDTH - LEFT - RIGHT + GAPS[0]) / columns, PANEL * rows + BOTTOM + TOP - GAPS[1]
-    with in_style():
-        figure = _plain(Figure((WIDTH, height)))
-        space = {"left": LEFT / WIDTH, "right": 1 - RIGHT / WIDTH, "bottom": BOTTOM / height, "top": 1 - TOP / height}
-        between = {"wspace": GAPS[0] / (panel - GAPS[0]), "hspace": GAPS[1] / (PANEL - GAPS[1])}
-        grid = figure.add_gridspec(rows, columns, **space, **between)
-        for i, standing in enumerate(found):
-            ax = figure.add_subplot(grid[divmod(i, columns)])
-            _panel(ax, task, standing, found, shown)
-            ax.tick_params(labelbottom=i + columns >= len(found), labelleft=i % columns == 0, labelsize=7.5)
-        figure.text((1 + (LEFT - RIGHT) / WIDTH) / 2, 0.06 / height, "step", ha="center", va="bottom")
-        figure.text(0.06 / WIDTH, 0.5, _score(task), rotation=90, ha="left", va="center")
-    return figure
+    """Draw the scores over the steps: a panel for each optimizer, best first, with all others in grey."""
+    found = _found(results, task)
+    low, high, log = _range(results, task, found)
+    shown = []
+    for s in found:
+        title = f"{s.cell.optimizer}: {gap(s.final.median)}"
+        lines = {} if s.best is None else {"": gaps(s.cell, task.lower_bound)[s.best]}
+        note = "at every rate" if s.best is None else f"rate {rate_at(s, s.best)}"
+        shown.append(plots.Panel(title, lines, note=note))
+    seeds = max(s.cell.scores.shape[1] for s in found)
+    limits = (0.6 * low, 3 * high) if log else (low - 0.08 * (high - low), high + 0.2 * (high - low))
+    how = {"target": task.target - task.lower_bound, "spread": 0.5 if seeds >= MANY_SEEDS else 1.0}
+    return plots.panels(shown, found[0].cell.at, ylim=limits, log=log, ylabel=_score(task), **how)
 
 
 def basins(results: Results, task: TaskInfo) -> Any:
-    """Draw where each optimizer ends at each of its rates: a strip for each, the best at the top.
+    """Draw the final score at each learning rate: a strip for each optimizer, the best at the top."""
+    found = _found(results, task)
+    strips = {s.cell.optimizer: (s.cell.rates, gaps(s.cell, task.lower_bound)[:, :, -1]) for s in found}
+    best = {s.cell.optimizer: float(s.cell.rates[s.best]) for s in found if s.best is not None}
+    low, high, log = _range(results, task, found)
+    enough, label = _enough(results, task), f"{_score(task)} at the end"
+    return plots.basin_strips(strips, enough=enough, best=best, limits=(low, high), log=log, label=label)
 
-    Args:
-        results: of a race.
-        task: one of its tasks, on which at least one optimizer ran.
 
-    Returns:
-        A matplotlib Figure.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
-    with extra("plots"):
-        from matplotlib.cm import ScalarMappable
-        from matplotlib.colors import LogNorm, Normalize
-        from matplotlib.figure import Figure
-    from gradtx.plots.style import SEQUENTIAL, in_style, log_axis
-
-    found = list(one_of_each(standings(results, task)).values())
-    shown = _shown(results, task, found)
-    enough = good_enough(task, min(s.final.median for s in standings(results, task)))
+def profile(results: Results) -> Any:
+    """Draw the performance profiles of steps to the target and of final scores; None for fewer than two optimizers."""
+    b = board(results)
+    if len(b.optimizers) < 2:
+        return None
     with in_style():
-        height = 0.235 * max(len(found), 5) + 0.62  # the key beside it needs as much
-        figure = _plain(Figure((WIDTH, height)))
-        ax = figure.add_axes((1.1 / WIDTH, 0.52 / height, 6.1 / WIDTH, 1 - 0.62 / height))
-        key = figure.add_axes((7.35 / WIDTH, 0.52 / height, 0.16 / WIDTH, 1 - 0.62 / height))
-        norm = (LogNorm if shown.log else Normalize)(shown.low, shown.high)
-        scale = ScalarMappable(norm, SEQUENTIAL)
-        for row, standing in enumerate(found):
-            _strip(ax, row, standing, task, scale, enough)
-        log_axis(ax, "x")
-        edges = np.concatenate([_edges(s.cell.rates)[[0, -1]] for s in found])
-        ax.set(xlim=(edges.min(), edges.max()), ylim=(len(found) - 0.45, -0.55), xlabel="learning rate")
-        ax.set_yticks(range(len(found)), [s.cell.optimizer for s in found])
-        ax.tick_params(axis="y", length=0)
-        ax.spines[["left"]].set_visible(False)
-        bar = figure.colorbar(scale, cax=key, extend="both", label=f"{_score(task)} at the end")
-        bar.outline.set_visible(False)
+        from matplotlib.figure import Figure
+
+        figure = Figure((8.6, 4.0), layout="constrained")
+        axes = figure.subplots(1, 2)
+        for ax, costs, what, limit in zip(
+            axes, (b.steps, b.finals), ("steps to target", "final score"), (16.0, 1e4), strict=True
+        ):
+            plots.performance_profile(dict(zip(b.optimizers, costs, strict=True)), limit=limit, what=what, ax=ax)
+            ax.set_ylabel("share of the tasks")
     return figure
 
 
-def _plain(figure: Any) -> Any:
-    """A Figure whose Axes lie where they are put."""
-    figure.set_layout_engine("none")
+def summary(results: Results) -> Any:
+    """Draw one picture of the whole race: steps to each target as a multiple of the fewest, and widths of good rates.
+
+    Returns: a matplotlib Figure, 8 inches wide: at 100 dots per inch it fits a README.
+    Raises: ValueError: nothing ran.
+    """
+    tasks = [t for t in results.tasks if any(c.task == t.name for c in results.cells)]
+    if not tasks:
+        raise ValueError("nothing ran in this race: there is nothing to draw")
+    every = [one_of_each(standings(results, t)) for t in tasks]
+    counted = [table for t, table in zip(tasks, every, strict=True) if t.counted] or every
+    names = _ordered(every, counted)
+    steps = np.array([[table[name].steps if name in table else math.nan for table in every] for name in names])
+    with in_style():
+        from matplotlib.figure import Figure
+
+        figure = Figure((8.0, 0.24 * len(names) + 1.5), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=[4.6, 1], sharey=True)
+        _matrix(left, steps, names, [t.name.replace("_", " ") for t in tasks])
+        for row, name in enumerate(names):
+            those = [table[name] for table in counted if name in table]
+            if those:
+                width, more = median_decades(np.array([s.decades for s in those]), np.array([s.open for s in those]))
+                right.barh(row, width, height=0.62, color="0.45")
+                words, beside = ("≥ " if more else "") + f"{width:.1f}", {"textcoords": "offset points", "size": 7.5}
+                right.annotate(words, (width, row), (3, 0), va="center", **beside)
+        right.set(xlim=(0, 1.35 * max(right.get_xlim()[1], 0.1)), xlabel="decades", title="Good rates")
+        right.tick_params(axis="y", length=0, labelleft=False)
+        right.spines["left"].set_visible(False)
+        left.set_title("Steps to the target, as a multiple of the fewest")
     return figure
 
 
-class _Shown(NamedTuple):
-    """Which scores are shown: from here to there, and whether by ratio."""
-
-    low: float
-    high: float
-    log: bool
-
-
-def _panel(ax: Any, task: TaskInfo, mine: Standing, found: list[Standing], shown: _Shown) -> None:
-    from matplotlib.collections import LineCollection
-    from matplotlib.ticker import NullLocator
-
-    from gradtx.plots.style import FAINT, count_axis, log_axis
-
-    low, high = (0.6 * shown.low, 3 * shown.high) if shown.log else _wider(shown.low, shown.high)
-    others = [s for s in found if s is not mine and s.best is not None]
-    lines = [_thinned(s.cell.at, np.clip(_band(s, task)[1], low, 2 * high)) for s in others]
-    ax.add_collection(LineCollection(lines, colors=OTHERS, linewidths=0.7, zorder=1), autolim=False)
-    if mine.best is None:
-        ax.text(0.5, 0.5, "at every rate", transform=ax.transAxes, ha="center", va="center", fontsize=8)
-    else:
-        below, middle, above = np.clip(_band(mine, task), low, 2 * high)
-        ax.fill_between(mine.cell.at, below, above, color=BAND, alpha=0.55, linewidth=0, zorder=2)
-        ax.plot(mine.cell.at, middle, color=DARK, linewidth=1.5, linestyle="-", zorder=3)
-        words = f"rate {number(float(mine.cell.rates[mine.best]))}"
-        ax.text(1, 1.02, words, transform=ax.transAxes, ha="right", va="bottom", fontsize=7, color="0.3")
-    words = f"{mine.cell.optimizer}: {gap(mine.final.median)}"
-    ax.text(0, 1.14, words, transform=ax.transAxes, va="bottom", fontsize=8.2, fontweight="bold")
-    ax.axhline(task.target - task.lower_bound, color="0.3", linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
-    if shown.log:
-        log_axis(ax, "y")
-        ax.yaxis.set_minor_locator(NullLocator())  # ticks by the hundred: most of the file, and of the time
-    ax.set(ylim=(low, high), xlim=(0, max(int(s.cell.at[-1]) for s in found) or 1))
-    count_axis(ax.xaxis)
-    ax.xaxis.get_major_locator().set_params(nbins=3)
-    ax.grid(axis="y", color=FAINT, linewidth=0.5)
+def about_race(results: Results, task: TaskInfo) -> str:
+    """What `race` shows."""
+    found = _found(results, task)
+    ends = ", ".join(f"{s.cell.optimizer} at {gap(s.final.median)}" for s in found)
+    return (
+        f"Score over {task.steps:,} steps on {task.name}, a panel for each optimizer. All begin at "
+        f"{number(start_gap(results, task))}; they end, best first: {ends}. "
+        f"{sum(math.isfinite(s.steps) for s in found)} of {len(found)} reach the target, "
+        f"{number(task.target - task.lower_bound)}, at one rate or another."
+    )
 
 
-def _thinned(at: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """A line with at most `POINTS` of its points, the first and the last among them: enough behind others."""
-    kept = np.unique(np.linspace(0, len(at) - 1, POINTS).round().astype(int))
-    return np.stack([at[kept], values[kept]], axis=1)
+def about_basins(results: Results, task: TaskInfo) -> str:
+    """What `basins` shows."""
+    found = _found(results, task)
+    enough, parts = _enough(results, task), []
+    for s in found:
+        good = s.cell.rates[final_gaps(s.cell, task.lower_bound) <= enough]
+        between = "good there alone" if len(good) else "no good rate"
+        if len(good) > 1:
+            between = f"good from {number(float(good[0]))} to {number(float(good[-1]))}"
+        best = "diverged at every rate" if s.best is None else f"best at {rate_at(s, s.best)}, {between}"
+        parts.append(f"{s.cell.optimizer}, {best}")
+    return f"Final score on {task.name} over the learning rate, a strip for each optimizer: {'; '.join(parts)}."
 
 
-def _strip(ax: Any, row: int, s: Standing, task: TaskInfo, scale: Any, enough: float) -> None:
-    """The strip of one optimizer: a field for each rate, which reaches half of the way to its neighbours."""
-    ends, edges = final_gaps(s.cell, task.lower_bound), _edges(s.cell.rates)
-    top, bottom = row - 0.4, row + 0.4
-    gone, shown = ~np.isfinite(ends), scale.norm
-    values = np.ma.masked_array(np.clip(np.where(gone, 1.0, ends), shown.vmin, shown.vmax), gone)
-    fields = {"cmap": scale.cmap, "norm": shown, "edgecolors": "white", "linewidth": 0.3}
-    ax.pcolormesh(edges, [top, bottom], values[None], **fields)
-    for i in np.flatnonzero(gone):
-        hatched = {"facecolor": "none", "edgecolor": "0.6", "hatch": "////", "linewidth": 0}
-        ax.fill_between(edges[i : i + 2], top, bottom, **hatched)
-    for i in np.flatnonzero(ends <= enough):
-        line = {"color": "black", "linewidth": 2.4, "linestyle": "-", "solid_capstyle": "butt"}
-        ax.plot(edges[i : i + 2], [bottom, bottom], zorder=3, **line)
-    if s.best is not None:
-        ring = {"marker": "o", "markersize": 6, "markerfacecolor": "white", "markeredgecolor": "black"}
-        ax.plot(s.cell.rates[s.best], row, zorder=4, linestyle="none", **ring)
+def about_profile(results: Results) -> str:
+    """What `profile` shows."""
+    b = board(results)
+    first, ever = share_within(1.0, b.steps), share_within(math.inf, b.steps)
+    order = sorted(range(len(b.optimizers)), key=lambda i: (-ever[i], -first[i], b.optimizers[i]))
+    parts = ", ".join(f"{b.optimizers[i]} {first[i]:.0%} and {ever[i]:.0%}" for i in order)
+    return (
+        f"Performance profiles over {len(b.tasks)} tasks, of steps to the target at the left and of final scores at "
+        f"the right. Share of tasks on which each is first, and reaches the target at all: {parts}."
+    )
 
 
-def _edges(rates: np.ndarray) -> np.ndarray:
-    """Where the fields of rates meet, in the middle by ratio; those at the ends are as wide as to their neighbours."""
-    middles = np.sqrt(rates[1:] * rates[:-1])
-    first, last = (middles[0] / rates[0], rates[-1] / middles[-1]) if len(rates) > 1 else (2.0, 2.0)
-    return np.concatenate([[rates[0] / first], middles, [rates[-1] * last]])
+def about_summary(results: Results) -> str:
+    """What `summary` shows."""
+    parts = []
+    for task in results.tasks:
+        found = _found(results, task)
+        least = min((s.steps for s in found), default=math.inf)
+        first = ", ".join(s.cell.optimizer for s in found if s.steps == least) if math.isfinite(least) else "nobody"
+        parts.append(f"{task.name}, {first}")
+    return f"Steps to the target of every optimizer on every task. Those that need the fewest: {'; '.join(parts)}."
 
 
-def _band(s: Standing, task: TaskInfo) -> np.ndarray:
-    """The band's lower edge, the median and the band's upper edge, `[3, evaluations]`, at the best rate."""
-    runs = gaps(s.cell, task.lower_bound)[s.best]
-    return quantiles(runs, 0.5 if len(runs) >= MANY_SEEDS else 1.0)
+def _found(results: Results, task: TaskInfo) -> list[Standing]:
+    return list(one_of_each(standings(results, task)).values())
 
 
-def _shown(results: Results, task: TaskInfo, found: list[Standing]) -> _Shown:
-    """From the lowest score, but not below what float32 resolves of the start, to the start or the target."""
-    from gradtx.plots.style import many_decades
+def _enough(results: Results, task: TaskInfo) -> float:
+    return good_enough(task, standings(results, task)[0].final.median)
 
+
+def _range(results: Results, task: TaskInfo, found: list[Standing]) -> tuple[float, float, bool]:
+    """The scores to show, from the lowest, or what float32 resolves, to the start or the target; whether by ratio."""
     target, start = task.target - task.lower_bound, start_gap(results, task)
-    medians = [_band(s, task)[1] for s in found if s.best is not None]
-    every = np.concatenate([*medians, [target]])
-    every = every[np.isfinite(every)]
-    high = max(start if math.isfinite(start) else float(every.max()), target) or 1.0
-    low = max(min(float(every.min()), high), RESOLUTION * high)
-    log = many_decades(np.append(every[every <= high], [low, high]))
-    return _Shown(low, high if high > low else 2 * low, log)
-
-
-def _wider(low: float, high: float) -> tuple[float, float]:
-    return low - 0.08 * (high - low), high + 0.2 * (high - low)
+    every = [quantiles(gaps(s.cell, task.lower_bound)[s.best], 1.0)[1] for s in found if s.best is not None]
+    finite = np.concatenate([*every, [target]])
+    finite = finite[np.isfinite(finite)]
+    high = max(start if math.isfinite(start) else float(finite.max()), target) or 1.0
+    low = max(min(float(finite.min()), high), RESOLUTION * high)
+    log = many_decades(np.append(finite[finite <= high], [low, high]))
+    return low, high if high > low else 2 * low, log
 
 
 def _score(task: TaskInfo) -> str:
-    above = "" if task.lower_bound == 0 else f", above {number(task.lower_bound)}"
-    return f"{task.unit}{above}"
+    return task.unit if task.lower_bound == 0 else f"{task.unit}, above {number(task.lower_bound)}"
+
+
+def _ordered(every: list[dict[str, Standing]], counted: list[dict[str, Standing]]) -> list[str]:
+    """All optimizers, by the share of the counted tasks on which they reach the target, then by speed."""
+    names = list(dict.fromkeys(name for table in every for name in table))
+    costs = np.array([[table[name].steps if name in table else math.nan for table in counted] for name in names])
+    slowness = performance_ratios(np.where(np.isnan(costs), np.inf, costs))
+    ran = np.maximum((~np.isnan(costs)).sum(axis=1), 1)
+    reached, speed = np.isfinite(costs).sum(axis=1) / ran, (1 / slowness).sum(axis=1) / ran
+    return [names[i] for i in sorted(range(len(names)), key=lambda i: (-reached[i], -speed[i], names[i]))]
+
+
+def _matrix(ax: Any, steps: np.ndarray, names: list[str], tasks: list[str]) -> None:
+    times, solved = performance_ratios(np.where(np.isnan(steps), np.inf, steps)), np.isfinite(steps)
+    shade = np.ma.masked_where(~solved, np.log(np.minimum(times, SLOWEST)))
+    limits = {"vmin": 0.0, "vmax": math.log(SLOWEST)}
+    image = ax.imshow(shade, cmap=SEQUENTIAL, aspect="auto", **limits)
+    words = np.where(solved, [[_multiple(x) for x in row] for row in times], "–")
+    write_in_cells(ax, image, np.where(np.isnan(steps), "", words), fontsize=7.5)
+    ax.set_yticks(range(len(names)), names)
+    ax.set_xticks(range(len(tasks)), tasks, rotation=35, ha="right")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+
+
+def _multiple(x: float) -> str:
+    """`1`, `2.3`, `12`; infinity if another one begins at the target."""
+    return "∞" if math.isinf(x) else f"{x:.2g}" if x < 10 else f"{x:,.0f}"

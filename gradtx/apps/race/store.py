@@ -1,19 +1,19 @@
-"""What a race has done so far, on disk, so that one that was stopped goes on where it stopped."""
+"""The finished parts of a race on disk, so that a race that was stopped can continue."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gradtx.apps.race.results_json import from_data, to_data
+from gradtx.apps.race.results import from_data, to_data
 from gradtx.atomic_write import write_whole
 
 
 class Kept(NamedTuple):
-    """What one piece of work gave: its rows of the results, and how long it took by the clock."""
+    """The rows of the results that one piece of work gave, and its wall time."""
 
     rows: tuple[Any, ...]
     seconds: float
@@ -22,10 +22,8 @@ class Kept(NamedTuple):
 class Store:
     """A folder with one file for each piece of work.
 
-    A file appears whole or not at all: it is written beside, flushed to the disk, and renamed. It holds the fingerprint
-    of everything that decides the result; one with another is of no use.
-
-    folder: made where it is not there.
+    Each file appears completely or not at all. It holds a fingerprint of everything that decides the rows in it; a
+    file with another fingerprint is not used.
     """
 
     def __init__(self, folder: Path):
@@ -33,18 +31,12 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
 
     def keep(self, name: str, fingerprint: str, kept: Kept) -> None:
-        """Write what a piece of work gave; after this returns, a crash does not lose it."""
+        """Write the rows of a piece of work. After this returns, a crash does not lose them."""
         data = {"fingerprint": fingerprint, "seconds": kept.seconds, "rows": [to_data(row) for row in kept.rows]}
         write_whole(self._path(name), json.dumps(data, allow_nan=False, separators=(",", ":")))
 
     def find(self, name: str, fingerprint: str, kind: type) -> Kept | str | None:
-        """What was kept of a piece of work: its rows; why that is of no use; or None where there is nothing.
-
-        Args:
-            name: of the work.
-            fingerprint: what it must have been made with.
-            kind: of the rows.
-        """
+        """The rows, of this kind, of a piece of work; or why the file is of no use; or None if there is no file."""
         try:
             data = json.loads(self._path(name).read_text(encoding="utf-8"))
             if data["fingerprint"] != fingerprint:
@@ -52,11 +44,11 @@ class Store:
             return Kept(tuple(from_data(kind, row) for row in data["rows"]), float(data["seconds"]))
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError):  # somebody wrote into it
+        except (ValueError, KeyError, TypeError):  # someone changed the file
             return "damaged"
 
     def clear(self) -> None:
-        """Forget everything, and what processes that were killed left half written."""
+        """Remove all files, including half-written ones of processes that were killed."""
         for path in (*self.folder.glob("*.json"), *self.folder.glob(".*.part")):
             path.unlink()
 
@@ -65,17 +57,16 @@ class Store:
 
 
 def fingerprint(parts: Mapping[str, Any]) -> str:
-    """A hash of named numbers, words, and lists and dicts of them; equal where all are."""
+    """A hash of named numbers, words, and lists and dicts of them; equal if all are equal."""
     text = json.dumps(parts, sort_keys=True, default=str, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def fingerprint_of_code(package: Path, parts: Sequence[str]) -> str:
-    """A hash of the Python files in these folders and files of a package: what a number was computed with."""
-    digest = hashlib.sha256()
-    for part in parts:
-        path = package / part
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+def fingerprint_of_code(package: Path, without: Iterable[str]) -> str:
+    """A hash of the Python files of a package, except those in these folders and files."""
+    digest, left_out = hashlib.sha256(), [package / name for name in without]
+    for file in sorted(package.rglob("*.py")):
+        if not any(each == file or each in file.parents for each in left_out):
             digest.update(f"{file.relative_to(package).as_posix()}\0".encode())
             digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -1,58 +1,140 @@
-"""What a task of the race is: a loss, a start, batches, and a score to look at."""
+"""The tasks of a race: what a task defines, and a task prepared for training."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from gradtx.sweep import CACHE, held
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
-    """A problem that optimizers are raced on: everything about it is decided by a seed, and nothing is downloaded.
+class TaskInfo:
+    """The part of a task that the results and the report contain.
 
     name: as on the command line. about: a sentence. unit: of the score, for axes ("nats per example").
-    steps: updates of the parameters, a multiple of every. every: a score is taken after each so many steps, and before
-        the first.
-    target: the score that counts as reached. lower_bound: what no score can be below, as the loss at the minimum; the
-        race reports scores above it; 0 where nothing is known.
-    rates: how many learning rates each optimizer may try; seeds: how many starts and orders of batches at each.
-    start: `seed -> parameters`, a tree of float32 arrays. Made under jit and vmap: the seed is an int32 scalar, 0 or
-        more.
-    batches: `seed -> tree of arrays [steps, ...]`, what each step sees; None where every step sees the same.
-    loss: `(parameters, batch) -> scalar` to descend, of which the gradient is taken; batch is one row of the batches,
-        or None.
-    score: `parameters -> scalar`, lower is better: the loss on all of the data, for example. Rounding of float32 may
-        take it below `lower_bound`, by 1e-7 of the loss.
-    full_batch: whether the gradients have no noise, so that methods which compare signs may run.
-    torch: the same for torch, where the task allows: `gradtx.apps.race.tasks.torch_tasks.TorchTask`; else None.
-    sources: what the data is, name -> fingerprint, to be printed in the report.
-    optimizers: the names of those that make sense on it; empty for all.
-    project: `parameters -> parameters`, back into the feasible set after each step; None where all are feasible.
-    hyperparameters: optimizer -> what it is given in place of its own, {"adam": {"b2": 0.99}}; all others race with
-        their own.
-    counted: whether it counts in what is counted over tasks; False where it is built so that one method fails.
+    steps: number of parameter updates. target: a run has reached it when its score is this low.
+    rates: learning rates for each optimizer. seeds: runs at each learning rate; the seed decides start and batches.
+    lower_bound: no score is lower, for example the loss at the minimum. Reports show scores above it. 0 if unknown.
+    sources: (name, fingerprint) of each data set. hyperparameters: optimizer -> values that replace its own, as in
+    {"adam": {"b2": 0.99}}. counted: False excludes the task from comparisons over tasks, because it was built so that
+    one method fails.
     """
 
     name: str
     about: str
     unit: str
     steps: int
-    every: int
     target: float
     rates: int
     seeds: int
+    lower_bound: float = 0.0
+    sources: tuple[tuple[str, str], ...] = ()
+    hyperparameters: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    counted: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task(TaskInfo):
+    """A problem for optimizers. The seed decides everything about it, and nothing is downloaded.
+
+    every: steps between two scores; divides `steps`. The first score is taken before the first step.
+    start: `seed -> parameters`, a tree of float32 arrays. It runs under jit and vmap; the seed is an int32 scalar >= 0.
+    loss: `(parameters, batch) -> scalar`, differentiated at each step. The batch is one row of `batches`, or None.
+    score: `parameters -> scalar`, lower is better, for example the loss on all data. Rounding in float32 may put it
+        below `lower_bound` by 1e-7 of the loss. (The demo returns an array of two scores.)
+    batches: `seed -> tree of arrays [steps, ...]`, one row for each step; None if the loss takes no batch.
+    full_batch: gradients have no noise, so optimizers that compare signs of gradients can run.
+    torch: the same task for torch, a `TorchTask`; None if there is none.
+    optimizers: names of the optimizers that can run on it; empty for all.
+    project: `parameters -> parameters`, applied after each step to return to the feasible set; None if there is none.
+    """
+
+    every: int
     start: Callable[[jax.Array], Any]
     loss: Callable[[Any, Any], jax.Array]
     score: Callable[[Any], jax.Array]
     batches: Callable[[jax.Array], Any] | None = None
-    lower_bound: float = 0.0
     full_batch: bool = True
     torch: Any = None
-    sources: tuple[tuple[str, str], ...] = ()
     optimizers: tuple[str, ...] = ()
     project: Callable[[Any], Any] | None = None
-    hyperparameters: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
-    counted: bool = True
+
+    @property
+    def info(self) -> TaskInfo:
+        """The part for the results, with plain dicts."""
+        found = {field.name: getattr(self, field.name) for field in dataclasses.fields(TaskInfo)}
+        return TaskInfo(**found | {"hyperparameters": {name: dict(x) for name, x in self.hyperparameters.items()}})
+
+
+class AsVector(NamedTuple):
+    """One run over a flat vector: a start `[n]`, batches `[steps, ...]` or None, the gradient of `(w, batch)`, and the
+    projection of w or None."""
+
+    start: np.ndarray
+    batches: Any
+    gradient: Callable[[Any, Any], jax.Array]
+    project: Callable[[Any], jax.Array] | None
+
+
+class PreparedTask:
+    """The starts and batches that all optimizers share on a task, and its compiled score.
+
+    starts: `[seeds, ...]`. batches: `[seeds, steps, ...]`, or None. at: `[evaluations]`, the steps after which scores
+    are taken. room: how many runs fit into the cache together; see `gradtx.sweep`.
+
+    Raises: ValueError: `steps` is not a multiple of `every`, or one of them is below 1.
+    """
+
+    def __init__(self, task: Task):
+        if task.steps < 1 or task.every < 1 or task.steps % task.every:
+            raise ValueError(
+                f"task {task.name}: steps must be a multiple of every, and both at least 1; got steps={task.steps}, "
+                f"every={task.every}"
+            )
+        self.task = task
+        self.at = np.arange(0, task.steps + 1, task.every)
+        seeds = np.arange(task.seeds, dtype=np.int32)
+        self.starts = jax.jit(jax.vmap(task.start))(seeds)
+        self.batches = None if task.batches is None else jax.jit(jax.vmap(task.batches))(seeds)
+        self.room = CACHE // max(self._bytes_of_one(), 1)
+
+    def batches_after(self, evaluation: int) -> Any:
+        """The batches `[seeds, every, ...]` between this evaluation and the next; None if the loss takes none."""
+        first = int(self.at[evaluation])
+        return jax.tree.map(lambda x: x[:, first : first + self.task.every], self.batches)
+
+    def scores(self, params: Any) -> np.ndarray:
+        """The scores `[rates, seeds]` of parameters `[seeds, rates, ...]`.
+
+        Each is the shortest decimal number that names its float32, so that the files stay short.
+        """
+        return np.swapaxes(np.asarray(self._score(params), np.float32), 0, 1).astype(str).astype(np.float64)
+
+    @functools.cached_property
+    def as_vector(self) -> AsVector:
+        """The run of the first seed."""
+        task = self.task
+        start, back = ravel_pytree(jax.tree.map(lambda x: x[0], self.starts))
+        batches = None if self.batches is None else jax.tree.map(lambda x: np.asarray(x[0]), self.batches)
+        gradient = jax.jit(lambda w, batch: ravel_pytree(jax.grad(task.loss)(back(w), batch))[0])
+        into = task.project
+        project = None if into is None else jax.jit(lambda w: ravel_pytree(into(back(w)))[0])
+        return AsVector(np.asarray(start), batches, gradient, project)
+
+    @functools.cached_property
+    def _score(self) -> Any:
+        return jax.jit(functools.partial(jax.lax.map, jax.vmap(self.task.score)))
+
+    def _bytes_of_one(self) -> int:
+        """The largest output of an operation in the gradient, or parameters, gradient and two moments."""
+        start, batch = jax.eval_shape(lambda: jax.tree.map(lambda x: x[0], (self.starts, self.batches_after(0))))
+        batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), batch)
+        grad = jax.make_jaxpr(jax.grad(self.task.loss))(start, batch).jaxpr
+        return max(held(grad), 4 * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(start)))

@@ -1,38 +1,39 @@
-"""The pieces of work of a race, in order, each of which is kept when it is done."""
+"""The pieces of work of a race, in order. Each is stored when it is finished; together they are the results."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib.metadata
+import os
+import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gradtx.apps.race.agreement import agreements, compared
-from gradtx.apps.race.contenders import BESIDE, LIBRARIES, Contender, grid, is_small
-from gradtx.apps.race.course import Course
+from gradtx.apps.race.agreement import NOT_COMPARED, agreements, compared
+from gradtx.apps.race.contenders import COMPARED, LIBRARIES, Contender, grid, is_small
 from gradtx.apps.race.engine import Tick, run_cell
-from gradtx.apps.race.results import Agreement, Cell
+from gradtx.apps.race.results import Agreement, Cell, Results
 from gradtx.apps.race.store import Kept, Store, fingerprint, fingerprint_of_code
-from gradtx.apps.race.task import Task
+from gradtx.apps.race.task import PreparedTask, Task
 
-CODE = (
-    *("core", "transforms", "schedules", "wrappers", "optimizers", "apps/race/tasks"),
-    *("optional_imports.py", "sweep.py"),
-    *(f"apps/demo/{name}.py" for name in ("contenders", "data", "network", "train")),
-    *(f"apps/race/{name}.py" for name in ("agreement", "contenders", "course", "engine", "results", "task")),
-    "apps/race/torch_engine.py",
+NOT_IN_NUMBERS = (
+    *(f"{name}.py" for name in ("__main__", "atomic_write", "progress", "text_table", "apps/cli", "apps/options")),
+    *("apps/interrupt.py", "apps/studio", "checkpoint", "compat", "inspection", "plots", "testing", "writers"),
+    *(f"apps/race/{name}.py" for name in ("bar", "choice", "cli", "comparison", "demo", "findings", "measures")),
+    *(f"apps/race/{name}.py" for name in ("overall", "pictures", "report", "sections", "store", "tables", "words")),
 )
-"""What of gradtx decides the numbers: all that the training and the comparison import."""
+"""The parts of gradtx that do not decide the numbers of a race. A change anywhere else runs all work again."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """One optimizer on one task: to be trained, or to be compared with other libraries.
+    """One optimizer on one task: its trainings, or its comparison with other libraries.
 
-    task, label: of what, as the command calls them. kind: of the rows that it gives. name: of its file.
-    decides: everything that its numbers depend on. run: does it, and calls what it is given now and then.
+    task, label: as on the command line. kind: `Cell` or `Agreement`, the rows that it gives. name: of its file.
+    decides: everything that its numbers depend on. run: does it, and calls its argument from time to time.
     """
 
     task: str
@@ -44,67 +45,56 @@ class Work:
 
     @property
     def about(self) -> str:
-        """What is being done, for a bar."""
+        """The work in words, for a bar."""
         return f"{self.label} on {self.task}" + (", agreement" if self.kind is Agreement else "")
 
 
 def plan(
     pairs: Sequence[tuple[Contender, Task]], rivals: Sequence[Contender], machine: Mapping[str, str]
 ) -> list[Work]:
-    """What is to be done: an optimizer of all libraries on one task, then on the next; then the next optimizer.
+    """The pieces of work, in order: an optimizer of all libraries on each task in turn, then the next optimizer.
 
-    Libraries are timed right beside each other, and who goes first alternates from task to task, so that a machine that
-    becomes slower does not look like a difference of libraries.
+    The libraries are timed one right after the other, and take turns in being first, so that a machine that becomes
+    slower does not look like a difference of libraries.
 
     Args:
         pairs: who races on what; the optimizers in this order.
-        rivals: contenders of other libraries, with which those of gradtx are compared; none for no comparison. On large
-            tasks only a few are, whose updates compile for as long as they run.
-        machine: on which all this runs, and with which versions; results from another are of no use.
+        rivals: optimizers of other libraries to compare those of gradtx with; empty for no comparison. On large tasks
+            only `COMPARED` are compared, because compiling takes as long as running.
+        machine: as `this_machine` returns it. Results of another machine, or other versions, are not used.
     """
-    code = fingerprint_of_code(Path(__file__).parents[2], CODE)
-    courses = {task.name: functools.cache(functools.partial(Course, task)) for _, task in pairs}
+    code = fingerprint_of_code(Path(__file__).parents[2], NOT_IN_NUMBERS)
+    prepared = {task.name: functools.cache(functools.partial(PreparedTask, task)) for _, task in pairs}
     found = []
-    for group in _beside_each_other(pairs):
-        comparisons = []  # after the trainings, which are timed
+    for group in _groups(pairs):
+        comparisons = []  # after the trainings, because these are timed
         for contender, task in group:
-            course, rates = courses[task.name], grid(contender.centre, task.rates)
+            ready, rates = prepared[task.name], grid(contender.centre, task.rates)
             known = {"code": code, "task": _facts(task), "contender": _facts(contender)}
             name = f"{task.name}-{contender.label}"
-            cell = functools.partial(_cell, course, contender, rates)
             decides = known | {"rates": rates.tolist(), "machine": _without_others(machine, [contender])}
+            cell = functools.partial(_cell, ready, contender, rates)
             found.append(Work(task.name, contender.label, Cell, name, decides, cell))
-            peers = compared(contender, rivals) if contender.name in BESIDE or is_small(task) else []
+            peers = compared(contender, rivals) if contender.name in COMPARED or is_small(task) else []
             if peers:
-                agree = functools.partial(_agreement, course, contender, peers)
                 machines = _without_others(machine, [contender, *peers])
                 decides = known | {"peers": [_facts(peer) for peer in peers], "machine": machines}
+                agree = functools.partial(_agreement, ready, contender, peers)
                 comparisons.append(Work(task.name, contender.label, Agreement, f"{name}-agreement", decides, agree))
         found += comparisons
     return found
 
 
-def _beside_each_other(pairs: Sequence[tuple[Contender, Task]]) -> Iterator[list[tuple[Contender, Task]]]:
-    """The pairs of one optimizer on one task; of several libraries, in reverse on every other task that has several."""
-    groups: dict[str, dict[str, list[tuple[Contender, Task]]]] = {}
-    for contender, task in pairs:
-        groups.setdefault(contender.name, {}).setdefault(task.name, []).append((contender, task))
-    for tasks in groups.values():
-        turn = 1
-        for group in tasks.values():
-            yield group[::turn]
-            turn = -turn if len(group) > 1 else turn
-
-
 def do(works: Sequence[Work], store: Store, before: Callable[[int, Work], Tick]) -> Iterator[tuple[Work, Kept, str]]:
-    """Do what has not been done, and keep it; of each: what it gave, and whether it was "kept" or is "new".
+    """Do and store the work that is not in the store: each piece, what it gave, and "kept" or "new".
 
-    Where something was there that is of no use, the third is a sentence on why it was done again.
+    If the stored file is of no use, the third is a sentence that says why the work was done again.
 
     Args:
         works: in this order.
-        store: what was done before, and will have been.
-        before: called with the place of each that is to be done; returns what it is to call now and then.
+        store: of finished work.
+        before: called with the place of each piece that has to be done, and the piece; returns a function that is
+            called while it runs.
     """
     for place, work in enumerate(works):
         mark = fingerprint(work.decides)
@@ -116,24 +106,76 @@ def do(works: Sequence[Work], store: Store, before: Callable[[int, Work], Tick])
         rows = tuple(work.run(tick))
         kept = Kept(rows, time.perf_counter() - started)
         store.keep(work.name, mark, kept)
-        yield work, kept, f"{work.about}: what was kept is {there}; done again" if there else "new"
+        yield work, kept, f"{work.about}: the stored result is {there}; done again" if there else "new"
 
 
-def _cell(course: Callable[[], Course], contender: Contender, rates: Any, tick: Tick) -> list[Cell]:
-    return [run_cell(course(), contender, rates, tick)]
+def gather(tasks: Sequence[Task], done: Sequence[tuple[Work, Kept]], compared: bool, **more: Any) -> Results:
+    """The results of finished work, in the order of the tasks, then of the libraries, then of the optimizers.
+
+    Args:
+        tasks: of the race.
+        done: each piece of work, and what it gave.
+        compared: whether gradtx was compared with the other libraries.
+        **more: machine, settings and seconds of `Results`.
+    """
+    places = {task.name: place for place, task in enumerate(tasks)}
+
+    def rows(kind: type) -> list[Any]:
+        found = [row for work, kept in done if work.kind is kind for row in kept.rows]
+        return sorted(found, key=lambda row: places[row.task])
+
+    cells = sorted(rows(Cell), key=lambda row: (places[row.task], LIBRARIES.index(row.library)))
+    raced, machine = {row.optimizer for row in cells}, more["machine"]
+    left_out = [pair for pair in NOT_COMPARED if pair.optimizer in raced and compared and pair.library in machine]
+    infos, agreements = tuple(task.info for task in tasks), tuple(rows(Agreement))
+    return Results(tasks=infos, cells=tuple(cells), agreements=agreements, not_compared=tuple(left_out), **more)
 
 
-def _agreement(course: Callable[[], Course], ours: Contender, peers: list[Contender], tick: Tick) -> list[Agreement]:
-    return agreements(course(), ours, peers)
+def this_machine(libraries: Iterable[str]) -> dict[str, str]:
+    """Name -> text: processor, usable cores, system, and the versions of Python, JAX, gradtx and these libraries."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    found = {
+        "processor": names[0] if names else platform.processor() or platform.machine(),
+        "cores": str(cores),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
+    packages = dict.fromkeys(("gradtx", "jax", "jaxlib", "numpy", *libraries))
+    return found | {package: importlib.metadata.version(package) for package in packages}
+
+
+def _groups(pairs: Sequence[tuple[Contender, Task]]) -> Iterator[list[tuple[Contender, Task]]]:
+    """The pairs of one optimizer on one task; the libraries in reverse on every other task with several of them."""
+    groups: dict[str, dict[str, list[tuple[Contender, Task]]]] = {}
+    for contender, task in pairs:
+        groups.setdefault(contender.name, {}).setdefault(task.name, []).append((contender, task))
+    for tasks in groups.values():
+        turn = 1
+        for group in tasks.values():
+            yield group[::turn]
+            turn = -turn if len(group) > 1 else turn
+
+
+def _cell(prepared: Callable[[], PreparedTask], contender: Contender, rates: Any, tick: Tick) -> list[Cell]:
+    return [run_cell(prepared(), contender, rates, tick)]
+
+
+def _agreement(prepared: Callable[[], PreparedTask], ours: Contender, peers: Any, tick: Tick) -> list[Agreement]:
+    return agreements(prepared(), ours, peers)
 
 
 def _facts(of: Task | Contender) -> dict[str, Any]:
-    """What decides the numbers, beside code and data that has a fingerprint."""
+    """What decides the numbers, besides the code."""
     names = ("name", "library", "steps", "every", "seeds", "sources", "hyperparameters", "centre")
     return {name: getattr(of, name) for name in names if hasattr(of, name)}
 
 
 def _without_others(machine: Mapping[str, str], contenders: Sequence[Contender]) -> dict[str, str]:
-    """The machine, with the versions of these contenders' libraries and not of others."""
+    """The machine, without the versions of other libraries than these contenders'."""
     own = {contender.library for contender in contenders}
     return {name: text for name, text in machine.items() if name not in LIBRARIES or name in own | {"gradtx"}}

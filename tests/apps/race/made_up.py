@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from gradtx.apps.race.results import Agreement, Cell, NotCompared, Results, TaskInfo
+from gradtx.apps.race.results import Agreement, Cell, NotCompared, Results
+from gradtx.apps.race.task import TaskInfo
 
 HOSTILE = """</script><img src=x onerror="alert('1')">|`*_]&amp;"""
 
 
 def task(name="bowl", *, target=0.1, bound=0.0, rates=3, seeds=3, steps=20, about="A bowl.", sources=()):
     """A task whose scores are taken every ten steps."""
-    return TaskInfo(name, about, "loss", steps, target, bound, rates, seeds, tuple(sources))
+    return TaskInfo(name, about, "loss", steps, target, rates, seeds, bound, tuple(sources))
 
 
 def cell(name, scores, *, on="bowl", library="gradtx", rates=(0.01, 0.1, 1.0), compiling=2.0, running=9.0):

@@ -10,8 +10,8 @@ import pytest
 
 import gradtx
 from gradtx.apps.race.agreement import BOUND, LARGE, NOT_COMPARED, SHORT, STEPS, _difference, agreements, compared
-from gradtx.apps.race.course import Course
 from gradtx.apps.race.results import Agreement
+from gradtx.apps.race.task import PreparedTask
 from tests.apps.race.tiny import KNOWN, noisy, plain
 
 pytestmark = pytest.mark.skipif(
@@ -30,7 +30,7 @@ def lenient():
 
 @pytest.fixture(scope="module")
 def course():
-    return Course(plain(steps=60, every=60))
+    return PreparedTask(plain(steps=60, every=60))
 
 
 @pytest.mark.parametrize("ours", OURS, ids=lambda contender: contender.name)
@@ -58,7 +58,7 @@ def test_what_is_left_out_would_not_agree(course):
 
 
 def test_a_noisy_task_with_a_box_agrees():
-    found = agreements(Course(noisy()), KNOWN["adamw"], [KNOWN["optax:adamw"], KNOWN["torch:adamw"]])
+    found = agreements(PreparedTask(noisy()), KNOWN["adamw"], [KNOWN["optax:adamw"], KNOWN["torch:adamw"]])
     assert [a.steps for a in found] == [6, 6]
     assert all(a.holds for a in found)
 
@@ -85,11 +85,11 @@ def test_a_wrong_optimizer_is_caught(wrong, course):
 
 
 def test_the_trajectory_is_ours_and_ends_before_numbers_are_lost():
-    (found,) = agreements(Course(plain(steps=200, every=200)), KNOWN["sgd"], [KNOWN["optax:sgd"]])
+    (found,) = agreements(PreparedTask(plain(steps=200, every=200)), KNOWN["sgd"], [KNOWN["optax:sgd"]])
     assert found.steps == 200
     fast = dataclasses.replace(KNOWN["sgd"], centre=1e3)
     (found,) = agreements(
-        Course(plain(steps=200, every=200)), fast, [dataclasses.replace(KNOWN["optax:sgd"], centre=1e3)]
+        PreparedTask(plain(steps=200, every=200)), fast, [dataclasses.replace(KNOWN["optax:sgd"], centre=1e3)]
     )
     assert 3 < found.steps < 20
     assert found.holds
@@ -103,7 +103,7 @@ def test_large_tasks_are_compared_over_fewer_steps():
         steps=2 * STEPS,
         every=STEPS,
     )
-    (found,) = agreements(Course(large), KNOWN["sgd"], [KNOWN["optax:sgd"]])
+    (found,) = agreements(PreparedTask(large), KNOWN["sgd"], [KNOWN["optax:sgd"]])
     assert found.steps == SHORT
 
 
@@ -142,7 +142,9 @@ def test_nothing_compared_shows_nothing(difference):
     none = Agreement("t", "adam", "optax", 0, difference, 1e-9)
     assert not none.holds
     assert none.excess == np.inf
-    (found,) = agreements(Course(plain(loss=lambda w, batch: jnp.sum(w) * jnp.inf)), KNOWN["sgd"], [KNOWN["optax:sgd"]])
+    (found,) = agreements(
+        PreparedTask(plain(loss=lambda w, batch: jnp.sum(w) * jnp.inf)), KNOWN["sgd"], [KNOWN["optax:sgd"]]
+    )
     assert (found.steps, found.holds) == (0, False)
 
 
@@ -150,5 +152,5 @@ def test_torch_keeps_its_default_type():
     import torch
 
     before = torch.get_default_dtype()
-    agreements(Course(plain()), KNOWN["nadam"], [KNOWN["torch:nadam"]])
+    agreements(PreparedTask(plain()), KNOWN["nadam"], [KNOWN["torch:nadam"]])
     assert torch.get_default_dtype() == before == torch.float32

@@ -7,27 +7,12 @@ import numpy as np
 import pytest
 
 from gradtx.apps.race import measures, overall
+from gradtx.apps.race.comparison import comparisons, curve_difference
 from gradtx.apps.race.findings import chance
-from gradtx.apps.race.sides import curve_difference, sides
 from gradtx.plots.profiles import performance_ratios
 from tests.apps.race.made_up import NOWHERE, cell, results, seeds, small, task
 
 INF = math.inf
-
-
-class TestSpread:
-    def test_three_seeds(self):
-        assert measures.spread(np.array([3.0, 1.0, 2.0])) == (2.0, 1.0, 1.0, 3.0, 3.0)
-
-    def test_sixteen_seeds_have_quartiles_that_are_seeds(self):
-        assert measures.spread(np.arange(16.0)[::-1]) == (7.5, 0.0, 3.0, 11.0, 15.0)
-
-    def test_one_seed(self):
-        assert measures.spread(np.array([4.0])) == (4.0,) * 5
-
-    def test_an_infinite_seed_spoils_nothing_but_the_end(self):
-        assert measures.spread(np.array([1.0, INF, 2.0])) == (2.0, 1.0, 1.0, INF, INF)
-        assert measures.spread(np.full(4, INF)) == (INF,) * 5
 
 
 class TestGaps:
@@ -133,11 +118,19 @@ class TestDecades:
 
 
 class TestStandings:
+    @pytest.mark.parametrize(
+        ("ends", "final"),
+        [((3.0, 1.0, 2.0), (2.0, 1.0, 3.0)), ((4.0,), (4.0, 4.0, 4.0)), ((1.0, INF, 2.0), (2.0, 1.0, INF))],
+    )
+    def test_the_final_score_is_the_median_and_the_range(self, ends, final):
+        (found,) = measures.standings(results([task()], [cell("a", [seeds(*ends)] * 3)]), task())
+        assert found.final == final
+
     def test_the_lowest_end_first_and_what_diverged_last(self):
         cells = [cell("z", [NOWHERE] * 3), cell("b", [seeds(0.3, 0.2, 0.1)] * 3), cell("a", [seeds(0.1, 0.1, 0.1)] * 3)]
         found = measures.standings(results([task()], cells), task())
         assert [s.cell.optimizer for s in found] == ["a", "b", "z"]
-        assert found[1].final == (0.2, 0.1, 0.1, 0.3, 0.3)
+        assert found[1].final == (0.2, 0.1, 0.3)
         assert (found[2].best, found[2].final.median, found[2].steps, found[2].compiled) == (None, INF, INF, INF)
 
     def test_a_tie_is_broken_by_steps_then_by_name(self):
@@ -219,9 +212,9 @@ class TestBoard:
         assert overall.board(results([task()], [])).steps.shape == (0, 0)
 
 
-class TestSides:
+class TestComparisons:
     def test_the_difference_and_the_seconds(self):
-        (found,) = sides(small())
+        (found,) = comparisons(small())
         assert found[:3] == ("bowl", "adam", "optax")
         assert found.difference == pytest.approx(0.001)  # at the start, 1 against 1.001
         assert (found.running, found.compiling) == (0.9, 2.0)
@@ -236,7 +229,7 @@ class TestSides:
 
     def test_no_seconds_no_ratio(self):
         pair = [cell("a", [[1.0, 1.0, 1.0]] * 3), cell("a", [[1.0, 1.0, 1.0]] * 3, library="optax", running=0.0)]
-        assert math.isnan(sides(results([task()], pair))[0].running)
+        assert math.isnan(comparisons(results([task()], pair))[0].running)
 
 
 def test_the_sign_test():

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from gradtx.apps.cli import main
-from gradtx.apps.race.results_json import from_json
+from gradtx.apps.race.results import from_json
 from tests.apps.race.tiny import assert_same_cell
 
 ONE = ("--tasks", "bowl", "--optimizers", "adam,momentum", "--rates", "3", "--seeds", "2", "--no-agreement")
@@ -77,7 +77,7 @@ def test_a_second_run_does_nothing_again_unless_told_to(whole, tmp_path):
     damaged = folder / "cells" / "bowl-adam.json"
     damaged.write_text(damaged.read_text()[:100])
     done = run(*ONE, "--output", str(folder))
-    assert "adam on bowl: what was kept is damaged; done again" in done.stdout
+    assert "adam on bowl: the stored result is damaged; done again" in done.stdout
     assert run(*ONE, "--fresh", "--output", str(folder)).returncode == 0
     assert all(path.stat().st_mtime_ns > before[path] for path in (folder / "cells").iterdir())
     for one, other in zip(first.cells, results(folder).cells, strict=True):
@@ -110,8 +110,8 @@ def test_one_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(how, whole,
         _, errors = process.communicate(timeout=60)
     assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
     if how == signal.SIGINT:
-        assert errors.startswith("gradtx: stopped; what was done is kept in")
-        assert "the same command goes on from there" in errors
+        assert errors.startswith(f"gradtx: stopped; finished work is in {tmp_path}")
+        assert "the same command continues from there" in errors
         assert "Traceback" not in errors
     assert not (tmp_path / "results.json").exists()
     (kept,) = (tmp_path / "cells").glob("*.json")  # the second was running
@@ -124,9 +124,9 @@ def test_one_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(how, whole,
 
 
 WRONG = """
-import dataclasses, gradtx.apps.race.contenders as c
-ours = c.CONTENDERS["adam"]
-c.CONTENDERS["adam"] = ours._replace(make=lambda rate, **more: ours.make(rate, **{**more, "b2": 0.99}))
+import gradtx.apps.race.contenders as c
+ours = c.OPTIMIZERS["adam"]
+c.OPTIMIZERS["adam"] = ours._replace(make=lambda rate, **more: ours.make(rate, **{**more, "b2": 0.99}))
 """
 
 

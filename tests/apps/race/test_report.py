@@ -12,9 +12,8 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="install the extra: pip install -e '.[plots]'")
 
-from gradtx.apps.race import alt, embedded, findings, html, markdown, pictures, pictures_overall, report, tables
-from gradtx.apps.race.results import Agreement
-from gradtx.apps.race.results_json import from_json
+from gradtx.apps.race import findings, pictures, report, tables
+from gradtx.apps.race.results import Agreement, from_json
 from tests.apps.race.made_up import HOSTILE, NOWHERE, cell, results, seeds, small, task
 
 VOID = {"meta", "img", "br", "link", "input"}
@@ -76,7 +75,7 @@ RACES = {
 @functools.cache
 def written(name):
     whole = RACES[name]()
-    return whole, html.page(whole), markdown.markdown(whole)
+    return whole, report.page(whole), report.as_markdown(whole)
 
 
 @pytest.fixture(params=RACES)
@@ -178,10 +177,10 @@ class TestPage:
         assert page.text.count(HOSTILE) > 10
         assert set(page.scripts) == {"results", "sorting"}
         assert not [a for a in page.of("img") if a["src"] == "x"]
-        assert HOSTILE in alt.race(hostile(), hostile().tasks[0])
+        assert HOSTILE in pictures.about_race(hostile(), hostile().tasks[0])
 
     def test_equal_results_give_equal_pages(self):
-        assert written("small")[1:] == (html.page(small()), markdown.markdown(small()))
+        assert written("small")[1:] == (report.page(small()), report.as_markdown(small()))
 
 
 class TestMarkdown:
@@ -270,16 +269,16 @@ class TestFindings:
         text = " ".join(findings.findings(whole))
         assert "In 1 of 1 comparison of updates with torch no step was compared, and nothing is shown: adam of" in text
         assert "within bounds" not in text
-        assert "| adam | torch | 1 | no step was compared | bowl | 1.0e-06 | NO |" in markdown.markdown(whole)
+        assert "| adam | torch | 1 | no step was compared | bowl | 1.0e-06 | NO |" in report.as_markdown(whole)
 
     def test_what_a_task_sets_is_named_and_a_trap_does_not_count(self):
         whole = trap()
         text = " ".join(findings.findings(whole))
         assert "On the 1 task that all 3 optimizers ran" in text
-        assert "trap is built so that one method fails: it is left out of all that is counted over tasks." in text
+        assert "trap is built so that one method fails, so it does not count in comparisons over tasks." in text
         assert "(1 at the start): adam with b1 = 0.9 and b2 = 0.99 (" in text
         assert "than every other method on 0 of 1 task." in text
-        for page in (Page(html.page(whole)).text, markdown.markdown(whole)):
+        for page in (Page(report.page(whole)).text, report.as_markdown(whole)):
             assert "adam and amsgrad with b1 = 0.9 and b2 = 0.99; all others race with their own settings." in page
             assert "trap is built so that one method fails" in page
 
@@ -293,8 +292,8 @@ class TestFindings:
         cells = [cell("a", [seeds(0.01)] * 3), cell("b", [seeds(0.5), seeds(0.01), seeds(0.5)])]
         whole = results([task()], cells)
         assert "median over tasks: a, ≥ 2.00; the fewest: b, 1.00." in " ".join(findings.findings(whole))
-        assert [row[-1].text for row in tables.overall_table(whole).rows] == ["≥ 2.00", "1.00"]
-        bars = pictures_overall.summary(whole).axes[1]
+        assert [row[-1] for row in tables.overall_table(whole).rows] == ["≥ 2.00", "1.00"]
+        bars = pictures.summary(whole).axes[1]
         assert [text.get_text() for text in bars.texts] == ["≥ 2.0", "1.0"]
 
     def test_sentences_are_whole(self, race):
@@ -311,32 +310,32 @@ class TestFindings:
 class TestPictures:
     def test_there_is_a_panel_and_a_strip_for_each(self):
         one = pictures.race(linear(), linear().tasks[0])
-        assert [ax.texts[-1].get_text() for ax in one.axes] == [f"o{k}: {2.6 if k < 4 else 2.7}" for k in range(6)]
+        assert [ax.texts[0].get_text() for ax in one.axes] == [f"o{k}: {2.6 if k < 4 else 2.7}" for k in range(6)]
         strips = pictures.basins(linear(), linear().tasks[0]).axes[0]
         assert strips.get_xscale() == "log"
         assert [label.get_text() for label in strips.get_yticklabels()] == [f"o{k}" for k in range(6)]
 
     def test_the_matrix_has_the_multiples_of_the_fewest_steps(self):
         fast, slow = [[[1.0, 0.1, 0.1]] * 3] * 3, [[[1.0, 0.5, 0.1]] * 3] * 3
-        ax = pictures_overall.summary(results([task()], [cell("slow", slow), cell("fast", fast)])).axes[0]
+        ax = pictures.summary(results([task()], [cell("slow", slow), cell("fast", fast)])).axes[0]
         assert [label.get_text() for label in ax.get_yticklabels()] == ["fast", "slow"]
         assert [text.get_text() for text in ax.texts] == ["1", "2"]
 
     def test_beside_one_that_begins_at_the_target_the_others_are_no_multiple(self):
         cells = [cell("a", [[0.1, 0.1, 0.1]] * 3), cell("b", [[1.0, 0.1, 0.1]] * 3), cell("c", [[1.0, 1.0, 1.0]] * 3)]
-        ax = pictures_overall.summary(results([task()], cells)).axes[0]
+        ax = pictures.summary(results([task()], cells)).axes[0]
         assert [text.get_text() for text in ax.texts] == ["1", "∞", "–"]
 
     def test_one_that_ran_only_where_nothing_counts_has_no_bar(self):
         cells = [*trap().cells, cell("amsgrad", [seeds(-0.9)] * 3, on="trap")]
-        figure = pictures_overall.summary(dataclasses.replace(trap(), cells=tuple(cells)))
+        figure = pictures.summary(dataclasses.replace(trap(), cells=tuple(cells)))
         assert len(figure.axes[0].get_yticklabels()) == 4
         assert len(figure.axes[1].texts) == 3
 
     def test_the_picture_for_a_readme_is_small_and_wide(self, tmp_path):
         from gradtx.plots.style import save
 
-        path = save(pictures_overall.summary(small()), tmp_path / "summary.png", dpi=100)
+        path = save(pictures.summary(small()), tmp_path / "summary.png", dpi=100)
         from matplotlib.image import imread
 
         assert imread(path).shape[1] == 800
@@ -344,8 +343,8 @@ class TestPictures:
 
     def test_nothing_to_draw_is_said(self):
         with pytest.raises(ValueError, match="nothing ran"):
-            pictures_overall.summary(results([task()], []))
-        assert pictures_overall.profile(one_task()) is None
+            pictures.summary(results([task()], []))
+        assert pictures.profile(one_task()) is None
 
 
 class TestFiles:
@@ -365,20 +364,18 @@ class TestFiles:
             report.write(one_task(), tmp_path / "file")
 
     def test_the_table_for_a_terminal(self):
-        lines = report.summary_table(small()).splitlines()
+        lines = tables.summary_for_terminal(small()).splitlines()
         rows = [line.split() for line in lines[4:7]]
         assert [row[0] for row in rows] == ["lion", "adam", "sgd"]
         assert [row[1] for row in rows] == ["2", "1", "1"]
         assert max(map(len, lines)) <= 100
-        assert "There is nothing to compare over tasks" in report.summary_table(results([task()], []))
+        assert "There is nothing to compare over tasks" in tables.summary_for_terminal(results([task()], []))
 
 
 def _tables(whole):
-    from gradtx.apps.race.content import not_compared_table, pairs, sources_table
-
     found = [tables.overall_table(whole), tables.libraries_table(whole), tables.agreement_table(whole)]
-    found += [not_compared_table(whole), sources_table(whole)]
-    found += [pairs("", ("", ""), content) for content in (whole.settings, whole.machine)]
+    found += [tables.not_compared_table(whole), tables.sources_table(whole)]
+    found += [tables.pairs("", ("", ""), content) for content in (whole.settings, whole.machine)]
     found += [tables.task_table(whole, one) for one in whole.tasks]
     return [table for table in found if table.rows]
 
@@ -392,4 +389,4 @@ def test_embedded_numbers_are_strict_json():
     def refuse(word):
         raise AssertionError(word)
 
-    assert json.loads(embedded.embedded(all_diverged()), parse_constant=refuse)["cells"][0]["best"] is None
+    assert json.loads(report.numbers_shown(all_diverged()), parse_constant=refuse)["cells"][0]["best"] is None

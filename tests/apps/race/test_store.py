@@ -12,11 +12,19 @@ import numpy as np
 import pytest
 
 from gradtx.apps.race.contenders import grid
-from gradtx.apps.race.course import Course
 from gradtx.apps.race.engine import run_cell
-from gradtx.apps.race.results import Agreement, Cell, NotCompared, Results, TaskInfo
-from gradtx.apps.race.results_json import from_data, from_json, to_data, to_json
+from gradtx.apps.race.results import (
+    Agreement,
+    Cell,
+    NotCompared,
+    Results,
+    from_data,
+    from_json,
+    to_data,
+    to_json,
+)
 from gradtx.apps.race.store import Kept, Store, fingerprint, fingerprint_of_code
+from gradtx.apps.race.task import PreparedTask, TaskInfo
 from gradtx.apps.race.work import do, plan
 from tests.apps.race.tiny import KNOWN, assert_same_cell, plain
 
@@ -34,10 +42,10 @@ AGREEMENTS = (
     Agreement("tiny", "adam", "optax", 3, math.nan, 1e-9),
     Agreement("tiny", "adam", "torch", 3, math.inf, 1e-9),
 )
-GIVEN = TaskInfo("given", "", "", 2, 0.1, 0.0, 2, 2, (), {"adam": {"b1": 0.9, "b2": math.inf}}, counted=False)
+GIVEN = TaskInfo("given", "", "", 2, 0.1, 2, 2, 0.0, (), {"adam": {"b1": 0.9, "b2": math.inf}}, counted=False)
 RESULTS = Results(
     tasks=(
-        TaskInfo("tiny", 'A "bowl" \n√', "nats", 2, 0.1, -math.inf, 2, 2, (("a", "ab12"), ("b", "cd"))),
+        TaskInfo("tiny", 'A "bowl" \n√', "nats", 2, 0.1, 2, 2, -math.inf, (("a", "ab12"), ("b", "cd"))),
         GIVEN,
     ),
     cells=(CELL,),
@@ -74,8 +82,8 @@ class TestJson:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("[]", "not of a race"),
-            ("{}", "not of a race"),
+            ("[]", "not results of a race"),
+            ("{}", "not results of a race"),
             ("nonsense", "Expecting value"),
             ('{"format": "gradtx race", "version": 99}', "results of version 99; this gradtx reads version 1"),
         ],
@@ -137,11 +145,12 @@ class TestFingerprint:
         (tmp_path / "core").mkdir()
         (tmp_path / "core" / "a.py").write_text("a = 1")
         (tmp_path / "b.py").write_text("b = 1")
-        before = fingerprint_of_code(tmp_path, ["core"])
+        before = fingerprint_of_code(tmp_path, ["b.py"])
         (tmp_path / "b.py").write_text("b = 2")
-        assert fingerprint_of_code(tmp_path, ["core"]) == before != fingerprint_of_code(tmp_path, ["core", "b.py"])
+        assert fingerprint_of_code(tmp_path, ["b.py"]) == before != fingerprint_of_code(tmp_path, [])
         (tmp_path / "core" / "a.py").write_text("a = 2")
-        assert fingerprint_of_code(tmp_path, ["core"]) != before
+        assert fingerprint_of_code(tmp_path, ["b.py"]) != before
+        assert fingerprint_of_code(tmp_path, ["core"]) == fingerprint_of_code(tmp_path, ["core/a.py"])
 
     def test_each_fact_of_a_race_changes_the_mark_of_its_work(self):
         def mark(contender=KNOWN["sgd"], machine=("numpy", "2"), **changes):
@@ -176,13 +185,13 @@ class TestWork:
             assert_same_cell(one.rows[0], other.rows[0])
             assert one.seconds == other.seconds > 0
         task = plain()
-        assert_same_cell(again[0][1].rows[0], run_cell(Course(task), KNOWN["sgd"], grid(0.05, task.rates)))
+        assert_same_cell(again[0][1].rows[0], run_cell(PreparedTask(task), KNOWN["sgd"], grid(0.05, task.rates)))
 
     def test_what_is_of_no_use_is_done_again_and_said(self, tmp_path):
         list(do(self.works(), Store(tmp_path), lambda *_: lambda: None))
         (tmp_path / "tiny-sgd.json").write_text("{")
         hows = [how for *_, how in do(self.works(), Store(tmp_path), lambda *_: lambda: None)]
-        assert hows == ["sgd on tiny: what was kept is damaged; done again", "kept"]
+        assert hows == ["sgd on tiny: the stored result is damaged; done again", "kept"]
 
 
 WRITER = """

@@ -10,7 +10,7 @@ import pytest
 
 import gradtx
 from gradtx.apps.race.task import Task
-from gradtx.apps.race.tasks.registry import TASKS, quick, task
+from gradtx.apps.race.tasks import TASKS, quick, task
 from tests.double import enable_x64
 
 SEEDS = np.array([0, 1, 0], np.int32)

@@ -9,9 +9,9 @@ import pytest
 from jax.test_util import check_grads
 from scipy import optimize, special, stats
 
-from gradtx.apps.demo.network import Layer, initial
-from gradtx.apps.race.tasks import burgers, convex, language, noisy, surfaces, text, transformer
-from gradtx.apps.race.tasks.fingerprints import fingerprint
+from gradtx.apps.race.tasks import burgers, convex, data, language, noisy, surfaces, transformer
+from gradtx.apps.race.tasks.data import fingerprint
+from gradtx.apps.race.tasks.network import Layer, initial
 from tests.double import enable_x64
 
 TINY = transformer.Shape(tokens=7, context=5, width=4, heads=2, hidden=6, layers=2)
@@ -32,7 +32,7 @@ class TestGradients:
             check_grads(jax.jit(lambda w: of.loss(w, None)), (w,), order=1, modes=["rev"], rtol=1e-5)
 
     def test_of_logistic_regression(self):
-        table = convex.Table(*(a[:6] for a in convex.load("wine")))
+        table = data.Table(*(a[:6] for a in data.load_table("wine")))
         with enable_x64(True):
             layers = double(initial(jax.random.key(0), (13, 3)))
             check_grads(jax.jit(lambda p: convex.objective(p, table)), (layers,), order=1, modes=["rev"], rtol=1e-5)
@@ -64,7 +64,7 @@ class TestGradients:
 class TestConvex:
     @pytest.mark.parametrize("name", ["breast_cancer", "wine"])
     def test_optimum_is_that_of_scipy(self, name):
-        x, y = (np.asarray(a, np.float64 if a.ndim == 2 else int) for a in convex.load(name))
+        x, y = (np.asarray(a, np.float64 if a.ndim == 2 else int) for a in data.load_table(name))
         np.testing.assert_allclose(x.std(0), 1, rtol=1e-5)
         n, classes = len(y), y.max() + 1
         inputs, truth = np.column_stack([x, np.ones(n)]), np.eye(classes)[y]
@@ -116,35 +116,35 @@ def test_student_is_student():
 
 class TestText:
     def test_loads_alike_twice_and_is_named(self):
-        first = text.sources()
-        text.library.cache_clear()
-        assert text.sources() == first
+        first = data.text_sources()
+        data.library.cache_clear()
+        assert data.text_sources() == first
         ((name, digest),) = first
-        assert f"{len(text.FILES)} files" in name
+        assert f"{len(data.FILES)} files" in name
         assert digest.startswith("sha256 ")
         assert len(digest) == len("sha256 ") + 64
 
     def test_characters_spell_the_files_and_the_held_out_ones_are_others(self):
-        found = text.tokens(96, words=False)
+        found = data.tokens(96, words=False)
         spelled = "".join(found.vocabulary[k] for k in found.train[:2000])
-        assert text.library()[0].startswith(spelled)
-        assert text.library()[-1].endswith("".join(found.vocabulary[k] for k in found.held_out[-2000:]))
-        whole = sum(map(len, text.library()))
+        assert data.library()[0].startswith(spelled)
+        assert data.library()[-1].endswith("".join(found.vocabulary[k] for k in found.held_out[-2000:]))
+        whole = sum(map(len, data.library()))
         assert len(found.train) + len(found.held_out) == whole
         assert len(found.held_out) / whole == pytest.approx(0.1, abs=0.001)
 
     def test_words_leave_nothing_out(self):
-        for each in text.library():
-            assert "".join(text.WORDS.findall(each)) == each
-        counts = np.bincount(text.tokens(64, words=True).train, minlength=64)
+        for each in data.library():
+            assert "".join(data.WORDS.findall(each)) == each
+        counts = np.bincount(data.tokens(64, words=True).train, minlength=64)
         assert (np.diff(counts[:-1]) <= 0).all()
 
     def test_python_without_its_source_is_told(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match=r"source of Python's standard library, and .*_pydecimal.py is not"):
-            text.library(tmp_path)
+        with pytest.raises(FileNotFoundError, match=r"Python's standard library, and .*_pydecimal.py does not exist"):
+            data.library(tmp_path)
 
     def test_held_out_score_of_the_bigram_is_the_mean_over_pairs(self):
-        of, held_out = language.bigram(), text.tokens(language.TOKENS, words=True).held_out
+        of, held_out = language.bigram(), data.tokens(language.TOKENS, words=True).held_out
         params = jax.jit(of.start)(np.int32(0))
         pairs = jnp.stack([held_out[:-1], held_out[1:]], axis=1)
         np.testing.assert_allclose(jax.jit(of.score)(params), jax.jit(of.loss)(params, pairs), rtol=1e-5)

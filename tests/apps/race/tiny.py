@@ -6,7 +6,7 @@ import numpy as np
 
 from gradtx.apps.race.contenders import contenders
 from gradtx.apps.race.task import Task
-from gradtx.apps.race.tasks.torch_tasks import torch_task
+from gradtx.apps.race.torch_engine import torch_task
 
 KNOWN = contenders()
 

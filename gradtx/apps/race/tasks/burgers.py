@@ -1,4 +1,4 @@
-"""A network that solves Burgers' equation, held to nothing but the equation (Raissi et al. 2019)."""
+"""A network that learns the solution of Burgers' equation from the equation alone (Raissi et al. 2019)."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.apps.demo.network import Layer, initial
 from gradtx.apps.race.task import Task
+from gradtx.apps.race.tasks.network import Layer, initial
 
 VISCOSITY = 0.05
 SIDE, WIDTHS, STEPS = 16, (2, 20, 20, 1), 400
 
 
 def burgers() -> Task:
-    """u_t + u·u_x = ν·u_xx from -sin πx, between walls where u is 0.
+    """u_t + u·u_x = ν·u_xx from -sin πx, with u = 0 at both walls.
 
-    The score is the error of the solution, which is what one wants of it; the loss is the equation's, which is all
-    that one has to descend. A small loss does not make a small error by the same factor.
+    The loss is the mean squared residual of the equation, the score the error of the solution. They do not decrease by
+    the same factor.
     """
     t, x = collocation(SIDE, np.random.default_rng(0))
     grid_t, grid_x = (a.ravel() for a in np.meshgrid(np.linspace(0, 1, 17), np.linspace(-1, 1, 65), indexing="ij"))
@@ -38,8 +38,8 @@ def burgers() -> Task:
     return Task(
         name="burgers",
         about=f"Burgers' equation u_t + u·u_x = {VISCOSITY}·u_xx from -sin πx, for t in [0, 1], u = 0 at x = -1 and 1: "
-        f"a network {'-'.join(map(str, WIDTHS))} with tanh descends what is left of the equation at {len(t)} points; "
-        "its error is that against the Cole-Hopf solution.",
+        f"a network {'-'.join(map(str, WIDTHS))} with tanh minimizes the residual at {len(t)} points; the score is its "
+        "error against the Cole-Hopf solution.",
         unit="relative L2 error",
         steps=STEPS,
         every=STEPS // 20,
@@ -53,19 +53,14 @@ def burgers() -> Task:
 
 
 def collocation(side: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Times in [0, 1] and places in [-1, 1], one point in each of side² cells, float64 `[side²]`.
-
-    Args:
-        side: cells along each axis.
-        rng: where in its cell each point lies.
-    """
+    """Times in [0, 1] and places in [-1, 1], float64 `[side²]`: a random point in each of side·side cells."""
     cells = np.stack(np.meshgrid(np.arange(side), np.arange(side), indexing="ij")).reshape(2, -1)
     t, x = (cells + rng.uniform(size=cells.shape)) / side
     return t, 2 * x - 1
 
 
 def approximation(layers: Sequence[Layer], t: jax.Array, x: jax.Array) -> jax.Array:
-    """-sin πx + t·(1 - x²)·network(t, x): right at the start and at the walls whatever the network, `[n]`."""
+    """-sin πx + t·(1 - x²)·network(t, x): exact at the start and at the walls for any network, `[n]`."""
     h = jnp.stack([2 * t - 1, x], axis=-1)
     for layer in layers[:-1]:
         h = jnp.tanh(h @ layer.weights + layer.biases[None, :])
@@ -86,13 +81,14 @@ def residual(layers: Sequence[Layer], t: jax.Array, x: jax.Array) -> jax.Array:
 
 
 def solution(t: np.ndarray, x: np.ndarray, nodes: int = 100) -> np.ndarray:
-    """The exact solution from -sin πx, by the Cole-Hopf transformation; float64, to 1e-10 for t in [0, 1].
+    """The exact solution by the Cole-Hopf transformation, float64, to 1e-10 for t in [0, 1].
 
         u = -∫ sin(πy)·f(y)·exp(-η²/4νt) dη / ∫ f(y)·exp(-η²/4νt) dη,    y = x - η,    f(y) = exp(-cos(πy)/2πν)
 
     Args:
-        t, x: `[n]`; t at least 0.
-        nodes: of the Gauss-Hermite quadrature in η/√4νt.
+        t: `[n]`, at least 0.
+        x: `[n]`.
+        nodes: number of nodes of the Gauss-Hermite quadrature in η/√4νt.
     """
     z, weights = np.polynomial.hermite.hermgauss(nodes)
     y = x[:, None] - np.sqrt(4 * VISCOSITY * t)[:, None] * z

@@ -1,39 +1,28 @@
-"""Logistic regression on two small data sets that scikit-learn carries: convex, with an optimum known to 1e-10."""
+"""Logistic regression on two small data sets of scikit-learn: convex, with an optimum that is known to 1e-10."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.apps.demo import network
+import gradtx
 from gradtx.apps.race.task import Task
-from gradtx.apps.race.tasks.fingerprints import fingerprint
-from gradtx.apps.race.tasks.torch_tasks import torch_task
-from gradtx.core.apply import apply_updates
-from gradtx.core.norms import global_norm
+from gradtx.apps.race.tasks import network
+from gradtx.apps.race.tasks.data import Table, fingerprint, load_table
+from gradtx.apps.race.torch_engine import import_torch, torch_task
 from gradtx.core.numerics import double_precision
-from gradtx.optimizers.lbfgs import lbfgs
-from gradtx.optional_imports import extra
-from gradtx.transforms.from_state import value_and_grad_from_state
 
 L2, GAP = 1e-3, 1e-3
-"""The weight of the squared parameters, halved; and how far above the optimum the target is."""
-
-
-class Table(NamedTuple):
-    """x: `[n, features]`, float32, each feature with mean 0 and deviation 1. y: `[n]`, int32, the class."""
-
-    x: np.ndarray
-    y: np.ndarray
+"""The factor of half the sum of squared parameters; the distance of the target from the optimum."""
 
 
 def breast_cancer() -> Task:
-    """Two classes, 30 features that say much the same."""
+    """Two classes and 30 features, many of them correlated."""
     return _regression("breast_cancer", "30 measurements of 569 tumours, many of them alike: benign or malignant")
 
 
@@ -42,21 +31,8 @@ def wine() -> Task:
     return _regression("wine", "13 measurements of 178 wines: which of three growers")
 
 
-def load(name: str) -> Table:
-    """A data set of scikit-learn, standardised.
-
-    Args:
-        name: `breast_cancer` or `wine`.
-    """
-    with extra("demo"):
-        from sklearn import datasets
-
-    x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
-    return Table(((x - x.mean(0)) / x.std(0)).astype(np.float32), y.astype(np.int32))
-
-
 def objective(layers: list[network.Layer], table: Table) -> jax.Array:
-    """The cross-entropy of one layer on the whole table, and a little of the squared parameters: so one optimum."""
+    """The cross-entropy of one layer on the whole table, with L2 regularization, so that there is one optimum."""
     w = layers[0].weights
     squares = sum(jnp.sum(p * p) for p in layers[0])
     scores = network.logits(layers, jnp.asarray(table.x, w.dtype))
@@ -64,23 +40,23 @@ def objective(layers: list[network.Layer], table: Table) -> jax.Array:
 
 
 def minimum(value: Callable[[Any], jax.Array], params: Any, tolerance: float = 1e-10, steps: int = 1000) -> Any:
-    """The parameters where `lbfgs` in float64 finds a gradient that is no longer than the tolerance.
+    """The minimum that `lbfgs` finds in float64.
 
     Args:
-        value: a function of the parameters, whatever their type of float.
-        params: where to begin.
-        tolerance: of the gradient's norm. steps: how many it may take.
+        value: a function of the parameters, for any float type.
+        params: the start.
+        tolerance: the greatest norm of the gradient at the end.
+        steps: at most.
 
-    Raises:
-        ArithmeticError: the steps did not suffice.
+    Raises: ArithmeticError: the steps were not enough.
     """
-    tx, slope = lbfgs(), value_and_grad_from_state(value)
+    tx, slope = gradtx.lbfgs(), gradtx.value_and_grad_from_state(value)
 
     def step(carry: tuple[Any, Any, Any, Any]) -> tuple[Any, Any, Any, Any]:
         w, state, _, t = carry
         f, g = slope(w, state=state)
         updates, state = tx.update(g, state, w, value=f, grad=g, value_fn=value)
-        return apply_updates(w, updates), state, global_norm(g), t + 1
+        return gradtx.apply_updates(w, updates), state, gradtx.global_norm(g), t + 1
 
     def unfinished(carry: tuple[Any, Any, Any, Any]) -> jax.Array:
         return (carry[2] > tolerance) & (carry[3] < steps)
@@ -96,12 +72,8 @@ def minimum(value: Callable[[Any], jax.Array], params: Any, tolerance: float = 1
 
 @functools.cache
 def optimum(name: str) -> float:
-    """The least value of a task's objective, from zero parameters on.
-
-    Args:
-        name: as of `load`.
-    """
-    table = load(name)
+    """The lowest value of the objective on a table of `load_table`."""
+    table = load_table(name)
     shape = (table.x.shape[1], int(table.y.max()) + 1)
     zeros = [network.Layer(jnp.zeros(shape), jnp.zeros(shape[1:]))]
     best = minimum(lambda layers: objective(layers, table), zeros)
@@ -110,16 +82,14 @@ def optimum(name: str) -> float:
 
 
 def _regression(name: str, about: str) -> Task:
-    table, least = load(name), optimum(name)
+    table, least = load_table(name), optimum(name)
     sizes = (table.x.shape[1], int(table.y.max()) + 1)
 
     def start(seed: jax.Array) -> list[network.Layer]:
         return network.initial(jax.random.key(seed), sizes)
 
     def torch_loss(parameters: list[Any], batch: None) -> Any:
-        with extra("peers"):
-            import torch
-        weights, biases = parameters
+        torch, (weights, biases) = import_torch(), parameters
         scores = torch.from_numpy(table.x).to(weights.dtype) @ weights + biases[..., None, :]
         of_truth = scores[..., torch.arange(len(table.y)), torch.from_numpy(table.y).long()]
         squares = (weights**2).sum((-1, -2)) + (biases**2).sum(-1)
@@ -127,8 +97,8 @@ def _regression(name: str, about: str) -> Task:
 
     return Task(
         name=name,
-        about=f"Logistic regression, {about}. Standardised, all of the data at every step, L2 of {L2}; the gap to the "
-        "optimum that L-BFGS finds in float64.",
+        about=f"Logistic regression, {about}. Standardized, all data at every step, L2 of {L2}; the score is the "
+        "distance from the optimum, which L-BFGS finds in float64.",
         unit="nats per example",
         steps=500,
         every=10,

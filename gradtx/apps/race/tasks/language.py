@@ -1,4 +1,4 @@
-"""Predict what comes next in Python source: the next token from the last one, the next character from those before."""
+"""Predict Python source code: the next token from the last one, the next character from those before it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.apps.demo import network
 from gradtx.apps.race.task import Task
-from gradtx.apps.race.tasks import text, transformer
+from gradtx.apps.race.tasks import data, transformer
+from gradtx.apps.race.tasks.network import cross_entropy
 
 TOKENS, RANK, PAIRS, BIGRAM_STEPS = 256, 32, 128, 300
 CHARACTERS, CONTEXT, WINDOWS, CHARACTER_STEPS, HELD_OUT_WINDOWS = 96, 32, 8, 150, 64
@@ -19,7 +19,7 @@ SHAPE = transformer.Shape(tokens=CHARACTERS, context=CONTEXT, width=32, heads=2,
 
 def bigram() -> Task:
     """The next token from the last one: a row of a table, times a matrix."""
-    found = text.tokens(TOKENS, words=True)
+    found = data.tokens(TOKENS, words=True)
     counts = np.zeros((TOKENS, TOKENS), np.float32)
     np.add.at(counts, (found.held_out[:-1], found.held_out[1:]), 1 / (len(found.held_out) - 1))
 
@@ -41,7 +41,7 @@ def bigram() -> Task:
     return Task(
         name="bigram",
         about=f"The next of {TOKENS} tokens of Python source from the last one: its row of a table, times a matrix. "
-        f"Each batch of {PAIRS} pairs touches some rows, common tokens' nearly always, rare ones' seldom.",
+        f"Each batch has {PAIRS} pairs, so most batches contain the frequent tokens, and few the rare ones.",
         unit="nats per token",
         steps=BIGRAM_STEPS,
         every=BIGRAM_STEPS // 20,
@@ -50,27 +50,27 @@ def bigram() -> Task:
         seeds=3,
         start=start,
         batches=lambda seed: _windows(found.train, seed, (BIGRAM_STEPS, PAIRS), 2),
-        loss=lambda params, batch: network.cross_entropy(scores(params, batch[:, 0]), batch[:, 1]),
+        loss=lambda params, batch: cross_entropy(scores(params, batch[:, 0]), batch[:, 1]),
         score=score,
         full_batch=False,
-        sources=text.sources(),
+        sources=data.text_sources(),
     )
 
 
 def characters() -> Task:
-    """The next character from those before: a small transformer."""
-    found = text.tokens(CHARACTERS, words=False)
+    """The next character from those before it: a small transformer."""
+    found = data.tokens(CHARACTERS, words=False)
     places = np.linspace(0, len(found.held_out) - CONTEXT - 1, HELD_OUT_WINDOWS).astype(int)
     held_out = found.held_out[places[:, None] + np.arange(CONTEXT + 1)]
 
     def loss(params: Any, batch: jax.Array) -> jax.Array:
         scores = transformer.logits(params, batch[:, :-1], SHAPE)
-        return network.cross_entropy(scores.reshape(-1, CHARACTERS), batch[:, 1:].reshape(-1))
+        return cross_entropy(scores.reshape(-1, CHARACTERS), batch[:, 1:].reshape(-1))
 
     return Task(
         name="characters",
-        about=f"The next of {CHARACTERS} characters of Python source from up to {CONTEXT} before: a causal transformer "
-        f"of {SHAPE.layers} layers and width {SHAPE.width}, {WINDOWS} windows a batch.",
+        about=f"The next of {CHARACTERS} characters of Python source from up to {CONTEXT} before it: a causal "
+        f"transformer of {SHAPE.layers} layers and width {SHAPE.width}, {WINDOWS} windows a batch.",
         unit="nats per character",
         steps=CHARACTER_STEPS,
         every=CHARACTER_STEPS // 15,
@@ -82,12 +82,12 @@ def characters() -> Task:
         loss=loss,
         score=lambda params: loss(params, jnp.asarray(held_out)),
         full_batch=False,
-        sources=text.sources(),
+        sources=data.text_sources(),
     )
 
 
 def _windows(tokens: np.ndarray, seed: jax.Array, shape: tuple[int, ...], length: int) -> jax.Array:
-    """Pieces of the text from places drawn at random, `[*shape, length]`."""
+    """Pieces of the text at random places, `[*shape, length]`."""
     key = jax.random.fold_in(jax.random.key(seed), 1)
     places = jax.random.randint(key, (*shape, 1), 0, len(tokens) - length + 1, jnp.int32)
     within = jnp.arange(length, dtype=jnp.int32).reshape(*(1 for _ in shape), length)

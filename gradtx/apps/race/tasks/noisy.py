@@ -1,4 +1,4 @@
-"""Gradients with noise whose tails are so heavy that it has no variance."""
+"""Gradients with noise that has no variance, because its tails are heavy."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ DIMENSIONS, FREEDOM, STEPS = 50, 1.5, 1000
 
 
 def student(key: jax.Array, freedom: float, shape: tuple[int, ...]) -> jax.Array:
-    """Numbers with Student's t distribution, float32: √(ν·(U^(-2/ν) - 1))·cos 2πV (Bailey 1994).
+    """Samples of Student's t distribution, float32: √(ν·(U^(-2/ν) - 1))·cos 2πV (Bailey 1994).
 
-    `jax.random.t` takes seconds to compile. The largest is √ν·2^(24/ν): U is a multiple of 2⁻²⁴.
+    `jax.random.t` takes seconds to compile. U is a multiple of 2⁻²⁴, so no sample exceeds √ν·2^(24/ν).
 
     Args:
-        key: of `jax.random`. freedom: ν, greater than 0. shape: of the result.
+        key: of `jax.random`.
+        freedom: ν, greater than 0.
+        shape: of the result.
     """
     u, v = jax.random.uniform(key, (2, *shape), jnp.float32)
     return jnp.sqrt(freedom * jnp.expm1(-2 / freedom * jnp.log1p(-u))) * jnp.cos(2 * np.pi * v)
@@ -35,9 +37,9 @@ def heavy_tails() -> Task:
 
     return Task(
         name="heavy_tails",
-        about=f"A quadratic in {DIMENSIONS} dimensions with curvatures from 0.1 to 1. Each step's gradient has noise "
-        f"of Student's t with {FREEDOM} degrees of freedom, which has no variance: now and then one is enormous. "
-        "The score is the loss without noise.",
+        about=f"A quadratic in {DIMENSIONS} dimensions with curvatures from 0.1 to 1. Each gradient has noise of "
+        f"Student's t with {FREEDOM} degrees of freedom, which has no variance: some samples are enormous. The score "
+        "is the loss without noise.",
         unit="value",
         steps=STEPS,
         every=STEPS // 50,

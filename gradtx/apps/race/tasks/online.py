@@ -1,9 +1,8 @@
-"""Streams of slopes on which Adam is known to go to the worst point: Reddi et al. 2018."""
+"""Sequences of losses on which Adam is known to go to the worst point: Reddi et al. 2018."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,7 @@ def reddi() -> Task:
     """The synthetic example of section 5: 1010·x once in 101 steps, else -10·x."""
     return _stream(
         "reddi",
-        "Reddi's synthetic stream: the loss is 1010·x once in 101 steps, else -10·x, for x in [-1, 1]. The best point "
+        "Reddi's synthetic example: the loss is 1010·x once in 101 steps, else -10·x, for x in [-1, 1]. The best point "
         "is -1. Known: Adam goes to the worst, 1, at b2 = 0.99 and small rates; AMSGrad goes to -1, slowly.",
         lambda t: jnp.where(t % 101 == 0, 1010.0, -10.0),
         period=101,
@@ -27,12 +26,12 @@ def reddi() -> Task:
 
 
 def reddi_theorem() -> Task:
-    """The example behind theorem 1, C = 3: 3·x once in 3 steps, else -x."""
+    """The example of theorem 1, C = 3: 3·x once in 3 steps, else -x."""
     return _stream(
         "reddi_theorem",
-        "The stream of Reddi's theorem 1: the loss is 3·x once in 3 steps, else -x, for x in [-1, 1], from near the "
-        "worst point, 1. The best point is -1. Known: Adam stays at 1 with b1 = 0, b2 = 0.1; AMSGrad goes to -1. The "
-        "paper's rate falls as 1/√t; here it is constant, which does not change where they go.",
+        "The example of Reddi's theorem 1: the loss is 3·x once in 3 steps, else -x, for x in [-1, 1], starting near "
+        "the worst point, 1. The best point is -1. Known: Adam stays at 1 with b1 = 0, b2 = 0.1; AMSGrad goes to -1. "
+        "The paper's rate falls as 1/√t; here it is constant, which does not change where they go.",
         lambda t: jnp.where(t % 3 == 0, 3.0, -1.0),
         period=3,
         cycles=9000,
@@ -53,11 +52,11 @@ def _stream(
     b1: float,
     b2: float,
 ) -> Task:
-    """A task whose loss at step t is `slopes(t)·x`; what differs between seeds is the start.
+    """A task with the loss `slopes(t)·x` at step t. Seeds differ in the start alone.
 
-    It is scored where a cycle ends, after the many small steps uphill: nobody looks better for having just made the
-    large one. The distance to the best point is the average loss above the least one, times a constant, were x to
-    stay there. b1 and b2 are the paper's, for the two optimizers that it is about; all others keep their own.
+    Scores are taken at the ends of cycles, after the many small steps uphill, so that no optimizer looks better because
+    it has just made the large step. The distance from the best point is, up to a constant factor, the average regret if
+    x stayed there. b1 and b2 are the paper's values for the two optimizers that it studies.
     """
     steps = period * cycles
     return Task(
@@ -74,11 +73,7 @@ def _stream(
         loss=lambda x, slope: slope.astype(x.dtype) * x,
         score=lambda x: x + 1,
         full_batch=False,
-        project=_project,
+        project=lambda x: jnp.clip(x, -1.0, 1.0),
         hyperparameters={name: {"b1": b1, "b2": b2} for name in ("adam", "amsgrad")},
         counted=False,
     )
-
-
-def _project(x: Any) -> Any:
-    return jnp.clip(x, -1.0, 1.0)

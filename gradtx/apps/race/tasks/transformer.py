@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 
 class Shape(NamedTuple):
-    """tokens: in the vocabulary. context: how many it sees at most. width: of what each place holds, a multiple of
-    heads. hidden: between the two products of a layer. layers: how many."""
+    """tokens: vocabulary size. context: maximal length. width: of the stream, a multiple of heads. hidden: units of the
+    feed-forward part. layers: number of layers."""
 
     tokens: int
     context: int
@@ -22,7 +22,7 @@ class Shape(NamedTuple):
 
 
 class Params(NamedTuple):
-    """Those of a layer have the layers as their first axis, so that an optimizer has few leaves to go through."""
+    """The leaves of all layers are stacked along their first axis, so that an optimizer has few leaves to visit."""
 
     embedding: jax.Array  # [tokens, width]
     places: jax.Array  # [context, width]
@@ -30,18 +30,13 @@ class Params(NamedTuple):
     mixing: jax.Array  # [layers, width, width]
     up: jax.Array  # [layers, width, hidden]
     down: jax.Array  # [layers, hidden, width]
-    gains: jax.Array  # [layers, 2, width]: of the normalizations before attention, and before the hidden units
-    last_gain: jax.Array  # [width]: of that before the head
+    gains: jax.Array  # [layers, 2, width]: of the normalizations before attention and before the feed-forward part
+    last_gain: jax.Array  # [width]: of the normalization before the head
     head: jax.Array  # [width, tokens]
 
 
 def initial(key: jax.Array, shape: Shape) -> Params:
-    """Normal weights of variance 1 / inputs; what adds to the stream is smaller, by the root of how many add to it.
-
-    Args:
-        key: of `jax.random`.
-        shape: of the transformer.
-    """
+    """Normal weights of variance 1 / inputs; those that add to the stream are divided by the root of their number."""
     tokens, context, width, _, hidden, layers = shape
     adding = math.sqrt(2 * layers)
     sizes = {
@@ -54,7 +49,7 @@ def initial(key: jax.Array, shape: Shape) -> Params:
         "head": ((width, tokens), width**-0.5),
     }
     total = sum(math.prod(size) for size, _ in sizes.values())
-    flat = jax.random.normal(key, (total,), jnp.float32)  # one draw: each takes a while to compile
+    flat = jax.random.normal(key, (total,), jnp.float32)  # one draw, because each takes a while to compile
     drawn, first = {}, 0
     for name, (size, deviation) in sizes.items():
         last = first + math.prod(size)
@@ -64,31 +59,25 @@ def initial(key: jax.Array, shape: Shape) -> Params:
 
 
 def logits(params: Params, tokens: jax.Array, shape: Shape) -> jax.Array:
-    """The scores `[n, length, tokens]` of what comes next at each place; place i has seen those up to itself.
-
-    Args:
-        params: of this shape.
-        tokens: `[n, length]`, whole numbers; no longer than the context.
-        shape: of the transformer.
-    """
+    """The logits `[n, length, vocabulary]` of the next token at each place, from the tokens `[n, length]` up to it."""
     length = tokens.shape[1]
     x = params.embedding[tokens] + params.places[None, :length]
     for k in range(shape.layers):
-        x = x + attend(_normal(x, params.gains[k, 0]) @ params.attention[k], shape.heads) @ params.mixing[k]
-        x = x + jax.nn.relu(_normal(x, params.gains[k, 1]) @ params.up[k]) @ params.down[k]
-    return _normal(x, params.last_gain) @ params.head
+        x = x + attend(_normalize(x, params.gains[k, 0]) @ params.attention[k], shape.heads) @ params.mixing[k]
+        x = x + jax.nn.relu(_normalize(x, params.gains[k, 1]) @ params.up[k]) @ params.down[k]
+    return _normalize(x, params.last_gain) @ params.head
 
 
 def attend(projected: jax.Array, heads: int) -> jax.Array:
-    """Causal attention `[n, length, width]` of queries, keys and values side by side, `[n, length, 3·width]`."""
+    """Causal attention `[n, length, width]` from queries, keys and values in one array `[n, length, 3·width]`."""
     n, length, _ = projected.shape
     q, k, v = jnp.moveaxis(projected.reshape(n, length, 3, heads, -1), 2, 0)
-    likeness = jnp.einsum("nihd,njhd->nhij", q, k) / math.sqrt(q.shape[-1])
+    scores = jnp.einsum("nihd,njhd->nhij", q, k) / math.sqrt(q.shape[-1])
     past = jnp.tril(jnp.ones((length, length), bool))[None, None]
-    weights = jax.nn.softmax(jnp.where(past, likeness, -jnp.inf), axis=-1)
+    weights = jax.nn.softmax(jnp.where(past, scores, -jnp.inf), axis=-1)
     return jnp.einsum("nhij,njhd->nihd", weights, v).reshape(n, length, -1)
 
 
-def _normal(x: jax.Array, gain: jax.Array) -> jax.Array:
-    """Divided by the root mean square of each place, times the gain."""
+def _normalize(x: jax.Array, gain: jax.Array) -> jax.Array:
+    """Divide each place by its root mean square, and multiply by the gain."""
     return x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1e-6) * gain[None, None]

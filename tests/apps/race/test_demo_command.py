@@ -128,7 +128,10 @@ def test_a_rate_that_diverges_is_said_to_and_is_null_in_the_numbers(tmp_path):
         (["--epochs", "0"], "argument --epochs: must be a whole number, at least 1; got 0"),
         (["--epochs", "2.5"], "must be a whole number, at least 1; got '2.5'"),
         (["--batch-size", "-4"], "argument --batch-size: must be a whole number, at least 1; got -4"),
-        (["--batch-size", "1348"], "the training set has 1,347 images"),
+        (
+            ["--batch-size", "1348"],
+            "--batch-size: must be at most 1,347, the number of images",
+        ),
         (["--seed", "-1"], "argument --seed: must be a whole number, at least 0"),
         (["--output", f"{__file__}/x"], "argument --output: cannot write into"),
         (["--output", __file__], "argument --output: cannot write into"),

@@ -1,18 +1,23 @@
-"""The parts of the demonstration: data, network, one program for many rates."""
+"""The parts of the demo: data, network, one program for many rates."""
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gradtx.apps.demo import data, network, table, train
-from gradtx.apps.demo.contenders import CONTENDERS, sweep
-from gradtx.apps.demo.figure import _grid
+from gradtx.apps.race.demo import Curves, table
+from gradtx.apps.race.engine import Trainings
+from gradtx.apps.race.task import PreparedTask
+from gradtx.apps.race.tasks import data, network
+from gradtx.apps.race.tasks.digits import demo_digits, shuffled
+from tests.apps.race.tiny import KNOWN
 
 
 @pytest.fixture(scope="module")
 def digits():
-    return data.load(0)
+    return data.load_digits(0)
 
 
 def test_split_is_stratified_disjoint_and_decided_by_the_seed(digits):
@@ -21,8 +26,8 @@ def test_split_is_stratified_disjoint_and_decided_by_the_seed(digits):
     np.testing.assert_allclose(shares[0], shares[1], atol=0.002)
     assert digits.train_x.dtype == jnp.float32
     assert (digits.train_x.min(), digits.train_x.max()) == (0, 1)
-    jax.tree.map(np.testing.assert_array_equal, digits, data.load(0))
-    assert not np.array_equal(digits.train_x, data.load(1).train_x)
+    jax.tree.map(np.testing.assert_array_equal, digits, data.load_digits(0))
+    assert not np.array_equal(digits.train_x, data.load_digits(1).train_x)
 
 
 def test_cross_entropy_is_right_and_finite_for_huge_scores():
@@ -38,30 +43,39 @@ def test_cross_entropy_is_right_and_finite_for_huge_scores():
 
 
 def test_batches_hold_different_examples_and_change_with_the_key():
-    first, second = (train.shuffled(jax.random.key(k), 100, 32) for k in (0, 1))
+    first, second = (shuffled(jax.random.key(k), 100, 32) for k in (0, 1))
     assert first.shape == (3, 32)
     assert len(np.unique(first)) == 96
     assert not np.array_equal(first, second)
 
 
-@pytest.mark.parametrize("name", CONTENDERS)
+@pytest.mark.parametrize("name", ["momentum", "lion", "rprop"])
 def test_many_rates_at_once_are_each_rate_alone(name, digits):
-    make, rates = CONTENDERS[name].make, CONTENDERS[name].rates[:3]
-    layers = network.initial(jax.random.key(1), (64, 12, 10))
-    batches = train.shuffled(jax.random.key(2), len(digits.train_y), 32)[:5]
-    txs = sweep(make, rates)
-    together = train.epoch_of_all(txs, train.begin_all(txs, layers), digits, batches)
+    contender = dataclasses.replace(KNOWN[name], hyperparameters={})
+    prepared, rates = PreparedTask(demo_digits(digits, 12, 300, 1, 3)), contender.rates[:3]
+    together = Trainings(prepared, contender, np.array(rates))
+    together.advance(prepared.batches_after(0))
     for i, rate in enumerate(rates):
-        tx = make(rate)
-        alone = jax.jit(train.epoch)(tx, train.begin(tx, layers), digits, batches)
+        tx, w = contender.make(rate), jax.tree.map(lambda x: x[0], prepared.starts)
+        state, step = tx.init(w), jax.jit(tx.step)
+        for batch in prepared.batches[0]:
+            w, state = step(jax.grad(prepared.task.loss)(w, batch), state, w)
         jax.tree.map(
-            lambda many, one, i=i: np.testing.assert_allclose(many[i], one, rtol=2e-4, atol=2e-6), together, alone
+            lambda many, one, i=i: np.testing.assert_allclose(many[0, i], one, rtol=2e-4, atol=2e-6), together.params, w
         )
-        assert jax.tree.structure(together) == jax.tree.structure(alone)
+
+
+def test_the_scores_are_the_loss_on_training_and_the_accuracy_on_test(digits):
+    task = demo_digits(digits, 12, 300, 2, 3)
+    w = task.start(0)
+    loss = network.cross_entropy(network.logits(w, digits.train_x), digits.train_y)
+    right = np.argmax(network.logits(w, digits.test_x), axis=1) == digits.test_y
+    np.testing.assert_allclose(task.score(w), [loss, right.mean()], rtol=1e-6)
+    assert (task.steps, task.every, task.batches(0).shape) == (8, 4, (8, 300))
 
 
 def curves(loss, accuracy, rates=(0.1, 1.0), steps=7):
-    return train.Curves(rates, steps, np.array(loss), np.array(accuracy), 2.0, 1.0)
+    return Curves(rates, steps, np.array(loss), np.array(accuracy), 2.0, 1.0)
 
 
 def test_ranking_is_by_accuracy_then_loss_and_the_diverged_come_last():
@@ -80,18 +94,11 @@ def test_table_shows_the_best_rate_of_each_or_all():
         "one": curves([[2.0, 0.5], [2.0, np.inf]], [[0.1, 0.9], [0.1, 0.1]]),
         "two": curves([[2.0, 0.3], [2.0, 0.4]], [[0.1, 0.9], [0.1, 0.95]]),
     }
-    best = [line.split() for line in table.table(found).splitlines()[3:]]
+    best = [line.split() for line in table(found).splitlines()[3:]]
     assert best == [
         ["two", "1", "4.0e-01", "95.00%", "7", "1.00", "3.00"],
         ["one", "0.1", "5.0e-01", "90.00%", "never", "1.00", "3.00"],
     ]
-    every = [line.split()[:3] for line in table.table(found, all_rates=True).splitlines()[3:]]
+    every = [line.split()[:3] for line in table(found, all_rates=True).splitlines()[3:]]
     assert [row[:2] for row in every[:-1]] == [["two", "1"], ["two", "0.1"], ["one", "0.1"]]
     assert every[-1] == ["one", "1", "diverged"]
-
-
-@pytest.mark.parametrize("panels", range(1, 31))
-def test_panels_fit_their_grid_without_an_empty_row(panels):
-    rows, columns = _grid(panels)
-    assert columns <= 5
-    assert 0 <= rows * columns - panels < columns

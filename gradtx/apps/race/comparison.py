@@ -1,4 +1,4 @@
-"""The same optimizer of two libraries in one race: how far apart their curves are, and their seconds."""
+"""The same optimizer of two libraries in one race: how far their curves differ, and the ratios of their times."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ import numpy as np
 
 from gradtx.apps.race.measures import best_rate, gaps, start_gap
 from gradtx.apps.race.overall import OWN
-from gradtx.apps.race.results import Cell, Results, TaskInfo
+from gradtx.apps.race.results import Cell, Results
+from gradtx.apps.race.task import TaskInfo
 
 
-class Side(NamedTuple):
-    """Our cell beside another library's of the same task and optimizer.
-
-    difference: of the curves, NaN where there is nothing to compare. running, compiling: our seconds over theirs.
-    """
+class Comparison(NamedTuple):
+    """difference: of the curves. running, compiling: our seconds over theirs. Each NaN if it cannot be computed."""
 
     task: str
     optimizer: str
@@ -25,8 +23,8 @@ class Side(NamedTuple):
     compiling: float
 
 
-def sides(results: Results) -> list[Side]:
-    """Each cell of another library beside gradtx's of the same task, optimizer and rates, in the order of the cells."""
+def comparisons(results: Results) -> list[Comparison]:
+    """Each cell of another library, compared with gradtx's of the same task and optimizer; in the order of cells."""
     tasks = {task.name: task for task in results.tasks}
     own = {(c.task, c.optimizer): c for c in results.cells if c.library == OWN}
     found = []
@@ -37,18 +35,17 @@ def sides(results: Results) -> list[Side]:
         apart = curve_difference(mine, cell, tasks[cell.task], start_gap(results, tasks[cell.task]))
         running = _over(mine.seconds_running, cell.seconds_running)
         compiling = _over(mine.seconds_compiling, cell.seconds_compiling)
-        found.append(Side(cell.task, cell.optimizer, cell.library, apart, running, compiling))
+        found.append(Comparison(cell.task, cell.optimizer, cell.library, apart, running, compiling))
     return found
 
 
 def curve_difference(a: Cell, b: Cell, task: TaskInfo, start: float) -> float:
-    """How far apart two cells' curves are at the first one's best rate, relative to the gap at the start.
+    """How far two cells' curves are apart at the first one's best rate, relative to the gap at the start.
 
-        difference = max over t of |median over seeds of gap_a[t] - of gap_b[t]| / start gap
+        difference = max over t of |median over seeds of gap_a[t] - median of gap_b[t]| / start gap
 
-    Returns:
-        At least 0; infinite where one alone diverged; NaN where the rates or the scores are not the same ones, or the
-        first diverged at every rate.
+    Returns: at least 0; infinite if one of the two diverged; NaN if rates or shapes differ, or the first diverged at
+        every rate.
     """
     best = best_rate(a, task)
     if best is None or a.scores.shape != b.scores.shape or not np.allclose(a.rates, b.rates) or not start > 0:

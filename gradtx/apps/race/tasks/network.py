@@ -1,4 +1,4 @@
-"""A small network in plain JAX: fully connected layers, ReLU between them, cross-entropy at the end."""
+"""A fully connected network in plain JAX, with ReLU between its layers and a cross-entropy loss."""
 
 from __future__ import annotations
 
@@ -10,19 +10,14 @@ import jax.numpy as jnp
 
 
 class Layer(NamedTuple):
-    """One layer: weights `[inputs, outputs]` and biases `[outputs]`, float32."""
+    """weights: `[inputs, outputs]`. biases: `[outputs]`. Both float32."""
 
     weights: jax.Array
     biases: jax.Array
 
 
 def initial(key: jax.Array, sizes: Sequence[int]) -> list[Layer]:
-    """Normal weights of variance 2 / inputs (He et al. 2015), biases of zero.
-
-    Args:
-        key: of `jax.random`.
-        sizes: the widths from the input to the output.
-    """
+    """Normal weights of variance 2 / inputs (He et al. 2015) and zero biases, for widths from input to output."""
     keys = jax.random.split(key, len(sizes) - 1)
     return [
         Layer(jnp.sqrt(2 / n) * jax.random.normal(k, (n, m), jnp.float32), jnp.zeros(m, jnp.float32))
@@ -31,18 +26,18 @@ def initial(key: jax.Array, sizes: Sequence[int]) -> list[Layer]:
 
 
 def logits(layers: Sequence[Layer], x: jax.Array) -> jax.Array:
-    """The scores `[n, outputs]` of the inputs `[n, inputs]`; their softmax is the answer."""
+    """The logits `[n, outputs]` of inputs `[n, inputs]`."""
     for layer in layers[:-1]:
         x = jax.nn.relu(x @ layer.weights + layer.biases[None, :])
     return x @ layers[-1].weights + layers[-1].biases[None, :]
 
 
 def cross_entropy(scores: jax.Array, y: jax.Array) -> jax.Array:
-    """The mean of -log p(y), in nats per example; finite for any finite scores."""
+    """The mean of -log p(y) in nats, from logits `[n, classes]`; finite for all finite logits."""
     of_truth = jnp.take_along_axis(scores, y[:, None], axis=1)[:, 0]
     return jnp.mean(jax.nn.logsumexp(scores, axis=1) - of_truth)
 
 
 def accuracy(scores: jax.Array, y: jax.Array) -> jax.Array:
-    """The share of examples whose highest score is the true one, in [0, 1]."""
+    """The share of examples with the highest logit at the true class, in [0, 1]."""
     return jnp.mean(jnp.argmax(scores, axis=1).astype(y.dtype) == y, dtype=jnp.float32)
