@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from gradtx.apps import interrupt
-from gradtx.apps.race.contenders import OPTIMIZERS
+from gradtx.apps.race.contenders import raced
 from gradtx.core.errors import suggestion
 from gradtx.optional_imports import MissingExtraError
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     name = words.pop(0) if words and not words[0].startswith("-") else "demo"
     if name not in COMMANDS:
-        near = f": python -m gradtx --optimizers {name}?" if name in OPTIMIZERS else suggestion(name, COMMANDS)
+        near = f": python -m gradtx --optimizers {name}?" if name in raced() else suggestion(name, COMMANDS)
         print(f"gradtx: there is no command {name!r}{near}; the commands are {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     try:

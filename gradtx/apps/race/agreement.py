@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.apps.race.contenders import Contender
+from gradtx.apps.race.contenders import Contender, raced
 from gradtx.apps.race.results import Agreement, NotCompared
 from gradtx.apps.race.task import PreparedTask
 from gradtx.core.numerics import double_precision
@@ -21,16 +21,11 @@ STEPS, SHORT, LARGE = 200, 20, 2_000  # at most so many steps, fewer for a task 
 BOUND = 1e-9  # float64's 1e-16, after sums, differences and roots
 DIGITS = 2 * np.finfo(np.float64).eps
 
-NOT_COMPARED = (
-    NotCompared(
-        "amsgrad",
-        "torch",
-        "torch takes the maximum of the second moment before its bias correction, gradtx and optax after; gradtx "
-        "computes torch's with maximum_of='raw'.",
-    ),
-    NotCompared(
-        "rprop", "optax", "optax 0.2.8 returns the previous step, and 0 at first; it is another algorithm, not raced."
-    ),
+NOT_COMPARED = tuple(
+    NotCompared(name, library, peer.differs)
+    for name, (_, setting) in raced().items()
+    for library, peer in (("optax", setting.optax), ("torch", setting.torch))
+    if peer is not None and peer.differs
 )
 """The pairs that are not compared."""
 

@@ -7,82 +7,19 @@ import functools
 import importlib.util
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
-import gradtx
 from gradtx.apps.race.task import Task
+from gradtx.catalog import OPTIMIZERS, Entry, Setting
 from gradtx.optional_imports import extra
 
 LIBRARIES = ("gradtx", "optax", "torch")
 LEAST, MOST = 4, 6  # decades of learning rates, if there are at least five rates
 SMALL = 100  # parameters; optimizers of larger tasks take seconds to compile
 COMPARED = ("momentum", "rmsprop", "adam")  # from other libraries by default, where all would take too long
-
-
-class _Row(NamedTuple):
-    """An optimizer: its factory, the learning rates of the demo, its hyperparameters in a race, and its name elsewhere.
-
-    full_batch: it compares the signs of gradients, which the noise of small batches hides. None: the other library does
-    not have it, or computes something else under that name. torch_extra: further arguments for torch.
-    """
-
-    make: Callable[..., Any]
-    rates: tuple[float, ...]
-    hyperparameters: Mapping[str, Any]
-    optax: str | None
-    torch: str | None
-    torch_extra: Mapping[str, Any] = {}
-    full_batch: bool = False
-
-
-_MOMENTS = {"b1": 0.9, "b2": 0.999, "eps": 1e-8}
-_RPROP = {"eta_minus": 0.5, "eta_plus": 1.2, "min_step_size": 1e-6, "max_step_size": 50.0}
-_SUPERSAB = {"eta_minus": 0.5, "eta_plus": 1.05, "momentum": 0.9, "min_learning_rate": 1e-6, "max_learning_rate": 10.0}
-_LION = {"b1": 0.9, "b2": 0.99, "weight_decay": 1e-3}
-_HEAVY_BALL = functools.partial(gradtx.sgd, momentum=0.9)
-# eps: torch adds it outside of the root in Adagrad and RMSProp, optax's Adagrad inside. At 0 both are equal, and the
-# initial value of Adagrad's sum keeps the divisor away from 0.
-OPTIMIZERS: dict[str, _Row] = {
-    "sgd": _Row(gradtx.sgd, (0.01, 0.03, 0.1, 0.3), {}, "sgd", "SGD"),
-    "momentum": _Row(_HEAVY_BALL, (0.003, 0.01, 0.03, 0.1), {"momentum": 0.9}, "sgd", "SGD"),
-    "nesterov": _Row(
-        functools.partial(_HEAVY_BALL, nesterov=True),
-        (0.003, 0.01, 0.03, 0.1),
-        {"momentum": 0.9, "nesterov": True},
-        "sgd",
-        "SGD",
-    ),
-    "adagrad": _Row(
-        gradtx.adagrad, (0.01, 0.03, 0.1, 0.3), {"initial_accumulator_value": 0.1, "eps": 0.0}, "adagrad", "Adagrad"
-    ),
-    "rmsprop": _Row(
-        gradtx.rmsprop,
-        (0.0003, 0.001, 0.003, 0.01),
-        {"decay": 0.9, "eps": 1e-8, "eps_in_sqrt": False},
-        "rmsprop",
-        "RMSprop",
-    ),
-    "adadelta": _Row(gradtx.adadelta, (0.1, 0.3, 1.0, 3.0), {"rho": 0.9, "eps": 1e-6}, "adadelta", "Adadelta"),
-    "adam": _Row(gradtx.adam, (0.0003, 0.001, 0.003, 0.01), _MOMENTS, "adam", "Adam"),
-    "amsgrad": _Row(gradtx.amsgrad, (0.0003, 0.001, 0.003, 0.01), _MOMENTS, "amsgrad", "Adam", {"amsgrad": True}),
-    "adamw": _Row(
-        functools.partial(gradtx.adamw, weight_decay=0.01),
-        (0.0003, 0.001, 0.003, 0.01),
-        {**_MOMENTS, "weight_decay": 1e-2},
-        "adamw",
-        "AdamW",
-    ),
-    # torch lets b1 of NAdam grow; with so slow a momentum_decay it is constant.
-    "nadam": _Row(gradtx.nadam, (0.0003, 0.001, 0.003, 0.01), _MOMENTS, "nadam", "NAdam", {"momentum_decay": 1e6}),
-    "adamax": _Row(gradtx.adamax, (0.001, 0.003, 0.01, 0.03), _MOMENTS, "adamax", "Adamax"),
-    "lion": _Row(gradtx.lion, (0.00003, 0.0001, 0.0003, 0.001), _LION, "lion", None),
-    "rprop": _Row(gradtx.rprop, (0.0003, 0.001, 0.003, 0.01), _RPROP, None, "Rprop", full_batch=True),
-    "supersab": _Row(gradtx.supersab, (0.03, 0.1, 0.3, 1.0), _SUPERSAB, None, None, full_batch=True),
-}
-"""By name, roughly in the order of invention. Each library gets the same hyperparameters, in gradtx's words."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,17 +117,27 @@ def contenders() -> dict[str, Contender]:
     """All optimizers by label, gradtx's first; also those of libraries that are not installed."""
     found = []
     for library in LIBRARIES:
-        for name, row in OPTIMIZERS.items():
-            makes = {
-                "gradtx": row.make,
-                "optax": row.optax and functools.partial(_optax, row.optax),
-                "torch": row.torch and functools.partial(_torch, row.torch, row.torch_extra),
-            }
-            if makes[library]:
-                centre = float(f"{math.exp(sum(map(math.log, row.rates)) / len(row.rates)):.1g}")
-                own = (centre, row.hyperparameters, row.full_batch, row.rates)
-                found.append(Contender(name, library, makes[library], *own))
+        for name, (entry, setting) in raced().items():
+            make, rates = _maker(library, entry, setting), setting.rates
+            if make is not None:
+                centre = float(f"{math.exp(sum(map(math.log, rates)) / len(rates)):.1g}")
+                found.append(Contender(name, library, make, centre, setting.shared, entry.full_batch, rates))
     return {contender.label: contender for contender in found}
+
+
+def raced() -> dict[str, tuple[Entry, Setting]]:
+    """The optimizers of the catalog that take part in races and in the demo, by name."""
+    return {name: (entry, setting) for name, (entry, setting) in OPTIMIZERS.items() if setting.rates}
+
+
+def _maker(library: str, entry: Entry, setting: Setting) -> Callable[..., Any] | None:
+    """The `make` of a contender; None if the library does not have it."""
+    if library == "gradtx":
+        own = {**entry.usual, **setting.arguments}
+        return functools.partial(entry.factory, **{name: x for name, x in own.items() if name != "learning_rate"})
+    if library == "optax":  # one that differs is another algorithm, since the arguments are ours
+        return functools.partial(_optax, setting.optax.name) if setting.optax and not setting.optax.differs else None
+    return functools.partial(_torch, setting.torch.name, setting.torch.theirs) if setting.torch else None
 
 
 def _optax(name: str, rate: Any, **hyperparameters: Any) -> Any:
@@ -202,7 +149,7 @@ def _optax(name: str, rate: Any, **hyperparameters: Any) -> Any:
 def _torch(name: str, more: Mapping[str, Any], groups: list[dict[str, Any]], **hyperparameters: Any) -> Any:
     with extra("peers"):
         import torch
-    return getattr(torch.optim, name)(groups, lr=1.0, **more, **_in_torch(hyperparameters))
+    return getattr(torch.optim, name)(groups, lr=1.0, **{**more, **_in_torch(hyperparameters)})
 
 
 def _in_torch(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from gradtx.apps.race.store import Kept, Store, fingerprint, fingerprint_of_code
 from gradtx.apps.race.task import PreparedTask, Task
 
 NOT_IN_NUMBERS = (
-    *(f"{name}.py" for name in ("__main__", "atomic_write", "progress", "text_table", "apps/cli", "apps/options")),
-    *("apps/interrupt.py", "apps/studio", "checkpoint", "compat", "inspection", "plots", "testing", "writers"),
+    *(f"{name}.py" for name in ("__main__", "atomic_write", "text_table", "apps/cli", "apps/options")),
+    *("apps/interrupt.py", "apps/studio", "checkpoint", "compat", "testing", "writers"),
     *(f"apps/race/{name}.py" for name in ("bar", "choice", "cli", "comparison", "demo", "findings", "measures")),
     *(f"apps/race/{name}.py" for name in ("overall", "pictures", "report", "sections", "store", "tables", "words")),
 )

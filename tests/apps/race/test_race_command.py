@@ -124,9 +124,10 @@ def test_one_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(how, whole,
 
 
 WRONG = """
-import gradtx.apps.race.contenders as c
-ours = c.OPTIMIZERS["adam"]
-c.OPTIMIZERS["adam"] = ours._replace(make=lambda rate, **more: ours.make(rate, **{**more, "b2": 0.99}))
+import dataclasses, gradtx.apps.race.contenders as c
+entry, setting = c.OPTIMIZERS["adam"]
+wrong = dataclasses.replace(entry, factory=lambda rate, **more: entry.factory(rate, **{**more, "b2": 0.99}))
+c.OPTIMIZERS = {**c.OPTIMIZERS, "adam": (wrong, setting)}
 """
 
 
