@@ -15,29 +15,30 @@ from gradtx.transforms.basic import scale_by_learning_rate
 
 
 class ScaleByAdadeltaState(NamedTuple):
-    """e_g: running mean s of |g|². e_x: running mean U of |u|². Like params, real, float32 or wider, 0 at init."""
+    """The state of `scale_by_adadelta`."""
 
-    e_g: NonNegative
-    e_x: NonNegative
+    e_g: NonNegative  # running mean s of |g|²; like params, real, float32 or wider; 0 at init
+    e_x: NonNegative  # running mean U of |u|²; like e_g; 0 at init
 
 
 @transformation(any_leaves=True, sparse_rows=True)
 def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6):
-    """Scale each entry by the ratio of two running root mean squares: of its past steps, and of its gradients.
+    """Multiply each entry by the running root mean square of its updates, divided by that of its gradients.
 
         s = rho·s + (1 - rho)·|g|²
         u = √(U + eps)/√(s + eps)·g
         U = rho·U + (1 - rho)·|u|²
 
-    The units of u are those of the parameters, so that it needs no learning rate.
+    Updates have the units of the parameters, so they need no learning rate.
 
     Args:
         rho: the weight of the past in both means; in [0, 1].
-        eps: starts the steps and keeps the divisor from zero; greater than 0, for with 0 nothing would ever move.
+        eps: makes the first updates and keeps the divisor from zero; greater than 0. With 0 every update would be 0.
 
     State: `ScaleByAdadeltaState`: e_g and e_x, like params, real, float32 or wider, 0 at init.
-    Raises: ValueError: an argument out of range.
-    Source: Zeiler 2012 (arXiv:1212.5701), algorithm 1, whose step is -u. As optax and torch. Keras: rho 0.95, eps 1e-7.
+    Raises: ValueError: an argument is out of range.
+    Source: Zeiler 2012 (arXiv:1212.5701), algorithm 1, whose update is -u. Same as optax and torch. Keras: rho 0.95,
+        eps 1e-7.
         Within 120 ulp of exact arithmetic over 1,000 steps in float32.
 
     Example:
@@ -62,7 +63,7 @@ def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6):
                 return u, e_g, ema(e_x, abs_sq(u), rho)
             q = abs_sq(scaled)
             e_x = ema(e_x, (e_x + eps) * q, rho)
-            # e_x + eps of the old e_x, by the new one: the old is then overwritten, not copied.
+            # The old e_x + eps is computed from the new e_x: XLA then overwrites the old one in place.
             return safe_sqrt((e_x + rho * eps) / (rho + (1.0 - rho) * q)) * scaled, e_g, e_x
 
         updates, e_g, e_x = map_leaves(leaf, updates, state.e_g, state.e_x, idle=(rho, rho))
@@ -73,14 +74,14 @@ def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6):
 
 @transformation
 def adadelta(learning_rate: Hyper = 1.0, rho: Hyper = 0.9, eps: Hyper = 1e-6):
-    """AdaDelta: `scale_by_adadelta`, then the rate, which may stay 1.
+    """AdaDelta: `scale_by_adadelta`, then `scale_by_learning_rate`, usually with 1.
 
     Args:
-        learning_rate: at least 0; 1, the default, is the paper.
+        learning_rate: at least 0; 1, the default, as in the paper.
         rho, eps: as in `scale_by_adadelta`.
 
     State: a chain's dict, with one entry: `ScaleByAdadeltaState`.
-    Source: Zeiler 2012 (arXiv:1212.5701). torch: rate 1 too. Keras: rate 0.001, rho 0.95, eps 1e-7. optax's default
-        rate of None leaves out the minus as well, so that `optax.adadelta()` ascends; this descends.
+    Source: Zeiler 2012 (arXiv:1212.5701). torch: learning rate 1 too. Keras: learning rate 0.001, rho 0.95, eps 1e-7.
+        optax's default learning rate, None, omits the minus sign too, so `optax.adadelta()` ascends; this descends.
     """
     return chain(scale_by_adadelta(rho, eps), scale_by_learning_rate(learning_rate))

@@ -19,9 +19,9 @@ from gradtx.transforms.basic import scale_by_learning_rate
 
 
 class AccumulateSquaresState(NamedTuple):
-    """sum_of_squares: like params, real, float32 or wider: s, starts at `initial_accumulator_value`."""
+    """The state of `accumulate_squares`."""
 
-    sum_of_squares: NonNegative
+    sum_of_squares: NonNegative  # s; like params, real, float32 or wider; `initial_accumulator_value` at init
 
 
 def _divisors(given: Mapping[str, Any], state: Any) -> dict[str, Divisor]:
@@ -32,21 +32,22 @@ def _divisors(given: Mapping[str, Any], state: Any) -> dict[str, Divisor]:
 
 @transformation(any_leaves=True, sparse_rows=True, divides=_divisors)
 def accumulate_squares(initial_accumulator_value: Number = 0.1, eps: Hyper = 1e-7, *, eps_in_sqrt: bool = True):
-    """Divide each entry by the root of the sum of all its squares so far.
+    """Divide each entry by the root of the sum of the squares of all its gradients so far.
 
         s = s + |g|²
         u = g/√(s + eps)      or g/(√s + eps)
 
     Args:
         initial_accumulator_value: s before the first step; finite, at least 0; gradient units squared.
-        eps: keeps the divisor from zero; finite, at least 0. With 0, an entry without any gradient yet gives 0.
-        eps_in_sqrt: eps inside the root (the default, as in optax and Keras) or outside (torch, the paper's δ).
+        eps: keeps the divisor from zero; finite, at least 0. With 0, an entry whose gradients have all been zero has
+            the update 0.
+        eps_in_sqrt: add eps inside the root (the default, as in optax and Keras) or outside (torch, the paper's δ).
 
-    State: `AccumulateSquaresState`: sum_of_squares, like params, real, float32 or wider. It stops at the largest
-        number of its type; entries above 1.8e19 count as that much (float32).
-    Raises: ValueError: a negative argument.
-    Source: Duchi, Hazan & Singer 2011, section 1.1 and figure 1 (diagonal). optax's `scale_by_rss`, which has eps
-        inside only. torch's `Adagrad`: initial 0, eps 1e-10 outside, and its own decay of the rate. Keras: as here.
+    State: `AccumulateSquaresState`: sum_of_squares, like params, real, float32 or wider. It stops at the largest number
+        of its dtype. Gradients above 1.8e19 (float32) count as 1.8e19.
+    Raises: ValueError: an argument is negative.
+    Source: Duchi, Hazan & Singer 2011, section 1.1 and figure 1 (diagonal). optax's `scale_by_rss`, which adds eps
+        inside only. torch's `Adagrad`: initial 0, eps 1e-10 outside, and a learning rate that decays. Keras: as here.
         Within 40 ulp of exact arithmetic over 1,000 steps in float32.
 
     Example:
@@ -65,7 +66,7 @@ def accumulate_squares(initial_accumulator_value: Number = 0.1, eps: Hyper = 1e-
     def update(updates, state, params=None):
         def leaf(g, s):
             g, g_sq = clip_and_square(g)
-            # Bounded before it is added: XLA would compute a bound of the sum twice, and copy s for it.
+            # The square is bounded before the addition. XLA would compute a bounded sum twice, and copy s for that.
             s = s + jnp.minimum(g_sq, float(jnp.finfo(s.dtype).max) * (1 - 1e-6) - s)
             return divide_by_root(g, s, *eps_out_in), s
 
@@ -83,14 +84,14 @@ def adagrad(
     *,
     eps_in_sqrt: bool = True,
 ):
-    """Adagrad: `accumulate_squares`, then the rate.
+    """Adagrad: `accumulate_squares`, then `scale_by_learning_rate`.
 
     Args:
-        learning_rate: at least 0; 1e-2 and 1e-3 are usual.
+        learning_rate: at least 0; usually 1e-2 or 1e-3.
         initial_accumulator_value, eps, eps_in_sqrt: as in `accumulate_squares`.
 
     State: a chain's dict, with one entry: `AccumulateSquaresState`.
-    Source: Duchi, Hazan & Singer 2011. Defaults as optax and Keras; torch: initial 0, eps 1e-10 outside the root.
+    Source: Duchi, Hazan & Singer 2011. Defaults as in optax and Keras. torch: initial 0, eps 1e-10 outside the root.
     """
     return chain(
         accumulate_squares(initial_accumulator_value, eps, eps_in_sqrt=eps_in_sqrt),

@@ -7,25 +7,16 @@ import jax.numpy as jnp
 from gradtx.core.chain import chain
 from gradtx.core.errors import below_one, non_negative
 from gradtx.core.hyper import Hyper
-from gradtx.core.leaves import float_dtype, map_leaves, zeros
-from gradtx.core.numerics import (
-    bias_correction,
-    clip_and_square,
-    ema,
-    increment,
-    quotient,
-    safe_sqrt,
-    scale_down,
-    zero_count,
-)
+from gradtx.core.leaves import float_dtype, map_leaves
+from gradtx.core.numerics import bias_correction, clip_and_square, ema, increment, quotient, safe_sqrt, scale_down
 from gradtx.core.transformation import transformation
-from gradtx.optimizers.adam import ScaleByAdamState
+from gradtx.optimizers.adam import ScaleByAdamState, zero_moments
 from gradtx.transforms.basic import scale_by_learning_rate
 
 
 @transformation(any_leaves=True, sparse_rows=True)
 def scale_by_adamax(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8):
-    """Adam in the infinity norm: divide by a decaying maximum.
+    """Divide a running mean of the gradients by a decaying maximum of their sizes: Adam in the infinity norm.
 
         m = b1·m + (1 - b1)·g
         x = max(b2·x, |g| + eps)
@@ -33,13 +24,14 @@ def scale_by_adamax(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8):
 
     Args:
         b1: the weight of the past in m; in [0, 1).
-        b2: how fast the maximum decays; in [0, 1).
-        eps: added to |g|; finite, at least 0; gradient units. With 0, an entry without any gradient yet gives 0.
+        b2: the factor of the maximum at each step; in [0, 1).
+        eps: added to |g|; finite, at least 0; gradient units. With 0, an entry whose gradients have all been zero has
+            the update 0.
 
     State: `ScaleByAdamState`: count, int32 scalar; mu, like params; nu, like params, real: the maximum x; 0 at init.
-    Raises: ValueError: an argument out of range.
+    Raises: ValueError: an argument is out of range.
     Source: Kingma & Ba 2015 (arXiv:1412.6980), algorithm 2, with eps inside the maximum as in optax and torch. Keras
-        adds 1e-7 to the maximum instead; MLX does not correct m. Within 40 ulp of exact arithmetic over 1,000 steps in
+        adds 1e-7 to the maximum instead. MLX does not correct m. Within 40 ulp of exact arithmetic over 1,000 steps in
         float32.
 
     Example:
@@ -50,9 +42,6 @@ def scale_by_adamax(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8):
     """
     below_one(b1=b1, b2=b2)
     non_negative(eps=eps)
-
-    def init(params):
-        return ScaleByAdamState(zero_count(), mu=zeros(params), nu=zeros(params, real=True))
 
     def update(updates, state, params=None):
         t = increment(state.count)
@@ -67,18 +56,18 @@ def scale_by_adamax(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8):
         updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu, idle=(b1, b2))
         return updates, ScaleByAdamState(t, mu, nu)
 
-    return init, update
+    return zero_moments, update
 
 
 @transformation
 def adamax(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8):
-    """AdaMax: `scale_by_adamax`, then the rate.
+    """AdaMax: `scale_by_adamax`, then `scale_by_learning_rate`.
 
     Args:
-        learning_rate: at least 0; 2e-3 is the paper's.
+        learning_rate: at least 0; usually 2e-3, as in the paper.
         b1, b2, eps: as in `scale_by_adamax`.
 
-    State: a chain's dict, with one entry: `ScaleByAdamState`, whose nu is the maximum.
-    Source: Kingma & Ba 2015 (arXiv:1412.6980), section 7.1. As optax's and torch's.
+    State: a chain's dict, with one entry: `ScaleByAdamState`, in which nu is the maximum.
+    Source: Kingma & Ba 2015 (arXiv:1412.6980), section 7.1. Same as optax and torch.
     """
     return chain(scale_by_adamax(b1, b2, eps), scale_by_learning_rate(learning_rate))

@@ -12,20 +12,21 @@ from gradtx.core.chain import chain
 from gradtx.core.errors import below_one, non_negative, one_of
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
-from gradtx.core.numerics import bias_correction, clip_and_square, divide_by_root, ema, increment, zero_count
+from gradtx.core.numerics import bias_correction, divide_by_root, increment, zero_count
 from gradtx.core.states import NonNegative, Signed
 from gradtx.core.traits import Divisor
 from gradtx.core.transformation import transformation
+from gradtx.optimizers.adam import next_moments
 from gradtx.transforms.basic import scale_by_learning_rate
 
 
 class ScaleByAmsgradState(NamedTuple):
-    """count, mu, nu: as `ScaleByAdamState`. nu_max: like params, real: the largest second moment so far, 0 at init."""
+    """The state of `scale_by_amsgrad`."""
 
-    count: jax.Array
-    mu: Signed
-    nu: NonNegative
-    nu_max: NonNegative
+    count: jax.Array  # updates so far; int32 scalar; 0 at init
+    mu: Signed  # running mean m of g; like params, float32 or wider; 0 at init
+    nu: NonNegative  # running mean v of |g|²; like params, real, float32 or wider; 0 at init
+    nu_max: NonNegative  # the largest v, or v̂, so far; like nu; 0 at init
 
 
 def _divisors(given: Mapping[str, Any], state: Any) -> dict[str, Divisor]:
@@ -39,7 +40,7 @@ def _divisors(given: Mapping[str, Any], state: Any) -> dict[str, Divisor]:
 def scale_by_amsgrad(
     b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_root: Hyper = 0.0, *, maximum_of: str = "corrected"
 ):
-    """Adam, whose second moment is replaced by the largest that it has been.
+    """Adam, divided by the largest second moment so far instead of the present one.
 
         m, v as in `scale_by_adam`
         x = max(x, v̂)                      maximum_of="corrected"
@@ -48,10 +49,10 @@ def scale_by_amsgrad(
 
     Args:
         b1, b2, eps, eps_root: as in `scale_by_adam`.
-        maximum_of: "corrected", the maximum of v̂ (optax), or "raw", of v, corrected afterwards (torch, Keras).
+        maximum_of: "corrected" takes the maximum of v̂ (optax). "raw" takes that of v and corrects it (torch, Keras).
 
     State: `ScaleByAmsgradState`: count, int32 scalar; mu, like params; nu and nu_max, like params, real; 0 at init.
-    Raises: ValueError: an argument out of range.
+    Raises: ValueError: an argument is out of range.
     Source: Reddi, Kale & Kumar 2018 (arXiv:1904.09237), algorithm 2, which corrects nothing. Keras adds eps to the
         uncorrected root. Within 30 ulp of exact arithmetic over 1,000 steps in float32.
 
@@ -74,13 +75,12 @@ def scale_by_amsgrad(
         c1, c2 = bias_correction(b1, t, width), bias_correction(b2, t, width)
 
         def leaf(g, mu, nu, nu_max):
-            g, g_sq = clip_and_square(g)
-            mu, nu = ema(mu, g, b1), ema(nu, g_sq, b2)
+            _, mu, nu = next_moments(g, mu, nu, b1, b2)
             nu_max = jnp.maximum(nu_max, nu / c2 if maximum_of == "corrected" else nu)
             v = nu_max if maximum_of == "corrected" else nu_max / c2
             return divide_by_root(mu / c1, v, eps, eps_root), mu, nu, nu_max
 
-        # The maximum rests: without gradient v falls, and so does v̂.
+        # Without a gradient the maximum does not change: v decreases, and so does v̂.
         trees = (state.mu, state.nu, state.nu_max)
         updates, mu, nu, nu_max = map_leaves(leaf, updates, *trees, idle=(b1, b2, None))
         return updates, ScaleByAmsgradState(t, mu, nu, nu_max)
@@ -98,11 +98,11 @@ def amsgrad(
     *,
     maximum_of: str = "corrected",
 ):
-    """AMSGrad: `scale_by_amsgrad`, then the rate.
+    """AMSGrad: `scale_by_amsgrad`, then `scale_by_learning_rate`.
 
     Args:
-        learning_rate: at least 0; 1e-3 is usual.
-        b1, b2, eps, eps_root, maximum_of: as in `scale_by_amsgrad`; torch's is maximum_of="raw".
+        learning_rate: at least 0; usually 1e-3.
+        b1, b2, eps, eps_root, maximum_of: as in `scale_by_amsgrad`. torch's is maximum_of="raw".
 
     State: a chain's dict, with one entry: `ScaleByAmsgradState`.
     Source: Reddi, Kale & Kumar 2018 (arXiv:1904.09237).

@@ -1,4 +1,4 @@
-"""The weight decay of recipes, for all leaves or for some."""
+"""Weight decay in recipes, for all leaves or some."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from gradtx.wrappers.masked import masked
 
 
 def weight_decay_of(weight_decay: Any, mask: Any) -> GradientTransformation:
-    """`add_decayed_weights`, for the leaves of the mask where there is one."""
+    """`add_decayed_weights`, only for the leaves of the mask if there is one."""
     decay = add_decayed_weights(weight_decay)
     return decay if mask is None else masked(decay, mask)

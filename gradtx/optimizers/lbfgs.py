@@ -23,18 +23,19 @@ from gradtx.transforms.zoom import scale_by_zoom_linesearch
 
 
 class ScaleByLbfgsState(NamedTuple):
-    """count: int32 scalar, updates done. slot: int32 scalar, the place in the memories for the next pair. params,
-    updates: like params, those of the last update, 0 at init. diff_params_memory, diff_updates_memory: like params with
-    a first axis of memory_size, the pairs s and y, scaled so that s'y = 1, 0 at init. weights_memory: memory_size
-    scalars, s'y/y'y of each pair as it came, 0 where there is none. All float32 or wider."""
+    """The state of `scale_by_lbfgs`. Arrays are float32 or wider.
 
-    count: jax.Array
-    slot: jax.Array
-    params: Exact  # from these two, differences of near numbers are taken
-    updates: Exact
-    diff_params_memory: Exact  # s and y belong together: rounded, s'y is another, and may be negative
-    diff_updates_memory: Exact
-    weights_memory: jax.Array
+    params and updates must be kept exactly, since differences of close numbers are taken from them. So must the pairs:
+    after rounding, s'y may be negative.
+    """
+
+    count: jax.Array  # updates so far; int32 scalar; 0 at init
+    slot: jax.Array  # where the next pair is stored; int32 scalar; 0 at init
+    params: Exact  # the parameters of the last update; like params; 0 at init
+    updates: Exact  # the gradients of the last update; like params; 0 at init
+    diff_params_memory: Exact  # each s, scaled so that s'y = 1; like params, with a first axis memory_size; 0 at init
+    diff_updates_memory: Exact  # each y, scaled likewise; like diff_params_memory; 0 at init
+    weights_memory: jax.Array  # s'y/y'y of each pair before scaling, 0 without a pair; (memory_size,); 0 at init
 
 
 @transformation(any_leaves=True)
@@ -42,29 +43,31 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True, *, ax
     """Multiply the gradient by the L-BFGS approximation of the inverse Hessian.
 
         s = w - w_last,   y = g - g_last,   γ = s'y/y'y of the newest pair,   H = γ·I
-        H = (I - s·y'/s'y)·H·(I - y·s'/s'y) + s·s'/s'y      for each pair in the memory, from the oldest on
+        H = (I - s·y'/s'y)·H·(I - y·s'/s'y) + s·s'/s'y      for each pair in the memory, from the oldest to the newest
         u = H·g
 
-    A pair is kept out of the memory where the cosine of s and y is not above the rounding unit: H stays positive
-    definite, and -u a direction of descent. Should rounding undo this, or H·g overflow, u is the first step instead:
-    g/max(1, ‖g‖), or g without scale_init_precond. Where neither the parameters nor the gradient have changed, as after
-    a line search that failed, all pairs are forgotten. Complex entries count as two. H·g is the two-loop recursion: two
-    passes over the memory. Differentiable; a pair has two parameter sizes, and every update needs `params`.
+    A pair is stored only if the cosine of s and y is greater than the rounding unit. So H stays positive definite, and
+    -u is a direction of descent. If rounding makes it another direction, or H·g overflows, u is that of the first step:
+    g/max(1, ‖g‖), or g without scale_init_precond. If neither the parameters nor the gradient have changed, as after a
+    line search that failed, all pairs are dropped. The real and imaginary parts of complex entries are entries of their
+    own. H·g is computed by the two-loop recursion: two passes over the memory. It is differentiable. The memory holds
+    2·memory_size numbers per parameter.
 
     Args:
-        memory_size: pairs that are kept; at least 1; 3 to 20 are usual.
-        scale_init_precond: begin with γ·I (and g/max(1, ‖g‖) without pairs) instead of I.
+        memory_size: how many pairs are kept; at least 1; usually 3 to 20.
+        scale_init_precond: start from γ·I (and from g/max(1, ‖g‖) without pairs) instead of I.
         axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which every leaf of updates and
-            parameters is split: all products and norms are then those of all parts, one sum over devices for each pair
-            and pass. A leaf that each device has whole would count once for each.
+            parameters is split. Products and norms are then sums over devices: one sum for each pair and pass. A leaf
+            that is replicated would count once per device.
 
-    State: `ScaleByLbfgsState`: count and slot, int32 scalars; params and updates, like params, and the memories of s
-        and y, like params with a first axis, 0 at init; weights_memory, float scalars; all float32 or wider.
-    Raises: ValueError: memory_size below 1; no params. TypeError: it is no whole number; an axis that is no name.
-    Source: Nocedal & Wright 2006, algorithm 7.4 and equation 7.20; the restart as in L-BFGS-B (Zhu, Byrd, Lu & Nocedal
-        1997). optax's stores the pairs unscaled (gradients of 1e20 give NaN), keeps those of negative curvature, after
-        which its steps may lead uphill, and forgets none. Within 2e-4 of exact arithmetic, relative to the length of
-        the step, over 1,000 steps in float32 with curvatures that span 1e3; in the median 4e-7.
+    State: `ScaleByLbfgsState`: count and slot, int32 scalars; params and updates, like params; the memories of s and y,
+        like params with a first axis; weights_memory, one float per pair; all 0 at init; float32 or wider.
+    Raises: ValueError: memory_size is below 1; update is called without params. TypeError: memory_size is not a whole
+        number; axis_name is not a name.
+    Source: Nocedal & Wright 2006, algorithm 7.4 and equation 7.20; pairs are dropped as in L-BFGS-B (Zhu, Byrd, Lu &
+        Nocedal 1997). optax stores pairs unscaled (gradients of 1e20 give NaN), keeps pairs of negative curvature, so
+        that its updates may lead uphill, and drops none. Within 2e-4 of exact arithmetic, relative to the length of the
+        update, over 1,000 steps in float32 with curvatures that span 1e3; median 4e-7.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -77,7 +80,7 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True, *, ax
     require_axis_name(axis_name)
 
     def init(params):
-        def memory():  # from zeros where the parameters are: on an Explicit mesh their sharding is part of the type
+        def memory():  # made of zeros(params), since on an Explicit mesh the sharding is part of the type
             return jax.tree.map(lambda z: jnp.broadcast_to(z, (memory_size, *z.shape)), zeros(params))
 
         weights = jnp.zeros(memory_size, float_dtype(params))
@@ -115,7 +118,7 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True, *, ax
         return u, ScaleByLbfgsState(count, slot, last_params, last_updates, s_memory, y_memory, weights)
 
     def _direction(g, s, y, weights, slot, width):
-        """The two-loop recursion, from g of length one; memory slot-1 is the newest pair."""
+        """The two-loop recursion, with g scaled to length one; the newest pair is at slot - 1."""
         norm = global_norm(g, axis_name)
         unit = [quotient(x, norm.astype(x.dtype)) for x in g]
         first = 1 / jnp.maximum(norm, 1.0) if scale_init_precond else jnp.ones_like(norm)
@@ -157,23 +160,23 @@ def lbfgs(
     *,
     axis_name: AxisName = None,
 ):
-    """L-BFGS: `scale_by_lbfgs`, the rate with the minus of descent, then a line search. For full batches.
+    """L-BFGS: `scale_by_lbfgs`, minus the learning rate, then a line search. For full batches.
 
-    Call update under jit. At the optimum no step lowers the value any more: `info.failed` in the state of the search
-    says so.
+    Call update under jit. At the optimum no step lowers the value: `info.failed` in the state of the line search is
+    then true.
 
     Args:
-        learning_rate: at least 0; None for 1. With a line search it only scales the first guess: leave it None.
+        learning_rate: at least 0; None for 1. With a line search it only scales the first guess, so leave it None.
         memory_size, scale_init_precond: as in `scale_by_lbfgs`.
-        linesearch: a transformation that comes last: `scale_by_zoom_linesearch` with 20 points and a first guess of 1
-            if not given, or `scale_by_backtracking_linesearch`; None for the rate alone.
-        axis_name: as in `scale_by_lbfgs`; one of these searches that has none takes it from here, and
-            `scale_by_zoom_linesearch` says what value_fn must then return.
+        linesearch: the last member of the chain: `scale_by_zoom_linesearch` (by default, with at most 20 points and a
+            first guess of 1), `scale_by_backtracking_linesearch`, or None for the learning rate alone.
+        axis_name: as in `scale_by_lbfgs`. A line search without an axis_name takes this one;
+            `scale_by_zoom_linesearch` says what value_fn must return then.
 
-    State: a chain's dict: `ScaleByLbfgsState`, and that of the search. Its update needs `params`, and with a search by
-        keyword `value`, `grad` and `value_fn`, a function of the parameters.
-    Raises: ValueError: a search with another axis_name; and as `scale_by_lbfgs`.
-    Source: Liu & Nocedal 1989 (doi:10.1007/BF01589116). As optax's.
+    State: a chain's dict: `ScaleByLbfgsState`, and the state of the line search. Its update needs `params`; with a line
+        search also the keyword arguments `value`, `grad` and `value_fn`, a function of the parameters.
+    Raises: ValueError: the line search has another axis_name; and as `scale_by_lbfgs`.
+    Source: Liu & Nocedal 1989 (doi:10.1007/BF01589116). optax has the same recipe.
 
     Example:
         >>> import gradtx, jax, jax.numpy as jnp
@@ -194,7 +197,7 @@ def lbfgs(
     directions = scale_by_lbfgs(memory_size, scale_init_precond, axis_name=axis_name)
     of_search = getattr(linesearch, "axis_name", axis_name)
     if of_search not in (None, axis_name):
-        raise ValueError(f"the linesearch has axis_name={of_search!r}, lbfgs {axis_name!r}: give both the same")
+        raise ValueError(f"the linesearch has axis_name={of_search!r}, lbfgs has {axis_name!r}: give both the same")
     if of_search != axis_name:
         linesearch = linesearch.replace(axis_name=axis_name)
     return chain(directions, rate, *([] if linesearch is None else [linesearch]))
@@ -203,9 +206,9 @@ def lbfgs(
 def _scaled_pair(
     s: list, y: list, size_s: jax.Array, size_y: jax.Array, width: Any, axis_name: AxisName
 ) -> tuple[list, list, jax.Array]:
-    """The pair with s'y = 1, and s'y/y'y of the pair as it was; zeros where the curvature is not positive.
+    """The pair scaled so that s'y = 1, and s'y/y'y before scaling; zeros if the curvature is not positive.
 
-    H does not change if a pair is scaled; so scaled, none of its products overflows.
+    H does not depend on the scale of a pair. With this one no product overflows.
     """
     s = [quotient(x, size_s.astype(x.dtype)) for x in s]
     y = [quotient(x, size_y.astype(x.dtype)) for x in y]
@@ -220,7 +223,7 @@ def _scaled_pair(
 
 
 def _at(x: jax.Array, k: jax.Array) -> jax.Array:
-    """x[k], for a k in range; a slice, whose sharding JAX can tell on an Explicit mesh, and not a gather."""
+    """x[k], for k in range. A slice, not a gather: JAX knows its sharding on an Explicit mesh."""
     return jax.lax.dynamic_index_in_dim(x, k, keepdims=False)
 
 

@@ -1,4 +1,4 @@
-"""NAdam: Adam with Nesterov's momentum, and a b1 that may rise."""
+"""NAdam: Adam with Nesterov's momentum, and a b1 that may grow."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from gradtx.core.chain import chain
 from gradtx.core.errors import below_one, non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
-from gradtx.core.numerics import bias_correction, clip_and_square, divide_by_root, ema, increment, zero_count
+from gradtx.core.numerics import bias_correction, divide_by_root, increment, zero_count
 from gradtx.core.states import NonNegative, Signed
 from gradtx.core.transformation import transformation
-from gradtx.optimizers.adam import divisors, scale_by_nadam
+from gradtx.optimizers.adam import divisors, next_moments, scale_by_nadam
 from gradtx.transforms.basic import scale_by_learning_rate
 
 
 class ScaleByScheduledNadamState(NamedTuple):
-    """count, mu, nu: as `ScaleByAdamState`. rest: float scalar: 1 - μ_1·…·μ_t, 0 at init."""
+    """The state of `scale_by_scheduled_nadam`."""
 
-    count: jax.Array
-    rest: jax.Array
-    mu: Signed
-    nu: NonNegative
+    count: jax.Array  # updates so far; int32 scalar; 0 at init
+    rest: jax.Array  # 1 - μ_1·…·μ_t, which keeps the digits near 1 that the product would lose; float scalar; 0 at init
+    mu: Signed  # running mean m of g; like params, float32 or wider; 0 at init
+    nu: NonNegative  # running mean v of |g|²; like params, real, float32 or wider; 0 at init
 
 
 @transformation(any_leaves=True, sparse_rows=True, divides=divisors)
 def scale_by_scheduled_nadam(
     b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_root: Hyper = 0.0, *, momentum_decay: Hyper = 0.004
 ):
-    """Adam with Nesterov's momentum, whose b1 rises with the steps.
+    """Adam with Nesterov's momentum whose weight grows with the steps.
 
         μ_t = b1·(1 - 0.5·0.96^(t·momentum_decay))
         m, v̂ as in `scale_by_adam`
@@ -40,11 +40,11 @@ def scale_by_scheduled_nadam(
     Args:
         b1: the weight of the past in m, and the limit of μ; in [0, 1).
         b2, eps, eps_root: as in `scale_by_adam`.
-        momentum_decay: how fast μ rises; finite, at least 0; per step. Towards infinity this is `scale_by_nadam`.
+        momentum_decay: how fast μ grows; finite, at least 0; per step. For large values this becomes `scale_by_nadam`.
 
     State: `ScaleByScheduledNadamState`: count, int32 scalar; rest = 1 - μ_1·…·μ_t, float scalar; mu, like params; nu,
-        like params, real; 0 at init. The rest is kept, not the product, for the digits near 1.
-    Raises: ValueError: an argument out of range.
+        like params, real; 0 at init.
+    Raises: ValueError: an argument is out of range.
     Source: Dozat 2016 (ICLR workshop), section 2 and algorithm 2, as in torch's `NAdam` (0.004) and Keras' `Nadam` (1).
         Within 30 ulp of exact arithmetic over 1,000 steps in float32.
 
@@ -71,8 +71,7 @@ def scale_by_scheduled_nadam(
         c2 = bias_correction(b2, t, float_dtype(updates, state.mu))
 
         def leaf(g, mu, nu):
-            g, g_sq = clip_and_square(g)
-            mu, nu = ema(mu, g, b1), ema(nu, g_sq, b2)
+            g, mu, nu = next_moments(g, mu, nu, b1, b2)
             m = mu_next * mu / rest_next + (1.0 - mu_t) * g / rest
             return divide_by_root(m, nu / c2, eps, eps_root), mu, nu
 
@@ -92,15 +91,15 @@ def nadam(
     *,
     momentum_decay: Hyper | None = None,
 ):
-    """NAdam: `scale_by_nadam` (or the scheduled one), then the rate.
+    """NAdam: `scale_by_nadam` or `scale_by_scheduled_nadam`, then `scale_by_learning_rate`.
 
     Args:
-        learning_rate: at least 0; 1e-3 and 2e-3 are usual.
+        learning_rate: at least 0; usually 1e-3 or 2e-3.
         b1, b2, eps, eps_root: as in `scale_by_nadam`.
         momentum_decay: None for a constant b1 (optax); a number for `scale_by_scheduled_nadam` (torch 0.004, Keras 1).
 
     State: a chain's dict, with one entry: `ScaleByAdamState` or `ScaleByScheduledNadamState`.
-    Source: Dozat 2016.
+    Source: Dozat 2016 (ICLR workshop).
     """
     if momentum_decay is None:
         scaling = scale_by_nadam(b1, b2, eps, eps_root)

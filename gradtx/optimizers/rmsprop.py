@@ -1,4 +1,4 @@
-"""RMSProp: division by a running root mean square, or centered by a running standard deviation."""
+"""RMSProp: division by a running root mean square or, if centered, by a running standard deviation."""
 
 from __future__ import annotations
 
@@ -22,19 +22,18 @@ from gradtx.transforms.momentum import add_momentum, add_nesterov_momentum
 
 
 class ScaleByRmsState(NamedTuple):
-    """count: int32 scalar, updates done. nu: like params, real, float32 or wider: running mean s of |g|²."""
+    """The state of `scale_by_rms`."""
 
-    count: jax.Array
-    nu: NonNegative
+    count: jax.Array  # updates so far; int32 scalar; 0 at init
+    nu: NonNegative  # running mean s of |g|²; like params, real, float32 or wider; `initial_scale` at init
 
 
 class ScaleByStddevState(NamedTuple):
-    """count: int32 scalar, updates done. mu: like params: running mean m of g, starts at 0. nu: like params, real:
-    running variance s - |m|². Both float32 or wider; with bias_correction, both corrected."""
+    """The state of `scale_by_stddev`. With bias_correction, mu and nu are kept corrected."""
 
-    count: jax.Array
-    mu: Signed
-    nu: NonNegative
+    count: jax.Array  # updates so far; int32 scalar; 0 at init
+    mu: Signed  # running mean m of g; like params, float32 or wider; 0 at init
+    nu: NonNegative  # running variance s - |m|²; like params, real, float32 or wider; `initial_scale` at init
 
 
 def _divisors(given: Mapping[str, Any], state: Any) -> dict[str, Divisor]:
@@ -54,27 +53,28 @@ def scale_by_rms(
     eps_in_sqrt: bool = True,
     bias_correction: bool = False,
 ):
-    """Divide each entry by a running root mean square of its past.
+    """Divide each entry by a running root mean square of its gradients.
 
         s = decay·s + (1 - decay)·|g|²
-        u = g/√(s + eps)      or g/(√s + eps);   with bias_correction, s/(1 - decay^t) in the place of s
+        u = g/√(s + eps)      or g/(√s + eps);   with bias_correction, s/(1 - decay^t) instead of s
 
-    The first step from s = 0 is g/|g|·1/√(1 - decay), whatever the size of the gradient. With decay = 0 every step is
-    the sign of the gradient; with decay = 1 the divisor stays that of `initial_scale`.
+    From s = 0 the first update is g/|g|·1/√(1 - decay), whatever the size of the gradient. With decay = 0 every update
+    is the sign of the gradient. With decay = 1 the divisor is always √(`initial_scale` + eps).
 
     Args:
         decay: the weight of the past; in [0, 1]; below 1 with bias_correction.
-        eps: keeps the divisor from zero; finite, at least 0. With 0, an entry without any gradient yet gives 0.
+        eps: keeps the divisor from zero; finite, at least 0. With 0, an entry whose gradients have all been zero has
+            the update 0.
         initial_scale: s before the first step; finite, at least 0; gradient units squared.
-        eps_in_sqrt: eps inside the root (the default, as in optax and Keras) or outside (torch).
+        eps_in_sqrt: add eps inside the root (the default, as in optax and Keras) or outside (torch).
         bias_correction: divide s by the sum of its weights so far.
 
     State: `ScaleByRmsState`: count, int32 scalar, 0 at init; nu, like params, real, float32 or wider, `initial_scale`
         at init. The same with and without bias_correction.
-    Raises: ValueError: an argument out of range.
-    Source: Tieleman & Hinton 2012, lecture 6.5; Graves 2013 (arXiv:1308.0850), equations 38 to 45, without the mean. As
-        optax's, whose state has a count with bias_correction only. torch: decay 0.99, eps outside. Keras: eps 1e-7.
-        Within 20 ulp of exact arithmetic over 1,000 steps in float32.
+    Raises: ValueError: an argument is out of range.
+    Source: Tieleman & Hinton 2012, lecture 6.5; Graves 2013 (arXiv:1308.0850), equations 38 to 45, without the mean.
+        Same as optax, whose state has a count only with bias_correction. torch: decay 0.99, eps outside. Keras: eps
+        1e-7. Within 20 ulp of exact arithmetic over 1,000 steps in float32.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -82,9 +82,7 @@ def scale_by_rms(
         >>> print(tx.update(jnp.array([0.001, -1000.0]), tx.init(jnp.zeros(2)))[0])
         [ 2. -2.]
     """
-    (below_one if bias_correction else in_unit_interval)(decay=decay)
-    non_negative(eps=eps, initial_scale=initial_scale)
-    eps_out_in = (0.0, eps) if eps_in_sqrt else (eps, 0.0)
+    eps_out_in = _checked(decay, eps, initial_scale, eps_in_sqrt, bias_correction)
 
     def init(params):
         return ScaleByRmsState(count=zero_count(), nu=full(params, initial_scale, real=True))
@@ -113,26 +111,28 @@ def scale_by_stddev(
     eps_in_sqrt: bool = True,
     bias_correction: bool = False,
 ):
-    """Divide each entry by a running standard deviation of its past: RMSProp, centered.
+    """Divide each entry by a running standard deviation of its gradients: RMSProp, centered.
 
         m = decay·m + (1 - decay)·g
         s = decay·s + (1 - decay)·|g|²
         u = g/√(s - |m|² + eps)      or g/(√(s - |m|²) + eps)
 
-    The variance v = s - |m|² itself is kept, by the identity v = decay·(v + (1 - decay)·|g - m|²) with the old m: a
-    sum of squares, never negative, where the difference of two near numbers loses its digits. With bias_correction, s
-    and m are divided by 1 - decay^t first, and kept so; the variance of the first step is then 0, and the step g/√eps.
+    The state keeps the variance v = s - |m|² itself, by the identity v = decay·(v + (1 - decay)·|g - m|²) with the old
+    m. This is a sum of squares and never negative; the difference of two close numbers would lose its digits. With
+    bias_correction, s and m are divided by 1 - decay^t first and kept so. The variance of the first step is then 0, and
+    its update g/√eps.
 
     Args:
         decay: the weight of the past; in [0, 1]; below 1 with bias_correction.
-        eps: keeps the divisor from zero; finite, at least 0. With 0, an entry without any variance yet gives 0.
+        eps: keeps the divisor from zero; finite, at least 0. With 0, an entry whose gradients have not varied has the
+            update 0.
         initial_scale: v before the first step; finite, at least 0; gradient units squared.
-        eps_in_sqrt: eps inside the root (the default, as in optax and Keras) or outside (torch).
+        eps_in_sqrt: add eps inside the root (the default, as in optax and Keras) or outside (torch).
         bias_correction: divide both averages by the sum of their weights so far.
 
     State: `ScaleByStddevState`: count, int32 scalar, 0 at init; mu, like params, 0 at init; nu, like params, real,
-        `initial_scale` at init; both float32 or wider.
-    Raises: ValueError: an argument out of range.
+        `initial_scale` at init; mu and nu float32 or wider.
+    Raises: ValueError: an argument is out of range.
     Source: Graves 2013 (arXiv:1308.0850), equations 38 to 45. optax's `scale_by_stddev` and torch's `RMSprop(centered)`
         keep s and subtract. Within 50 ulp of exact arithmetic over 1,000 steps in float32.
 
@@ -142,9 +142,7 @@ def scale_by_stddev(
         >>> print(tx.update(jnp.array([0.001, -1000.0]), tx.init(jnp.zeros(2)))[0])
         [ 2. -2.]
     """
-    (below_one if bias_correction else in_unit_interval)(decay=decay)
-    non_negative(eps=eps, initial_scale=initial_scale)
-    eps_out_in = (0.0, eps) if eps_in_sqrt else (eps, 0.0)
+    eps_out_in = _checked(decay, eps, initial_scale, eps_in_sqrt, bias_correction)
 
     def init(params):
         return ScaleByStddevState(zero_count(), mu=zeros(params), nu=full(params, initial_scale, real=True))
@@ -155,12 +153,12 @@ def scale_by_stddev(
         if bias_correction:
             c = correction(decay, t, float_dtype(updates, state.nu))
             rate, start = jnp.asarray(rate, c.dtype) / c, jnp.asarray(initial_scale, c.dtype) * (1.0 - c) / c
-            rate = jnp.where(state.count == 0, 1.0, rate)  # to the bit: the first gradient is the first mean
+            rate = jnp.where(state.count == 0, 1.0, rate)  # exactly, so that the first gradient is the first mean
 
         def leaf(g, mu, nu):
             cut, _ = clip_and_square(g)
             new = mu + rate * (cut - mu) if bias_correction else ema(mu, cut, decay)
-            # g - m of the old m, by the new one where that can be: the old is then overwritten, not copied.
+            # Where possible, g - m of the old m is computed from the new m: XLA then overwrites the old one in place.
             by_new = not bias_correction and isinstance(decay, float) and decay >= 0.5
             _, deviation_sq = clip_and_square((g - new) / decay if by_new else g - mu)
             nu = nu + rate * deviation_sq
@@ -171,6 +169,13 @@ def scale_by_stddev(
         return updates, ScaleByStddevState(t, mu, nu)
 
     return init, update
+
+
+def _checked(decay: Any, eps: Any, initial_scale: Any, eps_in_sqrt: bool, bias_correction: bool) -> tuple[Any, Any]:
+    """Check the hyperparameters; eps outside the root, and eps inside."""
+    (below_one if bias_correction else in_unit_interval)(decay=decay)
+    non_negative(eps=eps, initial_scale=initial_scale)
+    return (0.0, eps) if eps_in_sqrt else (eps, 0.0)
 
 
 @transformation
@@ -187,21 +192,21 @@ def rmsprop(
     *,
     rate_in_momentum: bool = True,
 ):
-    """RMSProp: `scale_by_rms` (or `scale_by_stddev` where centered), then the rate; with momentum, after the rate.
+    """RMSProp: `scale_by_rms`, or `scale_by_stddev` if centered, then `scale_by_learning_rate`, then momentum, if any.
 
     Args:
-        learning_rate: at least 0; 1e-3 is usual.
+        learning_rate: at least 0; usually 1e-3.
         decay, eps, initial_scale, eps_in_sqrt, bias_correction: as in `scale_by_rms`.
-        centered: divide by the standard deviation, `scale_by_stddev`.
-        momentum: `decay` of `add_momentum` over the scaled step; None for none.
-        nesterov: use `add_nesterov_momentum` for it.
-        rate_in_momentum: the rate before the momentum, so inside its buffer (optax, Keras), or after it (torch). They
-            differ when the rate changes.
+        centered: divide by the standard deviation, with `scale_by_stddev`.
+        momentum: `decay` of `add_momentum`, applied to the scaled updates; None for no momentum.
+        nesterov: use `add_nesterov_momentum`.
+        rate_in_momentum: multiply by the learning rate before the momentum (optax, Keras) or after it (torch). This
+            makes a difference when the learning rate changes.
 
     State: a chain's dict, with one entry: `ScaleByRmsState` or `ScaleByStddevState`, and the momentum's, if any.
     Raises: ValueError: nesterov without momentum.
-    Source: Tieleman & Hinton 2012; Graves 2013 where centered. torch's: decay 0.99, eps_in_sqrt False, rate_in_momentum
-        False. Keras': eps 1e-7.
+    Source: Tieleman & Hinton 2012; Graves 2013 if centered. torch: decay 0.99, eps_in_sqrt False, rate_in_momentum
+        False. Keras: eps 1e-7.
     """
     scaling = scale_by_stddev if centered else scale_by_rms
     scaled = scaling(decay, eps, initial_scale, eps_in_sqrt=eps_in_sqrt, bias_correction=bias_correction)

@@ -1,4 +1,4 @@
-"""Rprop and SuperSAB: a step size for each entry, which grows while the sign of its gradient holds."""
+"""Rprop and SuperSAB: a step size for each entry, which grows as long as the sign of its gradient stays the same."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from gradtx.transforms.basic import scale
 
 
 class ScaleByRpropState(NamedTuple):
-    """step_sizes: like params, starts at `learning_rate`. prev_sign: like params: sign of the last gradient, 0 at init
-    and after it flipped. Both float32 or wider."""
+    """The state of `scale_by_rprop`. Both fields must be kept exactly: each step multiplies the step sizes."""
 
-    step_sizes: Exact  # multiplied at each step: what is rounded would be multiplied too
-    prev_sign: Exact  # a sign that is lost is a sign that has changed
+    step_sizes: Exact  # like params, float32 or wider; `learning_rate` at init
+    prev_sign: (
+        Exact  # the sign of the last gradient, 0 after a change of sign; like params, float32 or wider; 0 at init
+    )
 
 
 class ScaleBySupersabState(NamedTuple):
-    """rates: like params, starts at `learning_rate`. prev_update: like params: the last step, 0 at init and after it
-    was undone. prev_sign: like params: sign of the last gradient, 0 likewise. All float32 or wider."""
+    """The state of `scale_by_supersab`. All fields must be kept exactly: a step is undone by its exact opposite."""
 
-    rates: Exact  # as the step sizes of Rprop
-    prev_update: Exact  # taken back as it was made
-    prev_sign: Exact
+    rates: Exact  # learning rates; like params, float32 or wider; `learning_rate` at init
+    prev_update: Exact  # the last update, 0 after it was undone; like params, float32 or wider; 0 at init
+    prev_sign: (
+        Exact  # the sign of the last gradient, 0 after a change of sign; like params, float32 or wider; 0 at init
+    )
 
 
 @transformation(any_leaves=True)
@@ -41,24 +43,27 @@ def scale_by_rprop(
     min_step_size: Hyper = 1e-6,
     max_step_size: Hyper = 50.0,
 ):
-    """Replace each entry by its sign times a step size of its own, which follows whether the sign holds.
+    """Replace each entry by its sign times a step size of its own, which grows until the sign changes.
 
-        Δ = min(eta_plus·Δ, max_step_size)     where the sign of g is that of the step before
-        Δ = max(eta_minus·Δ, min_step_size)    where it has flipped; there g counts as 0 now and in the next comparison
+        Δ = min(eta_plus·Δ, max_step_size)     where g has the sign of the step before
+        Δ = max(eta_minus·Δ, min_step_size)    where it has the opposite sign; there g counts as 0
         u = sign(g)·Δ
 
-    Only for gradients without noise (full batches): the size of g is not used. Complex entries count as two.
+    A gradient that counts as 0 counts so at the next step too, which then changes no step size.
+    Only for gradients without noise (full batches), since only their signs count. The real and imaginary parts of
+    complex entries are entries of their own.
 
     Args:
         learning_rate: Δ before the first step; greater than 0; parameter units.
-        eta_minus: in [0, 1). eta_plus: at least 1.
+        eta_minus: the factor of Δ after a change of sign; in [0, 1).
+        eta_plus: the factor of Δ while the sign stays the same; at least 1.
         min_step_size, max_step_size: the bounds of Δ; greater than 0; parameter units.
 
     State: `ScaleByRpropState`: step_sizes and prev_sign, like params, float32 or wider.
-    Raises: ValueError: an argument out of range.
-    Source: Riedmiller & Braun 1993, equations 4 to 7, without the step back, as in torch's `Rprop` (iRprop⁻ of Igel &
-        Hüsken 2003). optax 0.2.8 returns the step before, and 0 at first. Within 10 ulp of exact arithmetic over 1,000
-        steps in float32.
+    Raises: ValueError: an argument is out of range.
+    Source: Riedmiller & Braun 1993, equations 4 to 7, without undoing the last step, as in torch's `Rprop` (iRprop⁻ of
+        Igel & Hüsken 2003). optax 0.2.8 returns the update of the step before, and 0 at first. Within 10 ulp of exact
+        arithmetic over 1,000 steps in float32.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -74,7 +79,7 @@ def scale_by_rprop(
     @on_real_and_imag
     def leaf(g, step, prev_sign):
         change, flipped = _followed(step, jnp.sign(g) * prev_sign, eta_minus, eta_plus)
-        # The change is bounded, not the sum, which XLA would compute twice, and copy the old sizes for it.
+        # The change is bounded before the addition. XLA would compute a bounded sum twice, and copy the sizes for that.
         step = step + jnp.clip(change, min_step_size - step, max_step_size - step)
         sign = jnp.where(flipped, 0.0, jnp.sign(g))
         return sign * step, step, sign
@@ -98,26 +103,27 @@ def scale_by_supersab(
     min_learning_rate: Hyper = 1e-6,
     max_learning_rate: Hyper = 10.0,
 ):
-    """Give each entry a learning rate of its own, which follows whether the sign of its gradient holds, and momentum.
+    """Multiply each entry by a learning rate of its own, which grows until the sign changes, and add momentum.
 
-        η = min(eta_plus·η, max_learning_rate),   u = η·g + momentum·u   where the sign of g holds
-        η = max(eta_minus·η, min_learning_rate),  u = -u                 where it has flipped: the last step is undone
+        η = min(eta_plus·η, max_learning_rate),   u = η·g + momentum·u   where g has the sign of the step before
+        η = max(eta_minus·η, min_learning_rate),  u = -u                 where it has the opposite sign: undo the step
 
-    After it was undone, an entry has no momentum, and its next sign is compared with none. Complex entries count as
-    two.
+    After a step was undone, an entry has no momentum, and its next sign is not compared with a former one. The real and
+    imaginary parts of complex entries are entries of their own.
 
     Args:
         learning_rate: η before the first step; greater than 0; parameter units per gradient unit.
-        eta_minus: in [0, 1). eta_plus: at least 1.
-        momentum: what is kept of the last step; in [0, 1).
+        eta_minus: the factor of η after a change of sign; in [0, 1).
+        eta_plus: the factor of η while the sign stays the same; at least 1.
+        momentum: the share of the last update that is kept; in [0, 1).
         min_learning_rate, max_learning_rate: the bounds of η; greater than 0.
 
     State: `ScaleBySupersabState`: rates, prev_update and prev_sign, like params, float32 or wider.
-    Raises: ValueError: an argument out of range.
+    Raises: ValueError: an argument is out of range.
     Source: Tollenaere 1990, "SuperSAB: fast adaptive back propagation with good scaling properties", Neural Networks 3,
-        section 3. The bounds are ours, as in Rprop: without an upper one the rates grow until they overflow. No optax,
-        torch or Keras counterpart. The undoing is exact where nothing after it in a chain changes more than the sign.
-        Within 40 ulp of exact arithmetic over 1,000 steps in float32.
+        section 3. The paper has no bounds; they are as in Rprop. Without an upper bound the rates would overflow. Not
+        in optax, torch or Keras. A step is undone exactly if later members of a chain change only the sign. Within 40
+        ulp of exact arithmetic over 1,000 steps in float32.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -156,14 +162,14 @@ def rprop(
     min_step_size: Hyper = 1e-6,
     max_step_size: Hyper = 50.0,
 ):
-    """Rprop: `scale_by_rprop`, with the minus of descent. For full batches.
+    """Rprop: `scale_by_rprop`, then `scale(-1)`. For full batches.
 
     Args:
-        learning_rate: the first step size of every entry; greater than 0. It cannot follow a schedule.
+        learning_rate: the first step size of every entry; greater than 0; not a schedule.
         eta_minus, eta_plus, min_step_size, max_step_size: as in `scale_by_rprop`.
 
     State: a chain's dict, with one entry: `ScaleByRpropState`.
-    Source: Riedmiller & Braun 1993. As torch's, whose rate is 1e-2; optax 0.2.8 is a step late.
+    Source: Riedmiller & Braun 1993. Same as torch, whose learning rate is 1e-2. optax 0.2.8 is one step late.
     """
     return chain(scale_by_rprop(learning_rate, eta_minus, eta_plus, min_step_size, max_step_size), scale(-1.0))
 
@@ -177,10 +183,10 @@ def supersab(
     min_learning_rate: Hyper = 1e-6,
     max_learning_rate: Hyper = 10.0,
 ):
-    """SuperSAB: `scale_by_supersab`, with the minus of descent. For full batches.
+    """SuperSAB: `scale_by_supersab`, then `scale(-1)`. For full batches.
 
     Args:
-        learning_rate: the first rate of every entry; greater than 0. It cannot follow a schedule.
+        learning_rate: the first learning rate of every entry; greater than 0; not a schedule.
         eta_minus, eta_plus, momentum, min_learning_rate, max_learning_rate: as in `scale_by_supersab`.
 
     State: a chain's dict, with one entry: `ScaleBySupersabState`.
@@ -191,12 +197,12 @@ def supersab(
 
 
 def _followed(size: Any, agreement: Any, eta_minus: Any, eta_plus: Any) -> tuple[Any, Any]:
-    """What is added to the size of the step after this sign was compared with the last, and where the two differ."""
+    """The change of a step size, given the product of this sign and the last, and where the sign has changed."""
     held, flipped = agreement > 0, agreement < 0
-    # Added, not multiplied: 1.05 is off by 5e-8 in float32, which a thousand factors make 5e-5.
+    # A change is added instead of a factor applied: 1.05 has an error of 5e-8 in float32, 5e-5 after a thousand steps.
     return size * jnp.where(held, eta_plus - 1.0, jnp.where(flipped, eta_minus - 1.0, 0.0)), flipped
 
 
 def _filled(params: Any, value: Any) -> Any:
-    """Like params, full of one value, in both parts of complex leaves."""
+    """Like params, filled with one value, in both parts of complex leaves."""
     return map_leaves(on_real_and_imag(lambda z: (z + value,)), zeros(params))

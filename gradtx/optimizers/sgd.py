@@ -11,18 +11,18 @@ from gradtx.transforms.momentum import add_damped_momentum, add_momentum, add_ne
 
 @transformation
 def sgd(learning_rate: Hyper, momentum: Hyper | None = None, nesterov: bool = False, *, dampening: Hyper | None = None):
-    """Descend along the gradient: `add_momentum` (or Nesterov's, or the damped one), then the rate.
+    """Gradient descent: momentum if asked for, then `scale_by_learning_rate`.
 
     Args:
         learning_rate: at least 0.
-        momentum: `decay` of `add_momentum`; None, the default, keeps no state.
+        momentum: `decay` of `add_momentum`; None, the default, for no momentum and no state.
         nesterov: use `add_nesterov_momentum`.
-        dampening: use `add_damped_momentum`, torch's.
+        dampening: use `add_damped_momentum`, as torch does; None for no dampening.
 
-    State: the momentum's, if any.
-    Raises: ValueError: nesterov or dampening without momentum, or both.
-    Source: Robbins & Monro 1951; see the pieces for momentum. The rate is applied after the buffer, as in optax and
-        torch; Keras applies it inside.
+    State: that of the momentum, if any.
+    Raises: ValueError: nesterov or dampening without momentum; both together.
+    Source: Robbins & Monro 1951; for momentum see the pieces. The learning rate multiplies the running sum, as in optax
+        and torch. In Keras it multiplies each gradient before the sum.
 
     Example:
         >>> import gradtx, jax.numpy as jnp

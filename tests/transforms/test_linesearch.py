@@ -305,9 +305,9 @@ def test_a_search_under_vmap_computes_what_it_is_not_given(tx):
 
 
 def test_lbfgs_and_its_search_have_one_axis_name():
-    with pytest.raises(ValueError, match="the linesearch has axis_name='y', lbfgs 'x': give both the same"):
+    with pytest.raises(ValueError, match="the linesearch has axis_name='y', lbfgs has 'x': give both the same"):
         gradtx.lbfgs(linesearch=ZOOM.replace(axis_name="y"), axis_name="x")
-    with pytest.raises(ValueError, match="the linesearch has axis_name='y', lbfgs None"):
+    with pytest.raises(ValueError, match="the linesearch has axis_name='y', lbfgs has None"):
         gradtx.lbfgs(linesearch=ZOOM.replace(axis_name="y"))
     gradtx.lbfgs(linesearch=None, axis_name="x")
     gradtx.lbfgs(linesearch=ZOOM.replace(axis_name="x"), axis_name="x")
