@@ -19,6 +19,13 @@ import pytest
 
 STEPS = 1000
 
+# The bounds are those of programs as users have them; the other tests compile faster ones, which round otherwise.
+AS_USERS = {
+    "xla_backend_optimization_level": 3,
+    "xla_llvm_disable_expensive_passes": False,
+    "xla_cpu_use_fusion_emitters": True,
+}
+
 enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
 
 
@@ -55,7 +62,7 @@ def gradients(steps: int = STEPS) -> np.ndarray:
 
 @functools.cache
 def _scan(tx: Any, traced_in: str) -> Callable:
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=AS_USERS)
     def scan(gs, params):
         def step(state, g):
             u, state = tx.update(g, state, params)
