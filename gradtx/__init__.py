@@ -62,6 +62,7 @@ if getattr(_sys, "argv", [])[:1] == ["-m"] and "gradtx" in _sys.orig_argv:  # Ct
 
 from gradtx.core.apply import apply_updates
 from gradtx.core.chain import chain
+from gradtx.core.errors import suggestion as _suggestion
 from gradtx.core.hyper import Count, Hyper, Number, Steps
 from gradtx.core.leaves import full, map_leaves, zeros
 from gradtx.core.norms import global_norm
@@ -362,4 +363,4 @@ def __getattr__(name: str):
         return _import_module(f"gradtx.{name}")
     entries = {} if name.startswith("_") else _import_module("gradtx.catalog").ENTRIES
     here = "".join(f": here it is {entry.name}" for entry in entries.values() if name in entry.optax_names)
-    raise AttributeError(f"module 'gradtx' has no attribute {name!r}{here}")
+    raise AttributeError(f"module 'gradtx' has no attribute {name!r}{here or _suggestion(name, __all__)}")
