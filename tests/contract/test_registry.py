@@ -55,7 +55,8 @@ def test_all_is_what_exists():
 
 def test_imports_point_one_way():
     """The layers in pyproject.toml hold, hidden imports included."""
-    done = subprocess.run(["lint-imports", "--no-cache"], cwd=ROOT.parent, capture_output=True, text=True)
+    code = "from importlinter.cli import lint_imports_command; lint_imports_command()"  # lint-imports, of this Python
+    done = subprocess.run([sys.executable, "-c", code, "--no-cache"], cwd=ROOT.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
