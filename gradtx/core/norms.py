@@ -131,13 +131,10 @@ def _norm_of_all(leaves: list, axis_name: AxisName) -> jax.Array:
     """The root of the sum of squares; where that overflows or vanishes, of the leaves times a power of two."""
 
     def scaled(squares: jax.Array) -> jax.Array:
-        safe, unit = _is_safe(squares), _unit(squares)  # safe is false in this branch, but XLA does not know it
-        return jnp.sqrt(summed(_total([product(x, safe, unit) for x in leaves]), axis_name)) / unit
-
-    def product(x: jax.Array, safe: jax.Array, unit: jax.Array) -> jax.Array:
-        """A leaf times the unit. As in `leaf_norm`, a select keeps XLA from squaring a constant leaf by itself."""
-        units = jax.lax.broadcast(jax.lax.convert_element_type(unit, x.dtype), x.shape)
-        return jax.lax.select(safe, x, jax.lax.mul(x, units))
+        unit = _unit(squares)
+        # Hidden from XLA, which turns (c*unit)**2 of a constant c into c**2 * unit**2: that overflows.
+        products = [jax.lax.mul(x, jax.lax.broadcast(unit.astype(x.dtype), x.shape)) for x in leaves]
+        return jnp.sqrt(summed(_total(jax.lax.optimization_barrier(products)), axis_name)) / unit
 
     # The second pass runs only where it must. All devices take the same branch: they decide on what is summed.
     squares = summed(_total(leaves), axis_name)
