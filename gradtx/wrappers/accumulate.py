@@ -1,4 +1,4 @@
-"""One step of an optimizer from several gradients."""
+"""One step from the gradients of several batches."""
 
 from __future__ import annotations
 
@@ -19,12 +19,19 @@ from gradtx.wrappers.conditional import conditional
 
 
 class AccumulateState(NamedTuple):
-    """Fields: mini_step, step, accumulated, inner."""
+    """The state of `accumulate`.
 
-    mini_step: jax.Array  # gradients since the last step, int32 scalar; 0 at init and after a step
-    step: jax.Array  # steps of the inner transformation, int32 scalar; 0 at init
-    accumulated: Exact  # sum of those gradients, like params, float32 or wider; after a step it is the last sum
-    inner: Any  # the inner transformation's state
+    mini_step: gradients since the last step, int32 scalar; 0 at init and after a step.
+    step: steps of the inner transformation, int32 scalar; 0 at init.
+    accumulated: the sum of the gradients since the last step, like params, float32 or wider; 0 at init. After a step it
+        still holds the last sum, which the next gradient replaces.
+    inner: the inner transformation's state.
+    """
+
+    mini_step: jax.Array
+    step: jax.Array
+    accumulated: Exact
+    inner: Any
 
 
 @transformation(
@@ -32,35 +39,36 @@ class AccumulateState(NamedTuple):
     words={"rest": "no step yet: the gradient was added to those collected", "in": "the collected gradients as one"},
 )
 def accumulate(inner: Transformation, steps: Steps, *, reduction: str = "mean"):
-    """Collect the gradients of several updates, and let a transformation see their mean.
+    """Collect the gradients of k updates, and make one step with their mean.
 
-        a ← a + g at each update; at every k-th: u = inner(a/k), a ← 0; at all others: u = 0
+        a = a + g in each update;  in every k-th: u = inner(a/k), a = 0;  in all others: u = 0
 
-    In a batch that is cut in k equal parts, the mean of the k gradients is the batch's own: equal to the last bit where
-    the sums are exact, to k·6e-8 of the largest part otherwise, which is 1e-6 for 16 parts. The inner transformation
-    runs at the k-th update only, with that update's extra arguments: `value` and `grad_fn` are those of the last part
-    alone, so `sam` belongs outside. Its schedules count its own steps. In between the parameters stay as they are, to
-    the bit.
+    For a batch cut into k equal parts, the mean of the k gradients is the gradient of the batch: to the bit where the
+    sums are exact, otherwise to k·6e-8 of the largest part (1e-6 for 16 parts). The inner transformation runs in the
+    k-th update only, with the extra arguments of that update. So `value` and `grad_fn` are those of the last part:
+    put `sam` outside. Schedules inside count the steps of the inner transformation. Between steps the parameters stay
+    unchanged, to the bit.
 
-    `update(..., flush=True)` with the last part of an epoch makes the step with what there is: the mean is that of the
-    gradients that came, this one among them.
+    `update(..., flush=True)`, with the last part of an epoch, makes the step at once: the mean is that of the gradients
+    so far, this one included.
 
-    To leave a non-finite part out, wrap this in `skip_nonfinite`: what it skips does not count among the k, and a
-    flush that comes with it is skipped too. The other way round, `accumulate(skip_nonfinite(tx), k)` leaves out the
-    whole step, also where a sum or an update overflows, which from outside would be met again at every update. Both
-    together: `skip_nonfinite(accumulate(skip_nonfinite(tx), k), check_updates=False)`.
+    To leave out a part that is not finite, put `skip_nonfinite` outside: a skipped part does not count among the k, and
+    a flush that comes with it is skipped too. `accumulate(skip_nonfinite(tx), k)` instead leaves out the whole step,
+    also when the sum or an update overflows; `skip_nonfinite` outside would meet that overflow again in every update.
+    For both: `skip_nonfinite(accumulate(skip_nonfinite(tx), k), check_updates=False)`.
 
     Args:
         inner: the transformation.
-        steps: gradients for one step, k; a whole number, at least 1, or a schedule of such by the steps made so far.
-        reduction: "mean", or "sum".
+        steps: k, the gradients for one step; a whole number, at least 1, or a schedule of such numbers, which sees the
+            steps made so far.
+        reduction: "mean" or "sum".
 
-    State: `AccumulateState` (mini_step, step, accumulated, inner).
-    Extras: flush: bool or bool scalar, False unless given.
-    Raises: ValueError: `steps` below 1, another reduction. TypeError: `steps` is no whole number.
-
-    Source: optax's `MultiSteps` runs the inner transformation at every update and multiplies by zero: one NaN
-        stays for ever. torch and Keras add gradients up and leave the division to the user, or to Keras.
+    State: `AccumulateState`.
+    Extras: flush: a bool or a bool scalar; False if it is not given.
+    Raises: ValueError: `steps` is below 1, or `reduction` another word. TypeError: `steps` is no whole number, or
+        `flush` no bool.
+    Source: optax's `MultiSteps` runs the inner transformation in every update and multiplies by zero, so that a NaN
+        stays forever. torch and Keras add gradients, and leave the division to the user, or to Keras.
 
     Example:
         >>> import gradtx, jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Averages of the parameters along the way: of all, of the last ones, of some, or fading."""
+"""Averages of the parameters over the steps of a training."""
 
 from __future__ import annotations
 
@@ -18,12 +18,18 @@ from gradtx.wrappers.lookup import copied, only_trained, the_state, with_params
 
 
 class AverageState(NamedTuple):
-    """Fields: count, n_averaged, average, inner."""
+    """The state of `average`.
 
-    count: jax.Array  # updates done, int32 scalar; 0 at init
-    n_averaged: jax.Array  # how many of the parameters are in the average, int32 scalar; 0 at init
-    average: Exact  # the average itself, like params, float32 or wider; a copy of the parameters at init
-    inner: Any  # the inner transformation's state
+    count: updates done, int32 scalar; 0 at init.
+    n_averaged: the number of parameters in the average, int32 scalar; 0 at init.
+    average: the average, like params, float32 or wider; a copy of the parameters at init.
+    inner: the inner transformation's state.
+    """
+
+    count: jax.Array
+    n_averaged: jax.Array
+    average: Exact
+    inner: Any
 
 
 @transformation(any_leaves=True)
@@ -35,34 +41,33 @@ def average(
     every: Count = 1,
     debias: bool = True,
 ):
-    """Keep an average of the parameters as they are after each update, and leave the updates as they are.
+    """Keep an average of the parameters after each update; the updates do not change.
 
         a = a + c·(w - a)      for the n-th w that is averaged
         c = 1/n                without decay: the plain mean
-        c = (1 - decay)/(1 - decay^n)      with decay;   c = 1 - decay, with debias=False
+        c = (1 - decay)/(1 - decay^n)      with decay;   c = 1 - decay with debias=False
 
-    What is stored is what `averaged(state)` reads. w is the parameter as it is stored, rounded to its own type. Through
-    the first `start` updates a is w itself; from there, until the first w is taken, a stays.
+    The state holds a; `averaged(state)` reads it. w is the parameter as it is stored, rounded to its type. During the
+    first `start` updates a is w itself; then it stays until the first w is averaged.
 
-    The average is of the parameters that `apply_updates` makes from the updates as they leave here: in a chain this
-    belongs to the end, and among wrappers outside those that change the updates. It counts every update that it sees,
-    also one that does not move: so it belongs inside `accumulate` and what skips, `accumulate(average(tx), 4)`, or the
-    same w is averaged four times, and a decay is four times as fast. A step of a below its rounding is lost (in
-    float32, where w differs from a by less than 6e-8·a/c): `every` makes long averages more exact.
+    The parameters are those that `apply_updates` makes from the updates that leave here. So put this at the end of a
+    chain, and outside wrappers that change the updates. Every update counts, also one that moves nothing. So put it
+    inside `accumulate` and the wrappers that skip, `accumulate(average(tx), 4)`; outside, the same w would be averaged
+    four times, and a decay would act four times as fast. A step of a below its rounding error is lost (in float32,
+    where w and a differ by less than 6e-8·a/c): `every` makes long averages more exact.
 
     Args:
         inner: the transformation.
-        decay: the weight of the past; in [0, 1); None for the plain mean; 1 is allowed with debias=False.
-        start: how many updates to leave out; whole, at least 0.
-        every: average only after every so many updates; whole, at least 1.
-        debias: weights as if there had been nothing before the first w that is averaged. Without it the average begins
-            at the parameters after `start` updates, at first the initial ones, whose weight then fades.
+        decay: the weight of the past, in [0, 1); None for the plain mean. With debias=False, 1 is allowed.
+        start: the number of updates to leave out; a whole number, at least 0.
+        every: average in every so many updates; a whole number, at least 1.
+        debias: weights as if there were nothing before the first averaged w. With False the average begins at the
+            parameters after `start` updates (the initial ones for start=0), and their weight fades.
 
-    State: `AverageState`: count and n_averaged, int32 scalars, 0 at init; average, like params, float32 or wider, a
-        copy of the parameters at init; inner.
-    Raises: ValueError: an argument out of range; `params` not given.
+    State: `AverageState`.
+    Raises: ValueError: an argument is out of range, or `params` is not given.
     Source: Polyak & Juditsky 1992, https://doi.org/10.1137/0330046 (the mean); Izmailov et al. 2018 (arXiv:1803.05407),
-        algorithm 1 (`every`). torch's `AveragedModel` and Keras' `use_ema` copy the parameters of the first step and
+        algorithm 1 (`every`). torch's `AveragedModel` and Keras' `use_ema` copy the parameters after the first step and
         average from there: debias=False with start=1. optax's `incremental_update` is debias=False. Within 80 ulp
         of the largest parameter so far over 1,000 steps in float32.
 
@@ -82,7 +87,7 @@ def average(
         if decay is None:
             return 1 / n.astype(dtype)
         rate = jnp.asarray(1.0 - decay, dtype)
-        # The first is taken as it is, to the bit.
+        # The first w becomes the average, to the bit.
         return jnp.where(n == 1, 1, rate / bias_correction(decay, n, dtype)) if debias else rate
 
     def init(params):
@@ -97,12 +102,12 @@ def average(
         n = jnp.where(follows, 0, increment(state.n_averaged, taken))
 
         c = jnp.where(follows, 1, weight(jnp.maximum(n, 1), float_dtype(state.average)))
-        near, whole = c > 0.5, c == 1  # a step from the nearer end: the weights then sum to one
+        near, whole = c > 0.5, c == 1  # a step from the nearer end, so that the weights sum to one
         step = jnp.where(near, c - 1, c)
 
         def leaf(w, average):
             between = jnp.where(near, w, average) + step * (w - average)
-            return w, jnp.where(taken, jnp.where(whole, w, between), average)  # nothing is left of what was not finite
+            return w, jnp.where(taken, jnp.where(whole, w, between), average)  # selects: no trace of a NaN
 
         _, new = map_leaves(leaf, only_trained(apply_updates(params, updates)), state.average)
         return updates, AverageState(count, n, new, inner_state)
@@ -111,16 +116,17 @@ def average(
 
 
 def averaged(state: Any, params: Any = None) -> Any:
-    """The average that an `average(...)` keeps, wherever it is inside this state: in a chain, under other wrappers.
+    """The average that `average(...)` keeps, wherever it is in a state: in a chain, in other wrappers.
 
     Args:
         state: the state; also one of a batch of transformations, under `jax.vmap`.
-        params: the parameters. With them the result is ready for the model: in their types, with their own leaves where
-            there is no average (integers, keys, None, leaves that another transformation trains). Without them it is as
-            it is stored: float32 or wider, None for those.
+        params: the parameters. With them the result is ready for the model: in their types, and with their own leaves
+            where there is no average (integers, keys, None, leaves of another transformation). Without them it is the
+            stored tree: float32 or wider, None for those leaves.
 
     Raises:
-        ValueError: the state holds no average, or several; it does not fit the parameters. TypeError: no state.
+        ValueError: the state holds no average or several, or it does not fit the parameters. TypeError: `state` is a
+            transformation.
 
     Example:
         >>> import gradtx, jax.numpy as jnp

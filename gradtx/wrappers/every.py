@@ -1,4 +1,4 @@
-"""Transformations that run now and then."""
+"""A transformation that runs in every k-th step only."""
 
 from __future__ import annotations
 
@@ -17,25 +17,30 @@ from gradtx.wrappers.conditional import conditional
 
 
 class EveryState(NamedTuple):
-    """Fields: count, inner."""
+    """The state of `every`.
 
-    count: jax.Array  # updates since it last ran, int32 scalar; 0 at init and where it runs next
-    inner: Any  # the inner transformation's state, as it left it when it last ran
+    count: updates since the inner transformation last ran, int32 scalar. 0 at init, and when it runs in the next step.
+    inner: the inner transformation's state, unchanged since it last ran.
+    """
+
+    count: jax.Array
+    inner: Any
 
 
 @transformation(any_leaves=True, sparse_rows=True, words={"rest": "no step: it runs in some steps only"})
 def every(inner: Transformation, steps: Count, *, otherwise: str = "zero"):
-    """Run a transformation at every k-th update: the first, the one k later, and so on.
+    """Run a transformation in every k-th update: the first, the one k later, and so on.
 
     Args:
-        inner: the transformation; in between its state stays as it is.
+        inner: the transformation. In the other updates its state stays unchanged.
         steps: k; a whole number, at least 1.
-        otherwise: what comes out in between: "zero", no step, for a whole optimizer; "pass", the updates as they came,
-            for one member of a chain.
+        otherwise: the result in the other updates. "zero": no parameter moves; for a whole optimizer. "pass": the
+            updates that came in; for one member of a chain.
 
-    State: `EveryState` (count, inner).
-    Raises: ValueError: `steps` below 1, another word for `otherwise`. TypeError: `steps` is no whole number.
-    Source: optax's `conditionally_mask` ("zero") and `conditionally_transform` ("pass"), of a function of the step.
+    State: `EveryState`.
+    Raises: ValueError: `steps` is below 1, or `otherwise` is another word. TypeError: `steps` is no whole number.
+    Source: optax's `conditionally_mask` ("zero") and `conditionally_transform` ("pass"), which take a function of the
+        step.
 
     Example:
         >>> import gradtx, jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Hyperparameters in a state: read, set, and the counts of schedules moved."""
+"""Hyperparameters in a state: reading and setting them, and moving the counts of schedules."""
 
 from __future__ import annotations
 
@@ -21,36 +21,39 @@ from gradtx.wrappers.inject import InjectState
 
 
 def hyperparameters(state: Any) -> dict[str, Any]:
-    """The hyperparameters that a state holds, by name, for logging: those with schedules, and all under `inject`.
+    """The hyperparameters in a state, by name, for logging: those that follow schedules, and all under `inject`.
 
-    A name that stands at one place only is given as it is (`learning_rate`); where there are several, each is given
-    with its place in the state (`adam/learning_rate`). The values are those of the last update; before the first
-    update, those that it will use. The names are those of the pieces: the momentum of `sgd` is `decay` of
-    `add_momentum`, unless `sgd` itself is under `inject`.
+    A name that occurs once is given as it is (`learning_rate`); one that occurs several times has its place in the
+    state in front (`adam/learning_rate`). The values are those of the last update; before the first update, those it
+    will use. The names are those of the pieces: the momentum of `sgd` is `decay` of `add_momentum`, unless `sgd` itself
+    is under `inject`.
     """
     if isinstance(state, GradientTransformation):
         raise TypeError(f"hyperparameters takes a state; of {state.name} itself, read the attributes or `arguments`")
-    found = [(path, name, value) for path, node in _nodes(state) for name, value in node.hyperparameters.items()]
-    names = [name for _, name, _ in found]
-    return {name if names.count(name) == 1 else path_name((*path, name)): value for path, name, value in found}
+    found = _by_place(state)
+    names = [name for name, _ in found.values()]
+    return {
+        name if names.count(name) == 1 else place: node.hyperparameters[name] for place, (name, node) in found.items()
+    }
 
 
 def set_hyperparameters(state: Any, values: Mapping[str, Any] | None = None, /, **named: Any) -> Any:
-    """A state with some of its hyperparameters changed, in the types that they have: no new trace.
+    """Change some of the hyperparameters in a state; they keep their types, so that nothing is traced again.
 
-    They are those under `inject`, wherever it is inside the state. One that follows a schedule cannot be set: the next
-    update would take the schedule's value; `set_count` moves a schedule.
+    Only hyperparameters under `inject` can be set, wherever they are in the state. One that follows a schedule cannot:
+    the next update would overwrite it. `set_count` moves a schedule.
 
     Args:
         state: a state that holds hyperparameters.
         values: name -> number or scalar array, for names with a slash: `{"adam/learning_rate": 0.1}`. The names are
-            those of `hyperparameters(state)`; the end of a name will do, where it is the end of one only. In a batch of
-            states all are given the value.
+            those of `hyperparameters(state)`; the end of a name is enough if no other name ends so. In a batch of
+            states all get the value.
         **named: the same for plain names: `learning_rate=0.1`.
 
+    Returns: the new state.
     Raises:
-        TypeError: a value is no number; ValueError: an unknown name, the end of several, or one that follows a
-        schedule; no scalar.
+        ValueError: a name is unknown, is the end of several, or follows a schedule; a value is no scalar. TypeError: a
+            value is no number.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -61,7 +64,7 @@ def set_hyperparameters(state: Any, values: Mapping[str, Any] | None = None, /, 
     """
     if isinstance(state, GradientTransformation):
         raise TypeError(f"set_hyperparameters takes a state; of {state.name} itself, use replace(...)")
-    whole = {path_name((*path, name)): (name, node) for path, node in _nodes(state) for name in node.hyperparameters}
+    whole = _by_place(state)
     new: dict[str, Any] = {}
     for name, value in {**(values or {}), **named}.items():
         fits = [n for n in whole if n == name] or [n for n in whole if n.endswith(f"/{name}")]
@@ -73,9 +76,9 @@ def set_hyperparameters(state: Any, values: Mapping[str, Any] | None = None, /, 
             )
             raise ValueError(f"there is no hyperparameter {name!r}{near}; there is {', '.join(whole) or 'none'}")
         if is_schedule(value):
-            raise TypeError(f"{name} in a state is a number: give the schedule {value!r} to the transformation")
+            raise TypeError(f"{name} in a state must be a number: give the schedule {value!r} to the transformation")
         if isinstance(whole[fits[0]][1], HyperparametersState):
-            raise ValueError(f"{name} follows a schedule, whose value the next update would take: set_count moves it")
+            raise ValueError(f"{name} follows a schedule: the next update would overwrite it; set_count moves it")
         new[fits[0]] = jnp.asarray(as_number(name, value))
 
     def changed(path: tuple, node: Any) -> Any:
@@ -87,21 +90,24 @@ def set_hyperparameters(state: Any, values: Mapping[str, Any] | None = None, /, 
 
 
 def set_count(state: Any, n: Any, *, names: Iterable[str] | None = None) -> Any:
-    """A state whose schedules go on from step n: the next update sees their values there.
+    """Let the schedules of a state go on from step n: the next update uses their values there.
 
-    So a schedule is restarted (n = 0) or moved when training is resumed. Everything else stays: averages, Adam's own
-    count for its bias correction, what a wrapper counts. Until the next update the values that `hyperparameters` reads
-    stay too: those of the last one, or of step 0. The schedules are not in the state, so their values at n are unknown.
+    This restarts a schedule (n = 0), or moves it when training is resumed. Everything else stays: averages, Adam's own
+    count for its bias correction, counts of wrappers. The values that `hyperparameters` reads are those of the last
+    update (at init, of step 0) until the next one: the state does not hold the schedules, so their values at n are not
+    known here.
 
     Args:
-        state: any state, or tree of states, that has counts of schedules: a `HyperparametersState` somewhere in it.
-        n: updates done, as far as schedules are concerned; a whole number from 0 to 2³¹ - 1, or an array of integers: a
-            scalar, or of the shape of the counts where states are batched.
-        names: only for these hyperparameters, with the names that `hyperparameters(state)` has: `["learning_rate"]`;
-            all that one transformation has share a count. None, the default: for all.
+        state: a state, or a tree of states, with a `HyperparametersState` in it.
+        n: the number of updates done, as the schedules shall see it; a whole number from 0 to 2³¹ - 1, or an integer
+            array: a scalar, or of the shape of the counts where states are batched.
+        names: only for these hyperparameters, by the names of `hyperparameters(state)`: `["learning_rate"]`. All
+            hyperparameters of one transformation share a count. None: for all.
 
+    Returns: the new state.
     Raises:
-        TypeError: n is not whole; ValueError: n is out of range or of another shape, or the state has no such count.
+        TypeError: n is no whole number. ValueError: n is out of range or of another shape, or the state has no such
+            count.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -140,7 +146,7 @@ def set_count(state: Any, n: Any, *, names: Iterable[str] | None = None) -> Any:
 
 
 def keep_hyperparameters(fresh: Any, old: Any) -> Any:
-    """A new state with the hyperparameters of an old one: the counts of its schedules, and values set by hand."""
+    """A new state with the hyperparameters of an old one: counts of schedules, and values set by hand."""
 
     def at(new: Any, node: Any) -> Any:
         return node._replace(inner=keep_hyperparameters(new.inner, node.inner)) if _is_held(new) else new
@@ -149,7 +155,7 @@ def keep_hyperparameters(fresh: Any, old: Any) -> Any:
 
 
 def _put(new: jax.Array, old: Any) -> Any:
-    """A copy of the new value, which may be donated, in the type, shape and container of the old one (nnx has such)."""
+    """A copy of the new value (it may be donated) in the type, shape and container of the old one: nnx has boxes."""
     return jax.tree.map(lambda x: jnp.array(jnp.broadcast_to(new.astype(x.dtype), x.shape)), old)
 
 
@@ -163,6 +169,18 @@ def _nodes(state: Any, path: tuple = ()) -> Iterator[tuple[tuple, Any]]:
         if _is_held(node):
             yield (*path, *inner_path), node
             yield from _nodes(node.inner, (*path, *inner_path))
+
+
+def _by_place(state: Any) -> dict[str, tuple[str, Any]]:
+    """Every hyperparameter by its place in the state: its own name, and the state that holds it."""
+    found: dict[str, tuple[str, Any]] = {}
+    for path, node in _nodes(state):
+        for name in node.hyperparameters:
+            place = path_name((*path, name))
+            if place in found:
+                raise ValueError(f"two hyperparameters of this state are called {place!r}: rename a member of a chain")
+            found[place] = name, node
+    return found
 
 
 def _map_held(change: Callable[[tuple, Any], Any], state: Any, path: tuple = ()) -> Any:

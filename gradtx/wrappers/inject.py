@@ -17,29 +17,32 @@ from gradtx.core.trees import path_name
 
 
 class InjectState(NamedTuple):
-    """Fields: hyperparameters, inner."""
+    """The state of `inject`.
 
-    hyperparameters: dict[str, jax.Array]  # name -> the value that the next update uses; float scalars
-    inner: Any  # the state of the transformation itself
+    hyperparameters: name -> the value that the next update uses, float scalar; the numbers of `inner` at init.
+    inner: the inner transformation's state.
+    """
+
+    hyperparameters: dict[str, jax.Array]
+    inner: Any
 
 
 @transformation(any_leaves=True, sparse_rows=True)
 def inject(inner: Transformation):
-    """Keep every hyperparameter of a transformation in its state, where it can be read and changed while training.
+    """Keep every hyperparameter of a transformation in its state, to read and change it while training.
 
-    A value is changed with `set_hyperparameters(state, learning_rate=x)`, without a new trace. Schedules stay where
-    they are, with their own counts, and `hyperparameters(state)` reads both. What is read once, when the state is made,
-    stays out of the state, and so do whole numbers of steps. Values in it are not checked against a range.
+    `set_hyperparameters(state, learning_rate=x)` changes a value without a new trace. Schedules stay in the
+    transformation, with their own counts; `hyperparameters(state)` reads both. Numbers that only `init` uses, and whole
+    numbers of steps, are not in the state. Values in the state are not checked against a range.
 
     Args:
-        inner: the transformation. The names are those of its arguments (`learning_rate`), and in a chain those of the
-            member too (`adam/learning_rate`).
+        inner: the transformation. The names are those of its arguments (`learning_rate`), in a chain with the name of
+            the member in front (`adam/learning_rate`).
 
-    State: `InjectState` (hyperparameters, inner); the values are float scalars, float32 or as wide as the widest
-        parameter.
-
-    Raises: ValueError: a state with other names. What is under `inject` already is left to itself.
-    Source: optax's `inject_hyperparams` wraps a factory; this wraps the value, and leaves schedules alone.
+    State: `InjectState`; the values are float32, or as wide as the widest parameter.
+    Raises: ValueError: the state has other names.
+    Source: optax's `inject_hyperparams`, which wraps a factory and also moves schedules. This wraps the value; an
+        `inject` inside keeps its own hyperparameters.
 
     Example:
         >>> import gradtx, jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""What the averages share: copies of parameters, and states found inside states."""
+"""Copies of parameters in a state, and states found inside a state."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ State = TypeVar("State")
 
 
 def copied(params: Any) -> Any:
-    """The parameters in buffers of their own: float32 or wider, None where a leaf is not trained.
+    """Copies of the parameters in new buffers: float32 or wider, None where a leaf is not trained.
 
     Raises:
-        TypeError: shapes in the place of parameters.
+        TypeError: a parameter is a `jax.ShapeDtypeStruct`, which has no numbers to copy.
     """
 
     def leaf(p: Any) -> jax.Array | None:
@@ -34,16 +34,17 @@ def copied(params: Any) -> Any:
 
 
 def only_trained(tree: Any) -> Any:
-    """The tree with None where a leaf is not trained: a count, a key, an activation function in a module."""
+    """The tree, with None for the leaves that are not trained: a count, a key, a function in a module."""
     return jax.tree.map(lambda x: x if is_trained(x) else None, tree, is_leaf=is_none)
 
 
 def the_state(reader: str, kind: type[State], wrapper: str, state: Any) -> State:
-    """The one state of this kind, wherever it is in a state.
+    """The only state of this kind in a state, wherever it is.
 
     Args:
-        reader, wrapper: the names of the function that reads it and of the one that makes it, for errors.
+        reader: the name of the function that reads it, for errors.
         kind: the type of the state.
+        wrapper: the name of the function that makes it, for errors.
         state: the state of a transformation, or any tree that holds it.
 
     Raises:
@@ -63,7 +64,8 @@ def the_state(reader: str, kind: type[State], wrapper: str, state: Any) -> State
 def filled(what: str, tree: Any, params: Any) -> Any:
     """A tree in the containers of the parameters, with their own leaves where it has None.
 
-    Leaves belong together by their paths: flax's nnx keeps those of a state in Variables of another type.
+    Leaves are matched by their names where the containers differ: flax's nnx keeps the leaves of a state in Variables
+    of another type.
 
     Raises:
         ValueError, TypeError: where the tree does not fit the parameters, naming the leaf.
@@ -76,7 +78,7 @@ def filled(what: str, tree: Any, params: Any) -> Any:
 
 
 def with_params(what: str, tree: Any, params: Any) -> Any:
-    """A tree in the types of the parameters, with their own leaves where it has None; raises as `filled`."""
+    """A tree in the types of the parameters, with their own leaves where it has None. Raises as `filled`."""
 
     def leaf(p: Any, x: Any) -> Any:
         return x.astype(jnp.result_type(p)) if is_trained(p) else p
@@ -85,7 +87,7 @@ def with_params(what: str, tree: Any, params: Any) -> Any:
 
 
 def _states(kind: type[State], tree: Any, path: tuple = (), outside: Any = None) -> Iterator[tuple[tuple, State]]:
-    """Every state of this kind with its path, also those that are inside another of the kind."""
+    """Every state of this kind with its path, also those inside another one of the kind."""
     nodes = jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda x: isinstance(x, kind) and x is not outside)[0]
     for inner_path, node in nodes:
         if isinstance(node, kind):

@@ -1,4 +1,4 @@
-"""Transformations for some of the leaves: `masked` leaves the others as they come, `freeze` holds them still."""
+"""A transformation for some of the leaves: `masked` lets the others pass, `freeze` keeps them fixed."""
 
 from __future__ import annotations
 
@@ -20,26 +20,27 @@ from gradtx.wrappers.subtree import extras_for, merged, part, prefix_leaves, res
 
 @transformation(sparse_rows=True)
 def masked(inner: Transformation, mask: Any):
-    """Apply a transformation to some of the leaves; the updates of all others pass as they are.
+    """Apply a transformation to some of the leaves; the updates of all others pass unchanged.
 
-    The mask is resolved on the parameters, by path: the type of a gradient changes nothing. For the transformation
-    inside, the other leaves do not exist: they have no state, and no part in norms. For a member of a chain; round a
-    whole optimizer use `freeze`, or the gradients of the other leaves come out as their updates.
+    The mask is resolved on the parameters, by path, so the type of a gradient makes no difference. The transformation
+    inside does not see the other leaves: it has no state for them, and they do not count in norms. Use this for a
+    member of a chain. For a whole optimizer use `freeze`: here the gradients of the other leaves would come out as
+    their updates.
 
     Args:
         inner: the transformation.
-        mask: which leaves. A rule: a glob for the path of a leaf or of a node above it (`"layers/*/bias"`, `**` for any
-            number of names), a compiled regular expression, a function of `(path, leaf)`. A tuple of rules: any of
-            them. A tree of bools like the parameters, or a prefix of it. A function of the parameters that returns
-            such a tree.
+        mask: the leaves. A rule: a glob for the path of a leaf or of a node above it (`"layers/*/bias"`; `**` stands
+            for any number of names), a compiled regular expression, or a function of `(path, leaf)`. A tuple of rules:
+            any of them may match. A tree of bools like the parameters, or a prefix of one. A function of the parameters
+            that returns such a tree.
 
-    State: that of the transformation inside, with `None` where a leaf is not its own.
-
-    Raises: ValueError: a rule that fits no leaf, with the nearest paths; a tree that does not fit the parameters; a
-        function and no params. TypeError: a mask or an answer that is not made of bools.
-
-    Source: optax's `masked` has neither rules nor errors for those that fit nothing, and calls a function with the
-        gradients in place of the parameters.
+    State: that of `inner`, with `None` for the leaves it does not see.
+    Raises:
+        ValueError: a rule matches no leaf (the error has the nearest paths), or matches both the key `a/b` and `b`
+            inside `a`; a tree does not fit the parameters; a function needs `params`, which is not given.
+        TypeError: a mask, or the result of a function, is not made of bools.
+    Source: optax's `masked`, which has no rules, accepts masks that match nothing, and calls a function with the
+        gradients instead of the parameters.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -55,20 +56,19 @@ def masked(inner: Transformation, mask: Any):
 
 @transformation(sparse_rows=True, words={"rest": "held still"})
 def freeze(inner: Transformation, frozen: Any):
-    """Keep some of the leaves as they are, and apply a transformation to the rest.
+    """Keep some of the leaves fixed, and apply a transformation to the rest.
 
-    A frozen leaf gets no update, to the bit; it has no state, and no part in norms. (Subnormal numbers become 0 where
-    anything is added to them: XLA flushes them on CPU.)
+    A frozen leaf does not change, to the bit. It has no state, and does not count in norms. (Adding any update turns
+    subnormal numbers into 0: XLA flushes them on CPU.)
 
     Args:
-        inner: the transformation for the leaves that are trained: all of an optimizer, its clipping too.
-        frozen: which leaves, as the mask of `masked`.
+        inner: the transformation for the other leaves: a whole optimizer, with its clipping.
+        frozen: the leaves to keep fixed, as the mask of `masked`.
 
-    State: that of the transformation inside, with `None` where a leaf is frozen.
+    State: that of `inner`, with `None` for frozen leaves.
     Raises: as `masked`.
-
-    Source: optax's `freeze` zeroes the updates alone: what stands in front of it still allocates state for frozen
-        leaves and counts them in norms; its `selective_transform` does as this one.
+    Source: optax's `freeze` only sets updates to zero: transformations in front of it still have state for frozen
+        leaves, and count them in norms. Its `selective_transform` does the same as this.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -87,9 +87,9 @@ Selection = Callable[[Any, Any], list[bool]]
 
 
 def selection(who: str, mask: Any) -> Selection:
-    """`(updates, params) -> chosen`: whether each leaf is, None among them, for every kind of mask.
+    """`(updates, params) -> chosen`: a bool for each leaf, None among them, for every kind of mask.
 
-    Raises: TypeError: where this is no mask of any kind.
+    Raises: TypeError: this is no kind of mask.
     """
     rules: Any = mask if isinstance(mask, tuple | list) and all(map(is_rule, mask)) else (mask,)
     if all(map(is_rule, rules)):
@@ -100,7 +100,7 @@ def selection(who: str, mask: Any) -> Selection:
 
         return by_rules
     if is_function(mask) and arity(mask) != 1:
-        raise TypeError(f"{who}: a function must take the parameters, or (path, leaf); {describe(mask)} takes neither")
+        raise TypeError(f"{who}: a function must take the parameters, or (path, leaf); {describe(mask)} does not")
 
     def by_tree(updates: Any, params: Any) -> list[bool]:
         tree = resolved(who, mask, params)
@@ -112,7 +112,7 @@ def selection(who: str, mask: Any) -> Selection:
 
 def _bool(who: str, x: Any, path: str) -> bool:
     if isinstance(x, Tracer):
-        raise TypeError(f"{who}: the mask at {path} is traced; a mask must be known when the step is compiled")
+        raise TypeError(f"{who}: the mask at {path} is traced; a mask must be known at trace time: make it outside jit")
     if isinstance(x, bool | np.bool_) or (
         isinstance(x, jax.Array | np.ndarray) and x.dtype == np.bool_ and x.shape == ()
     ):

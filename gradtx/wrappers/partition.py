@@ -1,4 +1,4 @@
-"""Different transformations for different leaves: by rules (`route`), by a tree of labels (`partition`)."""
+"""Different transformations for different leaves: by rules (`route`) or by a tree of labels (`partition`)."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from gradtx.wrappers.subtree import extras_for, merged, part, prefix_leaves, res
 
 @transformation(sparse_rows=True)
 def route(rules: dict[Any, Transformation], default: Transformation | None = None):
-    """Give each leaf the transformation of the first rule that fits it.
+    """Give each leaf the transformation of the first rule that matches it.
 
     Args:
-        rules: rule -> transformation, in order: a glob for the path of a leaf or of a node above it
-            (`"layers/*/bias"`, `**` for any number of names), a compiled regular expression, or a function of
-            `(path, leaf)`; or a tuple of these, any of which may fit.
-        default: for leaves that no rule fits.
+        rules: rule -> transformation, in order. A rule is a glob for the path of a leaf or of a node above it
+            (`"layers/*/bias"`; `**` stands for any number of names), a compiled regular expression, a function of
+            `(path, leaf)`, or a tuple of these, any of which may match.
+        default: the transformation for leaves that no rule matches.
 
-    State: a dict, text of the rule -> the state of its transformation, `"default"` for the default's; pieces
-        without state have no entry. Leaves of other rules are `None` in it.
-
-    Raises: ValueError: a rule that takes no leaf, with the nearest paths; a leaf without a rule where there is no
-        default; a function and no params. TypeError: something that is no rule.
-
-    Source: optax's `partition` needs a tree of labels.
+    State: a dict, text of the rule -> the state of its transformation, and `"default"` for the default's. Pieces
+        without state have no entry. Leaves of other rules are `None`.
+    Raises:
+        ValueError: a rule takes no leaf (the error has the nearest paths), or matches both the key `a/b` and `b` inside
+            `a`; no rule matches a leaf, and there is no default; a function needs `params`, which is not given.
+        TypeError: a key of `rules` is no rule.
+    Source: optax's `partition`, which needs a tree of labels.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -48,12 +48,14 @@ def route(rules: dict[Any, Transformation], default: Transformation | None = Non
     for rule in rules:
         if not is_rule(rule):
             kinds = "a glob, a compiled expression, a function of (path, leaf), or a tuple of these"
-            raise TypeError(f"route: a rule is {kinds}; got {describe(rule)}")
+            raise TypeError(f"route: a rule must be {kinds}; got {describe(rule)}")
     groups = {key_name(rule): tx for rule, tx in rules.items()}
     if default is None:
         return _by_group(groups, routes(rules, False))
     if "default" in groups:
-        raise ValueError("a rule is called 'default', as the default is: give it another name")
+        raise ValueError(
+            "a rule has the text 'default', which is the name of the default: write the rule in another way"
+        )
     return _by_group({**groups, "default": default}, routes(rules, True))
 
 
@@ -62,17 +64,17 @@ def partition(transforms: dict[Any, Transformation], labels: Any):
     """Give each leaf the transformation of its label.
 
     Args:
-        transforms: label -> transformation; labels are strings, numbers, or whatever prints differently.
-        labels: a tree of labels like the parameters, or a prefix of it; or a function of the parameters that returns
+        transforms: label -> transformation. Labels are strings, numbers, or anything that prints differently.
+        labels: a tree of labels like the parameters, or a prefix of one; or a function of the parameters that returns
             such a tree.
 
-    State: a dict, the label as a string -> the state of its transformation; pieces without state have no entry.
-        Leaves of other labels are `None` in it.
-
-    Raises: ValueError: a label without a transformation, a transformation whose label no leaf has, a tree that does not
-        fit the parameters, a function and no params. TypeError: a label that cannot be one.
-
-    Source: optax's `partition` calls the function with the gradients, and takes no notice of labels that are not used.
+    State: a dict, label as a string -> the state of its transformation. Pieces without state have no entry. Leaves of
+        other labels are `None`.
+    Raises:
+        ValueError: a label has no transformation; no leaf has the label of a transformation; the tree does not fit the
+            parameters; `labels` is a function, and `params` is not given.
+        TypeError: a label cannot be a key.
+    Source: optax's `partition`, which calls the function with the gradients, and accepts labels that no leaf has.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -88,13 +90,13 @@ def partition(transforms: dict[Any, Transformation], labels: Any):
 
 @transformation
 def per_leaf_learning_rate(multipliers: dict[Any, Hyper], default: Hyper = 1.0):
-    """Multiply the updates of each leaf by the number of the first rule that fits it; put it after the optimizer.
+    """Multiply the updates of each leaf by the factor of the first rule that matches it; put it after the optimizer.
 
     Args:
         multipliers: rule -> factor, in order; the rules are those of `route`.
-        default: the factor of the leaves that no rule fits.
+        default: the factor of the leaves that no rule matches.
 
-    State: as `route`: only what schedules need.
+    State: as `route`: only counts and values of schedules.
     Raises: as `route`.
     Source: torch's parameter groups with their own `lr`; optax's `partition` with a `scale` for each label.
 
@@ -121,7 +123,7 @@ def routes(rules: Mapping[Any, Any], has_default: bool) -> Groups:
         for leaf in leaves:
             if leaf.place not in taken and not has_default:
                 known = ", ".join(map(rule_name, rules)) or "none"
-                raise ValueError(f"route: no rule fits {leaf.path}: give a default=...; the rules are {known}")
+                raise ValueError(f"route: no rule matches {leaf.path}: give a default=...; the rules are {known}")
         return {x.place: key_name(names[taken[x.place]]) if x.place in taken else "default" for x in leaves}
 
     return assigned
@@ -145,7 +147,7 @@ def labelled(transforms: Mapping[Any, Any], labels: Any) -> Groups:
             if out and key_name(label) not in used:
                 used = sorted(set(out.values()))
                 raise ValueError(
-                    f"partition: no leaf has the label {label!r}{suggestion(str(label), used)}; there is {used}"
+                    f"partition: no leaf has the label {label!r}{suggestion(str(label), used)}; the leaves have {used}"
                 )
         return out
 
@@ -161,12 +163,14 @@ def _label(label: Any, path: str, transforms: Mapping[Any, Any]) -> str:
         ) from None
     if not known:
         near = suggestion(label, map(str, transforms)) if isinstance(label, str) else ""
-        raise ValueError(f"partition: {path} has the label {label!r}{near}; there is {list(transforms)}")
+        raise ValueError(
+            f"partition: {path} has the label {label!r}{near}; there are transformations for {list(transforms)}"
+        )
     return key_name(next(key for key in transforms if key == label))
 
 
 def _by_group(groups: dict[str, GradientTransformation], assign: Groups) -> Closures:
-    """The closures that give each group of leaves its transformation; leaves of no group are not trained, and pass."""
+    """The closures that give each group of leaves its transformation. Leaves in no group are not trained, and pass."""
 
     def owns(updates: Any, params: Any) -> dict[str, list[bool]]:
         group_of = assign(updates, params)
@@ -180,7 +184,10 @@ def _by_group(groups: dict[str, GradientTransformation], assign: Groups) -> Clos
     def update(updates, state, params=None, **extra):
         unknown = sorted(map(str, state.keys() - groups.keys()))
         if unknown:
-            raise TypeError(f"the state has an entry {unknown[0]!r}; the rules or labels are {list(groups)}")
+            raise TypeError(
+                f"the state has an entry {unknown[0]!r}; the rules or labels are {list(groups)}: "
+                f"make the state with this transformation's own init"
+            )
         own, news, states = owns(updates, params), [], {}
         for name, tx in groups.items():
             mine, held = own[name], state.get(name, EmptyState())

@@ -1,4 +1,4 @@
-"""Sharpness-aware minimisation: the gradient from a little uphill."""
+"""Sharpness-aware minimisation."""
 
 from __future__ import annotations
 
@@ -16,30 +16,31 @@ from gradtx.core.trees import is_none, is_trained, require_same_tree
 
 @transformation(any_leaves=True, words={"in": "the gradient from a little uphill instead"})
 def sam(inner: Transformation, rho: Hyper = 0.05, *, axis_name: AxisName = None):
-    """Step along the gradient taken where the loss is about highest near by, so that flat minima are preferred.
+    """Take the gradient at the approximate worst point within radius rho; this prefers flat minima.
 
         u = inner(∇f(w + rho·g/‖g‖₂))
 
-    The gradients that come in only say which way is uphill: what stands before this in a chain, a clip for example,
-    does nothing else; put it inside. The norm is that of all leaves together. Where it is zero, or above 8e37, the
-    gradient is taken at w. With rho = 0 the updates are those of inner for the gradients of grad_fn, to the bit. Each
-    update costs a second gradient. In half precision an uphill step below the rounding of the parameters is lost, and
-    grad_fn sees w itself: keep such parameters in float32.
+    The incoming gradients g give only the uphill direction. So a clip in front of this does nothing else; put it
+    inside. The norm is that of all leaves together. Where it is zero, or above 8e37, the gradient is taken at w. With
+    rho = 0 the updates are those of `inner` for the gradients of grad_fn, to the bit. Each update costs a second
+    gradient. In half precision an uphill step below the rounding error of a parameter is lost, and grad_fn sees w
+    itself: keep such parameters in float32.
 
-    `update` needs `grad_fn`, a function from parameters to gradients, of the same batch as g:
+    `update` needs `grad_fn`, a function from parameters to gradients, for the same batch as g:
     `tx.update(grads, state, params, grad_fn=jax.grad(lambda p: loss(p, batch)))`.
 
     Args:
-        inner: the transformation that gets the gradient from there.
-        rho: how far uphill; finite, at least 0; parameter units.
+        inner: the transformation that gets the new gradient.
+        rho: the radius, in parameter units; finite, at least 0.
         axis_name: as in `clip_by_global_norm`.
 
-    State: that of inner.
-    Raises: ValueError: an argument out of range; `params` not given; gradients of grad_fn that do not fit. TypeError:
-        grad_fn not given or not a function.
-    Source: Foret et al. 2021 (arXiv:2010.01412), equation 2 and algorithm 1. As optax's with `opaque_mode=True`, a
-        normalised `sgd(rho)` for adversary, and one adversarial step; optax's grad_fn has the step's number for a
-        second argument, and a zero gradient gives NaN there.
+    State: that of `inner`.
+    Extras: grad_fn: the function above.
+    Raises: ValueError: an argument is out of range, `params` is not given, or the gradients of grad_fn do not fit.
+        TypeError: grad_fn is not given, or no function.
+    Source: Foret et al. 2021 (arXiv:2010.01412), equation 2 and algorithm 1. Same as optax's with `opaque_mode=True`, a
+        normalised `sgd(rho)` as adversary, and one adversarial step; but optax's grad_fn takes the number of the step
+        as its second argument, and a zero gradient gives NaN there.
 
     Example:
         >>> import gradtx, jax, jax.numpy as jnp
@@ -60,7 +61,7 @@ def sam(inner: Transformation, rho: Hyper = 0.05, *, axis_name: AxisName = None)
         uphill = map_leaves(lambda g: rho * quotient(g, norm), updates)
         grads = grad_fn(apply_updates(params, uphill))
         require_same_tree("gradient of grad_fn", grads, "parameter", params)
-        # Leaves that are not trained keep what was given for them.
+        # Leaves that are not trained keep the gradient that came in.
         grads = jax.tree.map(lambda g, given: g if is_trained(g) else given, grads, updates, is_leaf=is_none)
         return inner.update(grads, state, params, **inner.extras.taken({**extra, "grad_fn": grad_fn}))
 

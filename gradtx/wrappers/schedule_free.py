@@ -1,4 +1,4 @@
-"""Schedule-free learning: averaging in the place of momentum and of a falling learning rate."""
+"""Schedule-free learning: averaging instead of momentum and of a decaying learning rate."""
 
 from __future__ import annotations
 
@@ -18,41 +18,49 @@ from gradtx.wrappers.lookup import copied, filled, only_trained, the_state, with
 
 
 class ScheduleFreeState(NamedTuple):
-    """Fields: b1, weight_sum, max_learning_rate, z, inner."""
+    """The state of `schedule_free`.
 
-    b1: jax.Array  # with which the parameters were mixed, float scalar; `b1` at init
-    weight_sum: jax.Array  # sum of the weights of all steps, float scalar; 0 at init
-    max_learning_rate: jax.Array  # the largest so far, float scalar; 0 at init
-    z: Exact  # where the inner steps have led, like params, float32 or wider; a copy of the parameters at init
-    inner: Any  # the inner transformation's state
+    b1: the b1 that made the parameters, float scalar; `b1` at init.
+    weight_sum: the sum of the weights of all steps, float scalar; 0 at init.
+    max_learning_rate: the largest learning rate so far, float scalar; 0 at init.
+    z: the end of the inner steps, like params, float32 or wider; a copy of the parameters at init.
+    inner: the inner transformation's state.
+
+    The scalars are float32, or as wide as the widest parameter.
+    """
+
+    b1: jax.Array
+    weight_sum: jax.Array
+    max_learning_rate: jax.Array
+    z: Exact
+    inner: Any
 
 
 @transformation(any_leaves=True, words={"out": "the step of the average"})
 def schedule_free(inner: Transformation, learning_rate: Hyper, b1: Hyper = 0.9, *, weight_lr_power: Hyper = 2.0):
-    """Take gradients between a path and its average, and evaluate the model at the average.
+    """Take gradients between the inner steps and their average, and evaluate the model at the average.
 
-        z = z + u                            u the inner update, for the gradient at y
+        z = z + u                            u: the inner update, for the gradient at y
         x = x + c·(z - x)                    c = p/Σp,   p = (the largest learning_rate so far)^weight_lr_power
-        y = (1 - b1)·z + b1·x                y are the parameters
+        y = (1 - b1)·z + b1·x                y: the parameters
 
-    The model is evaluated at x: `eval_params(state, params)`, which x = y + (1/b1 - 1)·(y - z) gives back. Whatever
-    else moves the parameters moves x, so in a chain this belongs to the end. With b1 = 1 the parameters are the mean of
-    the path. The inner transformation should have no momentum, and sees y as its parameters (weight decay acts there).
-    In half precision, steps of y below its rounding are lost, and x with them: keep such parameters in float32.
+    Evaluate the model at x: `eval_params(state, params)` computes x = y + (1/b1 - 1)·(y - z). Anything else that moves
+    the parameters also moves x, so put this at the end of a chain. With b1 = 1 the parameters are the mean of z. The
+    inner transformation should have no momentum; it sees y as its parameters (weight decay acts on y). In half
+    precision, steps of y below its rounding error are lost, and x with them: keep such parameters in float32.
 
     Args:
-        inner: the transformation that steps along z: `sgd(rate)`, `adam(rate, b1=0.0)`.
-        learning_rate: that of inner, again, for the weights alone; only how it changes over time matters; finite, at
-            least 0.
-        b1: how near the average gradients are taken; in (0, 1].
-        weight_lr_power: how much less the steps of a warm-up weigh; finite, at least 0; 0 weighs all alike.
+        inner: the transformation that moves z: `sgd(rate)`, `adam(rate, b1=0.0)`.
+        learning_rate: the learning rate of `inner` again, used for the weights only. Only its changes over time matter;
+            finite, at least 0.
+        b1: the weight of the average in the point where gradients are taken; in (0, 1].
+        weight_lr_power: how much less the steps of a warm-up count; finite, at least 0. With 0 all count alike.
 
-    State: `ScheduleFreeState`: b1, weight_sum and max_learning_rate, float32 (or wider) scalars, `b1`, 0 and 0 at init;
-        z, like params, float32 or wider, a copy of the parameters at init; inner.
-    Raises: ValueError: an argument out of range; `params` not given.
+    State: `ScheduleFreeState`.
+    Raises: ValueError: an argument is out of range, or `params` is not given.
     Source: Defazio et al. 2024 (arXiv:2405.15682), equations 3 to 5; the weights as in its authors' code. optax's reads
         a scheduled learning_rate one step later than its inner transformation does. y within 150 ulp of the largest
-        parameter so far over 1,000 steps in float32, x within 150/b1: it is a difference of what was rounded.
+        parameter so far over 1,000 steps in float32, x within 150/b1, since x is a difference of rounded numbers.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -78,13 +86,13 @@ def schedule_free(inner: Transformation, learning_rate: Hyper, b1: Hyper = 0.9, 
         largest = jnp.maximum(state.max_learning_rate, jnp.asarray(learning_rate, dtype))
         weight = _power(largest, jnp.asarray(weight_lr_power, dtype))
         weight_sum = state.weight_sum + weight
-        c = quotient(weight, weight_sum)  # before the first rate above 0 the average stays
+        c = quotient(weight, weight_sum)  # the average does not move before the first rate above 0
         b, old = jnp.array(b1, dtype), state.b1
 
         def leaf(u, z, y):
             x = _average(y, z, old)
             to_z = z + u - x
-            # y_new - y, term by term: the difference of the two would have lost the small steps.
+            # y_new - y term by term: the difference of the two would lose small steps.
             return (1 - b) * u + b * c * to_z + (b - old) * (x - z), z + u
 
         updates, z = map_leaves(leaf, updates, state.z, params)
@@ -94,18 +102,18 @@ def schedule_free(inner: Transformation, learning_rate: Hyper, b1: Hyper = 0.9, 
 
 
 def eval_params(state: Any, params: Any) -> Any:
-    """The parameters to evaluate the model with: the average that a `schedule_free(...)` keeps between z and y.
+    """The parameters to evaluate the model with: the average x of `schedule_free(...)`.
 
         x = y + (1/b1 - 1)·(y - z)
 
     Args:
-        state: the state, wherever in it that of `schedule_free` is: in a chain, under other wrappers.
-        params: the parameters that belong to this state: y. The result is in their types, and leaves that are not
-            trained are theirs.
+        state: a state with that of `schedule_free` anywhere in it: in a chain, in other wrappers.
+        params: the parameters y that belong to this state. The result has their types, and their own leaves where they
+            are not trained.
 
     Raises:
-        ValueError: the state holds none of `schedule_free`, several, or a batch; it does not fit the parameters.
-        TypeError: no state.
+        ValueError: the state holds none of `schedule_free`, several, or a batch; or it does not fit the parameters.
+        TypeError: `state` is a transformation.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -122,7 +130,7 @@ def eval_params(state: Any, params: Any) -> Any:
 
 
 def _power(x: jax.Array, power: jax.Array) -> jax.Array:
-    """x to this power, for x >= 0; all derivatives are finite, also at 0."""
+    """x to this power, for x >= 0; its derivatives are finite at 0 too."""
     return jnp.where(x > 0, jnp.where(x > 0, x, 1) ** power, jnp.where(power == 0, 1, 0).astype(x.dtype))
 
 

@@ -1,4 +1,4 @@
-"""Steps that are not made: where something is not finite, where a predicate says so, where the gradient is a spike."""
+"""Wrappers that skip steps: on non-finite numbers, on the word of a predicate, on a spike of the gradient."""
 
 from __future__ import annotations
 
@@ -23,11 +23,16 @@ from gradtx.wrappers.rules import arity
 
 
 class SkipState(NamedTuple):
-    """Fields: skipped, consecutive, inner."""
+    """The state of `skip_nonfinite` and of `skip_if`.
 
-    skipped: jax.Array  # updates that were skipped, int32 scalar; 0 at init
-    consecutive: jax.Array  # of those, the ones since the last that was not, int32 scalar; 0 at init
-    inner: Any  # the inner transformation's state, as the last update that was not skipped left it
+    skipped: updates that were skipped, int32 scalar; 0 at init.
+    consecutive: updates skipped since the last one that was not, int32 scalar; 0 at init.
+    inner: the inner transformation's state. A skipped update leaves it unchanged.
+    """
+
+    skipped: jax.Array
+    consecutive: jax.Array
+    inner: Any
 
 
 @transformation(any_leaves=True, sparse_rows=True, words={"rest": "no step: skipped, since something is not finite"})
@@ -38,25 +43,25 @@ def skip_nonfinite(
     check_updates: bool = True,
     axis_name: AxisName = None,
 ):
-    """Make no step where a gradient, or an update that would come of it, is not finite.
+    """Skip the step where a gradient, or an update computed from it, is not finite.
 
-    The parameters and the inner state stay as they are, to the bit; nothing of a skipped gradient is left. It
-    belongs inside a `dynamic_loss_scale`, which must see what overflows.
+    Parameters and inner state then stay unchanged, to the bit; no trace of the gradient is left. Put this inside
+    `dynamic_loss_scale`, which must see overflows.
 
     Args:
         inner: the transformation.
-        max_consecutive: after this many updates skipped one after another, the next is let through whatever it is, so
-            that a fault that stays is seen; at least 0. None skips for ever.
-        check_updates: look at the resulting updates too. Under jit the inner transformation then computes them twice,
-            but for one that is given functions, as a line search is; without it, a step costs what it costs in optax.
-        axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which the updates are split: what
-            one device finds, all skip. Without it each decides for itself, and those that skip wait for nobody: where a
-            member sums over devices, as a clip with an axis_name does, the others wait for ever.
+        max_consecutive: after this many skips in a row the next update is applied even if it is not finite, so that a
+            lasting fault becomes visible; a whole number, at least 0. With 0 nothing is ever skipped; None skips
+            without end.
+        check_updates: also look at the updates of `inner`. Under jit they are then computed twice, unless `update` is
+            given functions, as for a line search. With False a step costs the same as in optax.
+        axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which the gradients are split: all
+            devices skip what one of them finds. Without it each device decides alone; if a member inside sums over
+            devices (a clip with an axis_name), devices that do not skip would wait forever for those that do.
 
-    State: `SkipState` (skipped, consecutive, inner).
-    Raises: ValueError: `max_consecutive` below 0. TypeError: it is no whole number; an axis that is no name.
-
-    Source: optax's `apply_if_finite` looks at the gradients alone.
+    State: `SkipState`.
+    Raises: ValueError: `max_consecutive` is below 0. TypeError: it is no whole number, or `axis_name` is no name.
+    Source: optax's `apply_if_finite`, which looks at the gradients only.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -84,19 +89,19 @@ def skip_nonfinite(
 
 @transformation(any_leaves=True, sparse_rows=True, words={"rest": "no step: skipped"})
 def skip_if(inner: Transformation, predicate: Callable[[Any, Any, Any], Any], *, axis_name: AxisName = None):
-    """Make no step where a predicate says so.
+    """Skip the step where a predicate says so.
 
-    The parameters and the inner state stay as they are, to the bit.
+    Parameters and inner state then stay unchanged, to the bit.
 
     Args:
         inner: the transformation.
-        predicate: a function of `(updates, params, value)` that returns a bool scalar, True to skip; `params` and
-            `value`, the loss, are None where `update` was not given them.
-        axis_name: as of `skip_nonfinite`.
+        predicate: a function of `(updates, params, value)` that returns a bool scalar, True to skip. `params`, and
+            `value` (the loss), are None if `update` was not given them.
+        axis_name: as in `skip_nonfinite`.
 
-    State: `SkipState` (skipped, consecutive, inner).
-    Extras: value: whatever the predicate makes of it.
-    Raises: TypeError: the predicate is no function of three arguments, or returns something else than a bool scalar.
+    State: `SkipState`.
+    Extras: value: for the predicate; it is passed on to `inner` too.
+    Raises: TypeError: the predicate does not take three arguments, or returns something else than a bool scalar.
     Source: the `should_skip_update_fn` of optax's `MultiSteps`, without the accumulation.
 
     Example:
@@ -115,39 +120,45 @@ def skip_if(inner: Transformation, predicate: Callable[[Any, Any, Any], Any], *,
         answer = jnp.asarray(predicate(updates, params, value))
         if answer.shape != () or answer.dtype != jnp.bool_:
             got = f"shape {answer.shape}, {answer.dtype}"
-            raise TypeError(f"skip_if: the predicate must return one bool, jnp.any(...) makes one; got {got}")
+            raise TypeError(f"skip_if: the predicate must return one bool, as jnp.any(...) does; got {got}")
         return Decision(on_all(~answer, axis_name), lambda: updates, partial(_counted, state))
 
     return conditional(inner, _start(inner), decide)
 
 
 class SkipSpikesState(NamedTuple):
-    """Fields: norms, count, skipped, inner."""
+    """The state of `skip_spikes`.
 
-    norms: jax.Array  # the last finite norms, (window,), float32 or wider; 0 at init
-    count: jax.Array  # finite norms seen, int32 scalar; 0 at init
-    skipped: jax.Array  # updates that were skipped, int32 scalar; 0 at init
-    inner: Any  # the inner transformation's state
+    norms: the last finite norms, shape (window,), float32 or wider; 0 at init.
+    count: finite norms seen so far, int32 scalar; 0 at init.
+    skipped: updates that were skipped, int32 scalar; 0 at init.
+    inner: the inner transformation's state. A skipped update leaves it unchanged.
+    """
+
+    norms: jax.Array
+    count: jax.Array
+    skipped: jax.Array
+    inner: Any
 
 
 @transformation(any_leaves=True, sparse_rows=True, words={"rest": "no step: skipped, since the norm is a spike"})
 def skip_spikes(inner: Transformation, k_sigma: Hyper = 6.0, window: int = 128, *, axis_name: AxisName = None):
-    """Make no step where the norm of the gradients is far above its recent values, or not finite.
+    """Skip the step where the norm of the gradients is far above its recent values, or not finite.
 
         skip where ‖g‖₂ > mean + k_sigma·σ    (mean and σ of the last `window` norms; σ at least mean/1000)
 
-    Nothing is skipped before `window` norms are seen, except what is not finite. A finite norm counts among the next
-    ones also where its step was skipped, so that a level that stays becomes the new usual.
+    Until `window` norms have been seen, only non-finite gradients are skipped. A finite norm is remembered even if its
+    step is skipped: a level that lasts is soon no spike any more.
 
     Args:
         inner: the transformation.
-        k_sigma: standard deviations above the mean; greater than 0; infinity switches it off for finite norms.
-        window: how many norms are remembered; at least 2.
-        axis_name: as of `skip_nonfinite`; the norm is then that of all parts.
+        k_sigma: standard deviations above the mean; greater than 0. With infinity no finite norm is skipped.
+        window: the number of norms to remember; a whole number, at least 2.
+        axis_name: as in `skip_nonfinite`; the norm is then that of all parts.
 
-    State: `SkipSpikesState` (norms, count, skipped, inner).
-    Raises: ValueError: `k_sigma` not above 0, `window` below 2.
-    Source: the skip step of levanter and OLMo, there with the loss as well; optax has none.
+    State: `SkipSpikesState`.
+    Raises: ValueError: `k_sigma` is not above 0, or `window` is below 2.
+    Source: the skip step of levanter and OLMo, which also look at the loss. Not in optax.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -188,7 +199,7 @@ def _takes(function: Callable, count: int) -> bool:
         inspect.signature(function).bind(*range(count))
     except TypeError:
         return False
-    except ValueError:  # some builtins do not tell
+    except ValueError:  # some builtins have no signature
         return True
     return True
 
@@ -198,6 +209,6 @@ def _start(inner: Any) -> Callable[[Any], SkipState]:
 
 
 def _counted(state: SkipState, ran: jax.Array, inner: Any) -> SkipState:
-    """The state after an update: the counts of skipped ones, and the inner state."""
+    """The state after an update."""
     consecutive = jnp.where(ran, 0, increment(state.consecutive))
     return SkipState(increment(state.skipped, ~ran), consecutive, inner)

@@ -84,7 +84,7 @@ def test_setting_what_cannot_be_set():
         gradtx.set_hyperparameters(state, {"adam/learning_rat": 0.2})
     with pytest.raises(TypeError, match="adam/b1 must be a number"):
         gradtx.set_hyperparameters(state, {"adam/b1": "high"})
-    with pytest.raises(TypeError, match="adam/b1 in a state is a number: give the schedule"):
+    with pytest.raises(TypeError, match="adam/b1 in a state must be a number: give the schedule"):
         gradtx.set_hyperparameters(state, {"adam/b1": gradtx.constant_schedule(0.1)})
     with pytest.raises(ValueError, match=r"adam/b1 must be a scalar; got an array of shape \(2,\)"):
         gradtx.set_hyperparameters(state, {"adam/b1": jnp.ones(2)})
@@ -184,7 +184,7 @@ class TestWhatCannotBeSet:
     def test_a_number_that_follows_a_schedule(self):
         rate = gradtx.linear_schedule(0.1, 0.0, 10)
         for tx in (adam(rate), inject(adam(rate))):
-            with pytest.raises(ValueError, match=r"learning_rate follows a schedule, whose value.*set_count moves it"):
+            with pytest.raises(ValueError, match=r"learning_rate follows a schedule: .*set_count moves it"):
                 set_hyperparameters(tx.init(W), learning_rate=5.0)
 
     def test_a_count_where_no_schedule_counts(self):
@@ -224,3 +224,10 @@ class TestDonation:
         self.step(tx, gradtx.set_count(tx.init(W), n))
         self.step(tx, gradtx.set_count(tx.init(W), 7))
         assert (float(held), int(n)) == (pytest.approx(0.1), 7)
+
+
+def test_two_of_one_name_are_never_taken_for_one():
+    tx = chain(**{"a/b": inject(sgd(0.1)), "a": chain(b=inject(sgd(0.2)))})
+    for call in (hyperparameters, lambda state: set_hyperparameters(state, {"a/b/learning_rate": 0.5})):
+        with pytest.raises(ValueError, match=r"two hyperparameters of this state are called '.*b/.*learning_rate'"):
+            call(tx.init(W))

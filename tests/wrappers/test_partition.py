@@ -72,7 +72,12 @@ class TestRoute:
 
     def test_what_is_no_route(self):
         for rules, default, error, match in (
-            ({"body": SGD}, None, ValueError, "route: no rule fits head/w: give a default=...; the rules are 'body'"),
+            (
+                {"body": SGD},
+                None,
+                ValueError,
+                "route: no rule matches head/w: give a default=...; the rules are 'body'",
+            ),
             ({"bdy": SGD}, FAST, ValueError, "the rule 'bdy' matches no leaf; nearest: body/"),
             (
                 {"body": SGD, "body/w": SGD},
@@ -80,8 +85,8 @@ class TestRoute:
                 ValueError,
                 "'body/w' takes no leaf: every leaf it matches is already taken",
             ),
-            ({3: SGD}, FAST, TypeError, "route: a rule is a glob, .*; got 3"),
-            ({"default": SGD}, FAST, ValueError, "is called .default."),
+            ({3: SGD}, FAST, TypeError, "route: a rule must be a glob, .*; got 3"),
+            ({"default": SGD}, FAST, ValueError, "has the text .default."),
             (
                 {lambda p, x: True: SGD, lambda p, x: False: SGD},
                 None,
@@ -154,7 +159,7 @@ class TestPartition:
                 "head/w has the label 'fsat' .did you mean 'fast'",
             ),
             ({"body": "slow", "head": "fast"}, ValueError, "partition: there is no label for steps"),
-            ("slow", ValueError, "no leaf has the label 'fast'; there is .'slow'."),
+            ("slow", ValueError, "no leaf has the label 'fast'; the leaves have .'slow'."),
             (lambda params: jnp.ones(3), TypeError, "the label of body/b must be one of"),
             (lambda params: {"body": ["slow"], "head": "fast", "steps": ""}, ValueError, "there is no label for body/"),
             (lambda a, b: "slow", TypeError, "labels must be a tree, or a function of the parameters"),
