@@ -14,7 +14,7 @@ DENSE_BYTES = 4 * SHAPE[0] * SHAPE[1]
 ADAM = gradtx.adam(1e-3)
 OPTIMIZERS = {name: e.factory(**{**e.usual, **setting.arguments}) for name, (e, setting) in catalog.OPTIMIZERS.items()}
 CHAINS = {
-    **{name: tx for name, tx in OPTIMIZERS.items() if tx._has("sparse_rows")},
+    **{name: tx for name, tx in OPTIMIZERS.items() if tx.traits.sparse_rows},
     "clip + adamw + schedule": gradtx.chain(
         gradtx.clip_by_global_norm(1.0), gradtx.adamw(gradtx.cosine_decay_schedule(1e-3, 100), weight_decay=0.1)
     ),
