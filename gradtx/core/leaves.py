@@ -15,11 +15,13 @@ from jax.core import Tracer
 from gradtx.core.special import SpecialLeaf
 from gradtx.core.trees import flatten, is_none, is_trained, require_arrays, require_same_tree
 
+_SINGLE, _WIDE = jnp.dtype("float32"), jnp.dtype("float64")
+
 
 def float_dtype(*trees: Any) -> Any:
     """The real type in which arithmetic on these leaves is done: the widest of theirs, and at least float32."""
-    wide = any(jnp.finfo(jnp.result_type(x)).bits == 64 for x in jax.tree.leaves(trees) if is_trained(x))
-    return jnp.dtype("float64" if wide else "float32")
+    dtypes = {getattr(x, "dtype", None) or jnp.result_type(x) for x in jax.tree.leaves(trees) if is_trained(x)}
+    return _WIDE if any(jnp.finfo(dtype).bits == 64 for dtype in dtypes) else _SINGLE
 
 
 def at_width(dtype: Any, width: Any) -> Any:
@@ -105,8 +107,14 @@ def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any, idle: Sequence
         rows[k] = g.opened(others, idle)
     on_leaf = _wide(fn)
     if any(is_staged(row[0]) for row in rows):
-        on_leaf = _once_a_shape(on_leaf, next((row for row in rows if is_trained(row[0])), None))
-    results = [on_leaf(*row) if is_trained(row[0]) else row for row in rows]
+        # Traced once for each shape. A call costs as much lowering as some seven operations: short ones are repeated.
+        called = jax.jit(on_leaf)
+        first = next((row for row in rows if is_trained(row[0])), None)
+        is_short = first is not None and len(called.trace(*first).jaxpr.eqns) <= 6
+        on_leaf = jax.jit(on_leaf, inline=True) if is_short else called  # JAX traces once for both
+    results: list[tuple] = []
+    for row in rows:
+        results.append(on_leaf(*row) if is_trained(row[0]) else row)
     for k, (g, others) in special.items():
         results[k] = g.closed(results[k], others)
     count, several = _outputs(on_leaf, leaves, results, len(trees))
@@ -122,16 +130,6 @@ def is_staged(x: Any) -> bool:
         if not isinstance(x, jax.Array | np.ndarray | np.generic | float | complex):
             return True
     return False
-
-
-def _once_a_shape(on_leaf: Callable, row: tuple | None) -> Callable:
-    """on_leaf, traced once for each distinct row: repeated in place where it is short, called where it is long.
-
-    A call costs as much lowering as some seven operations.
-    """
-    called = jax.jit(on_leaf)
-    short = row is not None and len(called.trace(*row).jaxpr.eqns) <= 6
-    return jax.jit(on_leaf, inline=True) if short else called  # JAX traces once for both
 
 
 def _wide(fn: Callable) -> Callable:

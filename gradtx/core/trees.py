@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -60,9 +61,12 @@ def is_trained(leaf: Any) -> bool:
     Integers, booleans, keys, float0 and None do not: they pass every transformation untouched and have no state.
     """
     dtype = getattr(leaf, "dtype", None)
-    if dtype is None:
-        return isinstance(leaf, float | complex)
-    return jnp.issubdtype(dtype, jnp.inexact)
+    return isinstance(leaf, float | complex) if dtype is None else _is_inexact(dtype)
+
+
+@functools.cache
+def _is_inexact(dtype: Any) -> bool:
+    return bool(jnp.issubdtype(dtype, jnp.inexact))
 
 
 def shape_of(leaf: Any) -> tuple[int, ...]:
@@ -141,9 +145,11 @@ def _is_complex(leaf: Any) -> bool:
 
 
 def _fits(leaf: Any, target: Any) -> bool:
+    if leaf is target:
+        return True
     if is_trained(target):
         return is_trained(leaf) and shape_of(leaf) == shape_of(target)
-    return leaf is None or leaf is target or (_is_array(leaf) and not is_trained(leaf))
+    return leaf is None or (_is_array(leaf) and not is_trained(leaf))
 
 
 def _raise_leaf(what: str, leaf: Any, other_what: str, target: Any, name: str) -> None:
