@@ -60,12 +60,10 @@ from importlib import import_module as _import_module
 if getattr(_sys, "argv", [])[:1] == ["-m"] and "gradtx" in _sys.orig_argv:  # Ctrl-C during the imports below
     _import_module("gradtx.apps.interrupt").install()
 
-from gradtx.core.apply import apply_updates
 from gradtx.core.chain import chain
 from gradtx.core.errors import suggestion as _suggestion
 from gradtx.core.hyper import Count, Hyper, Number, Steps
-from gradtx.core.leaves import full, map_leaves, zeros
-from gradtx.core.norms import global_norm
+from gradtx.core.leaves import apply_updates, full, map_leaves, zeros
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import Schedule, function_schedule, product_schedules, schedule, sum_schedules
 from gradtx.core.states import EmptyState, HyperparametersState
@@ -158,6 +156,7 @@ from gradtx.transforms.normalize import (
     scale_by_trust_ratio,
     zero_nans,
 )
+from gradtx.transforms.norms import global_norm
 from gradtx.transforms.plateau import ReduceOnPlateauState, reduce_on_plateau
 from gradtx.transforms.zoom import ScaleByZoomLinesearchState, ZoomLinesearchInfo, scale_by_zoom_linesearch
 from gradtx.wrappers.accumulate import AccumulateState, accumulate

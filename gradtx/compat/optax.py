@@ -95,7 +95,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.apply import apply_updates
+from gradtx.core.leaves import apply_updates
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.trees import is_none, is_trained
 from gradtx.optional_imports import extra

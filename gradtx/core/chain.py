@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gradtx.core.apply import apply_updates
+from gradtx.core.leaves import apply_updates
 from gradtx.core.pair import GradientTransformation, require_changeable
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import Transformation, transformation

@@ -7,13 +7,12 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradtx.core.closures import Branch, Closures, Group
 from gradtx.core.numerics import zero_count
 from gradtx.core.plan import Extras, Piece, Plan, Scheduled
 from gradtx.core.schedule import Schedule, at_step, is_schedule
 from gradtx.core.special import RefusedError
 from gradtx.core.states import finished
-from gradtx.core.traits import Traits
+from gradtx.core.traits import Branch, Closures, Group, Traits
 from gradtx.core.values import Value
 
 

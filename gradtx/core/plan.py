@@ -11,15 +11,13 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.apply import apply_updates
-from gradtx.core.closures import Branch, Closures, Decision
 from gradtx.core.errors import describe, suggestion
-from gradtx.core.leaves import float_dtype
+from gradtx.core.leaves import apply_updates, float_dtype
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.schedule import Schedule, at_step
 from gradtx.core.special import RefusedError
 from gradtx.core.states import HyperparametersState, require_scheduled
-from gradtx.core.traits import Traits
+from gradtx.core.traits import Branch, Closures, Decision, Traits
 from gradtx.core.trees import require_arrays, require_plain_parameters, require_same_tree, taken_by
 
 ALWAYS_ALLOWED = frozenset({"value", "grad", "value_fn"})  # other libraries pass these to whatever they are given

@@ -6,6 +6,7 @@ what to do with them, and knows none by name.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -31,9 +32,9 @@ class Special:
     __slots__ = ()
     needs: ClassVar[str]
 
+    @abstractmethod
     def refusal(self, piece: str, leaf: str) -> Exception | None:
         """The error for a piece without the trait; `leaf` is the path. None where it may have this one all the same."""
-        raise AttributeError(f"{type(self).__name__} must define refusal")
 
 
 class SpecialLeaf(Special):
@@ -45,21 +46,21 @@ class SpecialLeaf(Special):
         """As a piece with the trait is given it; `what` is its name in errors."""
         return self
 
+    @abstractmethod
     def opened(self, others: Sequence[Any], idle: Sequence[Any] | None) -> tuple:
         """The arrays for a leaf function: its own, and the parts of the others that belong to it; see `map_leaves`."""
-        raise AttributeError(f"{type(self).__name__} must define opened")
 
+    @abstractmethod
     def closed(self, results: tuple, others: Sequence[Any]) -> tuple:
         """The results of a leaf function as leaves again: a special one, and the others with their new parts."""
-        raise AttributeError(f"{type(self).__name__} must define closed")
 
+    @abstractmethod
     def added_to(self, parameter: Any) -> jax.Array:
         """The parameter after this update."""
-        raise AttributeError(f"{type(self).__name__} must define added_to")
 
+    @abstractmethod
     def entries(self) -> jax.Array:
         """Its numbers, each once: those that count in a norm."""
-        raise AttributeError(f"{type(self).__name__} must define entries")
 
 
 def is_leaf(x: Any) -> bool:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ParamSpec, overload
+from collections.abc import Callable
+from typing import Annotated, Any, ParamSpec, Unpack, overload
 
 from gradtx.core.errors import describe
 from gradtx.core.factory import Factory, LeafMarker
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import Schedule
-from gradtx.core.traits import Traits
+from gradtx.core.traits import Declared, Traits
 
 P = ParamSpec("P")
 _RESERVED = {name for name in dir(GradientTransformation) if not name.startswith("_")}
@@ -25,30 +24,10 @@ def transformation(body: Callable[P, Any], /) -> Callable[P, GradientTransformat
 
 
 @overload
-def transformation(
-    *,
-    any_leaves: bool = False,
-    sparse_rows: bool = False,
-    sets_params: bool = False,
-    clips: bool = False,
-    whole_tree: bool = False,
-    divides: Callable | None = None,
-    words: Mapping[str, str] | None = None,
-) -> Make: ...
+def transformation(**traits: Unpack[Declared]) -> Make: ...
 
 
-def transformation(
-    body: Any = None,
-    /,
-    *,
-    any_leaves: bool = False,
-    sparse_rows: bool = False,
-    sets_params: bool = False,
-    clips: bool = False,
-    whole_tree: bool = False,
-    divides: Callable | None = None,
-    words: Mapping[str, str] | None = None,
-) -> Any:
+def transformation(body: Any = None, /, **traits: Unpack[Declared]) -> Any:
     """Make the factory of a transformation from a function that takes hyperparameters and returns `(init, update)`.
 
     Parameters annotated `Hyper` become leaves of the value: each may be a number, a scalar array or a schedule, and
@@ -91,18 +70,10 @@ def transformation(
         >>> shrink(0.25).update(4.0, EmptyState())[0]
         1.0
     """
-    made = functools.partial(
-        Traits,
-        any_leaves=any_leaves,
-        sparse_rows=sparse_rows,
-        clips=clips,
-        whole_tree=whole_tree,
-        divides=divides,
-        words=words or {},
-    )
 
     def of(body: Callable) -> Any:
-        return _factory(body, made(sets_params=body.__name__ if sets_params else "")).public
+        name = body.__name__ if traits.get("sets_params") else ""
+        return _factory(body, Traits(**{**traits, "sets_params": name})).public
 
     return of if body is None else of(body)
 

@@ -10,8 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.apply import apply_updates
-from gradtx.core.leaves import float_dtype
+from gradtx.core.leaves import apply_updates, float_dtype
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import is_schedule
 from gradtx.core.states import HyperparametersState

@@ -10,9 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from gradtx.core.apply import apply_updates
 from gradtx.core.errors import describe, whole
-from gradtx.core.leaves import float_dtype
+from gradtx.core.leaves import apply_updates, float_dtype
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_trained, shape_of

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.apply import apply_updates
 from gradtx.core.errors import whole
+from gradtx.core.leaves import apply_updates
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import path_name, shape_of
 from gradtx.placement import mirrors

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.closures import Closures
+from gradtx.core.traits import Closures
 from gradtx.core.trees import flatten, is_none, is_trained, leaf_names, require_same_tree, shape_of
 from gradtx.storage.bits import unit_of
 from gradtx.wrappers.lookup import copied

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.apply import apply_updates
+from gradtx.core.leaves import apply_updates
 from gradtx.core.pair import GradientTransformation, is_transformation
 from gradtx.core.transformation import as_transformation, foreign
 from gradtx.core.trees import is_none, is_trained

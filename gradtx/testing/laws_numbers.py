@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.apply import apply_updates
 from gradtx.core.chain import chain
+from gradtx.core.leaves import apply_updates
 from gradtx.core.numerics import double_precision
 from gradtx.core.schedule import is_schedule
 from gradtx.core.states import EmptyState

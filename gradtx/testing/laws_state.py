@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.apply import apply_updates
+from gradtx.core.leaves import apply_updates
 from gradtx.core.numerics import double_precision
 from gradtx.testing.case import Case, cast
 from gradtx.testing.compare import (

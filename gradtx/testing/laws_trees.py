@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.apply import apply_updates
+from gradtx.core.leaves import apply_updates
 from gradtx.core.trees import flatten
 from gradtx.testing.case import Case
 from gradtx.testing.compare import (

@@ -6,8 +6,8 @@ from typing import Any
 
 import jax
 
-from gradtx.core.apply import apply_updates
 from gradtx.core.chain import chain
+from gradtx.core.leaves import apply_updates
 from gradtx.core.pair import is_transformation
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation

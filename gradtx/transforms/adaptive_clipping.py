@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from gradtx.core.errors import finite, in_unit_interval, positive, whole
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves
-from gradtx.core.norms import AxisName, global_norm, leaf_norm, require_axis_name, within
 from gradtx.core.numerics import increment, safe_sqrt, zero_count
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
+from gradtx.transforms.norms import AxisName, global_norm, leaf_norm, require_axis_name, within
 
 
 class ClipByZScoreState(NamedTuple):

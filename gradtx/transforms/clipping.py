@@ -10,11 +10,11 @@ from jax.core import Tracer
 from gradtx.core.errors import one_of, positive
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves
-from gradtx.core.norms import AxisName, device_count, global_norm, leaf_norm, require_axis_name, within
 from gradtx.core.special import SpecialLeaf
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names
+from gradtx.transforms.norms import AxisName, device_count, global_norm, leaf_norm, require_axis_name, within
 
 
 @transformation(any_leaves=True, sparse_rows=True, clips=True)

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.errors import describe
-from gradtx.core.norms import AxisName, on_all, require_axis_name
 from gradtx.core.trees import flatten, is_trained, require_same_tree
 from gradtx.transforms.backtracking import ScaleByBacktrackingLinesearchState
 from gradtx.transforms.line import like_trained, on_trained, value_and_grad
+from gradtx.transforms.norms import AxisName, on_all, require_axis_name
 from gradtx.transforms.vectors import trained
 from gradtx.transforms.zoom import ScaleByZoomLinesearchState
 

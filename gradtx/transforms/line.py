@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.apply import apply_updates
 from gradtx.core.errors import describe
-from gradtx.core.leaves import float_dtype, map_leaves
-from gradtx.core.norms import AxisName, device_count, summed
+from gradtx.core.leaves import apply_updates, float_dtype, map_leaves
 from gradtx.core.trees import flatten, is_trained, require_same_tree
+from gradtx.transforms.norms import AxisName, device_count, summed
 from gradtx.transforms.vectors import inner, trained
 
 

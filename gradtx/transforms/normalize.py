@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from gradtx.core.errors import finite, non_negative, whole
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves
-from gradtx.core.norms import AxisName, device_count, global_norm, leaf_norm, on_all, require_axis_name, summed
 from gradtx.core.numerics import increment, quotient, zero_count
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
+from gradtx.transforms.norms import AxisName, device_count, global_norm, leaf_norm, on_all, require_axis_name, summed
 
 
 class ZeroNansState(NamedTuple):

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.leaves import at_width
-from gradtx.core.norms import AxisName, summed
 from gradtx.core.trees import flatten, is_trained
+from gradtx.transforms.norms import AxisName, summed
 
 
 def trained(tree: Any, width: Any = None) -> list[jax.Array]:

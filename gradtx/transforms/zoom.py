@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from gradtx.core.errors import at_least_one, below_one, concrete, non_negative, one_of, positive, whole
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, zeros
-from gradtx.core.norms import AxisName, require_axis_name
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.states import Exact
 from gradtx.core.transformation import transformation
 from gradtx.transforms.line import Line, Point, chosen, line, moved, stored
+from gradtx.transforms.norms import AxisName, require_axis_name
 
 
 class ZoomLinesearchInfo(NamedTuple):

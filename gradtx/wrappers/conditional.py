@@ -15,10 +15,9 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from gradtx.core.apply import apply_updates
-from gradtx.core.closures import Branch, Closures, Decision
-from gradtx.core.leaves import map_leaves
+from gradtx.core.leaves import apply_updates, map_leaves
 from gradtx.core.pair import GradientTransformation
+from gradtx.core.traits import Branch, Closures, Decision
 from gradtx.core.trees import flatten, is_trained
 
 

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.apply import apply_updates
 from gradtx.core.errors import at_least_one, in_unit_interval
 from gradtx.core.hyper import Count, Hyper
-from gradtx.core.leaves import map_leaves
+from gradtx.core.leaves import apply_updates, map_leaves
 from gradtx.core.numerics import zero_count
 from gradtx.core.pair import require_changeable
 from gradtx.core.states import Exact

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from gradtx.core.closures import Closures, Group
 from gradtx.core.errors import describe
+from gradtx.core.traits import Closures, Group
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names
 from gradtx.wrappers.conditional import at_rest

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import jax
 
-from gradtx.core.apply import apply_updates
 from gradtx.core.errors import describe, non_negative
 from gradtx.core.hyper import Hyper
-from gradtx.core.leaves import map_leaves
-from gradtx.core.norms import AxisName, global_norm, require_axis_name
+from gradtx.core.leaves import apply_updates, map_leaves
 from gradtx.core.numerics import quotient
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import is_none, is_trained, require_same_tree
+from gradtx.transforms.norms import AxisName, global_norm, require_axis_name
 
 
 @transformation(any_leaves=True, words={"in": "the gradient from a little uphill instead"})

@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.arguments import show
-from gradtx.core.closures import Decision
 from gradtx.core.errors import non_negative, positive, whole
 from gradtx.core.hyper import Count, Hyper
 from gradtx.core.leaves import float_dtype
-from gradtx.core.norms import AxisName, global_norm, on_all, require_axis_name
 from gradtx.core.numerics import increment, zero_count
+from gradtx.core.traits import Decision
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.transforms.norms import AxisName, global_norm, on_all, require_axis_name
 from gradtx.wrappers.conditional import all_finite, all_finite_as_computed, conditional
 from gradtx.wrappers.rules import arity
 

@@ -13,7 +13,7 @@ import numpy as np
 from gradtx.apps.race.contenders import Contender
 from gradtx.apps.race.results import Cell
 from gradtx.apps.race.task import PreparedTask
-from gradtx.core.apply import apply_updates
+from gradtx.core.leaves import apply_updates
 from gradtx.optional_imports import extra
 
 Tick = Callable[[], None]

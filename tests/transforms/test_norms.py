@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 import gradtx
-from gradtx.core.norms import leaf_norm, within
+from gradtx.transforms.norms import leaf_norm, within
 from tests.double import enable_x64
 from tests.reference_norms import over_devices
 
@@ -88,9 +88,9 @@ def test_an_eager_call_compiles_once():
     g = {"w": jnp.ones(7), "b": jnp.ones((3, 5))}
     gradtx.global_norm(g)
     with jax.log_compiles(False), jax.checking_leaks():
-        before = gradtx.core.norms._norm._cache_size()
+        before = gradtx.transforms.norms._norm._cache_size()
         gradtx.global_norm(g)
-        assert gradtx.core.norms._norm._cache_size() == before
+        assert gradtx.transforms.norms._norm._cache_size() == before
 
 
 class TestOfLeaves:
