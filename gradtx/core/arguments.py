@@ -12,6 +12,12 @@ import numpy as np
 from jax.core import Tracer
 
 
+class ByValue:
+    """An argument that knows itself when it is equal to another, and has a hash."""
+
+    __slots__ = ()
+
+
 def same(a: Any, b: Any) -> bool:
     """Whether two arguments are equal: arrays by type, shape and bytes, tracers only to themselves."""
     if a is b:
@@ -62,8 +68,8 @@ def show(x: Any) -> str:
 
 
 def _opened(x: Any) -> tuple[list, Any] | None:
-    """The children and the structure of a container that JAX knows and Python cannot hash; None for all others."""
-    if getattr(type(x), "__hash__", None) is not None:
+    """The children and the structure of any other container that JAX knows, a dataclass or an nnx.State; else None."""
+    if x is None or isinstance(x, ByValue | str | int | float | type) or inspect.isfunction(x):
         return None
     children, structure = jax.tree.flatten(x, is_leaf=lambda y: y is not x)
     return None if jax.tree_util.treedef_is_leaf(structure) else (children, structure)

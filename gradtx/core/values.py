@@ -13,12 +13,12 @@ from typing import Any, NamedTuple, Self
 import jax
 from jax.tree_util import GetAttrKey
 
-from gradtx.core.arguments import frozen, same, show
+from gradtx.core.arguments import ByValue, frozen, same, show
 from gradtx.core.errors import suggestion
 from gradtx.core.factory import KEYWORDS, POSITIONAL, Factory, key_name
 
 
-class Value:
+class Value(ByValue):
     """A call of a factory, kept: equal to every equal call, hashable, picklable, and a pytree of its leaf arguments."""
 
     __slots__ = ("__weakref__", "_arguments", "_cache", "_factory")

@@ -241,3 +241,17 @@ def test_linen_a_rule_names_a_partitioned_leaf_as_any_other():
         dense = linen.unbox(updates)["params"]
         assert not dense["kernel"].any()
         assert dense["bias"].all()
+
+
+def test_nnx_a_mask_in_a_state_is_part_of_a_value():
+    model = Net()
+    mask = jax.tree.map(lambda x: x.ndim == 2, nnx.state(model, nnx.Param))
+    tx = gradtx.freeze(gradtx.adam(0.1), mask)
+    assert hash(tx) == hash(gradtx.freeze(gradtx.adam(0.1), mask))
+    assert tx == gradtx.freeze(gradtx.adam(0.1), jax.tree.map(lambda x: x, mask))
+    before = nnx.to_pure_dict(nnx.state(model, nnx.Param))
+    losses, _, traces = trained(tx, steps=3, model=model)
+    after = nnx.to_pure_dict(nnx.state(model, nnx.Param))
+    same_bits("a kernel", after["first"]["kernel"], before["first"]["kernel"])
+    assert losses[-1] < losses[0]
+    assert traces == 1
