@@ -93,13 +93,14 @@ def listing() -> str:
 def choose(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Choice:
     """The tasks and contenders that the options ask for; an error if nothing is left, or a library is missing."""
     known, words, asked = contenders(), _flat(options.optimizers), _flat(options.libraries)
+    picked = [known[label] for label in _labels(parser, known, words, asked)]
     absent = [library for library in LIBRARIES if not installed(library)]
     for library in absent:
         if library in asked or any(word.startswith(f"{library}:") for word in words):
             parser.error(f"{library} is not installed: pip install {library}, or leave it out")
-    picked = [known[label] for label in _labels(parser, known, words, asked)]
-    picked = [contender for contender in picked if contender.library not in absent]
-    notes = [f"{library} is not installed, and left out" for library in absent]
+    missing = {contender.library for contender in picked} & {*absent}
+    picked = [contender for contender in picked if contender.library not in missing]
+    notes = [f"{library} is not installed, and left out" for library in absent if library in missing]
     tasks = [_sized(task(name), options) for name in _flat(options.tasks) or (QUICK_TASKS if options.quick else TASKS)]
     pairs = [(contender, task) for contender in picked for task in tasks]
     if not words and options.quick:

@@ -1,7 +1,6 @@
 """Libraries that name an algorithm alike are caught where they do not compute alike."""
 
 import dataclasses
-import importlib.util
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +13,7 @@ from gradtx.apps.race.results import Agreement
 from gradtx.apps.race.task import PreparedTask
 from tests.apps.race.tiny import KNOWN, noisy, plain
 
-pytestmark = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in ("optax", "torch")), reason="needs optax and torch"
-)
+pytestmark = pytest.mark.peers
 RIVALS = list(KNOWN.values())
 OURS = [contender for contender in RIVALS if contender.library == "gradtx"]
 

@@ -16,7 +16,6 @@ from gradtx.apps.race.task import PreparedTask
 from tests.apps.race.tiny import KNOWN, assert_same_cell, noisy, plain
 
 optax_is_there = pytest.mark.skipif(importlib.util.find_spec("optax") is None, reason="needs optax")
-torch_is_there = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")
 RATES = np.array([0.001, 0.01, 0.1])
 
 
@@ -117,7 +116,7 @@ def test_optax_runs_in_the_same_loop(lenient):
     np.testing.assert_allclose(ours.scores, theirs.scores, rtol=1e-5)
 
 
-@torch_is_there
+@pytest.mark.peers
 @pytest.mark.parametrize("name", [c.name for c in KNOWN.values() if c.library == "torch"])
 def test_torch_takes_the_steps_that_ours_takes(name):
     course = PreparedTask(plain())

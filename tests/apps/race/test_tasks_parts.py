@@ -88,11 +88,13 @@ class TestConvex:
 class TestTorch:
     """torch's losses are those of JAX, for many trainings at once."""
 
+    pytestmark = pytest.mark.peers
     NAMES = ("bowl", "rosenbrock", "beale", "rastrigin", "ill_conditioned", "breast_cancer", "wine")
 
     @pytest.mark.parametrize("name", NAMES)
     def test_loss_and_gradient(self, name):
-        torch = pytest.importorskip("torch")
+        import torch
+
         of = getattr(convex if hasattr(convex, name) else surfaces, name)()
         starts = [of.torch.start(seed) for seed in range(3)]
         own = jax.jit(jax.vmap(of.start))(np.arange(3, dtype=np.int32))
