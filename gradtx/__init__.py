@@ -48,6 +48,8 @@ Devices
     state_shardings, zero_shardings, factored_sharding
 Write your own
     transformation, schedule, Hyper, Number, Count, Steps, map_leaves, zeros, full, EmptyState
+Names for annotations, as in optax
+    GradientTransformationExtraArgs, OptState, Params, Updates, ScalarOrSchedule, MaskedNode
 
 Modules that are imported on first use: `gradtx.catalog` (usual values, ranges, sources and names in other libraries),
 `gradtx.checkpoint`, `gradtx.compat` (optax), `gradtx.plots`, `gradtx.testing` (the laws, for your own
@@ -60,6 +62,14 @@ from importlib import import_module as _import_module
 if getattr(_sys, "argv", [])[:1] == ["-m"] and "gradtx" in _sys.orig_argv:  # Ctrl-C during the imports below
     _import_module("gradtx.apps.interrupt").install()
 
+from gradtx.annotations import (
+    GradientTransformationExtraArgs,
+    MaskedNode,
+    OptState,
+    Params,
+    ScalarOrSchedule,
+    Updates,
+)
 from gradtx.core.chain import chain
 from gradtx.core.errors import suggestion as _suggestion
 from gradtx.core.hyper import Count, Hyper, Number, Steps
@@ -192,20 +202,25 @@ __all__ = [
     "Explanation",
     "Finding",
     "GradientTransformation",
+    "GradientTransformationExtraArgs",
     "Hyper",
     "HyperparametersState",
     "InjectState",
     "KeepMasterState",
     "LeafPlan",
     "LookaheadState",
+    "MaskedNode",
     "Number",
+    "OptState",
     "Packed",
+    "Params",
     "Plan",
     "Progress",
     "Readings",
     "ReduceOnPlateauState",
     "RoundStochasticallyState",
     "RowSparse",
+    "ScalarOrSchedule",
     "ScaleByAdadeltaState",
     "ScaleByAdamState",
     "ScaleByAmsgradState",
@@ -226,6 +241,7 @@ __all__ = [
     "Steps",
     "StoreState",
     "Transformation",
+    "Updates",
     "WatchState",
     "ZeroNansState",
     "ZoomLinesearchInfo",

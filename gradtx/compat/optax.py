@@ -85,7 +85,8 @@ has, for each transformation and schedule, its names in optax, torch and Keras.
   before, as `scale_by_learning_rate`, `{**tx.init(params), **old_state}` carries over the rest of the old chain's
   state. If it had one, put the old state inside: `new["scale_by_adam"]._replace(inner=old["scale_by_adam"])`. A plain
   function as a schedule compares by identity, and pickles only if it is defined at the top of a module.
-* `optax.chain` passes extra arguments such as `value=` only to its own type: use `to_optax(tx)` there.
+* `optax.chain` passes extra arguments such as `value=` only to its own type: use `to_optax(tx)` there. As optax's
+  protocol asks, the result takes any extra argument, and drops those that `tx` does not know.
 """
 
 from __future__ import annotations
@@ -142,12 +143,15 @@ def to_optax(tx: GradientTransformation, *, like_params: bool = False) -> optax.
         import optax
 
     def update(updates: Any, state: Any, params: Any = None, **more: Any) -> tuple[Any, Any]:
-        if params is None:
+        if like_params and params is None:
             raise ValueError("to_optax(tx, like_params=True) needs the parameters: call update(updates, state, params)")
-        updates, state = tx.update(updates, state, params, **more)
-        return jax.tree.map(_step_to, params, updates, apply_updates(params, updates), is_leaf=is_none), state
+        # optax's protocol gives every extra argument to every member: those of others are no misspellings.
+        updates, state = tx.update(updates, state, params, **tx.extras.taken(more))
+        if like_params:
+            updates = jax.tree.map(_step_to, params, updates, apply_updates(params, updates), is_leaf=is_none)
+        return updates, state
 
-    return optax.GradientTransformationExtraArgs(tx.init, update if like_params else tx.update)
+    return optax.GradientTransformationExtraArgs(tx.init, update)
 
 
 def _step_to(p: Any, u: Any, new: Any) -> Any:

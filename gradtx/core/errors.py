@@ -13,6 +13,17 @@ from jax.core import Tracer
 
 _ELSEWHERE = {"lr": "learning_rate", "beta1": "b1", "beta2": "b2", "epsilon": "eps", "alpha": "decay", "rho": "decay"}
 
+_INSTEAD = {
+    "mu_dtype": "store(tx, gradtx.storage.bfloat16()) keeps moments in fewer bytes",
+    "accumulator_dtype": "store(tx, gradtx.storage.bfloat16()) keeps moments in fewer bytes",
+    "mask": "masked(tx, mask) applies a transformation to some of the leaves",
+}
+
+
+def instead_of(word: str) -> str:
+    """`'; ...'` with the transformation that gradtx has for this argument of other libraries; else nothing."""
+    return f"; {_INSTEAD[word]}" if word in _INSTEAD else ""
+
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`' (did you mean 'decay'?)'` where a known word is near, or has this name in another library; else nothing."""

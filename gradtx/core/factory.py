@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gradtx.core.errors import describe, suggestion
+from gradtx.core.errors import describe, instead_of, suggestion
 from gradtx.core.traits import Traits
 
 POSITIONAL, KEYWORDS = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
@@ -136,7 +136,8 @@ class Factory:
         if unknown and all(p.kind is not KEYWORDS for p in parameters.values()):
             name = unknown[0]
             raise TypeError(
-                f"{self.name} has no argument {name!r}{suggestion(name, parameters)}; it is {self.call_form}"
+                f"{self.name} has no argument {name!r}{suggestion(name, parameters)}{instead_of(name)}; "
+                f"it is {self.call_form}"
             )
 
     def __reduce__(self):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
+from gradtx.core.errors import describe
 from gradtx.core.numerics import zero_count
 from gradtx.core.plan import Extras, Piece, Plan, Scheduled
 from gradtx.core.schedule import Schedule, at_step, is_schedule
@@ -24,6 +25,13 @@ class GradientTransformation(Value):
     """
 
     __slots__ = ()
+    _pair: ClassVar[Callable[[Any, Any], GradientTransformation]]  # set where `foreign` is made, which stands on this
+
+    def __new__(cls, init: Any, update: Any) -> GradientTransformation:
+        """A transformation from two functions, as optax's constructor of this name makes one."""
+        if not (callable(init) and callable(update)):
+            raise TypeError(f"GradientTransformation takes two functions; got {describe(init)} and {describe(update)}")
+        return cls._pair(init, update)
 
     def init(self, params: Any) -> Any:
         """The state before the first step, for parameters or `jax.ShapeDtypeStruct`s; outside jit, where they lie."""
@@ -66,6 +74,9 @@ class GradientTransformation(Value):
 
     def __iter__(self) -> Iterator[Callable]:
         return iter((self.init, self.update))
+
+    def __getitem__(self, index: int) -> Callable:
+        return (self.init, self.update)[index]
 
     @property
     def member_name(self) -> str:

@@ -16,7 +16,7 @@ from gradtx.core.leaves import apply_updates, float_dtype
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.schedule import Schedule, at_step
 from gradtx.core.special import RefusedError
-from gradtx.core.states import HyperparametersState, require_scheduled
+from gradtx.core.states import EmptyState, HyperparametersState, require_scheduled
 from gradtx.core.traits import Branch, Closures, Decision, Traits
 from gradtx.core.trees import require_arrays, require_plain_parameters, require_same_tree, taken_by
 
@@ -114,7 +114,7 @@ class Piece:
     def _checked(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, tuple, dict]:
         """The updates, the parameters and the extra arguments for the closures; raises where something does not fit."""
         self._require_extras(extra)
-        self._require_state(updates, state)
+        self._require_state(updates, state, params)
         if params is None and self._needs_params:
             raise ValueError(f"{self.name} needs the parameters: call update(updates, state, params)")
         if params is not None:
@@ -136,9 +136,9 @@ class Piece:
         except Exception:  # an init may need more than an empty tree; then the state goes unchecked
             return None
 
-    def _require_state(self, updates: Any, state: Any) -> None:
+    def _require_state(self, updates: Any, state: Any, params: Any) -> None:
         expected = self.state_type
-        if expected is None or isinstance(state, expected):
+        if expected is None or isinstance(state, expected) or (expected is EmptyState and not jax.tree.leaves(state)):
             return
         if isinstance(updates, expected) and expected is not dict:
             raise TypeError(f"{self.name}: {_SWAPPED}")
@@ -152,6 +152,11 @@ class Piece:
             require_same_tree("gradient", updates, "parameter", params)
         except (TypeError, ValueError):
             wanted = jax.tree.structure(params)
+            if isinstance(updates, tuple) and len(updates) == 2 and jax.tree.structure(updates[1]) == wanted:
+                raise TypeError(
+                    f"{self.name}: the gradients are a pair, of which the second fits the parameters: value_and_grad "
+                    f"returns (value, grads); give update the grads alone"
+                ) from None
             if jax.tree.structure(state) == wanted != jax.tree.structure(updates):
                 raise TypeError(f"{self.name}: {_SWAPPED}") from None
             raise

@@ -106,6 +106,9 @@ def foreign(init_fn: Callable, update_fn: Callable):
     return init_fn, update_fn
 
 
+GradientTransformation._pair = staticmethod(foreign)
+
+
 def as_transformation(name: str, value: Any) -> GradientTransformation:
     """A gradtx transformation as it is; an optax transformation or a bare pair `(init, update)` as a `foreign` one."""
     if isinstance(value, GradientTransformation):

@@ -107,7 +107,7 @@ class Value(ByValue):
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
-            raise AttributeError(name)
+            raise AttributeError(f"{self.name} is no NamedTuple: use replace" if name == "_replace" else name)
         if name in self._arguments:
             return self._arguments[name]
         raise AttributeError(f"{self.name} has no attribute {name!r}{suggestion(name, self._arguments)}")
