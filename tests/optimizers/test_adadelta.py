@@ -9,6 +9,7 @@ import pytest
 
 import gradtx
 from tests import reference
+from tests.optimizers.chains import assert_same_chain, lr
 from tests.transforms import agreement
 from tests.transforms.agreement import Case
 
@@ -48,3 +49,7 @@ def test_steps_do_not_depend_on_the_unit_of_the_error():
 def test_decay_one_keeps_the_start():
     gs = jnp.array([[3.0], [-1.0], [5.0]])
     np.testing.assert_allclose(agreement.run(gradtx.scale_by_adadelta(1.0, 1e-6), gs)[0], gs, rtol=1e-6)
+
+
+def test_chain():
+    assert_same_chain(gradtx.adadelta(), gradtx.scale_by_adadelta(0.9, 1e-6), lr(1.0))

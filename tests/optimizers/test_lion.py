@@ -8,6 +8,7 @@ import pytest
 
 import gradtx
 from tests import reference
+from tests.optimizers.chains import RATE, assert_same_chain, lr
 from tests.transforms import agreement
 from tests.transforms.agreement import Case
 
@@ -57,3 +58,7 @@ def test_ends_of_the_decays():
     gs = jnp.array([[3.0], [-1.0], [5.0]])
     np.testing.assert_array_equal(agreement.run(gradtx.scale_by_lion(0.0, 0.0), gs)[0], jnp.sign(gs))
     np.testing.assert_array_equal(agreement.run(gradtx.scale_by_lion(1.0, 0.0), gs)[0][:, 0], [0, 1, -1])
+
+
+def test_chain():
+    assert_same_chain(gradtx.lion(RATE), gradtx.scale_by_lion(), gradtx.add_decayed_weights(1e-3), lr(RATE))

@@ -6,6 +6,7 @@ import pytest
 
 import gradtx
 from tests import reference
+from tests.optimizers.chains import RATE, assert_same_chain, lr
 from tests.transforms import agreement
 from tests.transforms.agreement import Case
 
@@ -27,3 +28,9 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=repr)
 class TestAgreement(agreement.DocumentedAgreement):
     pass
+
+
+def test_chains():
+    assert_same_chain(gradtx.nadam(RATE), gradtx.scale_by_nadam(), lr(RATE))
+    rising = gradtx.scale_by_scheduled_nadam(momentum_decay=0.004)
+    assert_same_chain(gradtx.nadam(RATE, momentum_decay=0.004), rising, lr(RATE))

@@ -8,6 +8,7 @@ import pytest
 
 import gradtx
 from tests import reference
+from tests.optimizers.chains import RATE, assert_same_chain, lr, rate
 from tests.transforms import agreement
 from tests.transforms.agreement import Case
 
@@ -84,3 +85,36 @@ class TestEndsOfTheDecay:
     def test_a_corrected_decay_of_one_is_refused(self, factory):
         with pytest.raises(ValueError, match=r"decay must be in \[0, 1\)"):
             factory(1.0, bias_correction=True)
+
+
+CHAINS = {
+    "plain": (gradtx.rmsprop(RATE), [gradtx.scale_by_rms(0.9, 1e-8, 0.0), lr(RATE)]),
+    "all": (
+        gradtx.rmsprop(RATE, 0.8, 1e-4, 0.5, False, False, None, False, True),
+        [gradtx.scale_by_rms(0.8, 1e-4, 0.5, eps_in_sqrt=False, bias_correction=True), lr(RATE)],
+    ),
+    "centered": (
+        gradtx.rmsprop(RATE, 0.8, 1e-4, 0.5, False, True),
+        [gradtx.scale_by_stddev(0.8, 1e-4, 0.5, eps_in_sqrt=False), lr(RATE)],
+    ),
+    "momentum": (
+        gradtx.rmsprop(rate, momentum=0.7),
+        [gradtx.scale_by_rms(), lr(rate), gradtx.add_momentum(0.7)],
+    ),
+    "momentum after": (
+        gradtx.rmsprop(rate, momentum=0.7, nesterov=True, rate_in_momentum=False),
+        [gradtx.scale_by_rms(), gradtx.add_nesterov_momentum(0.7), lr(rate)],
+    ),
+}
+
+
+@pytest.mark.parametrize(("recipe", "members"), CHAINS.values(), ids=CHAINS.keys())
+def test_chain(recipe, members):
+    assert_same_chain(recipe, *members)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="rmsprop: nesterov needs a momentum"):
+        gradtx.rmsprop(0.1, nesterov=True)
+    with pytest.raises(ValueError, match=r"decay must be in \[0, 1\]"):
+        gradtx.rmsprop(0.1, -0.1)

@@ -8,6 +8,7 @@ import pytest
 
 import gradtx
 from tests import reference
+from tests.optimizers.chains import assert_same_chain
 from tests.transforms import agreement
 from tests.transforms.agreement import Case
 
@@ -133,3 +134,10 @@ def test_errors(factory):
             factory(**{name: value})
     with pytest.raises(TypeError, match="cannot follow a schedule"):
         factory(lambda step: 0.1)
+
+
+def test_chains():
+    down = gradtx.scale(-1.0)
+    assert_same_chain(gradtx.rprop(0.1, 0.4, 1.3, 1e-3, 2.0), gradtx.scale_by_rprop(0.1, 0.4, 1.3, 1e-3, 2.0), down)
+    numbers = (0.1, 0.4, 1.3, 0.5, 1e-3, 2.0)
+    assert_same_chain(gradtx.supersab(*numbers), gradtx.scale_by_supersab(*numbers), down)
