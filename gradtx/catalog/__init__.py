@@ -1,9 +1,9 @@
 """What is known of every public factory of transformations and schedules besides its code.
 
     >>> from gradtx import catalog
-    >>> entry = catalog.ENTRIES["accumulate_squares"]
+    >>> entry = catalog.ENTRIES["adam"]
     >>> entry.group, entry.year, entry.usual["eps"]
-    ('adagrad', 2011, 1e-07)
+    ('adam', 2015, 1e-08)
 
 One entry each: the usual hyperparameters, the names elsewhere, the source, the ranges for an editor, the learning rates
 for a race, and what the laws must know. The tests, the applications and the tables of names read it, so that nothing

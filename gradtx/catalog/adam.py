@@ -62,10 +62,15 @@ ENTRIES = (
                 torch=Peer("Adam"),
                 keras=Peer("Adam", differs=_KERAS_EPS),
                 rates=_RATES,
+                quick=True,
                 shared=_MOMENTS,
                 offered={"learning_rate": 0.2, **_ROOTED},
             ),
-            "nesterov": Setting(arguments={"nesterov": True}, optax=Peer("adam")),
+            "nesterov": Setting(
+                arguments={"nesterov": True},
+                optax=Peer("adam"),
+                traffic=(44, 0),  # the update reads m', v' and g: 12 + 12 + 20, as optax
+            ),
         },
     ),
     Entry(
@@ -158,6 +163,7 @@ ENTRIES = (
                 optax=Peer("nadam"),
                 # So large that its b1 is constant; its powers are computed in float32.
                 torch=Peer("NAdam", {"momentum_decay": 1e6}),
+                traffic=(44, 0),  # as adam with nesterov
                 rates=_RATES,
                 shared=_MOMENTS,
                 offered={"learning_rate": 0.2, **_ROOTED},
@@ -167,6 +173,7 @@ ENTRIES = (
                 called="nadam_scheduled",
                 label="NAdam, rising b1",
                 torch=Peer("NAdam"),
+                traffic=(44, 0),
                 keras=Peer("Nadam", ours={"eps": 1e-7, "momentum_decay": 1.0}),
                 offered={"learning_rate": 0.2, **_ROOTED, "momentum_decay": 0.004},
             ),

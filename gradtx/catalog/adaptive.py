@@ -63,6 +63,7 @@ ENTRIES = (
                 torch=Peer("Adagrad", ours={"initial_accumulator_value": 0.0, "eps": 1e-10, "eps_in_sqrt": False}),
                 keras=Peer("Adagrad"),
                 rates=(0.01, 0.03, 0.1, 0.3),
+                quick=True,
                 # optax adds eps inside the root, torch outside: with 0 both do the same.
                 shared={"initial_accumulator_value": 0.1, "eps": 0.0},
                 offered={"learning_rate": 1.0, "initial_accumulator_value": 0.1, "eps": 1e-7, "eps_in_sqrt": True},
@@ -106,6 +107,7 @@ ENTRIES = (
                 torch=Peer("RMSprop", ours=_TORCH_RMS),
                 keras=Peer("RMSprop", ours={"eps": 1e-7}),
                 rates=(0.0003, 0.001, 0.003, 0.01),
+                quick=True,
                 # torch adds eps outside the root only.
                 shared={"decay": 0.9, "eps": 1e-8, "eps_in_sqrt": False},
                 offered=_RMS_OFFERED,
@@ -116,7 +118,11 @@ ENTRIES = (
                 torch=Peer("RMSprop", {"momentum": 0.9}, ours=_TORCH_RMS),
                 keras=Peer("RMSprop", {"momentum": 0.9}, ours={"eps": 1e-7}),
             ),
-            "nesterov": Setting(arguments={"momentum": 0.9, "nesterov": True}, optax=Peer("rmsprop")),
+            "nesterov": Setting(
+                arguments={"momentum": 0.9, "nesterov": True},
+                optax=Peer("rmsprop"),
+                traffic=(56, 4),  # two updates read the root of one piece in the next, as in optax
+            ),
             "corrected": Setting(arguments={"bias_correction": True}, optax=Peer("rmsprop")),
             "only_centered": Setting(
                 arguments={"centered": True},
@@ -125,11 +131,13 @@ ENTRIES = (
                 optax=Peer("rmsprop"),
                 torch=Peer("RMSprop", {"centered": True}, ours=_TORCH_RMS),
                 keras=Peer("RMSprop", {"centered": True}, ours={"eps": 1e-7}),
+                traffic=(44, 0),  # the variance reads m', v and g: 12 + 16 + 16, as optax
                 offered=_RMS_OFFERED,
             ),
             "centered": Setting(
                 arguments={"centered": True, "momentum": 0.9, **_TORCH_RMS},
                 torch=Peer("RMSprop", {"centered": True, "momentum": 0.9}),
+                traffic=(56, 0),  # the same, and the momentum
             ),
         },
     ),
@@ -160,6 +168,7 @@ ENTRIES = (
                 torch=Peer("Adadelta"),
                 keras=Peer("Adadelta", ours={"rho": 0.95, "eps": 1e-7}),
                 rates=(0.1, 0.3, 1.0, 3.0),
+                traffic=(52, 4),  # each of two means is read by the next output: 12 + 16 + 20, and a square is kept
                 shared={"rho": 0.9, "eps": 1e-6},
                 offered={"learning_rate": 1.0, "rho": 0.9, "eps": 1e-6},
             )

@@ -24,6 +24,7 @@ ENTRIES = (
                 torch=Peer("SGD"),
                 keras=Peer("SGD"),
                 rates=(0.01, 0.03, 0.1, 0.3),
+                quick=True,
                 offered={"learning_rate": 0.02},
             ),
             "momentum": Setting(
@@ -34,6 +35,7 @@ ENTRIES = (
                 torch=Peer("SGD", {"momentum": 0.9}),
                 keras=Peer("SGD", {"momentum": 0.9}),
                 rates=_MOMENTUM_RATES,
+                quick=True,
                 shared={"momentum": 0.9},
                 offered={"learning_rate": 0.005, "momentum": 0.9, "dampening": 0.0},
             ),

@@ -37,6 +37,8 @@ class Setting:
     called: the name of an optimizer in the applications; "" if they do not have it. label: the name that people write.
     rates: learning rates to try on a small network, in rising order; none if it is not raced.
     shared: the hyperparameters that a race gives to every library, in gradtx's words, so that all do the same.
+    quick: whether the short race runs it.
+    traffic: bytes and temporaries per parameter of a compiled step, where one pass and a half do not suffice.
     offered: the hyperparameters that an editor offers, in order -> the value at first; none if it does not offer it.
         These values suit functions of two parameters, so learning rates are larger than for networks.
     """
@@ -48,6 +50,8 @@ class Setting:
     called: str = ""
     label: str = ""
     rates: tuple[float, ...] = ()
+    quick: bool = False
+    traffic: tuple[float, float] | None = None
     shared: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     offered: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 

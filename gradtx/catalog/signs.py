@@ -51,6 +51,7 @@ ENTRIES = (
                 optax=Peer("lion"),
                 keras=Peer("Lion", ours={"weight_decay": 0.0}),
                 rates=(0.00003, 0.0001, 0.0003, 0.001),
+                quick=True,
                 shared={"b1": 0.9, "b2": 0.99, "weight_decay": 1e-3},
                 offered={"learning_rate": 0.05, "b1": 0.9, "b2": 0.99, "weight_decay": 1e-3},
             ),
@@ -93,6 +94,7 @@ ENTRIES = (
                     "raced.",
                 ),
                 torch=Peer("Rprop"),
+                traffic=(52, 4),  # the old sign has two readers, and neither follows from the other; optax 56
                 rates=(0.0003, 0.001, 0.003, 0.01),
                 shared={**_ETAS, **_STEPS},
                 offered={"learning_rate": 0.1, **_ETAS, **_STEPS},
@@ -131,6 +133,7 @@ ENTRIES = (
                 called="supersab",
                 label="SuperSAB",
                 rates=(0.03, 0.1, 0.3, 1.0),
+                traffic=(96, 12),  # the same, with the last step as well; not in optax
                 shared=_SUPERSAB,
                 offered={"learning_rate": 0.01, **_SUPERSAB},
             )

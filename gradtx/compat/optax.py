@@ -35,12 +35,12 @@ Adam in float32 over 1,000 steps
 A gradient of 1e25
     gradtx: is cut where its square would overflow, and later steps recover.
     optax: makes the second moment infinite, so that this entry never moves again.
-adadelta()
+AdaDelta without arguments
     gradtx: descends.
     optax: ascends.
-rprop
-    gradtx: moves in its first step.
-    optax: is one step late.
+The first step of Rprop
+    gradtx: moves the parameters.
+    optax: does not; all steps are one late.
 AMSGrad
     gradtx: takes the maximum of the corrected second moment, or of the raw one as torch does.
     optax: takes that of the corrected one.

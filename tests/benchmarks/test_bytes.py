@@ -15,17 +15,10 @@ SLACK = 0.15  # bytes per parameter: counts, scalars, and the partial sums of a 
 
 # Where three loops, one for each output, cannot be had within 1.5 of one pass, or an old value has two readers:
 # bytes and temporaries per parameter that are allowed instead. What gets better is taken out, or lowered.
+SETTINGS = {f"{e.name}, {name}" if name else e.name: s for e in RECIPES.values() for name, s in e.settings.items()}
 EXCEPTIONS = {
-    "rmsprop, only_centered": (44, 0),  # the variance reads m', v and g: 12 + 16 + 16, as optax
-    "rmsprop, centered": (56, 0),  # the same, and the momentum
+    **{name: setting.traffic for name, setting in SETTINGS.items() if setting.traffic},
     "rmsprop, centered, corrected": (52, 4),  # the variance from the old m: from the new it would lose digits
-    "rmsprop, nesterov": (56, 4),  # two outputs read the root of one piece in the next, as in optax
-    "adadelta": (52, 4),  # each of two means is read by the next output: 12 + 16 + 20, and a square is kept
-    "adam, nesterov": (44, 0),  # the update reads m', v' and g: 12 + 12 + 20, as optax
-    "nadam": (44, 0),
-    "nadam, rising": (44, 0),
-    "rprop": (52, 4),  # the old sign has two readers, and neither follows from the other; optax 56
-    "supersab": (96, 12),  # the same, with the last step as well; not in optax
     "skip_nonfinite + adam, updates too": (58.2, 1.04),  # Adam is computed twice, rather than kept
 }
 

@@ -15,7 +15,14 @@ from gradtx.testing import Case
 
 PIECES = {name: entry for name, entry in ENTRIES.items() if entry.kind == "piece"}
 SETTINGS = [(entry, setting) for entry in ENTRIES.values() for setting in entry.settings]
-FROM_THE_USER = {"Transformation", "Callable", "Codec", "Leaves", "Term", "dict["}  # what annotations of arguments hold
+FROM_THE_USER = {
+    "Transformation",
+    "Callable",
+    "Codec",
+    "LeafMarker",
+    "Term",
+    "dict[",
+}  # what annotations of arguments hold
 RULES = {"mask", "frozen", "labels", "rows", "boundaries"}
 
 

@@ -186,10 +186,10 @@ def test_a_schedule_that_returns_nonsense_is_told_at_init(rate, error, message):
 
 
 def test_what_is_read_once_cannot_follow_a_schedule():
-    with pytest.raises(TypeError, match="rprop: learning_rate is read once and cannot follow a schedule"):
-        gradtx.rprop(lambda step: 0.1)
-    with pytest.raises(TypeError, match="initial_accumulator_value is read once"):
-        gradtx.adagrad(0.1, gradtx.constant_schedule(0.1))
+    with pytest.raises(TypeError, match="rmsprop: initial_scale is read once and cannot follow a schedule"):
+        gradtx.rmsprop(0.1, initial_scale=lambda step: 0.1)
+    with pytest.raises(TypeError, match="initial_scale is read once"):
+        gradtx.scale_by_rms(initial_scale=gradtx.constant_schedule(0.1))
 
 
 def test_half_precision_hyperparameters_do_not_round_what_they_meet():

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from gradtx.catalog import ENTRIES, Entry, Peer
+from gradtx.catalog import ENTRIES, RECIPES, Entry, Peer
 
 RATE = 0.1
 
@@ -23,6 +23,11 @@ class Pair(NamedTuple):
     def tx(self) -> Any:
         """gradtx's transformation, with the arguments that make it the same as the peer."""
         return self.entry.make(self.setting, **{**self.rate, **self.peer.ours})
+
+    @property
+    def usual(self) -> Any:
+        """gradtx's transformation, with the usual arguments."""
+        return self.entry.make(self.setting, **self.rate)
 
     @property
     def rate(self) -> dict[str, float]:
@@ -52,3 +57,13 @@ def names(library: str) -> list[str]:
     """The names of all peers in a library, but those of schedules."""
     settings = [s for e in ENTRIES.values() if e.kind != "schedule" for s in e.settings.values()]
     return sorted({getattr(s, library).name for s in settings if getattr(s, library)})
+
+
+def recipe(label: str) -> Any:
+    """The factory of the recipe that people call so."""
+    return next(entry.factory for entry in RECIPES.values() if entry.settings[""].label == label)
+
+
+def needed(library: str) -> list[Any]:
+    """The pairs of a library that do the same only with arguments that are not the usual ones."""
+    return [param for param in pairs(library) if param.values[0].peer.ours]

@@ -8,7 +8,7 @@ import pytest
 
 import gradtx
 from tests.peers.agreement import W0, differ, enable_x64, gradients, ours, same
-from tests.peers.pairs import RATE, names, pairs
+from tests.peers.pairs import RATE, names, needed, pairs, recipe
 
 os.environ["KERAS_BACKEND"] = "jax"
 keras = pytest.importorskip("keras", reason="install the extra: pip install -e '.[peers]'")
@@ -102,8 +102,13 @@ class TestDifferent:
         mine, _ = gradtx.adam(1.0, eps=1e-3).update(jnp.full(1, 0.01), gradtx.adam(1.0).init(jnp.zeros(1)))
         assert float(mine[0]) == pytest.approx(-0.01 / (0.01 + 1e-3), rel=1e-4)
 
-    def test_eps_of_adamax_is_added_to_the_maximum(self):
-        differ(gradtx.adamax(0.1, eps=1e-2), theirs(optimizers.Adamax(0.1, epsilon=1e-2)), by=1e-4)
+    @pytest.mark.parametrize("pair", needed("keras"))
+    def test_our_arguments_that_the_catalog_names_are_needed(self, pair):
+        make = getattr(optimizers, pair.peer.name)
+        differ(pair.usual, theirs(make(RATE, **pair.peer.theirs)), by=1e-9)
+
+    def test_eps_is_added_to_the_maximum(self):
+        differ(recipe("AdaMax")(0.1, eps=1e-2), theirs(optimizers.Adamax(0.1, epsilon=1e-2)), by=1e-4)
         w = keras.Variable(np.zeros(1, "float32"))
         optimizer = optimizers.Adamax(1.0, epsilon=1.0)
         optimizer.build([w])
@@ -114,13 +119,13 @@ class TestDifferent:
     def test_momentum_has_the_rate_inside(self):
         differ(gradtx.sgd(falling, 0.9), theirs(optimizers.SGD(Falling(), 0.9)), by=1e-2)
 
-    def test_nadam_is_not_that_of_a_constant_b1(self):
-        differ(gradtx.nadam(0.1, eps=1e-7), theirs(optimizers.Nadam(0.1)), by=1e-3)
+    def test_b1_is_not_constant(self):
+        differ(recipe("NAdam")(0.1, eps=1e-7), theirs(optimizers.Nadam(0.1)), by=1e-3)
 
-    def test_amsgrad_adds_eps_to_the_uncorrected_root(self):
-        tx = gradtx.amsgrad(0.1, eps=1e-2, maximum_of="raw")
+    def test_eps_is_added_to_the_uncorrected_root(self):
+        tx = recipe("AMSGrad")(0.1, eps=1e-2, maximum_of="raw")
         differ(tx, theirs(optimizers.Adam(0.1, epsilon=1e-2, amsgrad=True)), by=1e-3)
-        corrected = gradtx.amsgrad(0.1, eps=1e-30)
+        corrected = recipe("AMSGrad")(0.1, eps=1e-30)
         differ(corrected, theirs(optimizers.Adam(0.1, epsilon=1e-30, amsgrad=True)), by=1e-3)
 
     def test_defaults(self):

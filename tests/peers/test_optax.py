@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import gradtx
-from gradtx.catalog import ENTRIES
+from gradtx.catalog import ENTRIES, RECIPES
 from tests import reference
+from tests.optimizers import test_adam, test_adamax, test_amsgrad, test_nadam
 from tests.peers.agreement import W0, differ, enable_x64, gradients, ours, same
-from tests.peers.pairs import names, pairs
-from tests.transforms import agreement
+from tests.peers.pairs import names, pairs, recipe
+from tests.transforms import agreement, test_momentum
 
 optax = pytest.importorskip("optax", reason="install the extra: pip install -e '.[peers]'")
 
@@ -90,16 +91,19 @@ def test_schedules(schedule, theirs):
 
 
 class TestDifferent:
-    def test_adadelta_without_arguments_ascends_there(self):
-        w, gs = jnp.array([1.0]), np.ones((20, 1))
-        assert ours(optax.adadelta(), w0=w, gs=gs)[-1] > 1.0
-        assert ours(gradtx.adadelta(), w0=w, gs=gs)[-1] < 1.0
+    def test_without_arguments_one_of_them_ascends_there(self):
+        w, gs, factory = jnp.array([1.0]), np.ones((20, 1)), recipe("AdaDelta")
+        assert ours(getattr(optax, factory.__name__)(), w0=w, gs=gs)[-1] > 1.0
+        assert ours(factory(), w0=w, gs=gs)[-1] < 1.0
 
-    def test_rprop_is_a_step_late_there(self):
-        args = {"eta_minus": 0.5, "eta_plus": 1.2, "min_step_size": 1e-6, "max_step_size": 50.0}
-        gs = np.ones((6, 1))  # without a flip, whose treatment differs besides
-        mine = np.diff(ours(gradtx.rprop(0.1, **args), w0=np.zeros(1), gs=gs), axis=0, prepend=0)
-        theirs = np.diff(ours(optax.rprop(0.1, **args), w0=np.zeros(1), gs=gs), axis=0, prepend=0)
+    def test_a_step_late_there(self):
+        entry = RECIPES[recipe("Rprop").__name__]
+        arguments = {**entry.usual, "learning_rate": 0.1}
+        gs = np.ones((6, 1))  # without a change of sign, which is treated otherwise there too
+        mine, theirs = (
+            np.diff(ours(make(**arguments), w0=np.zeros(1), gs=gs), axis=0, prepend=0)
+            for make in (entry.factory, getattr(optax, entry.name))
+        )
         assert theirs[0] == 0.0
         np.testing.assert_allclose(theirs[1:], mine[:-1], rtol=1e-12)
 
@@ -111,11 +115,14 @@ class TestDifferent:
         with pytest.raises(TypeError):
             gradtx.scale_by_learning_rate(None)
 
-    def test_amsgrad_raw_is_not_theirs(self):
-        differ(gradtx.amsgrad(0.1, maximum_of="raw"), ours(optax.amsgrad(0.1)), by=1e-3)
+    def test_a_raw_maximum_is_not_theirs(self):
+        make = recipe("AMSGrad")
+        differ(make(0.1, maximum_of="raw"), ours(getattr(optax, make.__name__)(0.1)), by=1e-3)
 
-    def test_adagrad_has_eps_inside_only(self):
-        differ(gradtx.adagrad(0.1, 0.0, 1e-3, eps_in_sqrt=False), ours(optax.adagrad(0.1, 0.0, 1e-3)), by=1e-3)
+    def test_eps_is_inside_the_root_only(self):
+        make = recipe("Adagrad")
+        theirs = getattr(optax, make.__name__)(0.1, 0.0, 1e-3)
+        differ(make(0.1, 0.0, 1e-3, eps_in_sqrt=False), ours(theirs), by=1e-3)
 
     def test_linear_schedule_of_no_length(self):
         assert optax.linear_schedule(1.0, 0.0, 0)(5) == 1.0
@@ -140,33 +147,26 @@ class TestDifferent:
         assert abs(float(theirs[-1, 0]) / want[0] - 1) > 1e-2
 
 
-ULP_OF = {
-    "adam": (gradtx.scale_by_adam(), optax.scale_by_adam(), lambda g: reference.adam(g, 0.9, 0.999, 1e-8)),
-    "nadam": (
-        gradtx.scale_by_nadam(),
-        optax.scale_by_adam(nesterov=True),
-        lambda g: reference.nadam(g, 0.9, 0.999, 1e-8),
-    ),
-    "amsgrad": (
-        gradtx.scale_by_amsgrad(),
-        optax.scale_by_amsgrad(),
-        lambda g: reference.amsgrad(g, 0.9, 0.999, 1e-8, "corrected"),
-    ),
-    "adamax": (gradtx.scale_by_adamax(), optax.scale_by_adamax(), lambda g: reference.adamax(g, 0.9, 0.999, 1e-8)),
-    "momentum": (gradtx.add_momentum(0.9), optax.trace(0.9), lambda g: reference.momentum(g, 0.9)),
-    "ema": (gradtx.ema(0.9), optax.ema(0.9), lambda g: reference.average(g, 0.9, corrected=True)),
-}
+FAMILIES = (test_adam, test_adamax, test_amsgrad, test_nadam, test_momentum)
+REFERENCES = {case.tx: case.reference for family in FAMILIES for case in family.CASES}
+ULP_OF = [
+    param for param in pairs("optax") if param.values[0].entry.kind == "piece" and param.values[0].tx in REFERENCES
+]
 
 
-@pytest.mark.parametrize("name", ULP_OF)
-def test_ulp(name, record_property):
+@pytest.mark.parametrize("pair", ULP_OF)
+def test_ulp(pair, record_property):
     """Over the same 1,000 steps in float32, the largest error is not above optax's; for Adam at most 30."""
-    tx, theirs, loop = ULP_OF[name]
-    mine, other = (agreement.measured(agreement.Case(t, loop, 0)) for t in (tx, theirs))
+    loop = REFERENCES[pair.tx]
+    mine, other = (agreement.measured(agreement.Case(t, loop, 0)) for t in (pair.tx, pair.in_optax(optax)))
     record_property("ulp", {"gradtx": mine, "optax": other})
-    print(f"{name}: gradtx {mine:.1f} ulp, optax {other:.1f} ulp")
+    print(f"{pair.tx}: gradtx {mine:.1f} ulp, optax {other:.1f} ulp")
     assert mine <= other
-    assert mine <= (30 if name == "adam" else 40)
+    assert mine <= (30 if pair.tx == gradtx.scale_by_adam() else 50)
+
+
+def test_all_whose_error_is_compared():
+    assert len(ULP_OF) >= 8
 
 
 def test_optax_in_a_chain_of_ours():

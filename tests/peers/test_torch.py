@@ -6,7 +6,7 @@ import pytest
 import gradtx
 from tests import reference
 from tests.peers.agreement import W0, differ, gradients, ours, same
-from tests.peers.pairs import RATE, names, pairs
+from tests.peers.pairs import RATE, names, needed, pairs, recipe
 from tests.transforms import agreement
 
 torch = pytest.importorskip("torch", reason="install the extra: pip install -e '.[peers]'")
@@ -79,20 +79,25 @@ def test_names(name):
 
 
 class TestDifferent:
-    def test_amsgrad_of_the_corrected_moment_is_not_theirs(self):
-        differ(gradtx.amsgrad(0.1), theirs(optim.Adam, lr=0.1, amsgrad=True), by=1e-3)
+    @pytest.mark.parametrize("pair", needed("torch"))
+    def test_our_arguments_that_the_catalog_names_are_needed(self, pair):
+        differ(pair.usual, theirs(getattr(optim, pair.peer.name), lr=RATE, **pair.peer.theirs), by=1e-12)
+
+    def test_a_maximum_of_the_corrected_moment_is_not_theirs(self):
+        differ(recipe("AMSGrad")(0.1), theirs(optim.Adam, lr=0.1, amsgrad=True), by=1e-3)
 
     def test_rmsprop_with_the_rate_in_the_buffer_is_not_theirs(self):
         tx = gradtx.rmsprop(rate, 0.99, eps_in_sqrt=False, momentum=0.9)
         differ(tx, theirs(optim.RMSprop, lr=0.1, momentum=0.9, rates=rate), by=1e-2)
 
     def test_eps_outside_is_needed(self):
-        differ(gradtx.adagrad(0.1, 0.0, 1e-10), theirs(optim.Adagrad, lr=0.1), by=1e-12)
+        differ(recipe("Adagrad")(0.1, 0.0, 1e-10), theirs(optim.Adagrad, lr=0.1), by=1e-12)
         differ(gradtx.rmsprop(0.1, 0.99), theirs(optim.RMSprop, lr=0.1), by=1e-6)
 
-    def test_nadam_of_a_constant_b1_is_their_limit(self):
-        differ(gradtx.nadam(0.1), theirs(optim.NAdam, lr=0.1), by=1e-3)
-        same(gradtx.nadam(0.1), theirs(optim.NAdam, lr=0.1, momentum_decay=1e6), rtol=1e-6)
+    def test_a_constant_b1_is_their_limit(self):
+        constant = recipe("NAdam")(0.1)
+        differ(constant, theirs(optim.NAdam, lr=0.1), by=1e-3)
+        same(constant, theirs(optim.NAdam, lr=0.1, momentum_decay=1e6), rtol=1e-6)
 
     def test_adam_s_weight_decay_is_not_decoupled(self):
         differ(gradtx.adamw(0.1, weight_decay=0.1), theirs(optim.Adam, lr=0.1, weight_decay=0.1), by=1e-2)

@@ -55,7 +55,7 @@ class TestLines:
 
 class TestLabels:
     def test_beside_their_ends_and_apart(self):
-        ends = {"adam": 1.0, "adamw": 1.001, "lion": 1.002, "sgd": 3.0}
+        ends = {"adam": 1.0, "adamw": 1.001, "nesterov": 1.002, "sgd": 3.0}
         ax = plots.races({name: [[9.0, 2.0, end]] for name, end in ends.items()}, target=1.5)
         boxes = {name: box for name, box in words(ax).items() if name != "target"}
         assert list(boxes) == list(ends)

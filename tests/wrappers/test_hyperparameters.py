@@ -148,9 +148,9 @@ def test_the_count_of_updates_stops_at_its_largest():
 
 
 def test_what_is_read_once_is_not_offered():
-    names = set(hyperparameters(inject(chain(gradtx.rprop(0.1), gradtx.scale_by_rms())).init(W)))
+    names = set(hyperparameters(inject(chain(gradtx.rmsprop(0.1), gradtx.scale_by_rms())).init(W)))
     assert names == {
-        *(f"rprop/{name}" for name in ("eta_minus", "eta_plus", "min_step_size", "max_step_size")),
+        *(f"rmsprop/{name}" for name in ("learning_rate", "decay", "eps")),
         *(f"scale_by_rms/{name}" for name in ("decay", "eps")),
     }
 

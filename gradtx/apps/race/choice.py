@@ -13,9 +13,10 @@ from gradtx.apps.options import at_least_one, names_of
 from gradtx.apps.race.contenders import COMPARED, LIBRARIES, SMALL, Contender, contenders, installed, is_small
 from gradtx.apps.race.task import Task
 from gradtx.apps.race.tasks import TASKS, quick, task
+from gradtx.catalog import OPTIMIZERS
 
 QUICK_TASKS = ("bowl", "rosenbrock", "reddi", "breast_cancer", "digits", "bigram")
-QUICK = ("sgd", "momentum", "adagrad", "rmsprop", "adam", "lion", "optax:adam", "torch:adam")
+QUICK = (*(name for name, (_, setting) in OPTIMIZERS.items() if setting.quick), "optax:adam", "torch:adam")
 QUICK_ON_LARGE = ("momentum", "adam", "optax:adam")
 QUICK_SEEDS = 4
 
