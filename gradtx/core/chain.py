@@ -84,7 +84,10 @@ def _require_known(plans: dict[str, Any], updates: Any, state: Any) -> None:
     if unknown and isinstance(updates, dict) and updates and updates.keys() <= plans.keys():
         raise TypeError("chain: updates and state are swapped: call update(updates, state, params)")
     if unknown:
-        raise TypeError(f"chain: the state has an entry {unknown[0]!r}; the members are {list(plans)}")
+        raise TypeError(
+            f"chain: the state has an entry {unknown[0]!r}; the members are {list(plans)}. "
+            f"Make the state with this chain's own init"
+        )
 
 
 def entries(states: dict[str, Any]) -> dict[str, Any]:

@@ -181,17 +181,21 @@ def _argument_names(fn: Callable, others: int) -> list[str]:
 
 
 def apply_updates(params: Any, updates: Any) -> Any:
-    """Add the updates to the parameters: `w + u`, in float32 or wider, rounded once to the type of `w`.
+    """Add the updates to the parameters: `w + u`, in float32 or wider, rounded once to the dtype of `w`.
+
+    Updates stay in float32 or wider until here, whatever the dtype of the gradients: rounding between the members of a
+    chain would lose digits, and the result would depend on how the members are grouped.
 
     Args:
         params: the parameters.
-        updates: a tree like it. Leaves that are not trained (integers, keys, None) keep their value, and so do the rows
-            that a `RowSparse` has not; where the parameters are donated, only its rows are written.
+        updates: a tree with the structure of `params`. Leaves that are not trained (integers, keys, None) keep their
+            value, and so do rows that are not in a `RowSparse`; if the parameters are donated, only its rows are
+            written.
 
     Raises:
-        ValueError, TypeError: where a leaf does not fit its parameter, naming it.
+        ValueError, TypeError: a leaf does not fit its parameter; the error names it.
 
-    Differs from optax in refusing what does not fit instead of broadcasting it, and in leaving integers alone.
+    Source: optax's `apply_updates`, which broadcasts an update that does not fit, and changes integers.
     """
     require_same_tree("update", updates, "parameter", params, same_kind=True)
 

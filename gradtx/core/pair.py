@@ -192,8 +192,8 @@ def require_changeable(who: str, inner: GradientTransformation) -> None:
     name = inner.traits.sets_params
     if name:
         raise ValueError(
-            f"{who} changes the updates of {name}, which lead to values of the parameters that it has chosen: put "
-            f"{name} outside, {name}({who}(...))"
+            f"{who} changes the updates of {name}, which must be added as they are, since they lead to exactly the "
+            f"parameters that {name} chose: put {name} outside, {name}({who}(...))"
         )
 
 

@@ -159,6 +159,8 @@ class Piece:
                 ) from None
             if jax.tree.structure(state) == wanted != jax.tree.structure(updates):
                 raise TypeError(f"{self.name}: {_SWAPPED}") from None
+            if jax.tree.structure(state) == jax.tree.structure(updates) != wanted:
+                raise TypeError(f"{self.name}: {_SWAPPED.replace('updates', 'params', 1)}") from None
             raise
 
     def _require_extras(self, extra: Mapping[str, Any]) -> None:

@@ -74,7 +74,8 @@ def set_hyperparameters(state: Any, values: Mapping[str, Any] | None = None, /, 
                 if fits
                 else suggestion(name, [*whole, *(n for n, _ in whole.values())])
             )
-            raise ValueError(f"there is no hyperparameter {name!r}{near}; there is {', '.join(whole) or 'none'}")
+            there = ", ".join(whole) or "none in this state: wrap the transformation in inject(...) to keep them there"
+            raise ValueError(f"there is no hyperparameter {name!r}{near}; there is {there}")
         if is_schedule(value):
             raise TypeError(f"{name} in a state must be a number: give the schedule {value!r} to the transformation")
         if isinstance(whole[fits[0]][1], HyperparametersState):

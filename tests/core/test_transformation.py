@@ -92,6 +92,12 @@ def test_swapped_arguments_get_their_own_message(tx):
         tx.update(tx.init(PARAMS), GRADS, PARAMS)
 
 
+def test_state_and_params_that_are_swapped_get_their_own_message():
+    tx = adam(1e-3)
+    with pytest.raises(TypeError, match=r"params and state are swapped: call update\(updates, state, params\)"):
+        tx.update(GRADS, PARAMS, tx.init(PARAMS))
+
+
 def test_missing_params_are_named():
     with pytest.raises(ValueError, match="add_decayed_weights needs the parameters"):
         adamw(1e-3).update(GRADS, adamw(1e-3).init(PARAMS))

@@ -88,7 +88,7 @@ def test_setting_what_cannot_be_set():
         gradtx.set_hyperparameters(state, {"adam/b1": gradtx.constant_schedule(0.1)})
     with pytest.raises(ValueError, match=r"adam/b1 must be a scalar; got an array of shape \(2,\)"):
         gradtx.set_hyperparameters(state, {"adam/b1": jnp.ones(2)})
-    with pytest.raises(ValueError, match="no hyperparameter 'learning_rate'; there is none"):
+    with pytest.raises(ValueError, match=r"no hyperparameter 'learning_rate'; there is none .*inject"):
         gradtx.set_hyperparameters(adam(0.1).init(W), learning_rate=0.2)
     with pytest.raises(TypeError, match="set_hyperparameters takes a state; of adam itself, use replace"):
         gradtx.set_hyperparameters(adam(0.1), learning_rate=0.2)
