@@ -1,4 +1,4 @@
-"""Many small leaves as one vector: parameters that are kept packed, and unpacked inside the loss."""
+"""Packing: small leaves joined into one vector, which is trained, and unpacked inside the loss."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from jax.core import Tracer
 from gradtx.core.errors import describe, whole
 from gradtx.core.leaves import is_staged
 from gradtx.core.special import Special
-from gradtx.core.trees import is_trained, path_name, require_arrays, shape_of
+from gradtx.core.trees import is_trained, names_of, require_arrays, shape_of
 from gradtx.layout import JoinedLeavesError, Layout, layout_of
 from gradtx.storage.fields import Stored
 
 
 class Packed(Special):
-    """A tree whose small leaves are joined into one vector for each type: a pytree of these and of the other leaves.
+    """A tree whose small leaves are joined into one vector for each type. A pytree of the vectors and the other leaves.
 
     `pack` makes it. Gradients with respect to it, updates and moments have the same form. In key paths the vectors are
-    called `packed_float32` and the like, the other leaves as they were.
+    called `packed_float32` and so on; the other leaves keep their names.
     """
 
     needs = "any_leaves"
@@ -35,12 +35,12 @@ class Packed(Special):
 
     @property
     def vectors(self) -> dict[str, Any]:
-        """The joined leaves, by the name of the type which they had in the parameters."""
+        """The vectors, by the name of the type that their leaves had."""
         return dict(zip(self._layout.groups, self._parts, strict=False))
 
     @property
     def alone(self) -> dict[str, Any]:
-        """The leaves that are not joined, by their paths: those that are big, split over devices, or not trained."""
+        """The leaves that are not joined, by path: large ones, ones split over devices, ones that are not trained."""
         names, parts = self._layout.names, self._parts[len(self._layout.groups) :]
         return {names[k]: x for k, x in zip(self._layout.alone, parts, strict=True)}
 
@@ -78,30 +78,31 @@ def is_packed(x: Any) -> bool:
 
 
 def pack(params: Any, threshold: int = 65536, *, like: Any = None) -> Any:
-    """Join the small leaves of parameters into one vector for each type, which is then trained.
+    """Join the small leaves of the parameters into one vector for each type, and train that.
 
         packed = gradtx.pack(params)
         state = tx.init(packed)
         grads = jax.grad(lambda packed: loss(packed.unpack()))(packed)
         packed, state = tx.step(grads, state, packed)
 
-    A transformation then steps a few leaves instead of a thousand. Big leaves would lose by it, and stay alone. What
-    depends on the division into leaves (norms of leaves, rules for paths, matrix methods) refuses packed parameters.
+    A step then handles a few leaves instead of a thousand. Large leaves would become slower, and are not joined.
+    Transformations that depend on the division into leaves (norms of leaves, rules for paths, matrix methods) refuse
+    packed parameters.
 
-    Call it outside jit: it sees there which leaves are split over devices, and leaves these alone as well. The others
-    are joined to a vector that each device has whole.
+    Call this outside jit: only there it sees which leaves are split over devices, and leaves them alone. Each device
+    has the whole of the vectors.
 
     Args:
         params: arrays, numbers or `jax.ShapeDtypeStruct`s. Leaves that are not trained stay as they are.
-        threshold: leaves with fewer elements than this are joined; at least 0, where all stay alone.
-        like: a `Packed`, or a tree with some inside, as `tx.init(packed)` is: the leaves are joined as there, whatever
-            their size. So a state is packed that was stored unpacked.
+        threshold: join leaves with fewer elements than this; a whole number, at least 0. With 0 none is joined.
+        like: a `Packed`, or a tree with some inside, such as `tx.init(packed)`. Leaves are joined as there, whatever
+            their size. Use this to pack a state that was saved unpacked.
 
     Returns: a `Packed`; with `like`, a tree in its form.
     Raises:
-        ValueError: `threshold` below 0; small leaves lie on different devices; a tree that does not fit `like`.
-        TypeError: the parameters are packed already; a leaf is no array; nothing in `like` is packed.
-    Differs from `jax.flatten_util.ravel_pytree` in leaving big leaves alone, and in keeping types.
+        ValueError: `threshold` is below 0, small leaves lie on different devices, or a tree does not fit `like`.
+        TypeError: the parameters are packed already, a leaf is no array, or nothing in `like` is packed.
+    Differs from `jax.flatten_util.ravel_pytree`: large leaves stay alone, and types are kept.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -113,26 +114,26 @@ def pack(params: Any, threshold: int = 65536, *, like: Any = None) -> Any:
         return _pack_like(params, like)
     whole(0, threshold=threshold)
     if any(map(is_packed, jax.tree.leaves(params, is_leaf=is_packed))):
-        raise TypeError("these parameters are packed already: give pack the tree that unpack returns")
+        raise TypeError("these parameters are packed already: unpack them first")
     require_arrays("parameter", params)
     entries, structure = jax.tree_util.tree_flatten_with_path(params)
-    names, leaves = tuple(path_name(path) for path, _ in entries), [leaf for _, leaf in entries]
+    names, leaves = tuple(names_of([path for path, _ in entries])), [leaf for _, leaf in entries]
     types = tuple(jnp.result_type(x).name if _is_small(x, threshold) else None for x in leaves)
     return _joined(layout_of(structure, names, tuple(map(shape_of, leaves)), types), leaves)
 
 
 def unpack(tree: Any) -> Any:
-    """Unpack all that is packed in a tree: parameters inside the loss; a state, to store it or to look at it.
+    """Unpack everything packed in a tree: parameters inside the loss, or a state to save or inspect it.
 
-    Under jit the vector is split once, and the derivative of that is one concatenation. Axes in front of a vector (the
-    memory of L-BFGS, a sweep) stand in front of each leaf.
+    Under jit a vector is split once, and the derivative of that is one concatenation. If a vector has further axes in
+    front (the memory of L-BFGS, a sweep), each leaf has them too.
 
     Args:
-        tree: a `Packed`, or any tree with some inside; the rest of it stays as it is, and so does what `store` has
-            encoded, whose blocks go across leaves.
+        tree: a `Packed`, or any tree with some inside. The rest stays as it is. So do codes made by `store`, whose
+            blocks go across leaves.
 
     Raises:
-        ValueError: a vector has another length than its leaves have together. TypeError: no array stands there.
+        ValueError: a vector has another length than its leaves together. TypeError: it is no array.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -148,7 +149,7 @@ def unpack(tree: Any) -> Any:
 def _pack_like(tree: Any, like: Any) -> Any:
     targets, structure = jax.tree.flatten(like, is_leaf=is_packed)
     if not any(map(is_packed, targets)):
-        raise TypeError(f"nothing in like is packed; got {describe(like)}: give what pack returned, or tx.init of it")
+        raise TypeError(f"nothing in like is packed; got {describe(like)}: give the result of pack, or tx.init of it")
     parts = _up_to(structure, tree)
     packed = [
         _joined(target._layout, _up_to(target._layout.structure, part)) if is_packed(target) else part
@@ -161,11 +162,11 @@ def _up_to(structure: Any, tree: Any) -> list:
     try:
         return structure.flatten_up_to(tree)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"the tree has other containers or leaves than like has: {error}") from None
+        raise ValueError(f"the tree must have the containers and leaves of like: {error}") from None
 
 
 def _is_small(leaf: Any, threshold: int) -> bool:
-    """Whether a leaf is to be joined: trained, below the threshold, and not split over devices."""
+    """Whether to join a leaf: it is trained, below the threshold, and not split over devices."""
     if not is_trained(leaf) or math.prod(shape_of(leaf)) >= threshold:
         return False
     sharding = jax.typeof(leaf).sharding if isinstance(leaf, Tracer) else getattr(leaf, "sharding", None)
@@ -178,7 +179,7 @@ def _joined(layout: Layout, leaves: list) -> Packed:
 
 
 def _join(rows: list[tuple[str, tuple[int, ...], Any]]) -> Any:
-    """Leaves, with their names and their parameters' shapes, as one vector; axes in front stay in front of it."""
+    """Leaves, given with their names and the shapes of their parameters, as one vector; further axes stay in front."""
     if all(leaf is None for *_, leaf in rows):
         return None
     for name, _, leaf in rows:
@@ -190,7 +191,7 @@ def _join(rows: list[tuple[str, tuple[int, ...], Any]]) -> Any:
         came = "None" if leaf is None else f"{jnp.result_type(leaf)}{list(shape_of(leaf))}"
         expected = f"{dtype}{[*front, *shape]}"
         if came != expected:
-            raise ValueError(f"the leaf at {name} is {came}; {expected} was expected, as {first} is joined with it")
+            raise ValueError(f"the leaf at {name} is {came}; it must be {expected}, as {first} with which it is joined")
     where = _place([(name, leaf) for name, _, leaf in rows])
     if any(isinstance(leaf, jax.ShapeDtypeStruct) for *_, leaf in rows):
         size = sum(math.prod(shape) for _, shape, _ in rows)
@@ -200,24 +201,24 @@ def _join(rows: list[tuple[str, tuple[int, ...], Any]]) -> Any:
 
 
 def _place(rows: list[tuple[str, Any]]) -> Any:
-    """Where the user has put leaves that are to be joined; None where nowhere, or where it is not known."""
+    """The sharding of leaves to be joined, where the user has put them somewhere; None if not, or if it is unknown."""
     known = [(name, x) for name, x in rows if not isinstance(x, Tracer) and getattr(x, "committed", True)]
     put = [(name, x.sharding) for name, x in known if getattr(x, "sharding", None) is not None]
     for name, sharding in put[1:]:
         if not sharding.is_equivalent_to(put[0][1], 0) or sharding.memory_kind != put[0][1].memory_kind:
             raise ValueError(
-                f"the leaves at {put[0][0]} and {name} would be joined, and lie in different places: {put[0][1]}, "
-                f"{sharding}; move one, or pack them in trees of their own"
+                f"the leaves at {put[0][0]} and {name} would be joined, but lie on different devices: {put[0][1]}, "
+                f"{sharding}; move one of them, or pack them as separate trees"
             )
     return put[0][1] if put else None
 
 
 def _split(name: str, vector: Any, shapes: list[tuple[int, ...]]) -> Iterable[Any]:
-    """The leaves of these shapes that were joined to a vector."""
+    """The leaves, of these shapes, that a vector is made of."""
     if vector is None:
         return [None] * len(shapes)
     if not hasattr(vector, "shape") or not hasattr(vector, "dtype"):
-        raise TypeError(f"the vector of {name} leaves must be an array to be unpacked; got {describe(vector)}")
+        raise TypeError(f"the vector of {name} leaves must be an array; got {describe(vector)}")
     sizes = [math.prod(shape) for shape in shapes]
     if vector.shape[-1:] != (sum(sizes),):
         raise ValueError(f"the vector of {name} leaves has shape {vector.shape}; its last axis must be {sum(sizes)}")
@@ -226,7 +227,7 @@ def _split(name: str, vector: Any, shapes: list[tuple[int, ...]]) -> Iterable[An
         return [jax.ShapeDtypeStruct((*front, *s), vector.dtype, sharding=vector.sharding) for s in shapes]
     if is_staged(vector):
         pieces = jax.lax.split(vector, sizes, axis=len(front))
-    else:  # a split would be compiled for these leaves; one slice serves all leaves of a size
+    else:  # a split would compile a program for these leaves; one slice serves all leaves of a size
         starts = accumulate(sizes, initial=0)
         pieces = [jax.lax.dynamic_slice_in_dim(vector, at, n, axis=-1) for at, n in zip(starts, sizes, strict=False)]
     return [x.reshape(*front, *shape) for x, shape in zip(pieces, shapes, strict=True)]

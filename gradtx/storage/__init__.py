@@ -1,4 +1,4 @@
-"""Where a state lies between steps, and in how many bytes: codecs, and the roles that fields of states declare."""
+"""Codecs, which keep a state in fewer bytes between steps, and the roles of the fields of states."""
 
 from gradtx.core.states import Exact, NonNegative, Signed
 from gradtx.storage.codec import Codec, bfloat16, float32, offloaded

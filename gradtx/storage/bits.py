@@ -1,4 +1,4 @@
-"""Random bits that cost a few instructions an entry, and rounding with them."""
+"""Cheap random bits, and stochastic rounding with them."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ import jax.numpy as jnp
 
 
 def hashed_bits(seed: Any, shape: tuple[int, ...]) -> jax.Array:
-    """32 random bits for each entry of an array: a hash of its place, not of what was drawn before.
+    """32 random bits for each entry of an array: a hash of the position of the entry.
 
-    It is computed where it is used, inside the loop over the array, in parallel and on any mesh alike; `jax.random`
-    costs ten times as much, and a pass of its own. Good enough to round with, not to draw samples with.
+    XLA computes them inside the loop that uses them, in parallel, and alike on any mesh; `jax.random` costs ten times
+    as much, and a pass over memory. They are good enough to round with, not to draw samples with.
 
     Args:
-        seed: an integer scalar; another one at every step, and for every array of a step.
-        shape: of the array; entries that are 2³² apart have the same bits.
+        seed: an integer scalar; use another one for every array and step.
+        shape: the shape of the array. Entries 2³² positions apart have the same bits.
     """
     place, stride = jnp.zeros(shape, jnp.uint32), 1
     for axis in reversed(range(len(shape))):
         place += jax.lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(stride % 2**32)
         stride *= shape[axis]
     start = _mixed(jnp.asarray(seed).astype(jnp.uint32) * jnp.uint32(0x9E3779B1))
-    # One multiplication is enough, for places that are far apart already; two make the loop slower by a third.
+    # One multiplication is enough, since `place * 0x9E3779B1` is spread out; a second makes the loop slower by a third.
     x = place * jnp.uint32(0x9E3779B1) + start
     x = (x ^ (x >> jnp.uint32(15))) * jnp.uint32(0x85EBCA6B)
     return x ^ (x >> jnp.uint32(16))
 
 
 def rounded_stochastically(x: jax.Array, dtype: Any, bits: jax.Array) -> jax.Array:
-    """x in a narrower type, rounded up or down by chance, so that its mean is x; never to infinity.
+    """Round x to a narrower type, up or down at random, so that the mean is x. Finite numbers never become infinite.
 
     Args:
-        x: float32, or float64 of which 32 bits are kept; NaN and infinities stay what they are.
+        x: float32, or float64 of which 32 bits are used. NaN and infinities stay.
         dtype: bfloat16 or float16.
-        bits: uint32, as many as x has entries.
+        bits: uint32, in the shape of x.
     """
     down = _bfloat16 if jnp.finfo(dtype).nmant == 7 else _float16
     if x.dtype.itemsize == 8:
@@ -45,7 +45,7 @@ def rounded_stochastically(x: jax.Array, dtype: Any, bits: jax.Array) -> jax.Arr
 
 
 def _bfloat16(x: jax.Array, bits: jax.Array) -> jax.Array:
-    """The upper half of a float32, after a lower half was added that may carry into it: all of it on integers.
+    """The upper half of a float32, after adding random bits to the lower half, which may carry. All on integers.
 
     XLA's casts to bfloat16 take twice as long on CPU.
     """
@@ -57,7 +57,7 @@ def _bfloat16(x: jax.Array, bits: jax.Array) -> jax.Array:
 
 
 def _float16(x: jax.Array, bits: jax.Array) -> jax.Array:
-    """In units of the last place, which are all alike below 2⁻¹⁴."""
+    """Rounds in units of the last place, which is the same for all numbers below 2⁻¹⁴."""
     most = float(jnp.finfo(jnp.float16).max)
     held = jnp.clip(x, -most, most)
     unit = unit_of(held, 10)
@@ -69,7 +69,7 @@ def _float16(x: jax.Array, bits: jax.Array) -> jax.Array:
 
 
 def unit_of(x: jax.Array, mantissa: int) -> jax.Array:
-    """The distance of neighbours at x, for the exponents of float16 and so many bits of mantissa."""
+    """The distance between neighbours at x, with the exponents of float16 and this many bits of mantissa."""
     exponent = jax.lax.bitcast_convert_type(x, jnp.uint32) & jnp.uint32(0x7F800000)
     floor = jnp.maximum(exponent, jnp.uint32((127 - 14) << 23))
     return jax.lax.bitcast_convert_type(floor, jnp.float32) * jnp.float32(2.0**-mantissa)

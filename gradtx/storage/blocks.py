@@ -1,4 +1,4 @@
-"""Blocks: how an array is cut into chunks of neighbours that share a scale, and the scales."""
+"""Blocks: an array cut into chunks of neighbours that share a scale, and the scales."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import jax.numpy as jnp
 
 
 class Blocks(NamedTuple):
-    """A cut of an array along one axis, into chunks with all axes behind it.
+    """An array cut along one axis, into chunks with all axes behind it.
 
-    shape: of the array. axis: the one that is cut. rows: how many of its entries a chunk has; the last chunk is filled
-    up where they do not divide it. count: how many chunks there are along the axis.
+    shape: the shape of the array.
+    axis: the axis that is cut.
+    rows: the entries of a chunk along this axis. If they do not divide it, the last chunk is filled up with zeros.
+    count: the number of chunks along the axis.
     """
 
     shape: tuple[int, ...]
@@ -24,23 +26,23 @@ class Blocks(NamedTuple):
 
     @property
     def chunk(self) -> int:
-        """How many numbers share a scale."""
+        """The number of entries that share a scale."""
         return self.rows * math.prod(self.shape[self.axis + 1 :])
 
     @property
     def even(self) -> bool:
-        """Whether chunks of an even length make up the array."""
+        """Whether all chunks have the same, even length."""
         return self.rows * self.count == self.shape[self.axis] and self.chunk % 2 == 0
 
     def viewed(self, x: jax.Array) -> jax.Array:
-        """The array as (*leading axes, count, chunk), with zeros where it is filled up."""
+        """The array in shape (*leading axes, count, chunk), filled up with zeros."""
         more = self.rows * self.count - self.shape[self.axis]
         if more:
             x = jnp.pad(x, [(0, more if k == self.axis else 0) for k in range(len(self.shape))])
         return x.reshape(*self.shape[: self.axis], self.count, self.chunk)
 
     def whole(self, view: jax.Array) -> jax.Array:
-        """The array again, of its view."""
+        """The inverse of `viewed`."""
         length = self.rows * self.count
         x = view.reshape(*self.shape[: self.axis], length, *self.shape[self.axis + 1 :])
         return (
@@ -50,7 +52,7 @@ class Blocks(NamedTuple):
 
 @functools.cache
 def cut(shape: tuple[int, ...], block: int, packed: bool, scale_bytes: int) -> Blocks:
-    """The cut into chunks of at most `block` numbers that takes the fewest bytes; `packed`: two codes to a byte."""
+    """The cut into chunks of at most `block` numbers that takes the fewest bytes; `packed`: a byte holds two codes."""
     best: tuple[float, Blocks] | None = None
     for axis in reversed(range(len(shape))):
         behind, length = math.prod(shape[axis + 1 :]), shape[axis]
@@ -59,7 +61,7 @@ def cut(shape: tuple[int, ...], block: int, packed: bool, scale_bytes: int) -> B
         for rows in range(1, min(length, block // behind) + 1):
             count = -(-length // rows)
             codes = -(-length * behind // 2) if packed else length * behind
-            # An even cut, and one that XLA reduces in vectors, are worth a little.
+            # An even cut, and one that XLA reduces with vector instructions, are worth a little.
             slow = 0.002 * (length % rows > 0) + 0.002 * (_lane(rows * behind) < 8)
             cost = math.prod(shape[:axis]) * (codes + count * scale_bytes) * (1 + slow)
             if best is None or cost < best[0]:
@@ -69,20 +71,20 @@ def cut(shape: tuple[int, ...], block: int, packed: bool, scale_bytes: int) -> B
 
 
 def scales_of(view: jax.Array, least: float) -> jax.Array:
-    """The largest size in each chunk, of (..., chunk): the upper half of its bits, rounded up; unsigned integers.
+    """The largest magnitude in each chunk of (..., chunk): the upper half of its bits, rounded up; unsigned integers.
 
-    0 where all are 0; else at least `least` times the smallest normal number, at most a quarter of the largest. NaN
-    where one is not finite.
+    0 where all entries are 0. Else at least `least` times the smallest normal number, and at most a quarter of the
+    largest number. NaN where an entry is not finite.
     """
-    # As integers, which XLA on CPU reduces in place where it copies floats; and in two steps, of which the first runs
-    # in vectors, with something between that keeps it from making one of them again.
+    # As integers: XLA on CPU reduces them in place, and copies floats. In two steps, of which the first uses vector
+    # instructions; the operations between them keep XLA from merging the two.
     info, half = jnp.finfo(view.dtype), 4 * view.dtype.itemsize
     word, kept = (jnp.int64, jnp.uint32) if half == 32 else (jnp.int32, jnp.uint16)
     lane = _lane(view.shape[-1])
     bits = jax.lax.bitcast_convert_type(jnp.abs(view), word).reshape(*view.shape[:-1], view.shape[-1] // lane, lane)
     bits = jax.lax.reduce(bits, jnp.zeros((), word), jax.lax.max, (bits.ndim - 2,))
     up = word(2**half - 1)
-    # Above a quarter of the range all is one: the reciprocal of such scales is subnormal, and XLA takes it for 0.
+    # At most a quarter of the range: the reciprocal of a larger scale is subnormal, and XLA takes it for 0.
     infinite, most = _upper(jnp.inf, view.dtype, word), _upper(float(info.max) / 4, view.dtype, word) >> word(half)
     nan = word(2 ** (half - 1) - 1)
     rounded = jnp.where(bits < infinite, jnp.minimum((jnp.minimum(bits, infinite) + up) >> word(half), most), nan)
@@ -96,7 +98,7 @@ def _upper(x: float, dtype: Any, word: Any) -> jax.Array:
 
 
 def widened(scales: jax.Array) -> jax.Array:
-    """The scales as floats: float32, or float64 of 32 bits."""
+    """The scales as floats: float32, or float64 for scales of 32 bits."""
     half = 8 * scales.dtype.itemsize
     word, width = (jnp.uint64, jnp.float64) if half == 32 else (jnp.uint32, jnp.float32)
     return jax.lax.bitcast_convert_type(scales.astype(word) << word(half), width)

@@ -1,4 +1,4 @@
-"""Code books: the levels that a few bits stand for, as small floats: codes are computed and not searched for."""
+"""Code books: levels that are small floats, so that codes are computed and not looked up."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ _FRACTION = 23  # bits of a float32 behind its exponent
 
 @dataclasses.dataclass(frozen=True)
 class Book:
-    """Levels in [-top, top] that lie more densely towards zero: floats with few bits.
+    """Levels in [-top, top], denser near zero: floats with few bits.
 
-        unsigned: level = 2^(e + 1 - 2^E)·(1 + f/2^M),       none of them zero
-        signed:   level = ±(2^(e + 1 - 2^E)·(1 + f/2^M) - 2^(1 - 2^E)),   the first of them zero
+        unsigned: level = 2^(e + 1 - 2^E)·(1 + f/2^M),       never zero
+        signed:   level = ±(2^(e + 1 - 2^E)·(1 + f/2^M) - 2^(1 - 2^E)),   the first is zero
 
-    exponent, fraction: the numbers E and M of bits of e and f. signed: whether a bit more is the sign.
+    exponent: the number E of bits of e.
+    fraction: the number M of bits of f.
+    signed: whether there is a bit for the sign.
     """
 
     exponent: int
@@ -26,7 +28,7 @@ class Book:
 
     @property
     def bits(self) -> int:
-        """How long a code is."""
+        """The length of a code."""
         return self.exponent + self.fraction + self.signed
 
     @property
@@ -50,7 +52,7 @@ class Book:
         return (128 - 2**self.exponent) << self.fraction
 
     def decode(self, codes: jax.Array) -> jax.Array:
-        """The levels of some codes, float32."""
+        """The levels of these codes, float32."""
         codes, place = codes.astype(jnp.uint32), jnp.uint32(_FRACTION - self.fraction)
         count = jnp.uint32(2 ** (self.exponent + self.fraction) - 1)
         level = _as_float(((codes & count) + jnp.uint32(self._first)) << place)
@@ -60,9 +62,9 @@ class Book:
         return _as_float(_as_bits(level - jnp.float32(self._shift)) | sign)
 
     def encode(self, x: jax.Array, bits: jax.Array) -> jax.Array:
-        """Codes of numbers in [-top, top], float32: each of one of the two nearest levels, so that the mean is x.
+        """Encode numbers in [-top, top], float32, as one of the two nearest levels at random; the mean is the number.
 
-        What an unsigned book has no level for, below its first, becomes the first.
+        Numbers below the first level of an unsigned book get the first level.
 
         Args:
             x: float32.

@@ -1,4 +1,4 @@
-"""Fields of a state encoded and decoded, leaf by leaf."""
+"""Encoding and decoding the leaves of a field."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gradtx.storage.fields import Stored
 
 
 def supports(codec: Codec, role: str, x: Any) -> bool:
-    """Whether a codec encodes this leaf; a complex one as its two parts, which no divisor has."""
+    """Whether a codec encodes this leaf. A complex leaf is encoded as two parts, but never as a divisor."""
     if jnp.iscomplexobj(x):
         return role != "nonnegative" and codec.supports(role, jax.ShapeDtypeStruct((2, *x.shape), x.real.dtype))
     return codec.supports(role, jax.ShapeDtypeStruct(x.shape, x.dtype))
@@ -31,7 +31,7 @@ def _parts(x: jax.Array) -> jax.Array:
 
 
 def stored(tree: Any, coded: Callable[[tuple, Any], Any]) -> Stored:
-    """The tree in three: each leaf as it is, or as `coded(path, leaf)` has it."""
+    """The tree as a `Stored`: `coded(path, leaf)` gives the codes and scales of a leaf, or None to keep it exact."""
     entries, structure = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_none)
     made = [coded(path, x) for path, x in entries]
     columns = (
@@ -43,7 +43,7 @@ def stored(tree: Any, coded: Callable[[tuple, Any], Any]) -> Stored:
 
 
 def decoded_field(codec: Codec, role: str, path: tuple, kept: Stored, owner: Callable[[tuple], Any]) -> Any:
-    """The field again, each of its leaves in the shape of the gradient."""
+    """Decode a field; each leaf gets the shape of its gradient."""
     entries, structure = jax.tree_util.tree_flatten_with_path(kept.exact, is_leaf=is_none)
     out = []
     for (end, exact), codes, scales in zip(entries, flatten(kept.codes)[0], flatten(kept.scales)[0], strict=True):
@@ -61,7 +61,7 @@ def decoded_field(codec: Codec, role: str, path: tuple, kept: Stored, owner: Cal
 
 
 def _shapes(gradient: Any) -> list[tuple[tuple[int, ...], Any, bool]]:
-    """What an array beside a gradient can have been: real, or two parts; with the width of the gradient."""
+    """The possible forms of a leaf of this gradient: (shape, width, whether it is two parts of a complex leaf)."""
     if not is_trained(gradient):
         return []
     shape, width = shape_of(gradient), float_dtype(gradient)
@@ -69,7 +69,7 @@ def _shapes(gradient: Any) -> list[tuple[tuple[int, ...], Any, bool]]:
 
 
 def _fits(codec: Codec, role: str, like: tuple, codes: Any, scales: Any) -> bool:
-    """Whether the codes are of an array of this shape, of either width."""
+    """Whether an array of this form, of either width, has these codes and scales."""
     widths = (like[1], jnp.float32, *([jnp.float64] if jax.config.read("jax_enable_x64") else []))
     made = [_promised(codec, role, like[0], jnp.dtype(width)) for width in widths]
     return ((shape_of(codes), codes.dtype), scales if scales is None else shape_of(scales)) in made
@@ -84,7 +84,7 @@ def _promised(codec: Codec, role: str, shape: tuple[int, ...], dtype: Any) -> tu
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def encode(codec: Codec, role: str, x: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array | None]:
-    """The codes and scales of a leaf, rounded with the random bits of this number; traced once for each shape."""
+    """The codes and scales of a leaf, rounded with the random bits of `number`; traced once for each shape."""
     return codec.encode(role, _parts(x), functools.partial(hashed_bits, number))
 
 
@@ -95,5 +95,5 @@ def _decode(codec: Codec, role: str, codes: Any, scales: Any, shape: tuple, widt
 
 
 def seed(count: Any, salt: Iterator[int]) -> jax.Array:
-    """Another one for every leaf at every step."""
+    """A seed for the random bits: another one for every leaf and step."""
     return count + np.uint32(next(salt) * 0x85EBCA6B % 2**32)

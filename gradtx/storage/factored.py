@@ -1,4 +1,4 @@
-"""Second moments as the means of their rows and columns."""
+"""Second moments kept as means of rows and columns."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ class Factored(CallRepr):
     signed: Codec
 
     def supports(self, role: str, leaf: jax.ShapeDtypeStruct) -> bool:
-        """What is not negative and has two axes; the other codec's else."""
+        """Nonnegative arrays with two axes or more; of the others, those that the other codec takes."""
         return len(leaf.shape) > 1 if role == "nonnegative" else self.signed.supports(role, leaf)
 
     def encode(self, role: str, x: jax.Array, bits: Bits) -> tuple[jax.Array, jax.Array | None]:
-        """The means of the rows and those of the columns."""
+        """The means of rows, and of columns."""
         if role == "signed":
             return self.signed.encode(role, x, bits)
         row, column = _axes(x.shape)
         return _mean(x, column), _mean(x, row)
 
     def decode(self, role: str, codes: jax.Array, scales: jax.Array | None, leaf: jax.ShapeDtypeStruct) -> jax.Array:
-        """Row times column, over the mean of all."""
+        """Row times column, divided by the mean of all."""
         if role == "signed" or scales is None:
             return self.signed.decode(role, codes, scales, leaf)
         row, column = _axes(leaf.shape)
-        along = row - (column < row)  # where the rows are, without the axis of the columns
+        along = row - (column < row)  # the axis of the rows, once that of the columns is gone
         rows = quotient(codes, jnp.broadcast_to(jnp.expand_dims(_mean(codes, along), along), codes.shape))
         rows, columns = jnp.expand_dims(rows, column), jnp.expand_dims(scales, row)
         info = jnp.finfo(codes.dtype)
@@ -42,7 +42,7 @@ class Factored(CallRepr):
 
 
 def _mean(x: jax.Array, axis: int) -> jax.Array:
-    """The mean, without overflow, and not zero where an entry is not."""
+    """The mean, without overflow; not zero if an entry is not zero."""
     mean, tiny = (
         jnp.sum(x * jnp.asarray(1 / x.shape[axis], x.dtype), axis),
         jnp.asarray(jnp.finfo(x.dtype).tiny, x.dtype),
@@ -51,24 +51,24 @@ def _mean(x: jax.Array, axis: int) -> jax.Array:
 
 
 def _axes(shape: tuple[int, ...]) -> tuple[int, int]:
-    """The two longest axes, the last ones of those that are as long, in order."""
+    """The two longest axes, in order; the last ones of several that are as long."""
     first, second = sorted(sorted(range(len(shape)), key=lambda k: (shape[k], k))[-2:])
     return first, second
 
 
 def factored(signed: Codec | None = None) -> Codec:
-    """Keep what is divided by as the means of its rows and columns: for a matrix m×n, m + n numbers.
+    """Keep second moments as means of their rows and columns: m + n numbers for a matrix of m×n.
 
-        v ≈ r·c/mean(r),   r the means of the rows, c those of the columns
+        v ≈ r·c/mean(r),   r: the means of the rows, c: those of the columns
 
-    of each matrix along the two longest axes. Exact where v is such a product. A vector stays as it is.
+    Each matrix is made of the two longest axes. Exact if v is such a product. A vector stays as it is.
 
     Args:
-        signed: the codec for the fields of both signs; `float32()` unless given.
+        signed: the codec for fields with numbers of both signs; `float32()` if it is not given.
 
     Raises: TypeError: `signed` is no codec.
-    Source: Shazeer & Stern 2018 (arXiv:1804.04235), algorithm 2 without its clipping, decay and relative steps, which
-        are other transformations' work: `store(adam(...), factored())` is Adam with this second moment.
+    Source: Shazeer & Stern 2018 (arXiv:1804.04235), algorithm 2, without its clipping, decay and relative steps, for
+        which there are other transformations: `store(adam(...), factored())` is Adam with this second moment.
 
     Example:
         >>> import gradtx

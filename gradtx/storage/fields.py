@@ -1,4 +1,4 @@
-"""Where in a state the fields are that a codec may encode: by the roles that pieces declare, or the user gives."""
+"""The fields of a state that a codec may encode: those with a role, declared by pieces or given by the user."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from gradtx.core.trees import path_name
 
 
 class Stored(NamedTuple):
-    """A field as it is kept between steps: three trees like it, each with None where another holds the leaf.
+    """A field between steps: three trees like the field; each leaf is in `exact` or in `codes`, and None in the other.
 
-    exact: leaves as they are. codes: those that a codec has encoded. scales: what their codes are relative to; None for
-    codecs without.
+    exact: the leaves that are not encoded.
+    codes: the codes of the others.
+    scales: the scales of the codes; None for codecs without scales.
     """
 
     exact: Any
@@ -24,10 +25,14 @@ class Stored(NamedTuple):
 
 
 class StoreState(NamedTuple):
-    """Fields: count, inner."""
+    """The state of `store`.
 
-    count: jax.Array  # updates done, int32 scalar, from which the rounding takes its random bits; 0 at init
-    inner: Any  # the inner transformation's state, with a `Stored` in place of each field that has a role
+    count: updates done, int32 scalar; 0 at init. The random bits of the rounding depend on it.
+    inner: the inner transformation's state, with a `Stored` in place of each field that has a role.
+    """
+
+    count: jax.Array
+    inner: Any
 
 
 Given = Mapping[str, str]
@@ -41,9 +46,9 @@ def map_fields(
     given: Given,
     path: tuple = (),
 ) -> Any:
-    """The state with `change(path, field, role)` for every field that has a role, `bare(path, leaf)` for other leaves.
+    """The state with `change(path, field, role)` for every field with a role, and `bare(path, leaf)` for other leaves.
 
-    Fields are looked for from outside: what is inside one belongs to it. A `store` inside keeps what it has.
+    The search goes from the outside in: a field includes everything inside it. A `store` inside stays unchanged.
     """
     if isinstance(state, StoreState):
         return state
@@ -61,6 +66,6 @@ def map_fields(
 
 
 def given_role(given: Given, path: tuple) -> str | None:
-    """The role that was given for a path, by its end."""
+    """The role that the user gave for a path or the end of one."""
     name = path_name(path) if given else ""
     return next((role for end, role in given.items() if name == end or name.endswith(f"/{end}")), None)

@@ -1,9 +1,10 @@
-"""Codecs of a few bits a number and a scale for each block."""
+"""Codecs with a few bits for each number, and a scale for each block."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import jax
@@ -14,15 +15,15 @@ from gradtx.storage.blocks import Blocks, cut, scales_of, widened
 from gradtx.storage.codebook import Book
 from gradtx.storage.codec import Bits, CallRepr, Codec, without_derivative
 
-# Behind each signed book an unsigned one of which the root reaches about as far down: what is rounded up from nothing
-# in the first moment is then divided by no less than that, and makes no step larger than usual.
+# The root of the least unsigned level is about the least signed level: a first moment that is rounded up from almost
+# nothing is then divided by no less, and makes no step larger than usual.
 EIGHT = {"signed": Book(4, 3, True), "nonnegative": Book(5, 3, False)}
 FOUR = {"signed": Book(2, 1, True), "nonnegative": Book(3, 1, False)}
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class _Blocked(CallRepr):
-    """What these codecs share: the blocks, and their scales."""
+class _Blocked(CallRepr, ABC):
+    """The blocks and their scales, which all of these codecs have."""
 
     block: int
     packed: ClassVar[bool] = False
@@ -35,11 +36,11 @@ class _Blocked(CallRepr):
         return True
 
     def blocks(self, shape: tuple[int, ...], width: int) -> Blocks:
-        """The cut of an array of this shape, whose numbers have so many bytes."""
+        """The blocks of an array of this shape, whose numbers have `width` bytes."""
         return cut(shape, self.block, self.packed, width // 2)
 
     def encode(self, role: str, x: jax.Array, bits: Bits) -> tuple[jax.Array, jax.Array]:
-        """Codes of the numbers relative to the largest in their block, and that one."""
+        """Codes of the numbers relative to the largest in their block, and the largest as the scale."""
         blocks, top, least = self.blocks(x.shape, x.dtype.itemsize), *self.range(role)
         view = blocks.viewed(without_derivative(self, x))
         scales = scales_of(view, 2 * top / least)
@@ -49,24 +50,24 @@ class _Blocked(CallRepr):
         return self.written(role, relative, blocks.viewed(bits(x.shape)), blocks), scales
 
     def decode(self, role: str, codes: jax.Array, scales: jax.Array, leaf: jax.ShapeDtypeStruct) -> jax.Array:
-        """The level of each code, times the scale of its block."""
+        """The level of each code, multiplied by the scale of its block."""
         blocks = self.blocks(leaf.shape, 2 * scales.dtype.itemsize)
         scale = widened(scales)
         scale = scale * jnp.asarray(1 / self.range(role)[0], scale.dtype)
         level = self.read(role, codes, blocks).astype(scale.dtype)
         return blocks.whole(level * scale[..., None])
 
+    @abstractmethod
     def range(self, role: str) -> tuple[float, float]:
-        """The largest level and the smallest above zero, before they are scaled."""
-        raise NotImplementedError
+        """The largest level, and the smallest above zero, before scaling."""
 
+    @abstractmethod
     def written(self, role: str, x: jax.Array, bits: jax.Array, blocks: Blocks) -> jax.Array:
-        """What is kept of numbers up to the largest level, in the view of the blocks."""
-        raise NotImplementedError
+        """The codes of numbers up to the largest level, given in the view of the blocks."""
 
+    @abstractmethod
     def read(self, role: str, codes: jax.Array, blocks: Blocks) -> jax.Array:
         """The levels, float32, in the view of the blocks."""
-        raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -78,7 +79,7 @@ class Int8(_Blocked):
         return EIGHT[role].top, EIGHT[role].least
 
     def written(self, role: str, x: jax.Array, bits: jax.Array, blocks: Blocks) -> jax.Array:
-        """A byte each, in the shape of the array."""
+        """A byte for each number, in the shape of the array."""
         return blocks.whole(EIGHT[role].encode(x, bits).astype(jnp.uint8))
 
     def read(self, role: str, codes: jax.Array, blocks: Blocks) -> jax.Array:
@@ -97,7 +98,7 @@ class Int4(_Blocked):
         return FOUR[role].top, FOUR[role].least
 
     def written(self, role: str, x: jax.Array, bits: jax.Array, blocks: Blocks) -> jax.Array:
-        """The halves of each chunk in the halves of its bytes; of each row, where chunks are odd or filled up."""
+        """Two codes in a byte: the halves of each chunk; of each row, if chunks are odd or filled up."""
         codes = FOUR[role].encode(x, bits)
         if not blocks.even:
             codes = blocks.whole(codes).reshape(*blocks.shape[: blocks.axis], -1)
@@ -120,44 +121,46 @@ class Float8(_Blocked):
     """See `float8`."""
 
     def range(self, role: str) -> tuple[float, float]:
-        """Of the type; the smallest normal number, where zero is none."""
+        """Those of the type; for divisors the smallest normal number, since zero is no level."""
         info = jnp.finfo(self.kind(role))
         return float(info.max), float(info.tiny)
 
     def kind(self, role: str) -> jnp.dtype:
-        """The type: more digits for numbers of both signs, a wider range for the others."""
+        """The type: more digits for numbers of both signs, more range for divisors."""
         return jnp.dtype(jnp.float8_e4m3fn if role == "signed" else jnp.float8_e5m2)
 
     def written(self, role: str, x: jax.Array, bits: jax.Array, blocks: Blocks) -> jax.Array:
-        """The bits of these floats, in the shape of the array: not uint8, or they would pass for codes of `int8()`."""
+        """The bits of these floats, in the shape of the array. As int8: uint8 could be taken for codes of `int8()`."""
         kind = self.kind(role)
         top, least = self.range(role)
         cut_off = jnp.uint32(2 ** (23 - jnp.finfo(kind).nmant) - 1)
         x = jnp.maximum(x, jnp.float32(least)) if role == "nonnegative" else x
         word = jax.lax.bitcast_convert_type(x, jnp.uint32) + (bits & cut_off)
         down = jax.lax.bitcast_convert_type(word & ~cut_off, jnp.float32)
-        down = jnp.where(jnp.abs(x) < jnp.float32(least), x, down)  # there the type has fewer digits: to the nearest
+        down = jnp.where(jnp.abs(x) < jnp.float32(least), x, down)  # subnormals have fewer digits: to the nearest
         kept = jnp.clip(down, -jnp.float32(top), jnp.float32(top)).astype(kind)
         return blocks.whole(jax.lax.bitcast_convert_type(kept, jnp.int8))
 
     def read(self, role: str, codes: jax.Array, blocks: Blocks) -> jax.Array:
-        """As the type has it."""
+        """The values of the type."""
         return jax.lax.bitcast_convert_type(blocks.viewed(codes), self.kind(role)).astype(jnp.float32)
 
 
 def int8(block: int = 256) -> Codec:
-    """Keep a state in a byte a number, and two more for each block of neighbours.
+    """Keep a state in one byte for each number, and two bytes for each block of neighbours.
 
-    A byte says how large a number is relative to the largest in its block, by a book of small floats with 3 bits of
-    fraction: from 1/80,000 for both signs, with zero; from 1/4,000,000,000 for what is divided by, without zero. It is
-    rounded up or down by chance, so that the mean is right and small steps count. Numbers above 8.5e37 count as that.
+    A byte holds the size of a number relative to the largest in its block, as a small float with 3 bits of fraction.
+    For numbers of both signs the levels go down to 1/80,000, and to zero; for divisors (second moments) down to
+    1/4,000,000,000, and never to zero. Numbers are rounded up or down at random, so that the mean is right and small
+    steps count. Numbers above 8.5e37 count as 8.5e37.
 
     Args:
-        block: how many numbers share a scale at most; at least 1. A block lies in one row where rows are that long.
+        block: the largest number of entries that share a scale; at least 1. A block lies in one row if rows are that
+            long.
 
     Raises: TypeError: `block` is no whole number. ValueError: it is below 1.
-    Source: Dettmers, Lewis, Shleifer & Zettlemoyer 2022 (arXiv:2110.02861), block-wise dynamic quantisation; theirs is
-        rounded to the nearest of 256 tabulated levels, and its unsigned book has a zero.
+    Source: Dettmers, Lewis, Shleifer & Zettlemoyer 2022 (arXiv:2110.02861), block-wise dynamic quantisation. Theirs
+        rounds to the nearest of 256 tabulated levels, and has a zero for divisors.
 
     Example:
         >>> import gradtx
@@ -168,16 +171,16 @@ def int8(block: int = 256) -> Codec:
 
 
 def int4(block: int = 128) -> Codec:
-    """Keep a state in four bits a number, and two bytes for each block of neighbours.
+    """Keep a state in four bits for each number, and two bytes for each block of neighbours.
 
-    As `int8`, with books of sixteen levels: ±(0, 1, 2, 4, 6, 10, 14, 22)/22, and from 1/192 to 1 in steps of about √2.
+    As `int8`, with sixteen levels: ±(0, 1, 2, 4, 6, 10, 14, 22)/22 for numbers of both signs, and from 1/192 to 1 in
+    steps of about √2 for divisors.
 
     Args:
-        block: how many numbers share a scale at most; at least 1.
+        block: the largest number of entries that share a scale; at least 1.
 
     Raises: TypeError: `block` is no whole number. ValueError: it is below 1.
-    Source: Li, Chen & Zhu 2023 (arXiv:2309.01507), which has the second moment's zero taken out, for the reason that
-        it is here.
+    Source: Li, Chen & Zhu 2023 (arXiv:2309.01507), who remove the zero of the second moment for the same reason.
 
     Example:
         >>> import gradtx
@@ -188,14 +191,14 @@ def int4(block: int = 128) -> Codec:
 
 
 def float8(block: int = 256) -> Codec:
-    """Keep a state in JAX's 8-bit floats relative to a scale for each block: e4m3 for both signs, else e5m2.
+    """Keep a state in JAX's 8-bit floats, relative to a scale for each block: e4m3 for both signs, e5m2 for divisors.
 
-    About as exact as `int8`, for devices that convert such floats by themselves. The codes are kept as bytes.
+    About as exact as `int8`, for devices that convert such floats in hardware. The codes are kept as bytes.
 
     Args:
-        block: how many numbers share a scale at most; at least 1.
+        block: the largest number of entries that share a scale; at least 1.
 
-    Raises: TypeError: `block` is no whole number. ValueError: it is below 1; this JAX has no such type.
+    Raises: TypeError: `block` is no whole number. ValueError: it is below 1, or this JAX has no such types.
 
     Example:
         >>> import gradtx
@@ -204,18 +207,18 @@ def float8(block: int = 256) -> Codec:
     """
     for kind in ("float8_e4m3fn", "float8_e5m2"):
         if not hasattr(jnp, kind):
-            raise ValueError(f"float8(): JAX {jax.__version__} has no {kind}; int8() takes as many bytes")
+            raise ValueError(f"float8(): JAX {jax.__version__} has no {kind}; use int8(), which takes as many bytes")
     return Float8(block)
 
 
 def book(codec: Codec, role: str) -> jax.Array:
-    """All levels of a code book in order, relative to the largest in a block: for pictures.
+    """All levels of a codec in order, relative to the largest number in a block; for plots.
 
     Args:
         codec: `int8()`, `int4()` or `float8()`.
         role: "signed" or "nonnegative".
 
-    Raises: TypeError: the codec has no book. ValueError: another role.
+    Raises: TypeError: the codec has no such levels. ValueError: another role.
 
     Example:
         >>> import gradtx
@@ -227,7 +230,7 @@ def book(codec: Codec, role: str) -> jax.Array:
     if isinstance(codec, Int8 | Int4):
         return (EIGHT if isinstance(codec, Int8) else FOUR)[role].levels()
     if not isinstance(codec, Float8):
-        raise TypeError(f"{codec!r} has no code book; int8(), int4() and float8() have")
+        raise TypeError(f"codec must be int8(), int4() or float8(), which have a code book; got {codec!r}")
     kind = codec.kind(role)
     levels = jax.lax.bitcast_convert_type(jnp.arange(256, dtype=jnp.uint8), kind).astype(jnp.float32)
     top, least = codec.range(role)

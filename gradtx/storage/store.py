@@ -1,4 +1,4 @@
-"""The state of any transformation in fewer bytes: encoded between steps, decoded inside the update."""
+"""`store`: the state of any transformation in fewer bytes, decoded only inside the update."""
 
 from __future__ import annotations
 
@@ -26,34 +26,32 @@ __all__ = ["StoreState", "store"]
 
 @transformation(any_leaves=True)
 def store(inner: Transformation, codec: Codec, *, min_size: int = 4096, roles: Mapping[str, str] | None = None):
-    """Keep the parameter-shaped part of a transformation's state in fewer bytes, as a codec encodes it.
+    """Keep the parameter-shaped part of a state in fewer bytes, as a codec encodes it.
 
-    An update decodes the state, runs the transformation, and encodes what it returns; under jit no decoded copy is
-    kept. What each field holds is declared by the piece that keeps it: numbers of both signs, which may be rounded to
-    zero; what is divided by, which never becomes zero; or what must stay exact, as copies of parameters do.
+    An update decodes the state, runs the transformation, and encodes the new state; under jit no decoded copy remains.
+    Each piece declares what its fields hold. "signed": numbers of both signs, which may be rounded to zero.
+    "nonnegative": divisors, which never become zero. "exact": numbers that must not be rounded, as copies of
+    parameters.
 
-    Under jit, init makes the codes at once; outside, it makes one whole state first. No derivative can be taken through
-    codes. Numbers that share a scale share a NaN: one in a gradient makes its whole block NaN (with `factored` its
-    matrix), so put `skip_nonfinite` outside. On a mesh with Explicit axes JAX refuses blocks that lie across devices.
+    Under jit, init makes the codes directly; outside, it makes the whole state first. Codes have no derivative. Numbers
+    that share a scale share a NaN: one NaN in a gradient makes its block NaN (with `factored`, its matrix), so put
+    `skip_nonfinite` outside. On a mesh with Explicit axes JAX refuses blocks that lie across devices.
 
     Args:
-        inner: the transformation: any, a chain or a wrapper too, or another library's with `roles`.
+        inner: any transformation, also a chain or wrapper, or one of another library with `roles`.
         codec: one of `gradtx.storage`: `float32()`, `bfloat16()`, `int8()`, `int4()`, `float8()`, `factored()`,
             `offloaded()`; or your own, see `gradtx.storage.Codec`.
-        min_size: leaves with fewer entries, and scalars, stay exact; at least 0.
-        roles: for fields that declare none, or another: {"mu": "signed", "nu": "nonnegative", "z": "exact"}, by name
-            or by the end of the path. In a piece of your own, annotate the field: `mu: gradtx.storage.Signed`.
+        min_size: leaves with fewer entries, and scalars, are not encoded; a whole number, at least 0.
+        roles: roles of fields that declare none, or another: {"mu": "signed", "nu": "nonnegative", "z": "exact"}, by
+            name or by the end of the path. In a piece of your own, annotate the field: `mu: gradtx.storage.Signed`.
 
-    State: `StoreState` (count, inner): inner is that of the transformation, with fields as `Stored` (exact, codes,
-        scales), trees like the parameters, in which each leaf is at one place and None at the others.
-
+    State: `StoreState`. A field with a role is a `Stored` (exact, codes, scales), three trees like the parameters.
     Raises:
-        TypeError: no codec; a role for integers. ValueError: `min_size` below 0, an unknown role, or one for a field
-        that does not exist; at init: a large field like the parameters without a role; at an update: a gradient that
-        the state does not fit.
-
-    Source: Dettmers, Lewis, Shleifer & Zettlemoyer 2022 (arXiv:2110.02861) for Adam and momentum, as one optimizer
-        each; optax and torch have none.
+        TypeError: `codec` is no codec, or integers are given a role. ValueError: `min_size` is below 0, a role is
+            unknown, or its field does not exist; at init: a large field like the parameters has no role; at an update:
+            a gradient does not fit the state.
+    Source: Dettmers, Lewis, Shleifer & Zettlemoyer 2022 (arXiv:2110.02861), where Adam and momentum are optimizers of
+        their own. Not in optax or torch.
 
     Example:
         >>> import gradtx, jax, jax.numpy as jnp
@@ -92,7 +90,7 @@ def store(inner: Transformation, codec: Codec, *, min_size: int = 4096, roles: M
     def update(updates, state, params=None, **extra):
         owner, count, salt = _owners(updates), increment(state.count), itertools.count()
         step = count.astype(jnp.uint32)
-        codes: dict[tuple, list] = {}  # of each field, those that were kept
+        codes: dict[tuple, list] = {}  # of each field, as it was
 
         def decoded(path, kept, role):
             if not isinstance(kept, Stored):
@@ -114,7 +112,7 @@ def store(inner: Transformation, codec: Codec, *, min_size: int = 4096, roles: M
 
 
 def _owners(tree: Any) -> Callable[[tuple], Any]:
-    """For a path in a state, the leaf of the tree that it belongs to, or None."""
+    """A function: path in a state -> the leaf of the tree that it belongs to, or None."""
     place, leaves = owner_index(tree), flatten(tree)[0]
 
     def owner(path: tuple) -> Any:
@@ -125,16 +123,16 @@ def _owners(tree: Any) -> Callable[[tuple], Any]:
 
 
 def _mirrors(x: Any, owner: Any, min_size: int) -> bool:
-    """Whether x is like its parameter, and large enough to be encoded."""
+    """Whether x has the shape of its parameter, and is large enough to be encoded."""
     if not (is_trained(x) and is_trained(owner)) or shape_of(x) != shape_of(owner):
         return False
-    if jnp.finfo(jnp.result_type(x)).bits < 32:  # somebody has rounded it already
+    if jnp.finfo(jnp.result_type(x)).bits < 32:  # it is rounded already
         return False
     return bool(shape_of(x)) and math.prod(shape_of(x)) >= max(min_size, 1)
 
 
 def _require_fields(given: Mapping[str, str], state: Any, params: Any) -> None:
-    """Raise where a role was given for a field that the state has not; of an empty tree nothing is known."""
+    """Raise where a role is given for a field that the state does not have. An empty tree tells nothing."""
     if not any(map(is_trained, jax.tree.leaves(params))):
         return
     paths = [path for path, _ in jax.tree_util.tree_flatten_with_path(state, is_leaf=is_none)[0]]
@@ -146,20 +144,20 @@ def _require_fields(given: Mapping[str, str], state: Any, params: Any) -> None:
 
 
 def _require_numbers(given: Mapping[str, str], path: tuple, tree: Any, role: str) -> None:
-    """Raise where the user gave a role to something that no codec encodes: a count, a key."""
+    """Raise where the user gave a role to a field that no codec encodes: a count, a key."""
     leaves = jax.tree.leaves(tree)
     if role == "exact" or not leaves or any(map(is_trained, leaves)) or given_role(given, path) is None:
         return
     raise TypeError(
-        f"roles: {path_name(path)} is {jnp.result_type(leaves[0])}, and codecs encode real and complex numbers: "
+        f"roles: {path_name(path)} is {jnp.result_type(leaves[0])}, but codecs encode only real and complex numbers: "
         f"give it no role, or 'exact'"
     )
 
 
 def _undeclared(path: tuple) -> str:
     return (
-        f"the state at {path_name(path)} is like its parameter, and no role is declared for its field: annotate it in "
-        f"the class of the state (gradtx.storage.Signed, NonNegative or Exact), or give roles={{name: 'signed', "
+        f"the state at {path_name(path)} has the shape of its parameter, and its field has no role: annotate the field "
+        f"in the class of the state (gradtx.storage.Signed, NonNegative or Exact), or give roles={{name: 'signed', "
         f"'nonnegative' or 'exact'}}"
     )
 

@@ -51,7 +51,8 @@ class TestRoles:
 
     def test_undeclared(self):
         with pytest.raises(
-            ValueError, match=r"state at mean/w is like its parameter, and no role .* annotate it .* roles="
+            ValueError,
+            match=r"state at mean/w has the shape of its parameter, .* no role: annotate .* roles=",
         ):
             store(pair(BareState), INT8, min_size=4).init({"w": jnp.ones((2, 2))})
         store(pair(BareState), INT8).init({"w": jnp.ones((2, 2))})  # too small to be encoded
@@ -74,9 +75,9 @@ class TestRoles:
             store(gradtx.adam(0.1), INT8, roles={"mu": "sign"})
         with pytest.raises(ValueError, match=r"roles: the state has no field 'nuu' \(did you mean 'nu'\?\)"):
             store(gradtx.adam(0.1), INT8, roles={"nuu": "signed"}).init(jnp.ones(3))
-        with pytest.raises(TypeError, match=r"codec must be one of gradtx\.storage, as int8\(\).*call it, int8\(\)"):
+        with pytest.raises(TypeError, match=r"codec must be a codec, .*call it, int8\(\)"):
             store(gradtx.adam(0.1), storage.int8)
-        with pytest.raises(TypeError, match=r"codec must be one of gradtx\.storage"):
+        with pytest.raises(TypeError, match=r"codec must be a codec, as gradtx\.storage"):
             store(gradtx.adam(0.1), "int8")
         with pytest.raises(ValueError, match="min_size must be at least 0"):
             store(gradtx.adam(0.1), INT8, min_size=-1)
@@ -259,5 +260,5 @@ def test_codes_of_another_codec_are_not_taken():
 def test_a_role_for_integers():
     """They would stay as they are, unseen."""
     tx = store(gradtx.adam(0.1), storage.int8(), roles={"count": "signed"})
-    with pytest.raises(TypeError, match="roles: scale_by_adam/count is int32, and codecs encode real"):
+    with pytest.raises(TypeError, match="roles: scale_by_adam/count is int32, but codecs encode only real"):
         tx.init(jnp.ones((8, 8)))
