@@ -136,7 +136,7 @@ ENTRIES = (
                 optax=Peer("scale_by_backtracking_linesearch", differs="optax takes the last step where it fails.")
             )
         },
-        fields=_SEARCHED,
+        fields={**_SEARCHED, "untried": "the next step of a search that ran out of tries"},
         full_batch=True,
         laws={"needs_params": True, "smooth": False},
     ),

@@ -29,11 +29,13 @@ class BacktrackingLinesearchInfo(NamedTuple):
 
 class ScaleByBacktrackingLinesearchState(NamedTuple):
     """count: int32 scalar, updates done. learning_rate: float scalar, the step t that the last search took; 1 at init.
-    value: float scalar, the value after that step; 0 at init. grad: like params, float32 or wider, the gradient there,
-    0 at init; None without store_grad. info: `BacktrackingLinesearchInfo` of the last search."""
+    untried: float scalar; if the last search ran out of tries and took the step 0, the step that it would have tried
+    next, else 0. value: float scalar, the value after the last step; 0 at init. grad: like params, float32 or wider,
+    the gradient there, 0 at init; None without store_grad. info: `BacktrackingLinesearchInfo` of the last search."""
 
     count: jax.Array
     learning_rate: jax.Array
+    untried: jax.Array
     value: jax.Array
     grad: Exact  # it is handed out as the gradient of the next step
     info: BacktrackingLinesearchInfo
@@ -55,13 +57,13 @@ def scale_by_backtracking_linesearch(
     """Multiply a direction of descent u by the first of ever shorter steps t that decreases the value enough.
 
         φ(t) = value_fn(w + t·u)
-        t = min(increase_factor·t, max_learning_rate)
+        t = min(increase_factor·t, max_learning_rate)       with the t of the last step, 1 at first
         while φ(t) > φ(0) + slope_rtol·t·φ'(0) + atol + rtol·|φ(0)|:   t = decrease_factor·t
 
     Values that are not finite count as too large. A search that fails takes the lowest value that it found, or the
-    step 0: it never goes up, and never gives NaN; after a step 0 the next search begins at max_learning_rate. It comes
-    last in a chain. Each step tried costs a value; call update under jit. Derivatives of the update take the step as a
-    constant.
+    step 0: it never goes up, and never gives NaN. Where it ran out of tries and took the step 0, the next search goes
+    on from there: it begins with the step that this one would have tried next. It comes last in a chain. Each step
+    tried costs a value; call update under jit. Derivatives of the update take the step as a constant.
 
     In `update`, by keyword: `value` and `grad` at the parameters, None to have them computed; `value_fn`, a function of
     the parameters. For complex leaves `grad` is what descent subtracts, the conjugate of `jax.grad`'s.
@@ -78,9 +80,9 @@ def scale_by_backtracking_linesearch(
             gradient more, which the next step then has.
         axis_name: as in `scale_by_zoom_linesearch`.
 
-    State: `ScaleByBacktrackingLinesearchState`: count, int32 scalar; learning_rate, 1 at init, and value, 0 at init,
-        float scalars, float32 or as wide as the widest parameter; grad, like params, 0 at init, or None; info, what
-        the search met.
+    State: `ScaleByBacktrackingLinesearchState`: count, int32 scalar; learning_rate, 1 at init, untried, the next step
+        of a search that ran out of tries, and value, both 0 at init, float scalars, float32 or as wide as the widest
+        parameter; grad, like params, 0 at init, or None; info, what the search met.
     Raises: ValueError: an argument out of range; `value`, `grad` of a wrong shape. TypeError: no real scalar from
         value_fn; an axis that is no name.
     Source: Armijo 1966; Nocedal & Wright 2006, algorithm 3.1; the growth as Vaswani et al. 2019 (arXiv:1905.09997).
@@ -106,7 +108,8 @@ def scale_by_backtracking_linesearch(
         dtype = float_dtype(params)
         info = BacktrackingLinesearchInfo(zero_count(), jnp.zeros((), dtype), jnp.zeros((), bool))
         grad = zeros(params) if store_grad else None
-        return ScaleByBacktrackingLinesearchState(zero_count(), jnp.ones((), dtype), jnp.zeros((), dtype), grad, info)
+        zero = jnp.zeros((), dtype)
+        return ScaleByBacktrackingLinesearchState(zero_count(), jnp.ones((), dtype), zero, jnp.array(zero), grad, info)
 
     def update(updates, state, params, *, value, grad, value_fn):
         phi = line(updates, params, value, grad, value_fn, axis_name)
@@ -117,7 +120,6 @@ def scale_by_backtracking_linesearch(
 
         part, shorter, longest = fixed(slope_rtol), fixed(decrease_factor), fixed(max_learning_rate)
         allowed = fixed(atol) + fixed(rtol) * jnp.abs(start)
-        last = fixed(state.learning_rate)
 
         def miss(t, value):
             return jnp.maximum(value - start - part * t * slope - allowed, 0.0)
@@ -134,15 +136,22 @@ def scale_by_backtracking_linesearch(
             return ~enough & (count < max_backtracking_steps)
 
         downhill = (slope < 0) & jnp.isfinite(slope) & jnp.isfinite(start)
-        guess = jnp.where(last > 0, jnp.minimum(last * fixed(increase_factor), longest), longest)
-        first = (zero_count(), guess, (zero, start), ~downhill)
-        count, _, (t, value), enough = jax.lax.while_loop(goes_on, body, first)
+        last, untried = fixed(state.learning_rate), fixed(state.untried)
+        guess = jnp.where(last > 0, last * fixed(increase_factor), jnp.where(untried > 0, untried, longest))
+        first = (zero_count(), jnp.minimum(guess, longest), (zero, start), ~downhill)
+        count, untried, (t, value), enough = jax.lax.while_loop(goes_on, body, first)
         failed = ~jnp.where(downhill, enough, slope == 0)
-        dtype = state.learning_rate.dtype
+        dtype = float_dtype(state.learning_rate)
+        untried = jnp.where((t == 0) & downhill, untried, 0.0)
         info = BacktrackingLinesearchInfo(count, miss(t, value).astype(dtype), failed)
         grads = stored(state.grad, params, phi.tree(chosen(t == 0, phi.grad, phi.at(t)[1]))) if store_grad else None
         return moved(updates, t), ScaleByBacktrackingLinesearchState(
-            increment(state.count), t.astype(dtype), value.astype(dtype), grads, info
+            increment(state.count),
+            t.astype(dtype),
+            untried.astype(dtype),
+            value.astype(dtype),
+            grads,
+            info,
         )
 
     return init, update

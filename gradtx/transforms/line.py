@@ -54,7 +54,7 @@ def line(updates: Any, params: Any, value: Any, grad: Any, value_fn: Any, axis_n
         raise ValueError(f"value must be a scalar; got shape {jnp.shape(value)}")
     # The step is a constant for derivatives: reverse mode cannot pass a while loop, and at the best step it is one.
     ws, us = jax.lax.stop_gradient((trained(params), trained(updates)))
-    traced, held = jax.closure_convert(on_trained(value_fn, params), ws)
+    traced, held = _converted(on_trained(value_fn, params), ws)
     held = jax.lax.stop_gradient(held)
     dtype = float_dtype(updates, params, jax.eval_shape(traced, ws, *held))
 
@@ -78,6 +78,19 @@ def line(updates: Any, params: Any, value: Any, grad: Any, value_fn: Any, axis_n
     gs = jax.lax.stop_gradient(gs)
     start = Point(jnp.zeros((), dtype), value, inner(gs, us, dtype, axis_name))
     return Line(dtype, start, gs, value_at, at, lambda leaves: like_trained(params, leaves))
+
+
+def _converted(scalar: Callable[[list], jax.Array], ws: list) -> tuple[Callable[..., jax.Array], list]:
+    """The function, traced once, and the arrays that it closes over, which it then takes behind its argument.
+
+    `jax.closure_convert` keeps each function and its arrays for good: outside jit, a copy of the parameters a step.
+    """
+    closed = jax.make_jaxpr(scalar)(ws)
+
+    def traced(ws: list, *held: Any) -> jax.Array:
+        return jax.core.eval_jaxpr(closed.jaxpr, held, *ws)[0]
+
+    return traced, closed.consts
 
 
 def on_trained(value_fn: Any, params: Any) -> Callable[..., jax.Array]:

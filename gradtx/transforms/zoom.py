@@ -76,7 +76,7 @@ def scale_by_zoom_linesearch(
         tol: by how much the conditions may be missed; finite, at least 0; units of the value.
         increase_factor: growth of the step before there is a bracket; finite, above 1.
         slope_rtol: the part of the first slope that the decrease must reach; in [0, 1), not above curv_rtol.
-        curv_rtol: the part of the first slope that may be left; in [0, 1).
+        curv_rtol: the part of the first slope that may be left; in [0, 1), or infinity for any slope.
         approx_dec_rtol: how close values are that rounding may order; finite, at least 0; 1e-6 suits float32 too.
         stepsize_precision: a bracket shorter than this part of its longer end is not searched; finite, at least 0.
         initial_guess_strategy: begin with the last step ("keep"; with 1 after a step 0) or with 1 ("one").
@@ -110,7 +110,9 @@ def scale_by_zoom_linesearch(
     at_least_one(increase_factor=increase_factor)
     if concrete(increase_factor) == 1.0:
         raise ValueError("increase_factor must be above 1: the step would never grow; got 1.0")
-    below_one(slope_rtol=slope_rtol, curv_rtol=curv_rtol)
+    below_one(slope_rtol=slope_rtol)
+    if concrete(curv_rtol) != jnp.inf:
+        below_one(curv_rtol=curv_rtol)
     decrease, curvature = concrete(slope_rtol), concrete(curv_rtol)
     if decrease is not None and curvature is not None and decrease > curvature:
         raise ValueError(f"slope_rtol must not be above curv_rtol: no step may keep both; got {decrease}, {curvature}")
@@ -127,12 +129,12 @@ def scale_by_zoom_linesearch(
         phi = line(updates, params, value, grad, value_fn, axis_name)
         numbers = (tol, increase_factor, slope_rtol, curv_rtol, approx_dec_rtol, stepsize_precision, longest)
         rules = _Rules(*(jax.lax.stop_gradient(jnp.asarray(x).astype(phi.dtype)) for x in numbers))
-        last = jax.lax.stop_gradient(state.learning_rate.astype(phi.dtype))
+        last = jax.lax.stop_gradient(jnp.asarray(state.learning_rate).astype(phi.dtype))
         guess = jnp.where(last > 0, last, 1.0) if initial_guess_strategy == "keep" else jnp.ones_like(last)
         end = _search(phi, rules, jnp.minimum(guess, rules.longest), max_linesearch_steps)
         decrease, curvature = _errors(end.best, phi.start, rules)
         failed = ~(end.kept | (phi.start.slope == 0))
-        dtype = state.learning_rate.dtype
+        dtype = float_dtype(state.learning_rate)
         info = ZoomLinesearchInfo(end.count, decrease.astype(dtype), curvature.astype(dtype), failed)
         t, value, _ = end.best
         grad = stored(state.grad, params, phi.tree(end.grad))
@@ -202,7 +204,8 @@ def _errors(here: Point, start: Point, rules: _Rules) -> tuple[jax.Array, jax.Ar
     plain = here.value - start.value - rules.slope_rtol * here.t * start.slope
     close = jnp.abs(here.value - start.value) - rules.approx_dec_rtol * jnp.abs(start.value)
     approximate = jnp.maximum(close, here.slope - (2 * rules.slope_rtol - 1) * start.slope)
-    curvature = jnp.abs(here.slope) - rules.curv_rtol * jnp.abs(start.slope)
+    allowed = jnp.where(start.slope == 0, 0.0, rules.curv_rtol * jnp.abs(start.slope))  # not infinity times zero
+    curvature = jnp.abs(here.slope) - allowed
     return jnp.maximum(jnp.minimum(plain, approximate), 0.0), jnp.maximum(curvature, 0.0)
 
 

@@ -144,6 +144,52 @@ def test_backtracking_begins_with_a_longer_step_than_the_last(last, want):
     assert float(search(longest, bowl, 1e-3, 0.0, guess=last)[1].learning_rate) == 3.0
 
 
+def test_a_search_that_runs_out_of_tries_goes_on_where_it_stopped():
+    """The curvature asks for a step of 1e-4; 0.8 to the power of 15 is 0.035."""
+    tx = gradtx.chain(gradtx.sgd(1.0), gradtx.scale_by_backtracking_linesearch(15))
+
+    def steep(w):
+        return jnp.sum(1e4 * w**2)
+
+    @jax.jit
+    def step(w, state):
+        return tx.step(jax.grad(steep)(w), state, w, **NONE, value_fn=steep)
+
+    w = jnp.array([1.0, 2.0])
+    state = tx.init(w)
+    w, state = step(w, state)
+    held = state["scale_by_backtracking_linesearch"]
+    assert bool(held.info.failed)
+    assert float(held.learning_rate) == 0.0
+    np.testing.assert_allclose(held.untried, 0.8**15, rtol=1e-5)
+    for _ in range(60):
+        w, state = step(w, state)
+    assert float(steep(w)) < 1e-3
+    assert float(state["scale_by_backtracking_linesearch"].untried) == 0.0
+
+
+def test_zoom_without_a_curvature_condition():
+    """An infinite curv_rtol accepts any slope: the first step that decreases enough."""
+    tx = gradtx.scale_by_zoom_linesearch(25, curv_rtol=np.inf)
+    u, state = search(tx, bowl, 1e-3, 0.0)
+    assert float(u) == np.float32(1e-3)
+    assert float(state.info.curvature_error) == 0.0
+    assert not state.info.failed
+    _, state = search(tx, bowl, 1.0, 1.0)  # at the minimum, where the first slope is 0
+    assert float(state.info.curvature_error) == 0.0
+
+
+@pytest.mark.parametrize("tx", [ZOOM, BACKTRACKING], ids=["zoom", "back"])
+def test_eager_searches_keep_no_arrays(tx):
+    w, counts = jnp.ones(1013), []
+    state = tx.init(w)
+    for k in range(30):
+        value, grad = jax.value_and_grad(lambda w, k=k: jnp.sum((w - k) ** 2))(w)
+        _, state = tx.update(-grad, state, w, value=value, grad=grad, value_fn=lambda w, k=k: jnp.sum((w - k) ** 2))
+        counts.append(sum(x.shape == w.shape for x in jax.live_arrays()))
+    assert counts[-1] <= counts[9] + 2, counts
+
+
 def test_backtracking_allows_the_rise_that_it_is_told():
     for numbers, want in (({"atol": 0.5}, True), ({"rtol": 0.5}, True), ({"atol": 0.2}, False)):
         tx = gradtx.scale_by_backtracking_linesearch(1, **numbers)
