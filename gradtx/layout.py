@@ -1,4 +1,4 @@
-"""How the leaves of a tree are joined into vectors, and the error of a transformation that needs them separate."""
+"""How the leaves of a tree are joined into vectors, and the error of a transformation that needs single leaves."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from gradtx.core.special import RefusedError
 class Layout:
     """How the leaves of a tree are joined into vectors.
 
-    There is one object for each layout, so that comparing two is comparing addresses, however many leaves they have:
-    a jitted function does it at every call.
+    There is one object for each layout, so two layouts are compared by identity, which is fast for any number of
+    leaves: a jitted function compares them in every call.
 
     Attributes:
-        structure: the tree's.
-        names, shapes: of its leaves, in order.
-        groups: the name of a type -> the places of the leaves that are joined to its vector.
-        alone: the places of the others.
-        keys: of the vectors, then of the leaves that stand alone, as in key paths.
+        structure: structure of the tree.
+        names, shapes: names and shapes of its leaves, in order.
+        groups: name of a dtype -> indices of the leaves that are joined into its vector.
+        alone: indices of the other leaves.
+        keys: keys of the vectors, then of the other leaves, for key paths.
     """
 
     def __init__(self, structure: Any, names: tuple[str, ...], shapes: tuple, types: tuple[str | None, ...]):
@@ -37,7 +37,7 @@ class Layout:
         self.keys = tuple(map(jax.tree_util.DictKey, labels))
 
     def __reduce__(self):
-        # The structure goes as a tree of the caller's own containers, which know how they are pickled.
+        # The structure is pickled as a tree of the user's containers, which know how to pickle themselves.
         skeleton = jax.tree.unflatten(self.structure, range(len(self.names)))
         return _again, (skeleton, self.names, self.shapes, self._types)
 
@@ -55,12 +55,12 @@ _layouts: weakref.WeakValueDictionary[tuple, Layout] = weakref.WeakValueDictiona
 
 
 def layout_of(structure: Any, names: tuple[str, ...], shapes: tuple, types: tuple[str | None, ...]) -> Layout:
-    """The layout of a tree of this structure.
+    """The layout of a tree.
 
     Args:
-        structure: the tree's.
-        names, shapes: of its leaves.
-        types: of those that are joined; None for the others.
+        structure: structure of the tree.
+        names, shapes: names and shapes of its leaves.
+        types: dtype names of the leaves that are joined; None for the others.
     """
     key = (structure, names, shapes, types)
     return _layouts.setdefault(key, _layouts.get(key) or Layout(*key))
@@ -71,7 +71,7 @@ def _again(skeleton: Any, *rest: Any) -> Layout:
 
 
 class JoinedLeavesError(RefusedError, ValueError):
-    """A transformation that looks at each leaf was given a tree in which small leaves are joined."""
+    """A transformation that depends on single leaves got a tree in which small leaves are joined."""
 
     def __init__(self, piece: str):
         super().__init__(piece)
@@ -80,8 +80,8 @@ class JoinedLeavesError(RefusedError, ValueError):
     def __str__(self) -> str:
         inside = f"{self.asked}: " if self.asked and self.asked != self.piece else ""
         return (
-            f"{inside}{self.piece} may depend on how the numbers are divided into leaves, or on the leaves' names; "
-            f"packed, the small leaves are one vector. Give it the parameters without pack, or leave {self.piece} out. "
-            f"A transformation of your own to which the division makes no difference declares that: "
-            f"@transformation(any_leaves=True); of another library's nothing is known"
+            f"{inside}{self.piece} may depend on how numbers are divided into leaves, or on the names of leaves, and "
+            f"`pack` has joined the small leaves into one vector. Use parameters without pack, or leave {self.piece} "
+            f"out. If your own transformation does not depend on the division, declare it: "
+            f"@transformation(any_leaves=True). gradtx cannot know this of other libraries' transformations"
         )

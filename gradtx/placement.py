@@ -1,4 +1,4 @@
-"""Where a state belongs: which parameter a leaf of it mirrors, and on which devices it lies."""
+"""Which parameter a leaf of a state belongs to, and on which devices the leaf is placed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gradtx.core.trees import is_none, shape_of
 
 
 def abstract(params: Any) -> Any:
-    """The parameters as shapes and types, without their shardings, of which an init need not know."""
+    """The parameters as shapes and dtypes, without their shardings, which an init does not need."""
 
     def leaf(p: Any) -> Any:
         if getattr(p, "sharding", None) is None:
@@ -26,7 +26,7 @@ def abstract(params: Any) -> Any:
 
 
 class Mirror(NamedTuple):
-    """A leaf of a state, its path, and the place of its parameter among the leaves of the parameters, or None."""
+    """A leaf of a state, its path, and the index of its parameter among the leaves of the parameters, or None."""
 
     path: tuple
     leaf: Any
@@ -34,17 +34,18 @@ class Mirror(NamedTuple):
 
 
 def owner_index(params: Any) -> Callable[[tuple], int | None]:
-    """For a path, the place among the leaves, None among them, of the parameter whose path is its longest end."""
+    """A function from a path to the index of the parameter whose path is its longest suffix; None leaves count too."""
     entries = jax.tree_util.tree_flatten_with_path(params, is_leaf=is_none)[0]
     place = {tuple(path): k for k, (path, _) in enumerate(entries)}
     return lambda path: next((place[path[start:]] for start in range(len(path) + 1) if path[start:] in place), None)
 
 
 def mirrors(params: Any, state: Any) -> list[Mirror]:
-    """For each leaf of a state its parameter: the one whose path is the longest end of the leaf's own path.
+    """For each leaf of a state its parameter: the one whose path is the longest suffix of the leaf's path.
 
-    A scalar belongs to a scalar only: a count may be called as a parameter is. A parameter that is a tree by itself has
-    the empty path, which ends every path: it owns the leaves of its shape, and those with further axes in front of it.
+    A scalar leaf belongs only to a scalar parameter, since a count may have the name of a parameter. If the parameters
+    are a single array, its path is empty, which is a suffix of every path: it owns the leaves of its shape, and those
+    with more axes in front.
     """
     entries = jax.tree_util.tree_flatten_with_path(params, is_leaf=is_none)[0]
     place = owner_index(params)
@@ -63,14 +64,15 @@ def mirrors(params: Any, state: Any) -> list[Mirror]:
 
 
 def is_behind(shape: tuple[int, ...], longer: tuple[int, ...]) -> bool:
-    """Whether the last axes of `longer` are those of `shape`; all of them, where both have as many."""
+    """Whether the last axes of `longer` are those of `shape`."""
     return longer[len(longer) - len(shape) :] == shape if len(longer) >= len(shape) else False
 
 
 def sharding_like(shape: tuple[int, ...], parameter: Any, sharding: Any, path: tuple = ()) -> Any:
-    """The sharding of a parameter for a leaf of its shape; axes in front of it stay whole. None for other shapes.
+    """The sharding of a parameter, for a leaf of its shape; more axes in front are not split. None for other shapes.
 
-    With its path, what a codec has made of such a leaf is split as far as the leading axes are the parameter's.
+    The codes and scales of an encoded leaf, which the path tells, are split as far as their leading axes are those of
+    the parameter.
     """
     if not is_behind(shape_of(parameter), shape):
         return _of_codes(shape, shape_of(parameter), sharding) if _is_coded(path) else None
@@ -81,15 +83,15 @@ def sharding_like(shape: tuple[int, ...], parameter: Any, sharding: Any, path: t
 
 
 def _is_coded(path: tuple) -> bool:
-    """Whether this leaf is in the codes or the scales of a `Stored`."""
+    """Whether this leaf belongs to the codes or the scales of a `Stored`."""
     return any(getattr(key, "name", None) in ("codes", "scales") for key in path)
 
 
 def _of_codes(shape: tuple[int, ...], whole: tuple[int, ...], sharding: Any) -> Any:
-    """The leading axes that are the parameter's are split as they are, and so is the next, where its blocks divide."""
+    """Split the leading axes that the parameter has too, and the next one if its blocks can be divided."""
     if not isinstance(sharding, NamedSharding):
         return sharding
-    # The parts of a complex leaf lie one after the other on a first axis of two.
+    # The real and the imaginary part of a complex leaf are stacked along a first axis of length 2.
     front = int(len(shape) > 1 and shape[0] == 2 != whole[0] and shape[1] == whole[0])
     entries = (*sharding.spec, *[None] * (len(whole) - len(sharding.spec)))
     spec: list[Any] = [None] * front
@@ -103,21 +105,21 @@ def _of_codes(shape: tuple[int, ...], whole: tuple[int, ...], sharding: Any) -> 
 
 
 def resharded(sharding: NamedSharding, spec: PartitionSpec) -> NamedSharding:
-    """The sharding with another spec: on the same mesh, in the same kind of memory."""
+    """The sharding with another spec, on the same mesh and in the same kind of memory."""
     return NamedSharding(sharding.mesh, spec, memory_kind=sharding.memory_kind)
 
 
 def replicated(sharding: Any) -> Any:
-    """Whole on every device of this sharding, in their usual memory."""
+    """Replicated on every device of this sharding, in their default memory."""
     return NamedSharding(sharding.mesh, PartitionSpec()) if isinstance(sharding, NamedSharding) else sharding
 
 
 @finishes_states
 def placed(state: Any, params: Any) -> Any:
-    """A state made outside jit, of parameters that lie on devices of the user's choice: moved to these devices.
+    """Move a state that was made outside jit to the devices of the parameters, if the user placed these.
 
-    Counts and whatever else is made from nothing begin on the default device; a jitted step would move them, and then
-    be compiled a second time. Under a trace, and where no parameter was put anywhere, the state is as it was.
+    Counts and other new arrays start on the default device. The first jitted step would move them, and the second would
+    be compiled again. Under a trace, or if no parameter was placed, the state does not change.
     """
     owners = jax.tree.leaves(params, is_leaf=is_none)
     home = next((x.sharding for x in owners if _is_put(x)), None)
@@ -134,7 +136,7 @@ def placed(state: Any, params: Any) -> Any:
 
 
 def move_codes(state: Any, params: Any) -> Any:
-    """A state made outside jit: codes and scales moved to where their parameters lie, in the memory where they are."""
+    """Move codes and scales that were made outside jit to the devices of their parameters; their memory kind stays."""
     owners = jax.tree.leaves(params, is_leaf=is_none)
     if not any(map(_is_put, owners)):
         return state
@@ -150,7 +152,7 @@ def move_codes(state: Any, params: Any) -> Any:
 
 
 def _is_put(x: Any) -> bool:
-    """Whether this is an array that the user has put where it lies, on a mesh or on one device."""
+    """Whether this is an array that the user has placed, on a mesh or on one device."""
     return _is_array(x) and x.committed and isinstance(x.sharding, NamedSharding | SingleDeviceSharding)
 
 
@@ -165,7 +167,7 @@ def _is_array(x: Any) -> bool:
 def _move(x: jax.Array, sharding: Any) -> jax.Array:
     if sharding.is_fully_addressable:
         return jax.device_put(x, sharding)
-    return jax.jit(_same, out_shardings=sharding)(x)  # device_put asks the other processes, and moves no keys
+    return jax.jit(_same, out_shardings=sharding)(x)  # device_put communicates between processes, and cannot move keys
 
 
 def _same(x: jax.Array) -> jax.Array:

@@ -1,1 +1,1 @@
-"""Gradients that name their rows: lookups in large tables at a cost that follows the rows, not the table."""
+"""Row-sparse gradients: lookups in a large table, at a cost proportional to the touched rows, not to the table."""

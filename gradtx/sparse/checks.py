@@ -12,7 +12,7 @@ INDEX_MAX = 2**31 - 1
 
 
 def require_intact(what: str, g: Any) -> None:
-    """Raise TypeError unless the arrays in g fit each other: tools that map over leaves may have changed them."""
+    """Raise TypeError if the arrays in g do not fit each other, for example after `jax.tree.map`."""
     shape, indices = getattr(g.values, "shape", (None,)), g.indices
     if indices is not None and not (getattr(indices, "dtype", None) == jnp.int32 and indices.shape == shape[:1]):
         got = f"{indices.dtype} of shape {indices.shape}" if hasattr(indices, "dtype") else repr(indices)
@@ -25,7 +25,7 @@ def require_intact(what: str, g: Any) -> None:
 
 
 def as_array(what: str, x: Any) -> jax.Array:
-    """An array for the indices or the values; TypeError for anything else."""
+    """The indices or the values as an array; TypeError if that is impossible."""
     try:
         return x if isinstance(x, jax.Array) else jnp.asarray(x)
     except TypeError:
@@ -33,22 +33,22 @@ def as_array(what: str, x: Any) -> jax.Array:
 
 
 def require_rows(indices: np.ndarray, n: int, rising: bool) -> None:
-    """Raise ValueError for an index out of range, or for indices that do not rise although that was promised."""
+    """Raise ValueError if an index is out of range, or if `rising` indices do not increase."""
     outside = indices[(indices < 0) | ((indices >= n) & (not rising))]
     if outside.size:
         raise ValueError(f"the indices of a RowSparse with {n} rows must be from 0 to {n - 1}; got {outside[0]}")
     if rising and not np.all(indices[1:] > indices[:-1]):
-        raise ValueError("distinct=True promises indices that rise, none twice; leave it out to have them sorted")
+        raise ValueError("distinct=True promises indices that increase, without repeats; leave it out to sort them")
 
 
 def as_int32(indices: jax.Array, n: int, rising: bool) -> jax.Array:
-    """As int32; a 64-bit index beyond it must not come out as that of another row."""
+    """The indices as int32; a larger 64-bit index becomes -1, not the index of another row."""
     if indices.dtype.itemsize == 8 and not rising:
         indices = jnp.where((indices >= 0) & (indices < n), indices, -1)
     return indices.astype(jnp.int32)
 
 
 def nan_without(known: jax.Array, rows: jax.Array) -> jax.Array:
-    """The rows; NaN where there is none."""
+    """The rows; NaN for those that are not known."""
     known = known.reshape(*known.shape, *[1] * (rows.ndim - known.ndim))
     return jnp.where(known, rows, jnp.asarray(jnp.nan, rows.dtype))

@@ -1,4 +1,4 @@
-"""Steps without gradient: what rows that missed them have to catch up with."""
+"""How the state of a row catches up with steps in which the row had no gradient."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from gradtx.core.special import RefusedError
 
 
 class NoIdleRuleError(RefusedError, TypeError):
-    """A transformation that does not say what steps without gradient make of its state was told of such steps."""
+    """A transformation has to catch up with skipped steps, but does not say what they do to its state."""
 
     def __str__(self) -> str:
         return (
             f"{self.piece or 'this transformation'} does not say what steps without gradient do to its state, so "
-            f"decay_skipped_rows cannot catch up with them: leave it out, and rows without gradient rest, or give the "
-            f"gradient's .dense(). Of a transformation of your own, say it: map_leaves(..., idle=(decay,))"
+            f"decay_skipped_rows cannot make up for them. Leave it out, so that such rows do not change, or "
+            f"pass the gradient's .dense(). In your own transformation, call map_leaves(..., idle=(decay,))"
         )
 
 
 def wide_dtype(*dtypes: Any) -> Any:
-    """The type in which numbers of these types are added: float32 or wider, complex where one of them is."""
+    """The dtype in which numbers of these dtypes are added: float32 or wider, and complex if one of them is."""
     with jax.numpy_dtype_promotion("standard"):
         return functools.reduce(jnp.promote_types, dtypes, jnp.dtype("float32"))
 
 
 def power(decay: Any, t: jax.Array) -> jax.Array:
-    """`decay^t` for a decay in [0, 1] and t >= 0; a Python number is not rounded first."""
-    never = t == 0  # apart: JAX's derivative of 0⁰ is NaN
+    """`decay^t` for a decay in [0, 1] and t >= 0. A Python number is used in double precision."""
+    never = t == 0  # a case of its own, since JAX's derivative of 0⁰ is NaN
     if isinstance(decay, float):
         powers = jnp.exp(t * math.log(decay)) if decay > 0 else jnp.zeros_like(t)
     else:

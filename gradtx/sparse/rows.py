@@ -1,4 +1,4 @@
-"""Gradients that name the rows which they have: `RowSparse`, and how rows are merged, taken and put back."""
+"""`RowSparse`, a gradient that holds only some rows; functions to merge rows, and to read and write them."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from gradtx.sparse.idle import NoIdleRuleError, power, wide_dtype
 
 
 class RowSparse(SpecialLeaf):
-    """A gradient that is zero but for some rows, as that of a table from which some rows were looked up.
+    """A gradient that is zero except in some rows, such as that of a table from which a few rows were looked up.
 
-    It stands in a tree of gradients where the dense array would stand, and goes through every transformation that
-    treats each entry by itself, at a cost that follows the rows. A row may be named several times: its values are
-    summed, in float32 or wider. `params + update` and `apply_updates` change its rows alone.
+    It takes the place of the dense array in a tree of gradients, and passes through every elementwise transformation,
+    at a cost proportional to its rows. A row may appear several times: its values are summed, in float32 or wider.
+    `params + update` and `apply_updates` change only these rows.
 
-    JAX sees two arrays in it, so `jax.tree.map` over gradients would do arithmetic on the indices too: scale gradients
-    with `gradtx.map_leaves(lambda g: g / 8, grads)`, and give `g.dense()` where a function wants an array.
+    JAX sees two arrays in it, so `jax.tree.map` over gradients would also change the indices. Scale gradients with
+    `gradtx.map_leaves(lambda g: g / 8, grads)`, and pass `g.dense()` to functions that need an array.
 
     Args:
-        indices: of the rows, (k,), integers from 0 to shape[0] - 1. Negative ones do not count from the end. Where they
-            are traced they cannot be checked: one out of range turns every value of this gradient into NaN.
-        values: what those rows hold, (k, *shape[1:]), real or complex.
-        shape: that of the parameter.
-        distinct: the promise that the indices rise, none twice; those from shape[0] on are then padding, without a
-            row. It saves a sort.
+        indices: indices of the rows, (k,), integers from 0 to shape[0] - 1. Negative indices do not count from the end.
+            Traced indices cannot be checked: one out of range turns every value of this gradient into NaN.
+        values: values of these rows, (k, *shape[1:]), real or complex.
+        shape: shape of the parameter.
+        distinct: promises that the indices increase, without repeats; indices of shape[0] or more are then padding, and
+            have no row. This saves a sort.
 
     Raises:
-        TypeError: indices that are no integers. ValueError: shapes that do not fit, an index out of range, indices that
-        do not rise as promised.
+        TypeError: the indices are not integers.
+        ValueError: the shapes do not fit, an index is out of range, or the indices do not increase as promised.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -47,11 +47,11 @@ class RowSparse(SpecialLeaf):
 
     __slots__ = ("distinct", "indices", "shape", "skipped", "values")
     needs = "sparse_rows"
-    __array_ufunc__ = None  # so that NumPy leaves `array + g` to us
+    __array_ufunc__ = None  # so that NumPy calls __radd__ for `array + g`
 
-    indices: Any  # (k,), int32; None: all rows in order, which only `decay_skipped_rows` makes
+    indices: Any  # (k,), int32; None means all rows in order, and only `decay_skipped_rows` makes that
     values: Any  # (k, *shape[1:])
-    skipped: Any  # (k,), int32, or None: steps without gradient before this one; `decay_skipped_rows` fills it in
+    skipped: Any  # (k,), int32: steps without gradient before this one, set by `decay_skipped_rows`; else None
     shape: tuple[int, ...]
     distinct: bool
 
@@ -66,7 +66,7 @@ class RowSparse(SpecialLeaf):
                 f"got {indices.shape} and {values.shape}: use ids.ravel() and values.reshape(ids.size, -1)"
             )
         if shape[0] + indices.shape[0] > INDEX_MAX:
-            raise ValueError(f"a RowSparse has fewer than 2**31 rows; got {shape[0]}")
+            raise ValueError(f"a RowSparse must have fewer than 2**31 rows; got {shape[0]}")
         if not isinstance(indices, Tracer):
             require_rows(np.asarray(indices), shape[0], distinct)
         self.indices, self.values, self.skipped = as_int32(indices, shape[0], distinct), values, None
@@ -74,43 +74,43 @@ class RowSparse(SpecialLeaf):
 
     @property
     def dtype(self) -> Any:
-        """The type of the values."""
+        """The dtype of the values."""
         return self.values.dtype
 
     @property
     def ndim(self) -> int:
-        """How many axes the dense array has."""
+        """The number of axes of the dense array."""
         return len(self.shape)
 
     @property
     def size(self) -> int:
-        """How many entries the dense array has."""
+        """The number of entries of the dense array."""
         return math.prod(self.shape)
 
     def astype(self, dtype: Any) -> RowSparse:
-        """The same with values of another type."""
+        """The same rows with values of another dtype."""
         return self.replaced(self.values.astype(dtype))
 
     def dense(self) -> jax.Array:
-        """The array that it stands for, in the type of the values."""
+        """The dense array, in the dtype of the values."""
         return self.values if self.indices is None else jnp.zeros(self.shape, self.dtype) + self
 
     def refusal(self, piece: str, leaf: str) -> Exception:
         """The error of a piece that needs whole arrays."""
         return TypeError(
-            f"{piece} cannot take the RowSparse gradient at {leaf} row by row: give its .dense(), or "
+            f"{piece} cannot take the RowSparse gradient at {leaf} row by row: pass its .dense(), or "
             f"route(...) this leaf to a transformation that can"
         )
 
     def prepared(self, what: str) -> RowSparse:
-        """Each row once; raises TypeError where the arrays in it no longer fit each other."""
+        """Each row once; raises TypeError if its arrays no longer fit each other."""
         require_intact(what, self)
         return distinct(self)
 
     def opened(self, others: Sequence[Any], idle: Sequence[Any] | None) -> tuple:
-        """Its rows, and those of the others at its indices, after the steps without gradient that they have missed."""
+        """Its rows, and those of `others` at its indices, which first catch up with the skipped steps."""
         if any(isinstance(x, RowSparse) for x in others):
-            raise TypeError("two RowSparse gradients cannot meet in one leaf function: give .dense() of the second")
+            raise TypeError("two RowSparse gradients cannot meet in one leaf function: pass .dense() of the second")
         rows = [take(self, jnp.asarray(x)) for x in others]
         if self.skipped is not None and others:
             if idle is None:
@@ -119,12 +119,12 @@ class RowSparse(SpecialLeaf):
         return self.values, *rows
 
     def closed(self, results: tuple, others: Sequence[Any]) -> tuple:
-        """A RowSparse of the first result, and the others with the remaining results in their rows."""
+        """The first result as a RowSparse, and `others` with the remaining results written into their rows."""
         states = (put(self, jnp.asarray(x), new) for x, new in zip(others, results[1:], strict=False))
         return self.with_values(results[0]), *states
 
     def added_to(self, parameter: Any) -> jax.Array:
-        """The parameter plus these rows; all other rows stay, to the bit."""
+        """The parameter plus these rows; all other rows stay unchanged, to the bit."""
         return add_rows(parameter, self)
 
     def entries(self) -> jax.Array:
@@ -136,18 +136,18 @@ class RowSparse(SpecialLeaf):
         return numbers.reshape(numbers.shape[0], *[1] * (self.ndim - 1))
 
     def with_values(self, values: jax.Array) -> RowSparse:
-        """Other values for the same rows; 0 where it has padding, whatever came out there."""
+        """The same rows with other values; padding gets 0, whatever its value was."""
         if self.indices is not None:
             own = self.along(self.indices < self.shape[0])
             values = jnp.where(own, values, jnp.zeros((), values.dtype))
         return self.replaced(values)
 
     def replaced(self, values: Any) -> RowSparse:
-        """Other values, as they are."""
+        """The same rows with other values, which are not changed."""
         return _unflatten((self.shape, self.distinct), (self.indices, values, self.skipped))
 
     def _caught_up(self, x: jax.Array, factor: Any) -> jax.Array:
-        """Rows of a state after the steps without gradient that they have missed: `x·factor^skipped`."""
+        """Rows of a state after their skipped steps: `x·factor^skipped`."""
         wide = wide_dtype(x.dtype)
         skipped = self.skipped.astype(jnp.finfo(wide).dtype)
         return x.astype(wide) * self.along(power(factor, skipped)).astype(wide)
@@ -179,7 +179,7 @@ def _flatten(g: RowSparse) -> tuple:
 
 
 def _unflatten(aux: tuple, children: Any) -> RowSparse:
-    rows = object.__new__(RowSparse)  # no checks: tools put None, shapes and masks where arrays were
+    rows = object.__new__(RowSparse)  # no checks: JAX and other tools put None, shapes and masks in place of arrays
     rows.indices, rows.values, rows.skipped = children
     rows.shape, rows.distinct = aux
     return rows
@@ -189,31 +189,31 @@ jax.tree_util.register_pytree_with_keys(RowSparse, _flatten_with_keys, _unflatte
 
 
 def made(indices: Any, values: Any, shape: tuple[int, ...], *, skipped: Any = None) -> RowSparse:
-    """Distinct rows from what is known to fit."""
+    """A RowSparse of distinct rows, without checks."""
     return _unflatten((shape, True), (indices, values, skipped))
 
 
 def distinct(g: RowSparse) -> RowSparse:
-    """The same gradient with each row once: rising indices, the values of equal ones summed in float32 or wider.
+    """The same gradient with each row once: indices increase, and values of equal indices are summed, at least float32.
 
-    There are as many as there can be distinct ones; what is left over has indices from shape[0] on, all of them
-    different, and the value 0.
+    The result has as many rows as there can be distinct ones. Unused rows are padding: different indices of shape[0] or
+    more, and the value 0.
     """
     if g.distinct:
         return g
     count, n = g.indices.shape[0], g.shape[0]
     slots = min(count, n)
     values = g.values.astype(wide_dtype(g.dtype))
-    # Outside 0, ..., n - 1 there is no row: such an index is seen in every value, so that no gradient is lost unseen.
+    # An index out of range makes every value NaN, so that no gradient is lost silently.
     outside = (g.indices < 0) | (g.indices >= n)
     values = jnp.where(jnp.any(outside), jnp.asarray(jnp.nan, values.dtype), values) if count else values
     indices = merged(jnp.where(outside, n, g.indices), slots, n)
-    place = jnp.searchsorted(indices, g.indices)  # cheaper than to sort the values along
+    place = jnp.searchsorted(indices, g.indices)  # cheaper than sorting the values too
     return made(indices, jax.ops.segment_sum(values, place, slots), g.shape)
 
 
 def merged(indices: jax.Array, slots: int, n: int) -> jax.Array:
-    """The indices that occur, rising, in so many slots; those left over have n and more, all different."""
+    """The distinct indices, in increasing order, `slots` of them; unused places get different indices >= n."""
     indices = jnp.sort(indices)
     new = jnp.concatenate([jnp.ones_like(indices[:1], bool), indices[1:] != indices[:-1]])
     place = jnp.cumsum(new.astype(jnp.int32)) - 1
@@ -222,7 +222,7 @@ def merged(indices: jax.Array, slots: int, n: int) -> jax.Array:
 
 
 def take(g: RowSparse, tree: jax.Array) -> jax.Array:
-    """The rows of an array that g has; 0 where g has padding."""
+    """The rows of an array at the indices of g; 0 for padding."""
     if g.indices is None:
         return tree
     rows = tree.at[g.indices]
@@ -230,7 +230,7 @@ def take(g: RowSparse, tree: jax.Array) -> jax.Array:
 
 
 def put(g: RowSparse, tree: jax.Array, rows: jax.Array) -> jax.Array:
-    """The array with other rows where g has them, in its own type; in place where its buffer is donated."""
+    """The array with new rows at the indices of g, in its own dtype; written in place if its buffer is donated."""
     rows = rows.astype(tree.dtype)
     if g.indices is None:
         return rows
@@ -238,7 +238,7 @@ def put(g: RowSparse, tree: jax.Array, rows: jax.Array) -> jax.Array:
 
 
 def add_rows(p: Any, u: RowSparse) -> jax.Array:
-    """p + u in float32 or wider, rounded once to the type of p; rows that u has not are p's own, to the bit."""
+    """p + u in float32 or wider, rounded once to the dtype of p; rows that are not in u stay unchanged, to the bit."""
     p = jnp.asarray(p)
     if p.shape != u.shape:
         raise ValueError(f"a RowSparse of shape {u.shape} was added to an array of shape {p.shape}")

@@ -1,4 +1,4 @@
-"""Moments of rows without gradient, made up for when the row is next touched."""
+"""Decay the moments of rows that had no gradient, when such a row is touched again."""
 
 from __future__ import annotations
 
@@ -15,39 +15,46 @@ from gradtx.wrappers.masked import selection
 
 
 class DecaySkippedRowsState(NamedTuple):
-    """Fields: count, touched, inner."""
+    """count: int32 scalar, 0 at init: the number of updates.
 
-    count: jax.Array  # updates done, int32 scalar; 0 at init
-    touched: Any  # for each leaf of `rows`: the update that last had each row, int32 (rows,), 0 at init; None elsewhere
-    inner: Any  # the inner transformation's state
+    touched: for each leaf of `rows`, int32, (rows,), 0 at init: the last update with a gradient for the row. None for
+    other leaves.
+    inner: the state of the inner transformation.
+    """
+
+    count: jax.Array
+    touched: Any
+    inner: Any
 
 
 @transformation(sparse_rows=True)
 def decay_skipped_rows(inner: Transformation, rows: Any):
-    """Give rows that return after some steps the moments that these steps, with a gradient of zero, would have left.
+    """Decay the moments of skipped rows as if their gradients had been zero.
 
-        m ← b^s·m  before the update of a row that was without gradient for s steps
+        m = b^s·m      before the update of a row that had no gradient for s steps
 
-    Without it a row that a `RowSparse` gradient does not name rests, state and all, as in torch's SparseAdam: the
-    moments of rare rows are as old as their last gradient. With it they are those of dense gradients, to rounding,
-    whenever the row has one; the cost follows the touched rows all the same, and a number a row is kept. The parameters
-    still rest in between: what momentum, or weight decay (L2 in front of Adam too), would have done is left out. Adam's
-    bias correction goes by the count of all steps, in both modes.
+    Without this wrapper, a row that is not in a `RowSparse` gradient does not change, and neither does its state, as in
+    torch's SparseAdam. So the moments of rare rows are as old as their last gradient. With it, whenever a row has a
+    gradient, its moments are those of dense gradients, up to rounding. The cost is still proportional to the touched
+    rows; the state has one more integer for each row. The parameters do not move in skipped steps: what momentum or
+    weight decay would have done (also L2 in front of Adam) is left out. With and without this wrapper, Adam's bias
+    correction counts all steps.
 
-    A dense gradient for such a leaf counts as one for all its rows. Wrappers that leave out steps (`skip_nonfinite`,
-    `every`) belong outside: what is left out inside would be counted as a step. Of a decay that follows a schedule, the
-    value at the touched step stands for those of the skipped ones.
+    A dense gradient for such a leaf touches all its rows. Put wrappers that leave out steps (`skip_nonfinite`, `every`)
+    outside: a step that is left out inside would still be counted. If a decay follows a schedule, its value in the
+    touched step is used for the skipped steps.
 
     Args:
-        inner: the transformation. Its pieces must say what a step without gradient does to their state, as those for
-            which it multiplies by a number do: momentum, averages, RMSProp, Adam and its kin, Lion, AdaDelta, Adagrad.
-        rows: which leaves have gradients that name their rows; all those that come as a `RowSparse`. A mask, as of
-            `masked`.
+        inner: the transformation. Its pieces must say what a step without gradient does to their state. Those that
+            multiply their state by a number do: momentum, averages, RMSProp, Adam and its variants, Lion, AdaDelta,
+            Adagrad.
+        rows: the leaves with row-sparse gradients, a mask as in `masked`. Every `RowSparse` must be among them.
 
-    State: `DecaySkippedRowsState` (count, touched, inner).
-    Raises: ValueError: a leaf in `rows` without rows; a `RowSparse` for a leaf that is not; else as `masked`.
-        TypeError: a piece inside that does not say what skipped steps do.
-    Source: the missing steps in closed form; optax and torch have no counterpart, TensorFlow's Adam decays all rows at
+    State: `DecaySkippedRowsState`.
+    Raises:
+        ValueError: a leaf in `rows` is a scalar, a `RowSparse` is not in `rows`, or as `masked`.
+        TypeError: a piece inside does not say what skipped steps do.
+    Source: the skipped steps in closed form. optax and torch have no counterpart. TensorFlow's Adam decays all rows in
         every step, at a dense cost.
 
     Example:
@@ -67,7 +74,7 @@ def decay_skipped_rows(inner: Transformation, rows: Any):
         chosen = selected(params, params)
         for k, (p, mine) in enumerate(zip(leaves, chosen, strict=True)):
             if mine and not shape_of(p):
-                raise ValueError(f"parameter at {leaf_names(params)[k]} is in rows, but has none: it is a scalar")
+                raise ValueError(f"parameter at {leaf_names(params)[k]} is in rows, but is a scalar, which has no rows")
         pairs = zip(leaves, chosen, strict=True)
         touched = [jnp.zeros(shape_of(p)[:1], jnp.int32) if mine else None for p, mine in pairs]
         return DecaySkippedRowsState(zero_count(), jax.tree.unflatten(structure, touched), inner.init(params))
@@ -82,7 +89,9 @@ def decay_skipped_rows(inner: Transformation, rows: Any):
                 given[k], touched[k] = _with_skipped(g, last, count)
             elif isinstance(g, RowSparse):
                 name = leaf_names(updates)[k]
-                raise ValueError(f"gradient at {name} is a RowSparse, but not among the rows of decay_skipped_rows")
+                raise ValueError(
+                    f"gradient at {name} is a RowSparse, but not in the rows of decay_skipped_rows: add it there"
+                )
         new, after = inner.update(jax.tree.unflatten(structure, given), state.inner, params, **extra)
         out = [_like(g, u) for g, u in zip(leaves, flatten(new)[0], strict=True)]
         touched = jax.tree.unflatten(flatten(state.touched)[1], touched)
@@ -92,7 +101,7 @@ def decay_skipped_rows(inner: Transformation, rows: Any):
 
 
 def _with_skipped(g: Any, last: jax.Array, count: jax.Array) -> tuple[RowSparse, jax.Array]:
-    """The gradient with the steps that each of its rows has missed, and when the rows were last touched, now."""
+    """The gradient with the number of skipped steps for each row, and the new `touched`."""
     g = distinct(g) if isinstance(g, RowSparse) else made(None, jnp.asarray(g), shape_of(g))
     before = take(g, last)
     now = made(g.indices, g.values, g.shape, skipped=count - 1 - before)
@@ -100,7 +109,7 @@ def _with_skipped(g: Any, last: jax.Array, count: jax.Array) -> tuple[RowSparse,
 
 
 def _like(g: Any, u: Any) -> Any:
-    """An update in the form of its gradient: dense, or with rows; what was skipped has been made up for."""
+    """The update in the form of its gradient, dense or row-sparse, without the count of skipped steps."""
     if not isinstance(u, RowSparse):
         return u
     return made(u.indices, u.values, u.shape) if isinstance(g, RowSparse) else u.values

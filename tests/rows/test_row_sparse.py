@@ -74,7 +74,7 @@ class TestWhatItRefuses:
             RowSparse(*arguments)
 
     def test_a_broken_promise(self):
-        with pytest.raises(ValueError, match="distinct=True promises indices that rise"):
+        with pytest.raises(ValueError, match="distinct=True promises indices that increase"):
             RowSparse([2, 2], jnp.ones((2, 2)), SHAPE, distinct=True)
         assert RowSparse([2, 5, 6], jnp.ones((3, 2)), SHAPE, distinct=True).dense().sum() == 2.0
 
