@@ -65,6 +65,15 @@ def _beside(p: jax.Array, made: jax.Array) -> jax.Array:
     return jax.lax.select(never, like.astype(made.dtype), made)
 
 
+def without_python_numbers(state: Any, updates: Any) -> Any:
+    """The state with arrays in place of Python numbers, which tree tools put there; they have no dtype."""
+    leaves, structure = jax.tree.flatten(state)
+    if not any(type(x) in (bool, int, float) for x in leaves):
+        return state
+    dtypes = {bool: "bool", int: "int32", float: float_dtype(updates)}
+    return jax.tree.unflatten(structure, [jnp.array(x, dtypes[type(x)]) if type(x) in dtypes else x for x in leaves])
+
+
 def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any, idle: Sequence[Any] | None = None) -> Any:
     """Apply `fn(g, *others)` to every trained leaf of `updates` and to the leaves at its place in `trees`.
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 
 from gradtx.core.errors import describe
+from gradtx.core.leaves import without_python_numbers
 from gradtx.core.numerics import zero_count
 from gradtx.core.plan import Extras, Piece, Plan, Scheduled
 from gradtx.core.schedule import Schedule, at_step, is_schedule
@@ -49,7 +50,7 @@ class GradientTransformation(Value):
             ValueError: where a leaf does not fit its parameter, or `params` is needed and was not given.
         """
         try:
-            return self._plan.update(updates, state, params, extra)
+            return self._plan.update(updates, without_python_numbers(state, updates), params, extra)
         except RefusedError as error:
             error.asked = self.name
             raise
@@ -67,7 +68,7 @@ class GradientTransformation(Value):
         if params is None:
             raise ValueError(f"{self.name}: a step needs the parameters: call step(updates, state, params)")
         try:
-            return self._plan.step(updates, state, params, extra)
+            return self._plan.step(updates, without_python_numbers(state, updates), params, extra)
         except RefusedError as error:
             error.asked = self.name
             raise

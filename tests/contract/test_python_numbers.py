@@ -1,0 +1,32 @@
+"""Tree tools put Python numbers into states; an update takes them as the arrays that they stand for."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from gradtx.testing.compare import near
+from tests.contract.registry import CASES
+
+
+def _as_number(x):
+    return x.item() if isinstance(x, jax.Array) and x.shape == () and x.dtype.kind in "fib" else x
+
+
+def _holds_numbers(case):
+    return any(not x.shape and x.dtype.kind in "fib" for x in jax.tree.leaves(jax.eval_shape(case.init, case.params)))
+
+
+# One case of each factory: what differs between the cases of one is not in its scalars.
+NAMED = [name for name, case in CASES.items() if "-" not in name and case.is_value and _holds_numbers(case)]
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_python_numbers_in_a_state(name):
+    case = CASES[name]
+    grads, state = case.gradients(1)[0], case.init(case.params)
+    came = case.update(grads, jax.tree.map(_as_number, state), case.params)
+    wanted = case.update(grads, state, case.params)
+    near("the update", jax.tree.map(jnp.asarray, came[0]), wanted[0])
+    assert [jnp.result_type(x) for x in jax.tree.leaves(came[1])] == [
+        jnp.result_type(x) for x in jax.tree.leaves(wanted[1])
+    ]
