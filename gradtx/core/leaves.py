@@ -153,9 +153,11 @@ def _wide(fn: Callable) -> Callable:
         out = out if isinstance(out, tuple) else (out,)
         if len(out) > len(row):
             raise ValueError(f"{_name(fn)} returned {len(out)} arrays for {len(row)} trees: one new value each at most")
-        return tuple(
-            _stored(x, row[k] if 0 < k < len(row) else None, row[0].shape, width, fn) for k, x in enumerate(out)
-        )
+        out = [_stored(x, row[k] if 0 < k < len(row) else None, row[0].shape, width, fn) for k, x in enumerate(out)]
+        for k in range(1, len(out)):  # a state that shares a buffer would be deleted when the other array is donated
+            if not isinstance(out[k], Tracer) and any(out[k] is x for x in (*row, *out[:k])):
+                out[k] = jnp.array(out[k])
+        return tuple(out)
 
     return on_leaf
 
