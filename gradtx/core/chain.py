@@ -1,4 +1,4 @@
-"""Transformations one after another, as one."""
+"""Several transformations, applied one after another."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from gradtx.core.values import member_names
 def chain(*members: Transformation, **named: Transformation):
     """Apply transformations in order: each gets the updates of the one before it.
 
-    Members may be gradtx's, optax's, or bare pairs `(init, update)`. `chain()` is the identity. Recipes and chains
-    among the unnamed members are spliced in, so that a chain is associative, and putting a clip in front of `adam(...)`
-    leaves Adam's state where it was.
+    Members may be transformations of gradtx or optax, or bare pairs `(init, update)`. `chain()` is the identity. A
+    recipe or chain among the unnamed members is replaced by its members. So chains are associative, and a clip in front
+    of `adam(...)` does not move Adam's entry in the state.
 
     Args:
-        *members: transformations, called by their own names: `scale_by_adam`, a second one `scale_by_adam_1`.
-        **named: transformations with names of your own, after the unnamed ones; these keep a level of their own.
+        *members: transformations. Each has its own name, such as `scale_by_adam`; a second one is `scale_by_adam_1`.
+        **named: transformations under names that you choose, applied after the unnamed ones. A chain among them stays
+            one member.
 
-    State: a dict, name -> the member's state; members that keep nothing have no entry. The order is the chain's.
-
+    State: a dict, name -> state of the member. Members without state have no entry. The chain defines the order, not
+        the dict.
     Raises:
-        TypeError: for a member that is no transformation; for a state whose entries are not this chain's.
-        ValueError: for a name given twice; for a member behind one that chooses the parameters, as `compensate`.
-
-    Source: optax's `chain` has a tuple for its state, where every change of the chain moves the entries.
+        TypeError: a member is not a transformation; the state has an entry of no member.
+        ValueError: two members have the same name; a member comes after one that sets the parameters, such as
+            `compensate`.
+    Source: optax's `chain`, whose state is a tuple: there, every change of the chain moves entries.
 
     Example:
         >>> import gradtx
@@ -79,7 +80,7 @@ def chain(*members: Transformation, **named: Transformation):
 
 
 def _require_known(plans: dict[str, Any], updates: Any, state: Any) -> None:
-    """Raise TypeError where the state has an entry that belongs to no member."""
+    """Raise TypeError if the state has an entry that belongs to no member."""
     unknown = sorted(map(str, state.keys() - plans.keys()))
     if unknown and isinstance(updates, dict) and updates and updates.keys() <= plans.keys():
         raise TypeError("chain: updates and state are swapped: call update(updates, state, params)")
@@ -91,12 +92,12 @@ def _require_known(plans: dict[str, Any], updates: Any, state: Any) -> None:
 
 
 def entries(states: dict[str, Any]) -> dict[str, Any]:
-    """The states of several members by name, without those that keep nothing."""
+    """The states of the members by name, without empty ones."""
     return {name: state for name, state in states.items() if not isinstance(state, EmptyState)}
 
 
 def spliced(member: GradientTransformation) -> tuple[GradientTransformation, ...]:
-    """The members of an unnamed chain, at whatever depth; any other piece alone."""
+    """The members of an unnamed chain, at any depth; for any other transformation, its piece."""
     piece = member.piece
     if piece.made_by is not chain or piece.named:
         return (piece,)

@@ -1,4 +1,4 @@
-"""Annotations of hyperparameters: what may stand for a parameter that is a leaf of the value."""
+"""Annotations of hyperparameters: which values a leaf of a transformation may have."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gradtx.core.schedule import Schedule, as_hyper, function_schedule
 
 
 def as_number(name: str, value: Any) -> Any:
-    """As `as_hyper`, for what is read once, at init: a schedule there would do nothing after it, and is refused."""
+    """As `as_hyper`, for a number that only `init` reads: a schedule would have no effect later, so it is an error."""
     value = as_hyper(name, value)
     if isinstance(value, Schedule):
         raise TypeError(f"{name} is read once and cannot follow a schedule: give a number; got {value!r}")
@@ -20,10 +20,11 @@ def as_number(name: str, value: Any) -> Any:
 
 
 def as_count(name: str, value: Any) -> Any:
-    """A whole number, as a Python float or a float32 scalar: so it can be in a batch and stand beside derivatives.
+    """A whole number as a Python float or a float32 scalar, so that `vmap` and `grad` accept it.
 
     Raises:
-        TypeError: for anything else, a schedule too; ValueError: for an array that is not a scalar.
+        TypeError: the value is something else, for example a schedule.
+        ValueError: the value is an array but not a scalar.
     """
     if isinstance(value, Schedule) or (callable(value) and not hasattr(value, "dtype")):
         raise TypeError(f"{name} must be a whole number, and cannot follow a schedule; got {value!r}")
@@ -37,7 +38,7 @@ def as_count(name: str, value: Any) -> Any:
 
 
 def as_steps(name: str, value: Any) -> Any:
-    """As `as_count`, or a schedule, or a function of the step: whoever counts the steps calls it."""
+    """As `as_count`, or a schedule or function of the step, which the transformation itself calls."""
     if isinstance(value, Schedule):
         return value
     if callable(value) and not isinstance(value, type) and not hasattr(value, "factory"):
@@ -46,13 +47,13 @@ def as_steps(name: str, value: Any) -> Any:
 
 
 Hyper = Annotated[Any, LeafMarker(as_hyper, follows=True)]
-"""A hyperparameter: a number, a scalar array, a schedule, or a function of the step. It is a leaf of the value."""
+"""Annotates a hyperparameter, a leaf of the value: a number, a scalar array, a schedule, or a function of the step."""
 
 Number = Annotated[Any, LeafMarker(as_number)]
-"""A hyperparameter that is read once, when the state is made: a number or a scalar array. It is a leaf of the value."""
+"""Annotates a hyperparameter that only `init` reads, a leaf of the value: a number or a scalar array."""
 
 Count = Annotated[Any, LeafMarker(as_count, whole=True)]
-"""A whole number, of steps for example. It is a leaf of the value."""
+"""Annotates a whole number, for example of steps, a leaf of the value."""
 
 Steps = Annotated[Any, LeafMarker(as_steps, whole=True)]
-"""A whole number or a schedule of whole numbers, whose steps are counted by the transformation that takes it."""
+"""Annotates a whole number, or a schedule of whole numbers that sees the count of the transformation itself."""

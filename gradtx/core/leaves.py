@@ -1,4 +1,4 @@
-"""The one door for leaf mathematics: what dtype it runs in, which leaves it sees, and how often it is traced."""
+"""`map_leaves`, the one place for arithmetic on leaves: it decides dtypes, leaves, and how often it traces."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ _SINGLE, _WIDE = jnp.dtype("float32"), jnp.dtype("float64")
 
 
 def float_dtype(*trees: Any) -> Any:
-    """The real type in which arithmetic on these leaves is done: the widest of theirs, and at least float32."""
+    """The real dtype for arithmetic on these leaves: the widest of their dtypes, and at least float32."""
     dtypes = {getattr(x, "dtype", None) or jnp.result_type(x) for x in jax.tree.leaves(trees) if is_trained(x)}
     return _WIDE if any(jnp.finfo(dtype).bits == 64 for dtype in dtypes) else _SINGLE
 
 
 def at_width(dtype: Any, width: Any) -> Any:
-    """The type of this kind, real or complex, at a real width."""
+    """The real or complex dtype of the same kind as `dtype`, with the precision of the real dtype `width`."""
     if jnp.issubdtype(dtype, jnp.complexfloating):
         return jnp.dtype("complex128" if width.itemsize == 8 else "complex64")
     return width
 
 
 def zeros(params: Any, *, real: bool = False) -> Any:
-    """A state like the parameters, all zero: float32 or wider, `None` where a leaf is not trained.
+    """Return zeros with the structure and shapes of the parameters, in float32 or wider; None for untrained leaves.
 
     Args:
         params: arrays, numbers, or `jax.ShapeDtypeStruct`s.
-        real: real zeros for complex leaves too, as second moments are.
+        real: whether complex leaves get real zeros, for second moments.
     """
     return full(params, 0.0, real=real)
 
 
 def full(params: Any, value: Any, *, real: bool = False) -> Any:
-    """A state like the parameters, filled with one value; see `zeros`."""
+    """Return arrays like those of `zeros`, filled with one value."""
 
     def leaf(p: Any) -> jax.Array | None:
         if not is_trained(p):
@@ -55,10 +55,10 @@ def full(params: Any, value: Any, *, real: bool = False) -> Any:
 
 
 def _beside(p: jax.Array, made: jax.Array) -> jax.Array:
-    """A constant that lies where a traced parameter lies: a program of constants alone would run on one device.
+    """A constant with the sharding of a traced parameter; a program of constants alone would run on one device.
 
-    It takes the parameter's entries where a condition holds that never does, and that the barrier hides from XLA. JAX's
-    `shard_alike` binds all leaves of one shape to each other (0.10).
+    It selects the parameter's entries under a condition that is never true, which the barrier hides from XLA. JAX's
+    `shard_alike` (0.10) would tie all leaves of one shape to each other.
     """
     never = jax.lax.optimization_barrier(jnp.zeros((), bool))
     like = jax.lax.stop_gradient(p.real if jnp.iscomplexobj(p) and not jnp.iscomplexobj(made) else p)
@@ -75,26 +75,29 @@ def without_python_numbers(state: Any, updates: Any) -> Any:
 
 
 def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any, idle: Sequence[Any] | None = None) -> Any:
-    """Apply `fn(g, *others)` to every trained leaf of `updates` and to the leaves at its place in `trees`.
+    """Apply `fn(g, *others)` to every trained leaf of `updates` and to the corresponding leaves of `trees`.
 
-    * `fn` computes in float32, or in the widest type among the leaves it is given. Complex leaves stay complex.
-    * It returns one array or several. The first is the new update and keeps that width; the k-th after it is the new
-      value of the k-th tree and keeps the type which that tree has, so that a state never changes its type.
-    * Leaves that are not trained (None, integers, keys, float0) pass untouched; `fn` does not see them.
-    * Of a special leaf, a `RowSparse` for example, it is given the rows, (k, ...), and the rows of the other trees at
-      their indices. All other rows keep their state, to the bit, and cost nothing.
-    * Under a trace it is traced once for each distinct shape and type among the leaves, not once a leaf.
+    * `fn` computes in float32, or in the widest dtype among its leaves. Complex leaves stay complex.
+    * `fn` returns one array or several. The first is the new update, in the dtype of the computation. The k-th after it
+      is the new value of the k-th tree; it keeps the dtype of that tree, so a state never changes its dtype.
+    * Leaves that are not trained (None, integers, keys, float0) pass through unchanged; `fn` does not see them.
+    * For a special leaf such as a `RowSparse`, `fn` gets its rows, (k, ...), and the same rows of the other trees. All
+      other rows keep their state, to the bit, and cost nothing.
+    * Under a trace, `fn` is traced once for each distinct shape and dtype, not once for each leaf.
 
     Args:
-        fn: a function of arrays of one shape, the leaves at one place; it returns arrays of that shape.
-        updates: the tree that is transformed.
-        *trees: states, parameters; as many as `fn` has further arguments, by whose names errors call them.
-        idle: for each of these trees the factor by which a step without gradient multiplies it, None where it leaves it
-            as it is: `idle=(b1, b2)` for two moments. `decay_skipped_rows` asks for it; leave it out where steps
-            without gradient do something else.
+        fn: a function of arrays of the same shape, one leaf of each tree; it returns arrays of that shape.
+        updates: the tree to transform.
+        *trees: states or parameters, one for each further argument of `fn`. Errors use the names of these arguments.
+        idle: for each of these trees, the factor by which a step without gradient multiplies it, or None if such a step
+            does not change it: `idle=(b1, b2)` for two moments. `decay_skipped_rows` needs it. Leave it out if a step
+            without gradient does something else.
+
+    Returns:
+        The new updates, or a tuple of trees if `fn` returns several arrays.
 
     Raises:
-        ValueError, TypeError: where a tree does not fit the updates, naming the leaf.
+        ValueError, TypeError: a tree does not fit the updates; the error names the leaf.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -116,7 +119,7 @@ def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any, idle: Sequence
         rows[k] = g.opened(others, idle)
     on_leaf = _wide(fn)
     if any(is_staged(row[0]) for row in rows):
-        # Traced once for each shape. A call costs as much lowering as some seven operations: short ones are repeated.
+        # Traced once for each shape. Lowering a call costs about seven operations, so short ones are inlined.
         called = jax.jit(on_leaf)
         first = next((row for row in rows if is_trained(row[0])), None)
         is_short = first is not None and len(called.trace(*first).jaxpr.eqns) <= 6
@@ -132,8 +135,8 @@ def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any, idle: Sequence
 
 
 def is_staged(x: Any) -> bool:
-    """Whether x is traced into a program. A concrete array inside an eager vmap or grad is not: to jit a closure that
-    is new at every call would compile it at every call."""
+    """Whether x is traced into a program. A concrete array inside an eager vmap or grad is not: there, jit of a new
+    closure would compile in every call."""
     while isinstance(x, Tracer):
         x = getattr(x, "val", getattr(x, "primal", None))
         if not isinstance(x, jax.Array | np.ndarray | np.generic | float | complex):
@@ -142,13 +145,13 @@ def is_staged(x: Any) -> bool:
 
 
 def _wide(fn: Callable) -> Callable:
-    """fn between the casts: inputs to the width of the arithmetic, outputs to the types they are stored in."""
+    """`fn` with casts: inputs to the dtype of the arithmetic, outputs to the dtypes in which they are stored."""
 
     @functools.wraps(fn)
     def on_leaf(*row: Any) -> tuple[jax.Array, ...]:
         row = tuple(x if isinstance(x, jax.Array) else jnp.asarray(x) for x in row)
         width = float_dtype(*row)
-        with jax.numpy_dtype_promotion("standard"):  # a float32 rate may meet a float64 leaf
+        with jax.numpy_dtype_promotion("standard"):  # a float32 learning rate may meet a float64 leaf
             out = fn(*(_cast(x, at_width(x.dtype, width)) for x in row))
         out = out if isinstance(out, tuple) else (out,)
         if len(out) > len(row):
@@ -170,12 +173,12 @@ def _stored(x: Any, like: jax.Array | None, shape: tuple, width: Any, fn: Callab
 
 
 def _cast(x: jax.Array, dtype: Any) -> jax.Array:
-    """x as a strong array of this type; outside jit, even a cast that changes nothing takes its time."""
+    """x as a strong array of this dtype; outside jit, even a cast that changes nothing takes time."""
     return x if x.dtype == dtype and not x.weak_type else x.astype(dtype)
 
 
 def _outputs(on_leaf: Callable, leaves: list, results: list, others: int) -> tuple[int, bool]:
-    """How many trees come out, and whether as a tuple; a tree with no trained leaf is asked with a scalar instead."""
+    """The number of resulting trees, and whether they are a tuple; without trained leaves, `fn` is tried on scalars."""
     trained = [row for row, leaf in zip(results, leaves, strict=True) if is_trained(leaf)]
     scalar = jax.ShapeDtypeStruct((), jnp.float32)
     row = trained[0] if trained else jax.eval_shape(on_leaf, *[scalar] * (1 + others))
@@ -217,7 +220,7 @@ def apply_updates(params: Any, updates: Any) -> Any:
             return u.added_to(p)
         p, u = jnp.asarray(p), jnp.asarray(u)
         plain = p.dtype == u.dtype and p.dtype in _WIDE_ENOUGH and not (p.weak_type or u.weak_type)
-        return jax.lax.add(p, u) if plain else _add(p, u)  # JAX traces a plain sum faster than a call
+        return jax.lax.add(p, u) if plain else _add(p, u)  # JAX traces a plain sum faster than a call of _add
 
     return jax.tree.map(leaf, params, updates, is_leaf=is_none)
 
@@ -225,7 +228,7 @@ def apply_updates(params: Any, updates: Any) -> Any:
 _WIDE_ENOUGH = {jnp.dtype(name) for name in ("float32", "float64", "complex64", "complex128")}
 
 
-@functools.partial(jax.jit, inline=True)  # of the module, so that each shape is traced once
+@functools.partial(jax.jit, inline=True)  # at module level, so that each shape is traced once
 def _add(p: jax.Array, u: jax.Array) -> jax.Array:
     wide = at_width(p.dtype, float_dtype(p, u))
     return (p.astype(wide) + u.astype(wide)).astype(p.dtype)

@@ -85,6 +85,7 @@ def schedule(body: Callable[P, Callable[[Any], Any]]) -> Callable[P, Schedule]:
     differentiated; each is a number or a scalar array. The others are static.
 
     Example:
+        >>> from gradtx import Hyper
         >>> @schedule
         ... def halving(init_value: Hyper, every: Hyper):
         ...     return lambda step: init_value * 0.5 ** (step // every)

@@ -1,7 +1,7 @@
-"""Special things in a tree, which only some transformations can take: the protocol that they follow.
+"""The protocol of special leaves and nodes, which only some transformations accept.
 
-A gradient that names its rows is one, leaves joined into a vector are another. The core asks them what they need and
-what to do with them, and knows none by name.
+Examples are a row-sparse gradient, and leaves that are joined into a vector. The core knows none of them by name: it
+asks them which trait they need, and how to treat them.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import jax
 
 
 class RefusedError(Exception):
-    """A transformation cannot take what it was given; the core fills in who that is.
+    """A transformation cannot process its arguments. The core fills in the names.
 
-    piece: the innermost transformation, which cannot. asked: the outermost, which the caller called.
+    piece: the innermost transformation, which fails. asked: the outermost one, which the user called.
     """
 
     piece: str = ""
@@ -24,9 +24,9 @@ class RefusedError(Exception):
 
 
 class Special:
-    """What stands in a tree of updates or parameters and is no plain array or container.
+    """An object in a tree of updates or parameters that is neither a plain array nor a plain container.
 
-    needs: the trait that a piece must declare to be given one.
+    needs: the trait that a piece must declare to receive it.
     """
 
     __slots__ = ()
@@ -34,25 +34,25 @@ class Special:
 
     @abstractmethod
     def refusal(self, piece: str, leaf: str) -> Exception | None:
-        """The error for a piece without the trait; `leaf` is the path. None where it may have this one all the same."""
+        """The error for a piece without the trait; `leaf` is the path. None if the piece may still receive this one."""
 
 
 class SpecialLeaf(Special):
-    """One that stands for one array, and has its `shape` and `dtype`, although JAX would open it."""
+    """One that takes the place of one array, with its `shape` and `dtype`, although JAX sees a container."""
 
     __slots__ = ()
 
     def prepared(self, what: str) -> SpecialLeaf:
-        """As a piece with the trait is given it; `what` is its name in errors."""
+        """The form in which a piece with the trait receives it; `what` is its name in errors."""
         return self
 
     @abstractmethod
     def opened(self, others: Sequence[Any], idle: Sequence[Any] | None) -> tuple:
-        """The arrays for a leaf function: its own, and the parts of the others that belong to it; see `map_leaves`."""
+        """The arrays for a leaf function: its own, and the corresponding parts of `others`; see `map_leaves`."""
 
     @abstractmethod
     def closed(self, results: tuple, others: Sequence[Any]) -> tuple:
-        """The results of a leaf function as leaves again: a special one, and the others with their new parts."""
+        """Leaves from the results of a leaf function: a special one, and `others` with their new parts."""
 
     @abstractmethod
     def added_to(self, parameter: Any) -> jax.Array:
@@ -60,14 +60,14 @@ class SpecialLeaf(Special):
 
     @abstractmethod
     def entries(self) -> jax.Array:
-        """Its numbers, each once: those that count in a norm."""
+        """Its numbers, each once, for a norm."""
 
 
 def is_leaf(x: Any) -> bool:
-    """Whether this is one leaf although JAX would open it: None or a special leaf. The `is_leaf` for updates."""
+    """Whether this is one leaf although JAX sees a container: None or a special leaf. The `is_leaf` for updates."""
     return x is None or isinstance(x, SpecialLeaf)
 
 
 def is_special_node(x: Any) -> bool:
-    """Whether this is a special container, whose leaves are not those of the tree it stands for."""
+    """Whether this is a special container; its leaves differ from those of the tree that it represents."""
     return isinstance(x, Special) and not isinstance(x, SpecialLeaf)

@@ -1,4 +1,4 @@
-"""States: those of the core itself, what the fields of a state hold, and the last touch after `init`."""
+"""The states of the core, the roles of the fields of a state, and functions that run after every `init`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gradtx.core.errors import describe
 
 
 class EmptyState(NamedTuple):
-    """The state of a transformation that keeps nothing; a chain has no entry for it."""
+    """The state of a transformation without state; a chain has no entry for it."""
 
 
 class HyperparametersState(NamedTuple):
-    """The state of a transformation some of whose hyperparameters change: by schedules, or by hand after `inject`.
+    """The state of a transformation with hyperparameters that follow schedules.
 
-    count: updates done; int32 scalar, 0 at init; it stops at 2**31 - 1.
-    hyperparameters: name -> the value that the last update used (at init: that the first will use); float scalars.
+    count: int32 scalar, 0 at init: the number of updates; it stops at 2**31 - 1.
+    hyperparameters: name -> float scalar: the value that the last update used; at init, the value for the first update.
     inner: the state of the transformation itself.
     """
 
@@ -31,7 +31,7 @@ class HyperparametersState(NamedTuple):
 
 
 def require_scheduled(name: str, scheduled: Iterable[str], state: Any) -> None:
-    """Raise TypeError unless the state holds exactly these hyperparameters, and say what to do."""
+    """Raise TypeError, with advice, unless the state holds exactly these hyperparameters."""
     if isinstance(state, HyperparametersState) and state.hyperparameters.keys() == set(scheduled):
         return
     kept = "new._replace(inner=old) keeps what it has learned"
@@ -47,13 +47,13 @@ _FINISHERS: list[Callable[[Any, Any], Any]] = []
 
 
 def finishes_states(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Let `function(state, params) -> state` change every state that an `init` has made: to place it, for example."""
+    """Register `function(state, params) -> state` to run after every `init`, for example to place the state."""
     _FINISHERS.append(function)
     return function
 
 
 def finished(state: Any, params: Any) -> Any:
-    """A state as an `init` returns it, after everyone that `finishes_states`."""
+    """The state after all functions that `finishes_states` registered."""
     for function in _FINISHERS:
         state = function(state, params)
     return state
@@ -61,28 +61,28 @@ def finished(state: Any, params: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Role:
-    """What a field like the parameters holds: "signed", "nonnegative" or "exact"."""
+    """The kind of numbers in a field of a state: "signed", "nonnegative" or "exact"."""
 
     name: str
 
 
 Signed = Annotated[Any, Role("signed")]
-"""Numbers of both signs, as running means of gradients: they may be rounded, small ones to zero."""
+"""Numbers of both signs, such as means of gradients: they may be rounded, small ones to zero."""
 
 NonNegative = Annotated[Any, Role("nonnegative")]
-"""What updates are divided by, as running means of squares: rounded, what is not zero must never become zero."""
+"""Divisors, such as means of squares: they may be rounded, but a nonzero number must not become zero."""
 
 Exact = Annotated[Any, Role("exact")]
-"""What must not be rounded: copies of parameters, signs, sums that outgrow what is added to them."""
+"""Numbers that must not be rounded: copies of parameters, signs, sums much larger than their terms."""
 
 ROLES = ("signed", "nonnegative", "exact")
 
 
 @functools.cache
 def declared_roles(kind: type) -> dict[str, str]:
-    """The roles that a state's class declares, by field: `mu: Signed` gives {"mu": "signed"}.
+    """The roles that the class of a state declares, by field: `mu: Signed` gives {"mu": "signed"}.
 
-    An annotation that cannot be read, as in other libraries, declares nothing.
+    An annotation that cannot be evaluated, as in other libraries, declares no role.
     """
     if not (issubclass(kind, tuple) and hasattr(kind, "_fields")):
         return {}

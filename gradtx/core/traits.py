@@ -1,4 +1,4 @@
-"""What an author says of a transformation: its traits, its closures, and when and for which leaves a wrapper acts."""
+"""What the author of a transformation declares: its traits, its closures, and when and on which leaves it acts."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class Divisor(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Traits:
-    """What is declared of a transformation; `tx.traits` combines it over everything inside.
+    """Declared properties of a transformation; `tx.traits` combines them over everything inside.
 
-    any_leaves: it does the same, up to rounding, however the numbers are divided into leaves.
+    any_leaves: the result does not depend, up to rounding, on how numbers are divided into leaves.
     sparse_rows: a row without gradient may be left alone.
-    sets_params: the name of the piece whose updates lead to values of the parameters that it chose, "" without one;
-        nothing may change such updates.
+    sets_params: the name of the piece whose updates lead to exactly the parameters that it chose, so that nothing may
+        change them; "" if there is none.
     clips: it only makes updates smaller, down to a bound.
     whole_tree: it looks at all leaves together, as a global norm does.
-    divides: `(arguments, state) -> {field: Divisor}` for the second moments that updates are divided by; None without.
-    words: phrases for `explain`: "rest" where it holds parameters still, "in" and "out" in front of what it did.
+    divides: `(arguments, state) -> {field: Divisor}` for the second moments that updates are divided by, or None.
+    words: phrases for `explain`: "rest" if it holds parameters still, "in" and "out" in front of what it did.
     """
 
     any_leaves: bool = False

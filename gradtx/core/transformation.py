@@ -1,4 +1,4 @@
-"""`@transformation`, which makes a transformation from two closures; and those of other libraries."""
+"""`@transformation`, which makes the factory of a transformation; transformations of other libraries."""
 
 from __future__ import annotations
 
@@ -30,28 +30,29 @@ def transformation(**traits: Unpack[Declared]) -> Make: ...
 def transformation(body: Any = None, /, **traits: Unpack[Declared]) -> Any:
     """Make the factory of a transformation from a function that takes hyperparameters and returns `(init, update)`.
 
-    Parameters annotated `Hyper` become leaves of the value: each may be a number, a scalar array or a schedule, and
-    the closures always see numbers. Parameters annotated `Transformation` are transformations inside this one. All
-    others are static. A function that returns a transformation instead of a pair is a recipe.
+    Parameters annotated `Hyper` become leaves of the value. Each may be a number, a scalar array or a schedule; the
+    closures always see numbers. Parameters annotated `Transformation` are inner transformations. All others are static.
+    A function that returns a transformation instead of a pair is a recipe.
 
-    `update` may take extra arguments: name them, keyword-only; a wrapper takes `**extra` and passes them on. A third
-    function may be returned, with the arguments of `update`: it gives the new parameters instead of updates.
+    `update` may take extra arguments, which must be keyword-only. A wrapper takes `**extra` and passes it on. The
+    function may return a third closure, `step`, with the arguments of `update`: it returns the new parameters instead
+    of updates.
 
     Args:
         body: the function.
-        any_leaves: whether it does the same, but for roundings, however the numbers are divided into leaves, so that
-            small ones may be joined (`pack`): nothing depends on the shape, the rows, the norm or the name of one.
-        sparse_rows: whether a row without gradient may be left as it is, so that a gradient may name the rows that it
-            has (`RowSparse`): each entry is treated by itself, or by a norm of the whole tree.
-        sets_params: whether its updates lead to values of the parameters that it has chosen, and must be added as they
-            are: nothing may come after it in a chain.
-        clips: whether it only makes updates smaller, down to a bound.
-        whole_tree: whether it looks at all leaves together, as a global norm does.
+        any_leaves: declare that the result does not depend, up to rounding, on how numbers are divided into leaves: not
+            on the shape, rows, norm or name of a leaf. Then `pack` may join small leaves.
+        sparse_rows: declare that a row without gradient may be left alone: the transformation is elementwise, or uses a
+            norm of the whole tree. Then gradients may be `RowSparse`.
+        sets_params: declare that the updates lead to exactly the parameters that this transformation chose. They must
+            be added unchanged, so nothing may come after it in a chain.
+        clips: declare that it only makes updates smaller, down to a bound.
+        whole_tree: declare that it looks at all leaves together, as a global norm does.
         divides: `(arguments, state) -> {field: Divisor}`, for the second moments that updates are divided by.
-        words: phrases for `explain`: "rest" where it holds parameters still; "in" and "out" in front of what it did.
+        words: phrases for `explain`: "rest" if it holds parameters still; "in" and "out" in front of what it did.
 
-    Traits are declared for pieces and wrappers. `tx.traits` combines them: a wrapper has `any_leaves` and `sparse_rows`
-    where everything inside has them too. A recipe has the traits of the piece that it stands for.
+    These traits are declared for pieces and wrappers, and `tx.traits` combines them. A wrapper has `any_leaves` and
+    `sparse_rows` only if everything inside has them too. A recipe has the traits of its piece.
 
     Example:
         >>> import jax
@@ -85,7 +86,7 @@ def _factory(body: Callable, traits: Traits) -> Factory:
         raise TypeError(f"{factory.name}: {reserved[0]!r} cannot be the name of a hyperparameter; it is a method")
 
     def make(arguments: dict[str, Any]) -> GradientTransformation:
-        # Built now: a wrong number is an error here, not in the training step.
+        # Built at once, so that a wrong number is an error here and not in the training step.
         value = GradientTransformation._of(factory, arguments)._built()
         value._cache["made"] = True
         return value
@@ -96,11 +97,11 @@ def _factory(body: Callable, traits: Traits) -> Factory:
 
 @transformation
 def foreign(init_fn: Callable, update_fn: Callable):
-    """Another library's transformation, from its two functions; `chain` wraps optax's and bare pairs in this.
+    """Make a transformation of another library, given by its two functions; `chain` does this with optax's and pairs.
 
     Args:
         init_fn: `params -> state`.
-        update_fn: `(updates, state, params) -> (updates, state)`; without `params`, with extra arguments, if it likes.
+        update_fn: `(updates, state, params) -> (updates, state)`. It may lack `params`, and may take extra arguments.
     """
 
     return init_fn, update_fn
@@ -110,7 +111,7 @@ GradientTransformation._pair = staticmethod(foreign)
 
 
 def as_transformation(name: str, value: Any) -> GradientTransformation:
-    """A gradtx transformation as it is; an optax transformation or a bare pair `(init, update)` as a `foreign` one."""
+    """Return a gradtx transformation unchanged, and an optax transformation or a bare pair as a `foreign` one."""
     if isinstance(value, GradientTransformation):
         return value
     if isinstance(value, tuple) and len(value) == 2 and all(map(callable, value)):
@@ -124,4 +125,4 @@ def as_transformation(name: str, value: Any) -> GradientTransformation:
 
 
 Transformation = Annotated[Any, LeafMarker(as_transformation, wraps=True)]
-"""A transformation inside another: gradtx's, optax's, or a bare pair of functions."""
+"""Annotates an inner transformation: one of gradtx or optax, or a bare pair of functions."""
