@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gradtx
-from gradtx.apps.race.tasks import data, network
+from gradtx.apps.race.tasks import data, networks
 from gradtx.precision.compensate import compensate
 from gradtx.precision.master import keep_master
 from gradtx.precision.rounding import round_stochastically
@@ -19,8 +19,8 @@ SEEDS, STEPS, BATCH = 3, 500, 32
 
 def loss(layers, x, y):
     """Cross-entropy in float32 of a network that computes in the type of its weights."""
-    scores = network.logits(layers, x.astype(layers[0].weights.dtype))
-    return network.cross_entropy(scores.astype("float32"), y)
+    scores = networks.logits(layers, x.astype(layers[0].weights.dtype))
+    return networks.cross_entropy(scores.astype("float32"), y)
 
 
 def ends(tx, dtype, digits):
@@ -28,7 +28,7 @@ def ends(tx, dtype, digits):
 
     def run(seed):
         start, batches = jax.random.split(jax.random.key(seed))
-        layers = jax.tree.map(lambda p: p.astype(dtype), network.initial(start, (64, 32, 10)))
+        layers = jax.tree.map(lambda p: p.astype(dtype), networks.initial(start, (64, 32, 10)))
 
         def body(carry, key):
             layers, state = carry

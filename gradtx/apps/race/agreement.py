@@ -14,7 +14,7 @@ import numpy as np
 
 from gradtx.apps.race.contenders import Contender, raced
 from gradtx.apps.race.results import Agreement, NotCompared
-from gradtx.apps.race.task import PreparedTask
+from gradtx.apps.race.task import PreparedTask, import_torch
 from gradtx.core.numerics import double_precision
 
 STEPS, SHORT, LARGE = 200, 20, 2_000  # at most so many steps, fewer for a task with more parameters than LARGE
@@ -48,11 +48,6 @@ def agreements(prepared: PreparedTask, ours: Contender, rivals: Sequence[Contend
     parameters are one vector. The gradients are the task's, in float32; the comparison ends before one that is not
     finite. The updates of torch are differences of its parameters, so rounding errors of these, 2 units in the last
     place, are not counted.
-
-    Args:
-        prepared: the task.
-        ours: an optimizer of gradtx.
-        rivals: of other libraries.
 
     Returns: one agreement for each rival.
     Raises: MissingExtraError: a rival's library is not installed.
@@ -130,8 +125,6 @@ class _Torch:
         self.contender, self.hyperparameters = contender, contender.hyperparameters_on(task)
 
     def begin(self, w: np.ndarray) -> None:
-        from gradtx.apps.race.torch_engine import import_torch
-
         self.torch = import_torch()
         self.w = self.torch.tensor(w)
         groups = [{"params": [self.w], "lr": self.contender.centre}]

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import collections
+import datetime
+import statistics
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from gradtx.apps import interrupt
 from gradtx.apps.options import check_output
 from gradtx.apps.race.choice import Choice, choose, listing, race_parser
 from gradtx.apps.race.results import Agreement, Results
 from gradtx.apps.race.words import NO_STEP, count
-from gradtx.optional_imports import require
+from gradtx.optional_imports import extra, require
+
+FORMAT = "{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} [{elapsed}]{postfix}"  # of the bar
 
 
 def run(words: Sequence[str]) -> int:
@@ -44,9 +49,10 @@ def race(choice: Choice, folder: Path, *, command: str = "", fresh: bool = False
         command: the options that run this race again, for the report.
         fresh: forget what is stored.
     """
-    from gradtx.apps.race.bar import Bar
-    from gradtx.apps.race.store import Store
-    from gradtx.apps.race.work import do, gather, plan, this_machine
+    from gradtx.apps.race.work import Store, do, gather, plan, this_machine
+
+    with extra("race"):
+        from tqdm import tqdm
 
     started, done, before = time.perf_counter(), [], 0.0
     machine = this_machine(dict.fromkeys(c.library for c in (*choice.contenders, *choice.rivals)))
@@ -54,17 +60,40 @@ def race(choice: Choice, folder: Path, *, command: str = "", fresh: bool = False
     if fresh:
         store.clear()
     print("\n".join([_introduction(choice), *choice.notes]), flush=True)
-    with Bar(works) as bar:
-        for work, kept, how in do(works, store, bar.begin):
-            bar.end(work, kept.seconds if how != "kept" else None)
-            before += kept.seconds if how == "kept" else 0.0
+    took: dict[Any, list[float]] = {}
+    with tqdm(total=len(works), disable=None, leave=False, dynamic_ncols=True, miniters=0, bar_format=FORMAT) as bar:
+
+        def begin(place: int, work: Any) -> Any:
+            bar.set_postfix_str(_time_left(works[place:], took) + work.about)
+            return lambda: bar.update(0)
+
+        for work, kept, how in do(works, store, begin):
+            if how == "kept":
+                before += kept.seconds
+            else:
+                took.setdefault(_sort(work), []).append(kept.seconds)
             if how not in ("kept", "new"):
-                bar.say(how)
+                bar.write(how)
+            bar.update()
             done.append((work, kept))
     settings = {"command": f"python -m gradtx race {command}".strip()}
     settings["agreement"] = "compared" if choice.rivals else "not compared"
     seconds = before + time.perf_counter() - started
     return gather(choice.tasks, done, bool(choice.rivals), machine=machine, settings=settings, seconds=seconds)
+
+
+def _time_left(works: Sequence[Any], took: dict[Any, list[float]]) -> str:
+    """An estimate from the median of finished work of the same task, kind and library, or the mean of all."""
+    if not took:
+        return ""
+    usual = statistics.fmean(seconds for each in took.values() for seconds in each)
+    medians = {sort: statistics.median(each) for sort, each in took.items()}
+    seconds = sum(medians.get(_sort(work), usual) for work in works)
+    return f"about {datetime.timedelta(seconds=round(seconds))} left, "
+
+
+def _sort(work: Any) -> tuple[str, type, str]:
+    return work.task, work.kind, work.label.rpartition(":")[0]
 
 
 def _finish(results: Results, folder: Path) -> int:

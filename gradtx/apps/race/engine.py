@@ -1,4 +1,4 @@
-"""Run one optimizer on one task, at all learning rates and seeds in one compiled program."""
+"""Run one optimizer on one task, at all learning rates and seeds together."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import gradtx
 from gradtx.apps.race.contenders import Contender
 from gradtx.apps.race.results import Cell
-from gradtx.apps.race.task import PreparedTask
-from gradtx.core.leaves import apply_updates
+from gradtx.apps.race.task import PreparedTask, import_torch
 from gradtx.optional_imports import extra
 
 Tick = Callable[[], None]
@@ -30,7 +30,7 @@ def run_cell(prepared: PreparedTask, contender: Contender, rates: np.ndarray, ti
 
     Raises: MissingExtraError: the optimizer's library is not installed.
     """
-    runs = trainings(prepared, contender, rates)
+    runs = (TorchTrainings if contender.library == "torch" else Trainings)(prepared, contender, rates)
     scores = [runs.scores()]
     for evaluation in range(len(prepared.at) - 1):
         runs.advance(prepared.batches_after(evaluation))
@@ -40,19 +40,10 @@ def run_cell(prepared: PreparedTask, contender: Contender, rates: np.ndarray, ti
     return Cell(prepared.task.name, contender.name, contender.library, rates, prepared.at, found, *seconds)
 
 
-def trainings(prepared: PreparedTask, contender: Contender, rates: np.ndarray) -> Any:
-    """All runs of a contender before their first step: `Trainings`, or `TorchTrainings` for an optimizer of torch."""
-    if contender.library == "torch":
-        from gradtx.apps.race.torch_engine import TorchTrainings
-
-        return TorchTrainings(prepared, contender, rates)
-    return Trainings(prepared, contender, rates)
-
-
 class Trainings:
-    """The runs of an optimizer of gradtx or optax: parameters and states `[seeds, rates, ...]`.
+    """The runs of an optimizer of gradtx or optax in one program: parameters and states `[seeds, rates, ...]`.
 
-    seconds_compiling: to trace and compile the programs. seconds_running: in `advance`, for all runs together.
+    seconds_compiling: to trace and compile it. seconds_running: in `advance`, for all runs together.
     """
 
     def __init__(self, prepared: PreparedTask, contender: Contender, rates: np.ndarray):
@@ -68,8 +59,7 @@ class Trainings:
 
             def step(carry: tuple[Any, Any], batch: Any) -> tuple[tuple[Any, Any], None]:
                 params, state = carry
-                grads = jax.grad(task.loss)(params, batch)
-                updates, state = tx.update(grads, state, params)
+                updates, state = tx.update(jax.grad(task.loss)(params, batch), state, params)
                 params = apply(params, updates)
                 return (params if task.project is None else task.project(params), state), None
 
@@ -107,15 +97,53 @@ def _side_by_side(train: Any, rates: int, seeds: int, room: int) -> Any:
             return jax.vmap(train, (0, 0, 0, None))(each_rate, params, state, batches)
         return jax.lax.map(lambda x: train(*x, batches), (each_rate, params, state))
 
-    def of_all(each_rate: Any, params: Any, state: Any, batches: Any) -> Any:
-        return jax.lax.map(lambda x: of_seed(each_rate, *x), (params, state, batches))
-
-    return of_all
+    return lambda each_rate, *of_seeds: jax.lax.map(lambda x: of_seed(each_rate, *x), of_seeds)
 
 
 def _apply(library: str) -> Any:
     if library == "gradtx":
-        return apply_updates
+        return gradtx.apply_updates
     with extra("peers"):
         import optax
     return optax.apply_updates
+
+
+class TorchTrainings:
+    """The runs of an optimizer of torch, as `Trainings`: one tensor for all, and a parameter group for each rate.
+
+    The losses and gradients of all runs are computed together. Then torch's optimizer steps through its parameter
+    groups one after another, which takes most of the time. torch gets one thread: a second one costs more than it
+    gains on tensors this small, and ten times as much when XLA's threads run too.
+    """
+
+    seconds_compiling = 0.0
+
+    def __init__(self, prepared: PreparedTask, contender: Contender, rates: np.ndarray):
+        self.torch, self.prepared, self.seconds_running = import_torch(), prepared, 0.0
+        task = self.task = prepared.task
+        starts = [self.torch.stack(leaf) for leaf in zip(*map(task.torch.start, range(task.seeds)), strict=True)]
+        self.tensors = [x.expand(len(rates), *x.shape).clone() for x in starts]
+        self.lanes = [[x[i] for x in self.tensors] for i in range(len(rates))]  # views, which the optimizer changes
+        groups = [{"params": lane, "lr": float(np.float32(r))} for lane, r in zip(self.lanes, rates, strict=True)]
+        self.optimizer = contender.make(groups, **contender.hyperparameters_on(task))
+
+    def advance(self, batches: None) -> None:
+        """Take the steps between two evaluations."""
+        threads, before = self.torch.get_num_threads(), time.perf_counter()
+        self.torch.set_num_threads(1)
+        try:
+            for _ in range(self.task.every):
+                variables = [x.detach().requires_grad_() for x in self.tensors]
+                grads = self.torch.autograd.grad(self.task.torch.loss(variables, None).sum(), variables)
+                for i, lane in enumerate(self.lanes):
+                    for x, grad in zip(lane, grads, strict=True):
+                        x.grad = grad[i]
+                self.optimizer.step()
+        finally:
+            self.torch.set_num_threads(threads)
+        self.seconds_running += time.perf_counter() - before
+
+    def scores(self) -> np.ndarray:
+        """The scores `[rates, seeds]` of the present parameters."""
+        leaves = [jnp.asarray(x.numpy().swapaxes(0, 1).copy()) for x in self.tensors]
+        return self.prepared.scores(jax.tree.unflatten(jax.tree.structure(self.prepared.starts), leaves))

@@ -7,9 +7,19 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from gradtx.apps.race.comparison import Comparison, comparisons
 from gradtx.apps.race.measures import Standing, gaps, median_decades, standings, start_gap
-from gradtx.apps.race.overall import OWN, RESOLUTION, Board, board, floored, one_of_each, ranks, share_within
+from gradtx.apps.race.overall import (
+    OWN,
+    RESOLUTION,
+    Board,
+    Comparison,
+    board,
+    comparisons,
+    floored,
+    one_of_each,
+    ranks,
+    share_within,
+)
 from gradtx.apps.race.results import Agreement, Results
 from gradtx.apps.race.tables import edge_of
 from gradtx.apps.race.task import TaskInfo
@@ -30,9 +40,9 @@ def findings(results: Results) -> list[str]:
     Two optimizers are compared by the sign test over tasks, or over seeds. If a fair coin gives such a result more
     often than once in twenty, the sentence says so. A race of one optimizer or one task has fewer sentences.
     """
-    b = board(results)
-    uncounted = left_out(results)
-    found = [*([uncounted] if uncounted else []), *_reached(b), *_steps(b), *_ends(b), *_widths(b)]
+    b, found = board(results), left_out(results)
+    if len(b.optimizers) > 1:
+        found += [*_reached(b), *_steps(b), *_ends(b), *_widths(b)]
     found += [*_plain(results), *_failures(results), *_libraries(comparisons(results)), *_agreements(results)]
     return [*found, *_edges(results), *_diverged(results)]
 
@@ -42,17 +52,14 @@ def chance(wins: int, losses: int) -> float:
 
         p = min(1, 2 · sum over k >= max(wins, losses) of C(n, k) / 2^n)        n = wins + losses
 
-    Example:
-        >>> chance(6, 0), chance(3, 2)
-        (0.03125, 1.0)
+    >>> chance(6, 0), chance(3, 2)
+    (0.03125, 1.0)
     """
     n = wins + losses
     return min(1.0, 2 * sum(math.comb(n, k) for k in range(max(wins, losses), n + 1)) / 2**n)
 
 
 def _reached(b: Board) -> Iterable[str]:
-    if len(b.optimizers) < 2:
-        return
     reached = np.isfinite(b.steps).sum(axis=1)
     of = f"On the {count(len(b.tasks), 'task')} that all {len(b.optimizers)} optimizers ran"
     if reached.min() == reached.max():
@@ -63,7 +70,7 @@ def _reached(b: Board) -> Iterable[str]:
 
 
 def _steps(b: Board) -> Iterable[str]:
-    if len(b.optimizers) < 2 or not np.isfinite(b.steps).any():
+    if not np.isfinite(b.steps).any():
         return
     groups = _groups(b.optimizers, -(share_within(2.0, b.steps) * len(b.tasks)).round())
     parts = [f"{_some(names)} on {-value:.0f} of {len(b.tasks)}" for names, value in groups[:2] if value]
@@ -71,8 +78,6 @@ def _steps(b: Board) -> Iterable[str]:
 
 
 def _ends(b: Board) -> Iterable[str]:
-    if len(b.optimizers) < 2:
-        return
     groups = _groups(b.optimizers, ranks(b.finals).mean(axis=1).round(1))
     parts = [f"{_some(names)}, {value:.1f}" for names, value in groups[:2]]
     of = f"The lowest mean rank of the final score, of {len(b.optimizers)}"
@@ -80,8 +85,6 @@ def _ends(b: Board) -> Iterable[str]:
 
 
 def _widths(b: Board) -> Iterable[str]:
-    if len(b.optimizers) < 2:
-        return
     medians = [median_decades(*row) for row in zip(b.widths, b.open, strict=True)]
     groups = _groups(b.optimizers, np.array([-round(found, 2) for found, _ in medians]))
     more = {name for name, (_, more) in zip(b.optimizers, medians, strict=True) if more}

@@ -27,8 +27,8 @@ class Standing:
     """A cell with its measures.
 
     best: the place of its best rate, None if all rates diverged. final: the gaps at the end, at that rate. fastest: the
-    place of the rate that reaches the target first, None if none does. steps: to the target, else infinite. seconds:
-    of one run to the target, without compilation; compiled: with it. decades: the width of the good rates; open: the
+    place of the rate that reaches the target first, None if none does. steps: to the target, else infinite. seconds: of
+    one run to the target, without compilation; compiled: with it. decades: the width of the good rates; open: the
     lowest or the highest rate is good, so that the width is a lower bound.
     """
 
@@ -44,12 +44,7 @@ class Standing:
 
 
 def gaps(cell: Cell, bound: float) -> np.ndarray:
-    """Scores above a lower bound, `[rates, seeds, evaluations]`: max(score - bound, 0), infinite if not finite.
-
-    Args:
-        cell: of a race.
-        bound: no score is lower, except by rounding.
-    """
+    """Scores above a lower bound, `[rates, seeds, evaluations]`: max(score - bound, 0), infinite if not finite."""
     finite = np.isfinite(cell.scores)
     return np.where(finite, np.maximum(np.where(finite, cell.scores, 0.0) - bound, 0.0), np.inf)
 
@@ -60,11 +55,11 @@ def final_gaps(cell: Cell, bound: float) -> np.ndarray:
 
 
 def steps_to(cell: Cell, target: float) -> np.ndarray:
-    """The fewest steps after which at least half of the seeds have reached the target, `[rates]`.
+    """The fewest steps after which at least half of the seeds have reached the target, `[rates]`, else infinite.
 
         steps_i = the least t such that  #{seeds: min score[i, seed, <= t] <= target} >= seeds / 2
 
-    Scores are taken every few steps, so the number is rounded up. It is infinite if fewer than half reach the target.
+    Scores are taken every few steps, so the number is rounded up.
     """
     reached = np.nan_to_num(cell.scores, nan=np.inf, neginf=np.inf) <= target
     first = np.where(reached.any(axis=2), cell.at[reached.argmax(axis=2)], np.inf)
@@ -72,17 +67,17 @@ def steps_to(cell: Cell, target: float) -> np.ndarray:
 
 
 def best_rate(cell: Cell, task: TaskInfo) -> int | None:
-    """The place of the rate with the lowest median final score; None if all are infinite.
+    """The place of the rate with the lowest median final score, of ties the fastest to the target, then the lowest.
 
-    Ties go to the rate that reaches the target first, then to the lowest rate.
+    None if all rates diverged.
     """
     return _first(final_gaps(cell, task.lower_bound), steps_to(cell, task.target), cell.rates)
 
 
 def fastest_rate(cell: Cell, task: TaskInfo) -> int | None:
-    """The place of the rate that reaches the target in the fewest steps; None if none does.
+    """The place of the rate that reaches the target in the fewest steps, of ties the best at the end, then the lowest.
 
-    Ties go to the rate with the lowest final score, then to the lowest rate.
+    None if no rate reaches it.
     """
     return _first(steps_to(cell, task.target), final_gaps(cell, task.lower_bound), cell.rates)
 
@@ -100,44 +95,32 @@ def seconds_of_one(cell: Cell, steps: float) -> float:
 
 
 def good_enough(task: TaskInfo, best_gap: float) -> float:
-    """The largest final gap of a good rate: max(target - bound, 1.05 · best gap).
+    """The largest final gap of a good rate, from the best one of any optimizer: max(target - bound, 1.05 · best gap).
 
     Five percent of a best gap near 0, which is rounding, would be no range; the target decides then.
-
-    Args:
-        task: of a race.
-        best_gap: the least median final gap of any optimizer.
     """
     return max(task.target - task.lower_bound, (1 + TOLERANCE) * best_gap if math.isfinite(best_gap) else 0.0)
 
 
 def decades(rates: np.ndarray, good: np.ndarray) -> tuple[float, bool]:
-    """How many decades of learning rates are good, and whether this is a lower bound since an end of them is good.
+    """How many decades of ascending learning rates are good, and whether an end is good, so that it is a lower bound.
 
         decades = sum over good i of  log10(r[i+1] / r[i-1]) / 2     with r[-1] = r[0] and r[n] = r[n-1]
 
-    Args:
-        rates: `[rates]`, ascending.
-        good: `[rates]`, bool.
-
-    Example:
-        >>> import numpy as np
-        >>> decades(np.array([0.01, 0.1, 1.0, 10.0]), np.array([False, True, True, False]))
-        (2.0, False)
+    >>> decades(np.array([0.01, 0.1, 1.0, 10.0]), np.array([False, True, True, False]))
+    (2.0, False)
     """
     edges = np.pad(np.log10(rates), 1, mode="edge")
     return float(np.sum(((edges[2:] - edges[:-2]) / 2)[good])), bool(good[0] or good[-1])
 
 
 def median_decades(widths: np.ndarray, lower_bounds: np.ndarray) -> tuple[float, bool]:
-    """The median of `[tasks]` widths, at least one, and whether it is a lower bound, because some of them are.
+    """The median of widths, and whether it is a lower bound, because some of them are.
 
-    Example:
-        >>> import numpy as np
-        >>> median_decades(np.array([1.0, 2.0, 3.0]), np.array([False, False, True]))
-        (2.0, False)
-        >>> median_decades(np.array([1.0, 2.0, 3.0]), np.array([True, False, False]))
-        (2.0, True)
+    >>> median_decades(np.array([1.0, 2.0, 3.0]), np.array([False, False, True]))
+    (2.0, False)
+    >>> median_decades(np.array([1.0, 2.0, 3.0]), np.array([True, False, False]))
+    (2.0, True)
     """
     found = float(np.median(widths))
     return found, bool(np.median(np.where(lower_bounds, np.inf, widths)) > found)

@@ -1,15 +1,16 @@
-"""The measures of a whole race: which optimizers can be compared over which tasks, performance profiles, ranks."""
+"""The measures of a whole race: which optimizers can be compared over which tasks, ranks, and pairs of libraries."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import numpy as np
 
-from gradtx.apps.race.measures import Standing, standings, start_gap
-from gradtx.apps.race.results import Results
+from gradtx.apps.race.measures import Standing, best_rate, gaps, standings, start_gap
+from gradtx.apps.race.results import Cell, Results
 from gradtx.apps.race.task import TaskInfo
 from gradtx.plots.profiles import performance_ratios
 
@@ -49,19 +50,21 @@ def board(results: Results) -> Board:
     tasks = tuple(t for t in counted if of[t.name] and len(of[t.name]) >= MOST_TASKS * len(names))
     absent = {name: tuple(t.name for t in tasks if name not in of[t.name]) for name in names}
     optimizers = tuple(name for name in names if tasks and not absent[name])
-    grid = [[of[t.name][name] for t in tasks] for name in optimizers]
-    floors = [RESOLUTION * start_gap(results, t) for t in tasks]
-    finals = [[floored(s.final.median, floor) for s, floor in zip(row, floors, strict=True)] for row in grid]
-    shape = len(optimizers), len(tasks)
+    floors = {t.name: RESOLUTION * start_gap(results, t) for t in tasks}
+
+    def grid(measure: Callable[[Standing], float]) -> np.ndarray:
+        found = [measure(of[t.name][name]) for name in optimizers for t in tasks]
+        return np.array(found).reshape(len(optimizers), len(tasks))
+
     return Board(
         tasks=tasks,
         optimizers=optimizers,
         left_out={name: missing for name, missing in absent.items() if missing},
         skipped=tuple(t.name for t in counted if t not in tasks),
-        steps=np.array([[s.steps for s in row] for row in grid]).reshape(shape),
-        finals=np.array(finals).reshape(shape),
-        widths=np.array([[s.decades for s in row] for row in grid]).reshape(shape),
-        open=np.array([[s.open for s in row] for row in grid], bool).reshape(shape),
+        steps=grid(lambda s: s.steps),
+        finals=grid(lambda s: floored(s.final.median, floors[s.cell.task])),
+        widths=grid(lambda s: s.decades),
+        open=grid(lambda s: s.open).astype(bool),
     )
 
 
@@ -81,13 +84,9 @@ def floored(gap: float, floor: float) -> float:
 
 
 def share_within(factor: float, costs: np.ndarray) -> np.ndarray:
-    """The performance profile at one factor: the share of the tasks that each solver solves within it, `[solvers]`.
+    """The performance profile at one factor, at least 1: the share of the tasks solved within it, `[solvers]`.
 
-    Args:
-        factor: at least 1.
-        costs: `[solvers, tasks]`, at least 0, infinite if the solver failed.
-
-    Source: as of `gradtx.plots.profile`.
+    costs: `[solvers, tasks]`, at least 0, infinite if the solver failed. See `gradtx.plots.profile`.
     """
     solved = np.isfinite(costs) & (performance_ratios(costs) <= factor)
     return solved.mean(axis=1) if costs.size else np.zeros(len(costs))
@@ -98,10 +97,52 @@ def ranks(costs: np.ndarray) -> np.ndarray:
 
         rank[s, p] = #{u: cost[u, p] < cost[s, p]} + (#{u: cost[u, p] = cost[s, p]} + 1) / 2
 
-    Example:
-        >>> import numpy as np
-        >>> ranks(np.array([[1.0], [3.0], [3.0], [np.inf]]))[:, 0]
-        array([1. , 2.5, 2.5, 4. ])
+    >>> ranks(np.array([[1.0], [3.0], [3.0], [np.inf]]))[:, 0]
+    array([1. , 2.5, 2.5, 4. ])
     """
     mine, other = costs[:, None, :], costs[None, :, :]
     return (other < mine).sum(axis=1) + ((other == mine).sum(axis=1) + 1) / 2
+
+
+class Comparison(NamedTuple):
+    """difference: of the curves. running, compiling: our seconds over theirs. Each NaN if it cannot be computed."""
+
+    task: str
+    optimizer: str
+    library: str
+    difference: float
+    running: float
+    compiling: float
+
+
+def comparisons(results: Results) -> list[Comparison]:
+    """Each cell of another library, compared with gradtx's of the same task and optimizer; in the order of cells."""
+    tasks = {task.name: task for task in results.tasks}
+    own = {(c.task, c.optimizer): c for c in results.cells if c.library == OWN}
+    found = []
+    for cell in results.cells:
+        mine = own.get((cell.task, cell.optimizer))
+        if cell.library == OWN or mine is None or cell.task not in tasks:
+            continue
+        apart = curve_difference(mine, cell, tasks[cell.task], start_gap(results, tasks[cell.task]))
+        times = [(mine.seconds_running, cell.seconds_running), (mine.seconds_compiling, cell.seconds_compiling)]
+        ratios = [x / y if y > 0 else math.nan for x, y in times]
+        found.append(Comparison(cell.task, cell.optimizer, cell.library, apart, *ratios))
+    return found
+
+
+def curve_difference(a: Cell, b: Cell, task: TaskInfo, start: float) -> float:
+    """How far two cells' curves are apart at the first one's best rate, relative to the gap at the start.
+
+        difference = max over t of |median over seeds of gap_a[t] - median of gap_b[t]| / start gap
+
+    It is infinite if one of the two diverged, and NaN if rates or shapes differ, or the first diverged at every rate.
+    """
+    best = best_rate(a, task)
+    if best is None or a.scores.shape != b.scores.shape or not np.allclose(a.rates, b.rates) or not start > 0:
+        return math.nan
+    one, two = (np.median(gaps(cell, task.lower_bound)[best], axis=0) for cell in (a, b))
+    if (np.isfinite(one) != np.isfinite(two)).any():
+        return math.inf
+    both = np.isfinite(one)
+    return float(np.max(np.abs(one[both] - two[both]), initial=0.0)) / start

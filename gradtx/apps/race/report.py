@@ -12,10 +12,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from gradtx.apps.race import markdown
+from gradtx.apps.race import sections as of
 from gradtx.apps.race.measures import Standing, standings
 from gradtx.apps.race.results import Results, head, to_data, to_json
-from gradtx.apps.race.sections import TITLE, Section, sections, summary
+from gradtx.apps.race.sections import TITLE, Section, captioned, rows, sections, summary
 from gradtx.apps.race.tables import Table
 from gradtx.atomic_write import write_whole
 from gradtx.optional_imports import extra
@@ -44,10 +44,10 @@ def write(results: Results, folder: str | os.PathLike[str]) -> list[Path]:
 
 def as_markdown(results: Results) -> str:
     """The report without pictures; equal results give the same text."""
-    parts = [f"# {TITLE}", markdown.escape(summary(results))]
+    parts = [f"# {TITLE}", of.escape(summary(results))]
     for section in sections(results):
-        parts.append(f"{'#' * section.level} {markdown.escape(section.title)}")
-        texts = (markdown.captioned(b) if isinstance(b, Table) else b for b in section.blocks)
+        parts.append(f"{'#' * section.level} {of.escape(section.title)}")
+        texts = (captioned(b) if isinstance(b, Table) else b for b in section.blocks)
         parts += [text for text in texts if isinstance(text, str)]
     return "\n\n".join(parts) + "\n"
 
@@ -144,7 +144,7 @@ def _section(section: Section, parser: Any) -> str:
 
 def _table(table: Table, parser: Any) -> str:
     """A table with its caption; headings say what they head, and the first cell of a row heads the row."""
-    tokens = parser.parse(markdown.rows(table))
+    tokens = parser.parse(rows(table))
     for before, opening, _, closing in zip(tokens, tokens[1:], tokens[2:], tokens[3:], strict=False):
         if opening.type == "th_open":
             opening.attrSet("scope", "col")

@@ -97,10 +97,9 @@ _ROWS: dict[str, Any] = {"tasks": TaskInfo, "cells": Cell, "agreements": Agreeme
 def to_json(results: Results) -> str:
     """The results as an object with the fields of `Results`, one line for each cell.
 
-    Example:
-        >>> nothing = Results((), (), (), {}, {}, float("inf"))
-        >>> json.loads(to_json(nothing))["seconds"], from_json(to_json(nothing)) == nothing
-        ('Infinity', True)
+    >>> nothing = Results((), (), (), {}, {}, float("inf"))
+    >>> json.loads(to_json(nothing))["seconds"], from_json(to_json(nothing)) == nothing
+    ('Infinity', True)
     """
     parts = {name: _dump(value) for name, value in head(results, VERSION).items()}
     for name in _ROWS:

@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradtx.apps.race.comparison import comparisons
 from gradtx.apps.race.measures import Standing, good_enough, median_decades, standings, start_gap
-from gradtx.apps.race.overall import OWN, board, one_of_each, ranks, share_within
+from gradtx.apps.race.overall import OWN, board, comparisons, one_of_each, ranks, share_within
 from gradtx.apps.race.results import Results
 from gradtx.apps.race.task import TaskInfo
 from gradtx.apps.race.words import (
@@ -160,7 +159,7 @@ def pairs(caption: str, headings: tuple[str, str], content: Mapping[str, str]) -
 
 def notes_on_overall(results: Results) -> list[str]:
     """Sentences about optimizers and tasks that are not in the comparison over tasks, and why."""
-    b, found = board(results), [sentence] if (sentence := left_out(results)) else []
+    b, found = board(results), left_out(results)
     if b.skipped:
         found.append(f"Not counted, because fewer than two thirds of the optimizers ran: {', '.join(b.skipped)}.")
     reasons: dict[tuple[str, ...], list[str]] = {}

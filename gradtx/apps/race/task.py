@@ -1,4 +1,4 @@
-"""The tasks of a race: what a task defines, and a task prepared for training."""
+"""The tasks of a race: what a task defines, for JAX and for torch, and a task prepared for training."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from gradtx.optional_imports import extra
 from gradtx.sweep import CACHE, held
 
 
@@ -18,13 +19,12 @@ from gradtx.sweep import CACHE, held
 class TaskInfo:
     """The part of a task that the results and the report contain.
 
-    name: as on the command line. about: a sentence. unit: of the score, for axes ("nats per example").
-    steps: number of parameter updates. target: a run has reached it when its score is this low.
-    rates: learning rates for each optimizer. seeds: runs at each learning rate; the seed decides start and batches.
-    lower_bound: no score is lower, for example the loss at the minimum. Reports show scores above it. 0 if unknown.
-    sources: (name, fingerprint) of each data set. hyperparameters: optimizer -> values that replace its own, as in
-    {"adam": {"b2": 0.99}}. counted: False excludes the task from comparisons over tasks, because it was built so that
-    one method fails.
+    name: as on the command line. about: a sentence. unit: of the score, for axes ("nats per example"). steps: number of
+    parameter updates. target: a run has reached it when its score is this low. rates: learning rates for each
+    optimizer. seeds: runs at each rate. lower_bound: no score is lower, for example the loss at the minimum; reports
+    show scores above it; 0 if unknown. sources: (name, fingerprint) of each data set. hyperparameters: optimizer ->
+    values that replace its own, as in {"adam": {"b2": 0.99}}. counted: False excludes the task from comparisons over
+    tasks, because it was built so that one method fails.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Task(TaskInfo):
         below `lower_bound` by 1e-7 of the loss. (The demo returns an array of two scores.)
     batches: `seed -> tree of arrays [steps, ...]`, one row for each step; None if the loss takes no batch.
     full_batch: gradients have no noise, so optimizers that compare signs of gradients can run.
-    torch: the same task for torch, a `TorchTask`; None if there is none.
+    torch: the same task for torch; None if there is none.
     optimizers: names of the optimizers that can run on it; empty for all.
     project: `parameters -> parameters`, applied after each step to return to the feasible set; None if there is none.
     """
@@ -62,7 +62,7 @@ class Task(TaskInfo):
     score: Callable[[Any], jax.Array]
     batches: Callable[[jax.Array], Any] | None = None
     full_batch: bool = True
-    torch: Any = None
+    torch: TorchTask | None = None
     optimizers: tuple[str, ...] = ()
     project: Callable[[Any], Any] | None = None
 
@@ -71,6 +71,36 @@ class Task(TaskInfo):
         """The part for the results, with plain dicts."""
         found = {field.name: getattr(self, field.name) for field in dataclasses.fields(TaskInfo)}
         return TaskInfo(**found | {"hyperparameters": {name: dict(x) for name, x in self.hyperparameters.items()}})
+
+
+@dataclasses.dataclass(frozen=True)
+class TorchTask:
+    """A task for torch, with the batches and the score of its `Task`.
+
+    start: `seed -> parameters`, a list of float32 tensors: the leaves of the start of the `Task`. loss: `(parameters,
+    batch) -> tensor`. It has the leading axes that all parameters share, one number for each run, so that the gradient
+    of its sum is the gradient of every run.
+    """
+
+    start: Callable[[int], list[Any]]
+    loss: Callable[[list[Any], Any], Any]
+
+
+def torch_task(start: Callable[[Any], Any], loss: Callable[[list[Any], Any], Any]) -> TorchTask:
+    """A `TorchTask` with the start of a `Task` and this loss."""
+    compiled = jax.jit(start)
+
+    def torch_start(seed: int) -> list[Any]:
+        return [import_torch().from_numpy(np.array(leaf)) for leaf in jax.tree.leaves(compiled(np.int32(seed)))]
+
+    return TorchTask(torch_start, loss)
+
+
+def import_torch() -> Any:
+    """The module torch, or an error that names the extra to install."""
+    with extra("peers"):
+        import torch
+    return torch
 
 
 class AsVector(NamedTuple):
@@ -98,12 +128,16 @@ class PreparedTask:
                 f"task {task.name}: steps must be a multiple of every, and both at least 1; got steps={task.steps}, "
                 f"every={task.every}"
             )
-        self.task = task
+        self.task, seeds = task, np.arange(task.seeds, dtype=np.int32)
         self.at = np.arange(0, task.steps + 1, task.every)
-        seeds = np.arange(task.seeds, dtype=np.int32)
         self.starts = jax.jit(jax.vmap(task.start))(seeds)
         self.batches = None if task.batches is None else jax.jit(jax.vmap(task.batches))(seeds)
-        self.room = CACHE // max(self._bytes_of_one(), 1)
+        self._score = jax.jit(functools.partial(jax.lax.map, jax.vmap(task.score)))
+        start, batch = jax.eval_shape(lambda: jax.tree.map(lambda x: x[0], (self.starts, self.batches_after(0))))
+        batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), batch)
+        operations = held(jax.make_jaxpr(jax.grad(task.loss))(start, batch).jaxpr)
+        moments = 4 * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(start))  # and parameters, and gradient
+        self.room = CACHE // max(operations, moments, 1)
 
     def batches_after(self, evaluation: int) -> Any:
         """The batches `[seeds, every, ...]` between this evaluation and the next; None if the loss takes none."""
@@ -111,10 +145,7 @@ class PreparedTask:
         return jax.tree.map(lambda x: x[:, first : first + self.task.every], self.batches)
 
     def scores(self, params: Any) -> np.ndarray:
-        """The scores `[rates, seeds]` of parameters `[seeds, rates, ...]`.
-
-        Each is the shortest decimal number that names its float32, so that the files stay short.
-        """
+        """The scores `[rates, seeds]` of parameters `[seeds, rates, ...]`, as shortest decimals of their float32."""
         return np.swapaxes(np.asarray(self._score(params), np.float32), 0, 1).astype(str).astype(np.float64)
 
     @functools.cached_property
@@ -127,14 +158,3 @@ class PreparedTask:
         into = task.project
         project = None if into is None else jax.jit(lambda w: ravel_pytree(into(back(w)))[0])
         return AsVector(np.asarray(start), batches, gradient, project)
-
-    @functools.cached_property
-    def _score(self) -> Any:
-        return jax.jit(functools.partial(jax.lax.map, jax.vmap(self.task.score)))
-
-    def _bytes_of_one(self) -> int:
-        """The largest output of an operation in the gradient, or parameters, gradient and two moments."""
-        start, batch = jax.eval_shape(lambda: jax.tree.map(lambda x: x[0], (self.starts, self.batches_after(0))))
-        batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), batch)
-        grad = jax.make_jaxpr(jax.grad(self.task.loss))(start, batch).jaxpr
-        return max(held(grad), 4 * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(start)))

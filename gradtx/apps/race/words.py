@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from gradtx.apps.race.results import Results
 from gradtx.apps.race.task import TaskInfo
@@ -14,9 +14,8 @@ NEVER, DIVERGED, NO_STEP = "never", "diverged", "no step was compared"
 def number(x: float) -> str:
     """Three digits of a number, `never` for infinity, a dash for NaN.
 
-    Example:
-        >>> number(12345.6), number(0.00012345), number(1.2e-7), number(float("inf")), number(float("nan"))
-        ('12,300', '0.000123', '1.2e-7', 'never', '–')
+    >>> number(12345.6), number(0.00012345), number(1.2e-7), number(float("inf")), number(float("nan"))
+    ('12,300', '0.000123', '1.2e-7', 'never', '–')
     """
     if math.isnan(x):
         return "–"
@@ -32,9 +31,8 @@ def number(x: float) -> str:
 def duration(x: float) -> str:
     """Seconds, in s, ms or µs.
 
-    Example:
-        >>> duration(0.0000123), duration(0.045), duration(61.234), duration(float("inf"))
-        ('12.3 µs', '45 ms', '61.2 s', 'never')
+    >>> duration(0.0000123), duration(0.045), duration(61.234), duration(float("inf"))
+    ('12.3 µs', '45 ms', '61.2 s', 'never')
     """
     if not math.isfinite(x) or x == 0:
         return number(x)
@@ -71,10 +69,9 @@ def series(words: Iterable[str], last: str = "and") -> str:
 def named(task: TaskInfo, optimizer: str) -> str:
     """The name of an optimizer, with the hyperparameters that this task sets for it.
 
-    Example:
-        >>> reddi = TaskInfo("reddi", "", "", 1, 0.0, 1, 1, hyperparameters={"adam": {"b1": 0.9, "b2": 0.99}})
-        >>> named(reddi, "adam"), named(reddi, "sgd")
-        ('adam with b1 = 0.9 and b2 = 0.99', 'sgd')
+    >>> reddi = TaskInfo("reddi", "", "", 1, 0.0, 1, 1, hyperparameters={"adam": {"b1": 0.9, "b2": 0.99}})
+    >>> named(reddi, "adam"), named(reddi, "sgd")
+    ('adam with b1 = 0.9 and b2 = 0.99', 'sgd')
     """
     overrides = task.hyperparameters.get(optimizer)
     return f"{optimizer} with {_settings(overrides)}" if overrides else optimizer
@@ -93,13 +90,13 @@ def about_overrides(task: TaskInfo) -> str:
     return " ".join(found)
 
 
-def left_out(results: Results) -> str:
-    """A sentence that names the tasks that do not count in comparisons over tasks; empty if all count."""
+def left_out(results: Results) -> list[str]:
+    """A sentence that names the tasks that do not count in comparisons over tasks; none if all count."""
     names = [task.name for task in results.tasks if not task.counted]
     are, they = ("are", "they do") if len(names) > 1 else ("is", "it does")
     why = f"{are} built so that one method fails, so {they} not count in comparisons over tasks"
-    return f"{series(names)} {why}." if names else ""
+    return [f"{series(names)} {why}."] if names else []
 
 
-def _settings(overrides: dict[str, float]) -> str:
+def _settings(overrides: Mapping[str, float]) -> str:
     return series(f"{name} = {value}" for name, value in overrides.items())

@@ -4,28 +4,74 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gradtx.apps.race.agreement import NOT_COMPARED, agreements, compared
 from gradtx.apps.race.contenders import COMPARED, LIBRARIES, Contender, grid, is_small
 from gradtx.apps.race.engine import Tick, run_cell
-from gradtx.apps.race.results import Agreement, Cell, Results
-from gradtx.apps.race.store import Kept, Store, fingerprint, fingerprint_of_code
+from gradtx.apps.race.results import Agreement, Cell, Results, from_data, to_data
 from gradtx.apps.race.task import PreparedTask, Task
+from gradtx.atomic_write import write_whole
 
+_REPORT = ("findings", "measures", "overall", "pictures", "report", "sections", "tables", "words")
 NOT_IN_NUMBERS = (
-    *(f"{name}.py" for name in ("__main__", "atomic_write", "text_table", "apps/cli", "apps/options")),
-    *("apps/interrupt.py", "apps/studio", "checkpoint", "compat", "testing", "writers"),
-    *(f"apps/race/{name}.py" for name in ("bar", "choice", "cli", "comparison", "demo", "findings", "measures")),
-    *(f"apps/race/{name}.py" for name in ("overall", "pictures", "report", "sections", "store", "tables", "words")),
+    *("__main__.py", "apps/cli.py", "apps/interrupt.py", "apps/options.py", "apps/studio"),
+    *("checkpoint", "compat", "testing", "writers", "apps/race/choice.py", "apps/race/cli.py", "apps/race/demo.py"),
+    *(f"apps/race/{name}.py" for name in _REPORT),
 )
 """The parts of gradtx that do not decide the numbers of a race. A change anywhere else runs all work again."""
+
+
+class Kept(NamedTuple):
+    """The rows of the results that one piece of work gave, and its wall time."""
+
+    rows: tuple[Any, ...]
+    seconds: float
+
+
+class Store:
+    """A folder with one file for each finished piece of work, so that a race that was stopped can continue.
+
+    Each file appears completely or not at all. It holds a fingerprint of everything that decides the rows in it; a
+    file with another fingerprint is not used.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def keep(self, name: str, fingerprint: str, kept: Kept) -> None:
+        """Write the rows of a piece of work. After this returns, a crash does not lose them."""
+        data = {"fingerprint": fingerprint, "seconds": kept.seconds, "rows": [to_data(row) for row in kept.rows]}
+        write_whole(self._path(name), json.dumps(data, allow_nan=False, separators=(",", ":")))
+
+    def find(self, name: str, fingerprint: str, kind: type) -> Kept | str | None:
+        """The rows, of this kind, of a piece of work; or why the file is of no use; or None if there is no file."""
+        try:
+            data = json.loads(self._path(name).read_text(encoding="utf-8"))
+            if data["fingerprint"] != fingerprint:
+                return "made with other settings, code or versions"
+            return Kept(tuple(from_data(kind, row) for row in data["rows"]), float(data["seconds"]))
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError):  # someone changed the file
+            return "damaged"
+
+    def clear(self) -> None:
+        """Remove all files, including half-written ones of processes that were killed."""
+        for path in (*self.folder.glob("*.json"), *self.folder.glob(".*.part")):
+            path.unlink()
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name.replace(':', '-')}.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,23 +111,29 @@ def plan(
     """
     code = fingerprint_of_code(Path(__file__).parents[2], NOT_IN_NUMBERS)
     prepared = {task.name: functools.cache(functools.partial(PreparedTask, task)) for _, task in pairs}
+    groups: dict[str, dict[str, list[tuple[Contender, Task]]]] = {}
+    for contender, task in pairs:
+        groups.setdefault(contender.name, {}).setdefault(task.name, []).append((contender, task))
     found = []
-    for group in _groups(pairs):
-        comparisons = []  # after the trainings, because these are timed
-        for contender, task in group:
-            ready, rates = prepared[task.name], grid(contender.centre, task.rates)
-            known = {"code": code, "task": _facts(task), "contender": _facts(contender)}
-            name = f"{task.name}-{contender.label}"
-            decides = known | {"rates": rates.tolist(), "machine": _without_others(machine, [contender])}
-            cell = functools.partial(_cell, ready, contender, rates)
-            found.append(Work(task.name, contender.label, Cell, name, decides, cell))
-            peers = compared(contender, rivals) if contender.name in COMPARED or is_small(task) else []
-            if peers:
-                machines = _without_others(machine, [contender, *peers])
-                decides = known | {"peers": [_facts(peer) for peer in peers], "machine": machines}
-                agree = functools.partial(_agreement, ready, contender, peers)
-                comparisons.append(Work(task.name, contender.label, Agreement, f"{name}-agreement", decides, agree))
-        found += comparisons
+    for tasks in groups.values():
+        turn = 1
+        for group in tasks.values():
+            comparisons = []  # after the trainings, because these are timed
+            for contender, task in group[::turn]:
+                ready, rates = prepared[task.name], grid(contender.centre, task.rates)
+                known = {"code": code, "task": _facts(task), "contender": _facts(contender)}
+                decides = known | {"rates": rates.tolist(), "machine": _without_others(machine, [contender])}
+                name, cell = f"{task.name}-{contender.label}", functools.partial(_cell, ready, contender, rates)
+                found.append(Work(task.name, contender.label, Cell, name, decides, cell))
+                peers = compared(contender, rivals) if contender.name in COMPARED or is_small(task) else []
+                if peers:
+                    machines = _without_others(machine, [contender, *peers])
+                    decides = known | {"peers": [_facts(peer) for peer in peers], "machine": machines}
+                    agree = functools.partial(_agreement, ready, contender, peers)
+                    name = f"{name}-agreement"
+                    comparisons.append(Work(task.name, contender.label, Agreement, name, decides, agree))
+            found += comparisons
+            turn = -turn if len(group) > 1 else turn
     return found
 
 
@@ -122,13 +174,12 @@ def gather(tasks: Sequence[Task], done: Sequence[tuple[Work, Kept]], compared: b
 
     def rows(kind: type) -> list[Any]:
         found = [row for work, kept in done if work.kind is kind for row in kept.rows]
-        return sorted(found, key=lambda row: places[row.task])
+        return sorted(found, key=lambda row: (places[row.task], kind is Cell and LIBRARIES.index(row.library)))
 
-    cells = sorted(rows(Cell), key=lambda row: (places[row.task], LIBRARIES.index(row.library)))
-    raced, machine = {row.optimizer for row in cells}, more["machine"]
-    left_out = [pair for pair in NOT_COMPARED if pair.optimizer in raced and compared and pair.library in machine]
-    infos, agreements = tuple(task.info for task in tasks), tuple(rows(Agreement))
-    return Results(tasks=infos, cells=tuple(cells), agreements=agreements, not_compared=tuple(left_out), **more)
+    cells, infos = rows(Cell), tuple(task.info for task in tasks)
+    raced, known = {row.optimizer for row in cells}, more["machine"]
+    left_out = tuple(pair for pair in NOT_COMPARED if compared and pair.optimizer in raced and pair.library in known)
+    return Results(infos, tuple(cells), tuple(rows(Agreement)), not_compared=left_out, **more)
 
 
 def this_machine(libraries: Iterable[str]) -> dict[str, str]:
@@ -149,16 +200,20 @@ def this_machine(libraries: Iterable[str]) -> dict[str, str]:
     return found | {package: importlib.metadata.version(package) for package in packages}
 
 
-def _groups(pairs: Sequence[tuple[Contender, Task]]) -> Iterator[list[tuple[Contender, Task]]]:
-    """The pairs of one optimizer on one task; the libraries in reverse on every other task with several of them."""
-    groups: dict[str, dict[str, list[tuple[Contender, Task]]]] = {}
-    for contender, task in pairs:
-        groups.setdefault(contender.name, {}).setdefault(task.name, []).append((contender, task))
-    for tasks in groups.values():
-        turn = 1
-        for group in tasks.values():
-            yield group[::turn]
-            turn = -turn if len(group) > 1 else turn
+def fingerprint(parts: Mapping[str, Any]) -> str:
+    """A hash of named numbers, words, and lists and dicts of them; equal if all are equal."""
+    text = json.dumps(parts, sort_keys=True, default=str, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def fingerprint_of_code(package: Path, without: Iterable[str]) -> str:
+    """A hash of the Python files of a package, except those in these folders and files."""
+    digest, left_out = hashlib.sha256(), [package / name for name in without]
+    for file in sorted(package.rglob("*.py")):
+        if not any(each == file or each in file.parents for each in left_out):
+            digest.update(f"{file.relative_to(package).as_posix()}\0".encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _cell(prepared: Callable[[], PreparedTask], contender: Contender, rates: Any, tick: Tick) -> list[Cell]:

@@ -10,7 +10,7 @@ import pytest
 from gradtx.apps.race.demo import Curves, table
 from gradtx.apps.race.engine import Trainings
 from gradtx.apps.race.task import PreparedTask
-from gradtx.apps.race.tasks import data, network
+from gradtx.apps.race.tasks import data, networks
 from gradtx.apps.race.tasks.digits import demo_digits, shuffled
 from tests.apps.race.tiny import KNOWN
 
@@ -34,12 +34,12 @@ def test_cross_entropy_is_right_and_finite_for_huge_scores():
     y = jnp.array([0, 1])
     scores = jnp.array([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]])
     expected = (np.log(np.exp([1.0, 2.0, 3.0]).sum()) - 1 + np.log(3)) / 2
-    np.testing.assert_allclose(network.cross_entropy(scores, y), expected, rtol=1e-6)
+    np.testing.assert_allclose(networks.cross_entropy(scores, y), expected, rtol=1e-6)
     huge = jnp.array([[1e30, 0.0, -1e30], [-1e30, 1e30, 0.0]])
-    loss, slope = jax.value_and_grad(network.cross_entropy)(huge, y)
+    loss, slope = jax.value_and_grad(networks.cross_entropy)(huge, y)
     assert loss == 0
     assert np.isfinite(slope).all()
-    assert network.accuracy(huge, jnp.array([0, 0])) == 0.5
+    assert networks.accuracy(huge, jnp.array([0, 0])) == 0.5
 
 
 def test_batches_hold_different_examples_and_change_with_the_key():
@@ -68,8 +68,8 @@ def test_many_rates_at_once_are_each_rate_alone(name, digits):
 def test_the_scores_are_the_loss_on_training_and_the_accuracy_on_test(digits):
     task = demo_digits(digits, 12, 300, 2, 3)
     w = task.start(0)
-    loss = network.cross_entropy(network.logits(w, digits.train_x), digits.train_y)
-    right = np.argmax(network.logits(w, digits.test_x), axis=1) == digits.test_y
+    loss = networks.cross_entropy(networks.logits(w, digits.train_x), digits.train_y)
+    right = np.argmax(networks.logits(w, digits.test_x), axis=1) == digits.test_y
     np.testing.assert_allclose(task.score(w), [loss, right.mean()], rtol=1e-6)
     assert (task.steps, task.every, task.batches(0).shape) == (8, 4, (8, 300))
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from gradtx.apps.race import measures, overall
-from gradtx.apps.race.comparison import comparisons, curve_difference
 from gradtx.apps.race.findings import chance
+from gradtx.apps.race.overall import comparisons, curve_difference
 from gradtx.plots.profiles import performance_ratios
 from tests.apps.race.made_up import NOWHERE, cell, results, seeds, small, task
 

@@ -23,9 +23,8 @@ from gradtx.apps.race.results import (
     to_data,
     to_json,
 )
-from gradtx.apps.race.store import Kept, Store, fingerprint, fingerprint_of_code
 from gradtx.apps.race.task import PreparedTask, TaskInfo
-from gradtx.apps.race.work import do, plan
+from gradtx.apps.race.work import Kept, Store, do, fingerprint, fingerprint_of_code, plan
 from tests.apps.race.tiny import KNOWN, assert_same_cell, plain
 
 CELL = Cell(
@@ -197,7 +196,7 @@ class TestWork:
 WRITER = """
 import sys
 from pathlib import Path
-from gradtx.apps.race.store import Kept, Store
+from gradtx.apps.race.work import Kept, Store
 from tests.apps.race.test_store import CELL
 store, many = Store(Path(sys.argv[1])), Kept((CELL,) * 2000, 1.0)
 while True:

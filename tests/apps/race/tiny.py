@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.apps.race.contenders import contenders
-from gradtx.apps.race.task import Task
-from gradtx.apps.race.torch_engine import torch_task
+from gradtx.apps.race.task import Task, torch_task
 
 KNOWN = contenders()
 

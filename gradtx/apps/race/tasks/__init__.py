@@ -8,12 +8,12 @@ from collections.abc import Callable
 import jax
 
 from gradtx.apps.race.task import Task
-from gradtx.apps.race.tasks import burgers, convex, digits, language, noisy, online, surfaces
+from gradtx.apps.race.tasks import burgers, convex, digits, language, streams, surfaces
 from gradtx.core.errors import suggestion, whole
 
 _MAKERS = (
     *(surfaces.bowl, surfaces.rosenbrock, surfaces.beale, surfaces.rastrigin, surfaces.ill_conditioned),
-    *(online.reddi, online.reddi_theorem, noisy.heavy_tails, convex.breast_cancer, convex.wine),
+    *(streams.reddi, streams.reddi_theorem, streams.heavy_tails, convex.breast_cancer, convex.wine),
     *(digits.digits, language.bigram, language.characters, burgers.burgers),
 )
 TASKS: dict[str, Callable[[], Task]] = {make.__name__: make for make in _MAKERS}

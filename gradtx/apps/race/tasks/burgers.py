@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.apps.race.task import Task
-from gradtx.apps.race.tasks.network import Layer, initial
+from gradtx.apps.race.tasks.networks import Layer, initial
 
 VISCOSITY = 0.05
 SIDE, WIDTHS, STEPS = 16, (2, 20, 20, 1), 400

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from gradtx.apps.race.task import Task
 from gradtx.apps.race.tasks.data import Digits, fingerprint, load_digits
-from gradtx.apps.race.tasks.network import Layer, accuracy, cross_entropy, initial, logits
+from gradtx.apps.race.tasks.networks import Layer, accuracy, cross_entropy, initial, logits
 
 HIDDEN, BATCH, EPOCHS, SPLIT = 32, 32, 10, 0
 

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.apps.race.task import Task
-from gradtx.apps.race.tasks import data, transformer
-from gradtx.apps.race.tasks.network import cross_entropy
+from gradtx.apps.race.tasks import data
+from gradtx.apps.race.tasks.networks import Shape, cross_entropy, next_logits, transformer
 
 TOKENS, RANK, PAIRS, BIGRAM_STEPS = 256, 32, 128, 300
 CHARACTERS, CONTEXT, WINDOWS, CHARACTER_STEPS, HELD_OUT_WINDOWS = 96, 32, 8, 150, 64
-SHAPE = transformer.Shape(tokens=CHARACTERS, context=CONTEXT, width=32, heads=2, hidden=64, layers=2)
+SHAPE = Shape(tokens=CHARACTERS, context=CONTEXT, width=32, heads=2, hidden=64, layers=2)
 
 
 def bigram() -> Task:
@@ -64,7 +64,7 @@ def characters() -> Task:
     held_out = found.held_out[places[:, None] + np.arange(CONTEXT + 1)]
 
     def loss(params: Any, batch: jax.Array) -> jax.Array:
-        scores = transformer.logits(params, batch[:, :-1], SHAPE)
+        scores = next_logits(params, batch[:, :-1], SHAPE.heads)
         return cross_entropy(scores.reshape(-1, CHARACTERS), batch[:, 1:].reshape(-1))
 
     return Task(
@@ -77,7 +77,7 @@ def characters() -> Task:
         target=2.8,
         rates=5,
         seeds=3,
-        start=lambda seed: transformer.initial(jax.random.key(seed), SHAPE),
+        start=lambda seed: transformer(jax.random.key(seed), SHAPE),
         batches=lambda seed: _windows(found.train, seed, (CHARACTER_STEPS, WINDOWS), CONTEXT + 1),
         loss=loss,
         score=lambda params: loss(params, jnp.asarray(held_out)),

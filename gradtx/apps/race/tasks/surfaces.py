@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.apps.race.task import Task
-from gradtx.apps.race.torch_engine import import_torch, torch_task
+from gradtx.apps.race.task import Task, import_torch, torch_task
 
 DIMENSIONS, CONDITION, STEPS = 10, 1e4, 1000
 
