@@ -110,6 +110,14 @@ class GradientTransformation(Value):
         """Of a wrapper that runs its inside in some steps only: what decides when. None for all others."""
         return self._plan.closures.branch
 
+    @property
+    def passes(self) -> Callable[[Any], tuple[GradientTransformation, Any]] | None:
+        """Of a wrapper that leaves the updates to one transformation: `state -> (that transformation, its state)`.
+
+        None for all others.
+        """
+        return self._plan.closures.passes
+
     def leaf_groups(self, params: Any) -> Mapping[int, Group] | None:
         """Of a wrapper that treats leaves differently: the place of a leaf -> its label and transformation.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -195,7 +196,7 @@ class Scheduled:
         """Those for the values of step 0, with a branch that follows the schedules."""
         closures = self._piece.closures
         if closures.branch is None:
-            return closures
+            return dataclasses.replace(closures, passes=None)
 
         def decide(updates: Any, state: Any, params: Any = None, **extra: Any) -> Decision:
             branch = self._body(self._values(state)).branch

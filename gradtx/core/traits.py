@@ -110,6 +110,8 @@ class Closures:
     step: `update` together with `apply_updates`, with the same arguments; None where it is no better than both.
     branch: of a wrapper that runs its inside in some steps only.
     leaf_groups: `params -> {place of a leaf: its Group}`, of a wrapper that treats leaves differently.
+    passes: of a wrapper that leaves the updates to one transformation: `state -> (that transformation, its state)`. The
+        state of the wrapper has it in the field `inner`.
     """
 
     init: Callable
@@ -117,3 +119,4 @@ class Closures:
     step: Callable | None = None
     branch: Branch | None = None
     leaf_groups: Callable[[Any], Mapping[int, Group]] | None = None
+    passes: Callable[[Any], tuple[Any, Any]] | None = None

@@ -40,6 +40,8 @@ class Numbers:
 
     def __getitem__(self, name: str) -> Any:
         """One number of each leaf, in the order of their places."""
+        if not self.places:
+            return self.values.reshape(-1)
         return self.values[np.argsort(self.places), self.names.index(name)]
 
     def at(self, place: int) -> dict[str, float]:
@@ -149,12 +151,13 @@ def numbers(
         how many are True; least and largest entry of `ranged`, infinity and minus infinity where there is none.
     """
     units = {name: unit(_largest(x)) for name, x in xs.items()}
-    scaled = {name: x * units[name].reshape(-1, *[1] * (x.ndim - 1)) for name, x in xs.items()}
+    scaled = {name: x * units[name].reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype) for name, x in xs.items()}
     marks = {f"nonzero_{name}": xs[name] != 0 for name in counted}
     marks |= {f"nonfinite_{name}": ~jnp.isfinite(xs[name]) for name in counted} | dict(counts or {})
     tasks = [(name, abs_sq(x), jax.lax.add, 0) for name, x in scaled.items()]
     if pair:
-        tasks.append(("dot", (scaled[pair[0]].conj() * scaled[pair[1]]).real, jax.lax.add, 0))
+        x, y = of_one_kind(scaled[pair[0]], scaled[pair[1]])
+        tasks.append(("dot", (x.conj() * y).real, jax.lax.add, 0))
     tasks += [(name, mark.astype(jnp.int32), jax.lax.add, 0) for name, mark in marks.items()]
     for name, combine, end in (("least", jax.lax.min, np.inf), ("largest", jax.lax.max, -np.inf)):
         kept = ranged if among is None else [jnp.where(among, x, jnp.asarray(end, x.dtype)) for x in ranged]
@@ -172,6 +175,12 @@ def numbers(
         if ranged:
             out[name] = functools.reduce(combine, [found[f"{name} {k}"] for k in range(len(ranged))])
     return out
+
+
+def of_one_kind(*xs: jax.Array) -> list[jax.Array]:
+    """The arrays as they are; all complex, where one is."""
+    kind = next((x.dtype for x in xs if jnp.iscomplexobj(x)), None)
+    return [x if kind is None else x.astype(kind) for x in xs]
 
 
 def _reduced(tasks: Sequence[tuple[str, jax.Array, Callable, float]]) -> dict[str, jax.Array]:

@@ -11,14 +11,11 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Sharding
 
-from gradtx.core.factory import key_name
 from gradtx.core.pair import GradientTransformation, is_transformation
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
 from gradtx.placement import abstract, mirrors
 from gradtx.text_table import aligned
-from gradtx.wrappers.masked import freeze, masked, selection
-from gradtx.wrappers.partition import labelled, partition, route, routes
 from gradtx.wrappers.subtree import part
 
 NOTHING = (0, 0, 0)
@@ -146,32 +143,21 @@ def _row(name: str, leaf: Any, rule: str, *costs: int) -> LeafPlan:
 
 
 def _rules(tx: GradientTransformation, params: Any) -> list[str]:
-    """What holds for each leaf, from the outside in; leaves that are None are somebody else's."""
-    piece = tx.piece
-    made_by, places = piece.made_by, range(len(flatten(params)[0]))
-    if made_by is freeze:
-        held = selection("freeze", piece.frozen)(params, params)
-        inside = _rules(piece.inner, part(params, [not frozen for frozen in held])) or [""] * len(held)
-        return ["frozen" if frozen else text for frozen, text in zip(held, inside, strict=True)]
-    if made_by is masked:
-        own = selection("masked", piece.mask)(params, params)
-        inside = _rules(piece.inner, part(params, own)) or [""] * len(own)
-        return [_joined(" > ", piece.inner.name, text) if o else "" for o, text in zip(own, inside, strict=True)]
-    if made_by in (route, partition):
-        if made_by is route:
-            transforms = piece.rules if piece.default is None else {**piece.rules, "default": piece.default}
-            group_of = routes(piece.rules, piece.default is not None)(params, params)
-        else:
-            transforms = piece.transforms
-            group_of = labelled(transforms, piece.labels)(params, params)
-        groups = {key_name(key): tx for key, tx in transforms.items()}
-        inside = {k: _rules(tx, part(params, [group_of.get(p) == k for p in places])) for k, tx in groups.items()}
-        return [_joined(" > ", group_of[p], inside[group_of[p]][p]) if p in group_of else "" for p in places]
+    """The rules for each leaf, from the outside in; leaves that are None belong to another transformation."""
+    piece, count = tx.piece, len(flatten(params)[0])
+    groups = piece.leaf_groups(params)
+    if groups is not None:
+        texts = [groups[k].label if k in groups else "" for k in range(count)]
+        for inner in {id(group.inner): group.inner for group in groups.values() if group.inner is not None}.values():
+            own = [k in groups and groups[k].inner is inner for k in range(count)]
+            inside = _rules(inner, part(params, own)) or [""] * count
+            texts = [_joined(" > ", *both) for both in zip(texts, inside, strict=True)]
+        return texts
     members = [x for x in piece.children.values() if is_transformation(x)]
     texts = [_rules(inner, params) for inner in members]
-    if len(members) > 1:  # a leaf that one member freezes may be moved by another: say whose word it is
+    if len(members) > 1:  # a leaf that one member freezes may be moved by another: say which one does
         texts = [[_said(inner, text) for text in column] for inner, column in zip(members, texts, strict=True)]
-    return [_joined(", ", *(column[p] for column in texts)) for p in places]
+    return [_joined(", ", *(column[p] for column in texts)) for p in range(count)]
 
 
 def _said(member: GradientTransformation, text: str) -> str:

@@ -1,26 +1,35 @@
-"""The stages of a transformation: the members of a chain, and one step made stage by stage."""
+"""The stages of a transformation, and one update looked at: what goes into each stage, and what comes out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
+
+import jax
+import jax.extend.core as jex
+import jax.numpy as jnp
+from jax import core as jax_core
 
 from gradtx.core.chain import chain, spliced
-from gradtx.core.pair import GradientTransformation
+from gradtx.core.pair import GradientTransformation, is_transformation
+from gradtx.core.states import HyperparametersState
 from gradtx.core.transformation import Transformation, as_transformation, transformation
+from gradtx.core.trees import flatten
 from gradtx.core.values import member_names
+
+_trace_state = getattr(jex, "get_opaque_trace_state", None) or jax_core.get_opaque_trace_state  # JAX 0.6: the second
 
 
 def stages(tx: Any) -> tuple[tuple[str, GradientTransformation], ...]:
     """Name the stages that updates go through: the members of a chain, or of a recipe that stands for one.
 
-    Chains and recipes among the unnamed members are spliced in, as in the chain itself. The names are those of the
+    Chains and recipes among the unnamed members are spliced in, as in the chain itself. The names are those in the
     chain's state, in which members without state have no entry.
 
     Args:
-        tx: a transformation. One that is no chain, a wrapper too, is one stage.
+        tx: a transformation. Anything that is no chain is one stage; so is a wrapper.
 
-    Returns: (name, transformation) of each stage, in order; of the empty chain none.
+    Returns: (name, transformation) of each stage, in order; none for the empty chain.
     Raises: TypeError: no transformation. ValueError: a batch of them.
 
     Example:
@@ -30,49 +39,155 @@ def stages(tx: Any) -> tuple[tuple[str, GradientTransformation], ...]:
     """
     tx = as_transformation("tx", tx)
     piece = tx.piece
-    if not is_chain(tx):
+    if not _is_chain(piece):
         return ((tx.member_name, tx),)
     unnamed = tuple(step for member in piece.members for step in spliced(member))
     return (*zip(member_names(unnamed), unnamed, strict=True), *piece.named.items())
 
 
-def is_chain(tx: GradientTransformation) -> bool:
-    """Whether this is a chain, or a recipe that stands for one: its state is then a dict by the names of the stages."""
-    return tx.piece.made_by is chain
+class Record(NamedTuple):
+    """What one stage did.
+
+    place: its name, after the names of what it is in: `accumulate/scale_by_adam`. way: "" for a member; for a wrapper
+    that was looked into, "in" for what it does before its inside, "out" for what it does after. piece: the
+    transformation. before, after: the updates, leaf by leaf, None where a leaf belongs to another stage. state: its
+    next state. ran: a bool scalar, whether it had a part in this step; None where it always has. closed: whether it has
+    an inside that cannot be seen.
+    """
+
+    place: str
+    way: str
+    piece: GradientTransformation
+    before: list
+    after: list
+    state: Any
+    ran: Any = None
+    closed: bool = False
 
 
-def run_stages(
-    tx: Any, updates: Any, state: Any, params: Any = None, **extra: Any
-) -> tuple[tuple[tuple[str, Any], ...], Any]:
-    """Make one update, and keep what comes out of each stage.
+def look(
+    tx: Any, updates: Any, state: Any, params: Any, extra: dict[str, Any], *, inside: bool
+) -> tuple[Any, Any, list[Record]]:
+    """Make one update, and keep what each stage did.
 
     Args:
         tx: a transformation.
-        updates, state, params, **extra: as of its `update`.
+        updates, state, params, extra: as for its `update`.
+        inside: whether to look into wrappers, at any depth; then this must run under one trace. Else the records are
+            those of `stages(tx)`.
 
-    Returns: (name, updates after it) of each stage, in order, and the next state. The last updates are those of
-        `tx.update`, to the bit outside jit; of the empty chain there are none, and the updates are what they were.
+    Returns: the updates and the state, equal to those of `tx.update` to the bit outside jit; the records, in order.
     Raises: what `tx.update` raises.
     """
-    seen: list[tuple[str, Any]] = []
-
-    def heard(name: str, member: GradientTransformation) -> GradientTransformation:
-        return spied(member, lambda call, *args, **given: _kept(seen, name, call(*args, **given)))
-
-    tx = as_transformation("tx", tx)
-    heard_all = {name: heard(name, member) for name, member in stages(tx)}
-    whole = chain(**heard_all) if is_chain(tx) else next(iter(heard_all.values()))
-    _, state = whole.update(updates, state, params, **extra)
-    return tuple(seen), state
+    tx, log = as_transformation("tx", tx), []
+    seen = _Look(log, len(flatten(updates)[0]), inside).at(tx, "")
+    return *seen.update(updates, state, params, **extra), log
 
 
-def spied(member: GradientTransformation, listener: Callable[..., tuple[Any, Any]]) -> GradientTransformation:
-    """A transformation in whose place a listener is called, under its name: it takes the same state.
+class _Look:
+    """Replaces the members of a transformation by ones that record what they do."""
 
-    Args:
-        member: the transformation.
-        listener: of `(update, updates, state, params, **extra)`, which returns what that update returns.
-    """
+    def __init__(self, log: list[Record], count: int, inside: bool):
+        self.log, self.inside = log, inside
+        self.count = count  # of leaves, those that are None among them
+
+    def at(self, tx: GradientTransformation, place: str, name: str | None = None) -> GradientTransformation:
+        """The transformation to run in place of this one.
+
+        Args:
+            tx: the transformation.
+            place: that of what it is in, with a slash at the end.
+            name: its name there, where it has one. What has none and only passes updates on is no level of its own.
+        """
+        piece = tx.piece
+        here, below = f"{place}{name or piece.member_name}", place if name is None else f"{place}{name}/"
+        if _is_chain(piece) and (self.inside or name is None):
+            return chain(**{inner: self.at(member, below, inner) for inner, member in stages(tx)})
+        inner = {name: x for name, x in piece.children.items() if is_transformation(x)}
+        if not inner or not self.inside:
+            return _spied(piece, self._member(piece, here))
+        if piece.passes is not None:
+            return _spied(piece, self._passed(piece, below))
+        if piece.branch is not None:
+            return _spied(piece, self._branch(piece, *inner.values(), here))
+        return self._wrapper(piece, inner, here)
+
+    def _leaves(self, tree: Any) -> list:
+        found = flatten(tree)[0]
+        return found if len(found) == self.count else [None] * self.count  # a part without leaves may be ()
+
+    def _member(self, piece: GradientTransformation, here: str) -> Callable:
+        def listener(call, updates, state, params, **extra):
+            new, after = call(updates, state, params, **extra)
+            self.log.append(Record(here, "", piece, self._leaves(updates), self._leaves(new), after))
+            return new, after
+
+        return listener
+
+    def _passed(self, piece: GradientTransformation, below: str) -> Callable:
+        """What leaves the updates to its inside is no stage: the inside runs instead."""
+
+        def listener(call, updates, state, params, **extra):
+            inner, held = piece.passes(state)
+            new, after = self.at(inner, below).update(updates, held, params, **extra)
+            return new, state._replace(inner=after)
+
+        return listener
+
+    def _branch(self, piece: GradientTransformation, inner: GradientTransformation, here: str) -> Callable:
+        """What runs its inside in some steps only runs as it is. The inside runs once more, to be seen."""
+
+        def listener(call, updates, state, params, **extra):
+            new, after = call(updates, state, params, **extra)
+            start, decision = len(self.log), piece.branch.decide(updates, state, params, **extra)
+            into, held = decision.updates(), plain(state).inner
+            out, _ = self.at(inner, f"{here}/").update(into, held, params, **inner.extras.taken(extra))
+            ran = decision.ran(out)
+            rows = self.log[start:]
+            self.log[start:] = [row._replace(ran=ran if row.ran is None else ran & row.ran) for row in rows]
+            given = self._leaves(updates)
+            self.log.insert(start, Record(here, "in", piece, given, self._leaves(into), None, ran))
+            before = [_chosen(ran, x, g) for x, g in zip(self._leaves(out), given, strict=True)]
+            self.log.append(Record(here, "out", piece, before, self._leaves(new), after))
+            return new, after
+
+        return listener
+
+    def _wrapper(self, piece: GradientTransformation, children: dict, here: str) -> GradientTransformation:
+        """Its own code runs, around an inside that is looked at: so what it gives to the inside is seen."""
+        calls: list[tuple[str, Any, list, list]] = []
+
+        def child(name: str, inner: GradientTransformation) -> GradientTransformation:
+            def listener(call, updates, state, params, **extra):
+                result = call(updates, state, params, **extra)
+                calls.append((name, _trace(), self._leaves(updates), self._leaves(result[0])))
+                return result
+
+            label = "" if len(children) == 1 else f"{name.partition('/')[2] or name}/"
+            return _spied(self.at(inner, f"{here}/{label}"), listener)
+
+        def listener(call, updates, state, params, **extra):
+            start = len(self.log)
+            calls.clear()
+            new, after = call(updates, state, params, **extra)
+            names, given = [name for name, *_ in calls], self._leaves(updates)
+            if any(trace != _trace() for _, trace, *_ in calls) or len(set(names)) < len(names):
+                del self.log[start:]  # it ran in a branch or a loop: what was seen there belongs to another trace
+                self.log.append(Record(here, "", piece, given, self._leaves(new), after, closed=True))
+                return new, after
+            into, out = given, given
+            for _, _, came, left in calls:
+                into, out = _over(came, into), _over(left, out)
+            self.log.insert(start, Record(here, "in", piece, given, into, None))
+            self.log.append(Record(here, "out", piece, out, self._leaves(new), after))
+            return new, after
+
+        return _spied(piece.with_children({name: child(name, x) for name, x in children.items()}), listener)
+
+
+def _spied(member: GradientTransformation, listener: Callable[..., tuple[Any, Any]]) -> GradientTransformation:
+    """A transformation with the same state, of which each update is a call of `listener(update, updates, state, params,
+    **extra)`, which returns what that update returns."""
 
     def body(inner: Transformation):
         def update(updates, state, params=None, **extra):
@@ -80,10 +195,29 @@ def spied(member: GradientTransformation, listener: Callable[..., tuple[Any, Any
 
         return inner.init, update
 
-    body.__name__ = member.name  # errors speak of the member
+    body.__name__ = member.name  # errors name the member
     return transformation(any_leaves=True, sparse_rows=True)(body)(member)
 
 
-def _kept(seen: list, name: str, result: tuple[Any, Any]) -> tuple[Any, Any]:
-    seen.append((name, result[0]))
-    return result
+def plain(state: Any) -> Any:
+    """The state of a piece itself, without the values of its schedules."""
+    return state.inner if isinstance(state, HyperparametersState) else state
+
+
+def _is_chain(piece: GradientTransformation) -> bool:
+    return piece.made_by is chain
+
+
+def _over(leaves: list, below: list) -> list:
+    return [y if x is None else x for x, y in zip(leaves, below, strict=True)]
+
+
+def _chosen(ran: Any, x: Any, otherwise: Any) -> Any:
+    if x is None or not hasattr(x, "dtype") or x is otherwise:
+        return x
+    return jax.tree.map(lambda a, b: jnp.where(ran, a, b.astype(a.dtype)), x, jnp.asarray(otherwise))
+
+
+def _trace() -> Any:
+    """The trace in which this runs: what is computed in one is of no use in another."""
+    return _trace_state(convention="gradtx")

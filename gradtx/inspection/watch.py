@@ -13,10 +13,10 @@ from jax.core import Tracer
 from gradtx.core.errors import describe, whole
 from gradtx.core.leaves import apply_updates, float_dtype
 from gradtx.core.numerics import increment, zero_count
+from gradtx.core.traits import Closures
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_trained, shape_of
-from gradtx.inspection.clips import is_clip
-from gradtx.inspection.stages import run_stages, stages
+from gradtx.inspection.stages import look, stages
 from gradtx.inspection.watch_row import SCALARS, Setting, measure_row, samples
 from gradtx.inspection.watch_state import Labels, Watched, WatchState, require_own, watched
 from gradtx.storage.fields import map_fields
@@ -95,7 +95,7 @@ def watch(
     """
     low, high, count = _checked(window, every, sample, groups, previous, bins)
     members = dict(stages(inner))
-    clips = tuple(map(is_clip, members.values()))
+    clips = tuple(member.traits.clips for member in members.values())
     marks = (REST, SAMPLE, MEASURE) if previous and every > 1 else (REST, MEASURE)
 
     def labels_of(where: Watched) -> Labels:
@@ -126,12 +126,11 @@ def watch(
                 new, after = call(updates, state.inner, params, **extra)
                 return new, state._replace(count=increment(jnp.asarray(state.count)), inner=after)
 
-            def look() -> tuple[list, Any]:
-                outs, after = run_stages(inner, updates, state.inner, params, **extra)
-                return [updates, *(out for _, out in outs)], after
+            def seen_once() -> tuple[Any, Any, list]:
+                return look(inner, updates, state.inner, params, extra, inside=False)
 
             # Where the step is known, or the model is evaluated, the update is computed once, stage by stage.
-            seen = look() if eager or any(map(callable, extra.values())) else None
+            seen = seen_once() if eager or any(map(callable, extra.values())) else None
             dtype = jnp.asarray(state.values).dtype
             setting = Setting(where.group_of, len(where.names), clips, sample, low, high, count, dtype)
 
@@ -139,8 +138,9 @@ def watch(
                 row, counts = (jnp.zeros(x.shape[1:], x.dtype) for x in (state.values, state.rates))
                 held = state.previous
                 if mark != REST:
-                    outs, after = jax.lax.stop_gradient(seen or look())
-                    columns = list(map(where.pick, outs))
+                    _, after, records = seen or seen_once()
+                    outs = [where.pick(updates), *([record.after[k] for k in where.places] for record in records)]
+                    columns, after = jax.lax.stop_gradient((outs, after))
                 if mark == SAMPLE:
                     held = samples(setting, columns[-1])
                 if mark == MEASURE:
@@ -155,7 +155,7 @@ def watch(
                 which = jnp.where(due, len(marks) - 1, jnp.where(next_due & (SAMPLE in marks), SAMPLE, REST))
                 noted = jax.lax.switch(which, [partial(note, mark) for mark in marks])
             if seen:
-                new, after = result(params, seen[0][-1]), seen[1]
+                new, after = result(params, seen[0]), seen[1]
             else:
                 new, after = call(_behind(noted.mark, updates), state.inner, params, **extra)
             state = _with_row(state, noted, due, step, every)
@@ -163,7 +163,8 @@ def watch(
 
         return run
 
-    return init, closure(inner.update, lambda params, new: new), closure(inner.step, apply_updates)
+    update, step = closure(inner.update, lambda params, new: new), closure(inner.step, apply_updates)
+    return Closures(init, update, step, passes=lambda state: (inner, state.inner))
 
 
 class Noted(NamedTuple):

@@ -12,6 +12,7 @@ from gradtx.core.errors import suggestion
 from gradtx.core.leaves import float_dtype
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import is_schedule
+from gradtx.core.traits import Closures
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import path_name
 
@@ -64,16 +65,19 @@ def inject(inner: Transformation):
         values = {k: jnp.array(v, dtype) for k, v in given.items()}  # copies, which may be donated
         return InjectState(values, holding(values).init(params))
 
-    def update(updates, state, params=None, **extra):
+    def values_in(state):
         if state.hyperparameters.keys() != given.keys():
             raise ValueError(_difference(state.hyperparameters, given))
         # In the order of the transformation: a dict that has been through a tree comes back sorted.
         held = {k: jnp.asarray(state.hyperparameters[k]) for k in given}
-        values = {k: v.astype(float_dtype(v)) for k, v in held.items()}  # never weak, never an integer
+        return {k: v.astype(float_dtype(v)) for k, v in held.items()}  # never weak, never an integer
+
+    def update(updates, state, params=None, **extra):
+        values = values_in(state)
         updates, inner_state = holding(values).update(updates, state.inner, params, **extra)
         return updates, InjectState(values, inner_state)
 
-    return init, update
+    return Closures(init, update, passes=lambda state: (holding(values_in(state)), state.inner))
 
 
 def _difference(held: Mapping[str, Any], given: Mapping[str, Any]) -> str:

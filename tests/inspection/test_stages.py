@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gradtx
-from gradtx.inspection.stages import run_stages, stages
+from gradtx.inspection.stages import look, stages
 
 PARAMS = {"w": jnp.asarray([[1.0, -2.0], [0.5, 3.0]]), "b": jnp.asarray([0.25, -1.0])}
 GRADS = {"w": jnp.asarray([[3.0, -0.5], [2.0, 1.0]]), "b": jnp.asarray([-4.0, 0.125])}
@@ -60,20 +60,20 @@ def test_what_is_no_chain_is_one_stage():
 def test_a_step_stage_by_stage_is_the_step_to_the_bit(tx):
     _, state = tx.update(GRADS, tx.init(PARAMS), PARAMS)
     updates, after = tx.update(GRADS, state, PARAMS)
-    seen, after_seen = run_stages(tx, GRADS, state, PARAMS)
-    same(after_seen, after)
-    assert [name for name, _ in seen] == names(tx)
-    if seen:
-        same(seen[-1][1], updates)
+    came, after_seen, records = look(tx, GRADS, state, PARAMS, {}, inside=False)
+    same((came, after_seen), (updates, after))
+    assert [record.place for record in records] == names(tx)
+    if records:
+        same(records[-1].after, jax.tree.leaves(updates))
 
 
 def test_the_updates_after_each_stage():
     tx = gradtx.chain(gradtx.scale(2.0), gradtx.add_momentum(0.5), gradtx.scale(-1.0))
-    seen, _ = run_stages(tx, GRADS, {"add_momentum": gradtx.AddMomentumState(PARAMS)})
+    _, _, records = look(tx, GRADS, {"add_momentum": gradtx.AddMomentumState(PARAMS)}, None, {}, inside=False)
     first = jax.tree.map(lambda g: 2 * np.asarray(g), GRADS)
     second = jax.tree.map(lambda g, trace: g + 0.5 * np.asarray(trace), first, PARAMS)
-    for (_, updates), wanted in zip(seen, (first, second, jax.tree.map(np.negative, second)), strict=True):
-        jax.tree.map(np.testing.assert_allclose, updates, wanted)
+    for record, wanted in zip(records, (first, second, jax.tree.map(np.negative, second)), strict=True):
+        jax.tree.map(np.testing.assert_allclose, record.after, jax.tree.leaves(wanted))
 
 
 def test_errors_are_those_of_the_update():
@@ -82,10 +82,10 @@ def test_errors_are_those_of_the_update():
         with pytest.raises((TypeError, ValueError)) as theirs:
             tx.update(*args)
         with pytest.raises(theirs.type) as ours:
-            run_stages(tx, *args)
+            look(tx, *args, {}, inside=False)
         assert str(ours.value) == str(theirs.value)
     with pytest.raises(TypeError, match="sam needs grad_fn"):
-        run_stages(gradtx.sam(gradtx.sgd(0.1)), GRADS, {}, PARAMS)
+        look(gradtx.sam(gradtx.sgd(0.1)), GRADS, {}, PARAMS, {}, inside=False)
     with pytest.raises(TypeError, match="tx must be a transformation"):
         stages(PARAMS)
     with pytest.raises(ValueError, match="this adam holds a batch of transformations"):

@@ -7,7 +7,6 @@ import pytest
 
 import gradtx
 from gradtx.inspection import watch_state
-from gradtx.inspection.clips import is_clip
 from gradtx.inspection.readings import readings
 from gradtx.inspection.watch import watch
 
@@ -102,7 +101,7 @@ def test_an_eager_watch_goes_on_where_the_count_stays():
     ids=["value", "adaptive", "masked", "more", "foreign"],
 )
 def test_what_a_clip_is(tx, clips):
-    assert is_clip(tx) == clips
+    assert tx.traits.clips == clips
 
 
 def test_a_name_that_only_holds_the_letters_is_no_clip():
@@ -110,4 +109,4 @@ def test_a_name_that_only_holds_the_letters_is_no_clip():
     def eclipse():
         return lambda params: (), lambda updates, state, params=None: (updates, state)
 
-    assert not is_clip(eclipse())
+    assert not eclipse().traits.clips
