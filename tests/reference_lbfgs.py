@@ -12,7 +12,7 @@ def directions(ws: np.ndarray, gs: np.ndarray, memory_size: int, scaled: bool = 
             s, y = ws[t] - ws[t - 1], g - gs[t - 1]
             if not s.any() and not y.any():
                 pairs = []
-            if s @ y > np.finfo(np.float64).eps * np.sqrt((s @ s) * (y @ y)):
+            if s @ y > np.finfo(np.float64).eps ** 0.5 * np.sqrt((s @ s) * (y @ y)):
                 pairs = [*pairs, (s, y)][-memory_size:]
         out.append(inverse_hessian(pairs, g, n, scaled) @ g)
     return np.array(out)
