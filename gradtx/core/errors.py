@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -72,6 +73,14 @@ def positive(**values: Any) -> None:
 def finite(**values: Any) -> None:
     """Raise ValueError unless each concrete value is finite."""
     _require("finite", math.isfinite, values)
+
+
+def ordered(**values: Any) -> None:
+    """Raise ValueError unless no concrete value is greater than the next one, in the order in which they are given."""
+    known = [(name, concrete(value)) for name, value in values.items() if concrete(value) is not None]
+    for (low, x), (high, y) in itertools.pairwise(known):
+        if x > y:  # type: ignore[operator]
+            raise ValueError(f"{low} must not be greater than {high}; got {x!r} and {y!r}")
 
 
 def whole(at_least: float = -math.inf, **values: Any) -> None:

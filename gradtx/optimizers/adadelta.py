@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import in_unit_interval, positive
+from gradtx.core.errors import finite, in_unit_interval, positive
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import abs_sq, clip_and_square, divide_by_root, ema, safe_sqrt
@@ -49,6 +49,7 @@ def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6):
     """
     in_unit_interval(rho=rho)
     positive(eps=eps)
+    finite(eps=eps)
 
     def init(params):
         return ScaleByAdadeltaState(e_g=zeros(params, real=True), e_x=zeros(params, real=True))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import at_least_one, finite, in_unit_interval, positive
+from gradtx.core.errors import at_least_one, finite, in_unit_interval, ordered, positive
 from gradtx.core.hyper import Count, Hyper, Number
 from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import increment, zero_count
@@ -57,7 +57,7 @@ def dynamic_loss_scale(
 
     Args:
         inner: the transformation. It gets the gradients of the unscaled loss.
-        initial_scale: finite, greater than 0.
+        initial_scale: finite, greater than 0, at least min_scale.
         growth_factor: finite, at least 1.
         backoff_factor: in [0, 1].
         growth_interval: finite updates before the scale grows; a whole number, at least 1.
@@ -85,6 +85,7 @@ def dynamic_loss_scale(
     """
     positive(initial_scale=initial_scale, min_scale=min_scale)
     finite(initial_scale=initial_scale, min_scale=min_scale)
+    ordered(min_scale=min_scale, initial_scale=initial_scale)
     at_least_one(growth_factor=growth_factor, growth_interval=growth_interval)
     in_unit_interval(backoff_factor=backoff_factor)
     require_axis_name(axis_name)
