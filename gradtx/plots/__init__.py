@@ -1,8 +1,8 @@
-"""Pictures, with matplotlib: `pip install "gradtx[plots]"`. They can be read in grey, and by colour-blind eyes.
+"""Pictures with matplotlib: `pip install "gradtx[plots]"`. They can be read in grey, and by colour-blind readers.
 
-What a picture is made of is given as arrays, by label. A function that draws in one place takes `ax`, one that draws
-in several takes `figure`; both return what they drew in. Labels stand beside the lines: give figures
-`layout="constrained"`, as those made here have, so that there is room for them.
+The data are arrays, by label. A function that draws one panel takes `ax`, a function that draws several takes `figure`;
+each returns where it drew. The labels of lines are at their ends: make your own figures with `layout="constrained"`,
+so that there is room for them.
 """
 
 from gradtx.plots.amplification import amplification, amplification_map

@@ -1,4 +1,4 @@
-"""What RMSProp makes larger, and what smaller: two steps in one dimension."""
+"""Which gradients RMSProp amplifies and which it attenuates: two steps in one dimension."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from gradtx.core.errors import finite, positive
 from gradtx.core.hyper import as_number
 from gradtx.optimizers.rmsprop import scale_by_rms
-from gradtx.plots.style import DIVERGING, axes, halo, in_style
+from gradtx.plots.style import DIVERGING, axes, color_scale, halo, in_style
 
-SIDE, ROOM = 240, 6  # points along a side, an even number: C is 0 on the axis g2 = 0; those a sign needs around it
+SIDE, ROOM = 240, 6  # points along a side, even because C is 0 at g2 = 0; free points that a sign needs around it
 
 
 def amplification(rho: float = 0.9, eps: float = 1e-8, limit: float = 8.0) -> tuple[np.ndarray, np.ndarray]:
-    """What the second of two updates of `scale_by_rms` adds to the size of its gradient.
+    """How much larger than its gradient the second of two updates of `scale_by_rms` is.
 
         C(g1, g2) = |v2| - |g2|
 
@@ -55,10 +55,10 @@ def amplification(rho: float = 0.9, eps: float = 1e-8, limit: float = 8.0) -> tu
 def amplification_map(
     rho: float = 0.9, eps: float = 1e-8, limit: float = 8.0, *, colorbar: bool = True, ax: Any = None
 ) -> Any:
-    """Draw which second gradients RMSProp amplifies, after a first one: `amplification`, red above 0 and blue below.
+    """Draw which second gradients RMSProp amplifies after a first one: `amplification`, red above 0 and blue below.
 
-    The line is C = 0; + and - stand where C is above and below it, so that the map can be read in grey. Colours end at
-    ±limit.
+    The line is C = 0; the signs + and - are where C is positive and negative, so that the map can be read in grey.
+    Colours end at ±limit.
 
     Args:
         rho: the decay of the running mean of squares; in [0, 1].
@@ -91,9 +91,7 @@ def amplification_map(
         ax.set(ylabel="second gradient $g_2$", xticks=_ticks(limit), yticks=_ticks(limit), aspect="equal")
         if colorbar:
             beyond = ["neither", "min", "max", "both"][(change.min() < -limit) + 2 * (change.max() > limit)]
-            bar = ax.figure.colorbar(image, ax=ax, extend=beyond, ticks=_ticks(limit), aspect=18)
-            bar.set_label("$C = |v_2| - |g_2|$")
-            bar.outline.set_visible(False)
+            color_scale(ax, image, "$C = |v_2| - |g_2|$", extend=beyond, ticks=_ticks(limit))
     return ax
 
 
@@ -102,7 +100,7 @@ def _ticks(limit: float) -> list[float]:
 
 
 def _signs(ax: Any, side: np.ndarray, change: np.ndarray) -> None:
-    """+ and − inmost of what is amplified and attenuated; the map is the same mirrored at either axis."""
+    """A + and a − at the centres of the amplified and attenuated regions, mirrored at both axes like the map."""
     for sign, holds in (("+", change > 0), ("−", change < 0)):
         depth = _depth(holds)
         if depth.max() < ROOM:
@@ -115,7 +113,7 @@ def _signs(ax: Any, side: np.ndarray, change: np.ndarray) -> None:
 
 
 def _depth(holds: np.ndarray) -> np.ndarray:
-    """For each place, how many steps of the grid it is from where this does not hold, the edge being such a place."""
+    """For each point, its distance in grid steps from the nearest one where this does not hold, or from the edge."""
     inside, depth = np.pad(holds, 1), np.zeros(holds.shape, int)
     while inside.any():
         core = inside[1:-1, 1:-1]

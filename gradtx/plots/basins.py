@@ -1,4 +1,4 @@
-"""The final loss over the learning rate: how well it must be chosen."""
+"""The final loss over the learning rate, which shows how precisely the rate must be chosen."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from gradtx.plots.style import (
     many_decades,
 )
 
-CEILING = 30.0  # how far above the median losses are shown, in medians above the lowest
+CEILING = 30.0  # losses are shown up to so many times the distance of the median from the lowest, above the median
 HOLDS = "(rates [n], losses [n, seeds])"
-STRIP = 0.055  # of the height, for the mark of one optimizer below the curves
+STRIP = 0.055  # of the height: the mark of one optimizer below the curves
 
 
 class Basin(NamedTuple):
-    """Fields: best, low, high: learning rates, the best and the ends of the range around it that is nearly as good."""
+    """best: the best learning rate. low, high: the ends of the range around it with nearly the same loss."""
 
     best: float
     low: float
@@ -38,18 +38,18 @@ class Basin(NamedTuple):
 
 
 def basin(rates: Any, losses: Any, *, within: float = 0.05, lower_bound: float = 0.0) -> Basin | None:
-    """The range of the learning rates given, next to each other, whose loss is near the best.
+    """The range of neighbouring learning rates with a loss near the best one.
 
-    The loss of a rate is the median of its seeds, infinite where that is not finite; near is at most
+    The loss of a rate is the median of its seeds, infinite if it is not finite. Near means at most
     `best + within·(best - lower_bound)`.
 
     Args:
         rates: `[rates]`, ascending, greater than 0.
         losses: `[rates, seeds]`.
         within: a share; finite, at least 0.
-        lower_bound: what no loss can be below.
+        lower_bound: no loss is lower.
 
-    Returns: a `Basin`; None where all diverged.
+    Returns: a `Basin`; None if all rates diverged.
     Raises: ValueError: another shape than these; a loss below the lower bound.
 
     Example:
@@ -71,16 +71,15 @@ def basins(
 ) -> Any:
     """Draw the final loss over the learning rate: the median of the seeds, and a band from the lowest to the highest.
 
-    The bars below the curves are the rates within 5% of the best one; an arrow says that a bar ends where the rates
-    given do. Crosses at the ceiling are rates whose median diverged, or is far above all others.
+    The bars below the curves are the rates near the best one; an arrow means that the bar ends with the rates that were
+    tried. Crosses at the ceiling are rates with a median that diverged, or is far above all others.
 
     Args:
         results: label -> `(rates [n], losses [n, seeds])`; the rates ascend.
-        within: which share above the best loss is near, see `basin`; finite, at least 0.
-        lower_bound: what no loss can be below.
+        within: the share above the best loss that counts as near, see `basin`; finite, at least 0.
+        lower_bound: no loss is lower.
         ylabel: of the loss, with its unit.
-        log: a logarithmic axis for losses; None: where all are positive and differ by more than a
-            factor of 20.
+        log: a logarithmic axis for losses; None: if all are positive and differ by more than a factor of 20.
         ax: the matplotlib Axes to draw in; None: pyplot's current one.
 
     Returns: the Axes.
@@ -126,7 +125,7 @@ def basins(
             near = _basin(f"of {label!r}", rates, losses, within, lower_bound)
             if near is not None:
                 _bar(ax, near, rates, look, STRIP * (len(found) - k))
-        if not log:  # beside the bars are no losses, nor a scale of them
+        if not log:  # the scale of losses does not extend to the bars
             ax.set_yticks([tick for tick in ax.get_yticks() if low - 1e-9 * abs(low) <= tick <= ceiling])
             ax.spines["left"].set_bounds(low, ceiling)
         words = f"bars: within {100 * within:g} % of the best; ×: diverged, or off the scale"
@@ -230,8 +229,8 @@ def _basin(whose: str, rates: np.ndarray, losses: np.ndarray, within: float, low
         return None
     if middle[best] < lower_bound:
         raise ValueError(
-            f"the best loss {whose}".strip() + f" is {middle[best]:g}, below lower_bound={lower_bound:g}: give what no "
-            f"loss can be below"
+            f"the best loss {whose}".strip() + f" is {middle[best]:g}, below lower_bound={lower_bound:g}: give a bound "
+            f"that no loss is below"
         )
     near = middle <= middle[best] + within * (middle[best] - lower_bound)
     low = high = best
@@ -243,7 +242,7 @@ def _basin(whose: str, rates: np.ndarray, losses: np.ndarray, within: float, low
 
 
 def _limits(ax: Any, low: float, high: float, log: bool, bars: int) -> tuple[float, float]:
-    """The limits of the axis: a ceiling above all that is shown, and room for the bars at the bottom."""
+    """The limits of the axis: a ceiling above the highest loss, and room for the bars at the bottom."""
     share = STRIP * (bars + 1)
     if log:
         log_axis(ax, "y")
@@ -254,7 +253,7 @@ def _limits(ax: Any, low: float, high: float, log: bool, bars: int) -> tuple[flo
 
 
 def _curve(ax: Any, label: str, look: Look, rates: np.ndarray, losses: np.ndarray, ceiling: float) -> End:
-    """Draw one optimizer; the end of its line."""
+    """Draw one optimizer; returns the end of its line."""
     middle = np.median(losses, axis=1)
     gone = middle > ceiling
     if losses.shape[1] > 1:
@@ -271,7 +270,7 @@ def _curve(ax: Any, label: str, look: Look, rates: np.ndarray, losses: np.ndarra
 
 
 def _bar(ax: Any, near: Basin, rates: np.ndarray, look: Look, height: float) -> None:
-    """Mark the range near the best: a thick line, arrows where the rates given end, a ring at the best."""
+    """Mark the range near the best: a thick line, a ring at the best rate, arrows at the last rates that were tried."""
     where = {"transform": ax.get_xaxis_transform(), "color": look.color, "zorder": 4}
     ax.plot([near.low, near.high], [height, height], "-", linewidth=3.0, solid_capstyle="round", label="_near", **where)
     ring = {"marker": look.marker, "markersize": 6, "markerfacecolor": "white", "linestyle": "none"}

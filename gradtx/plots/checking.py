@@ -1,4 +1,4 @@
-"""What pictures are given, as NumPy arrays of the shapes that they need; errors name the entry."""
+"""Arguments of pictures as NumPy arrays of the right shapes; errors name the entry."""
 
 from __future__ import annotations
 
@@ -11,15 +11,9 @@ from gradtx.core.errors import describe
 
 
 def entries(name: str, given: Any, holds: str) -> dict[str, Any]:
-    """A dict that is not empty, with names as keys.
+    """Check an argument that must be a dict with labels as keys; `holds` describes an entry, for the error.
 
-    Args:
-        name: of the argument.
-        given: what came.
-        holds: what an entry is, for the error.
-
-    Raises:
-        TypeError: it is no dict, or a key is no name. ValueError: it is empty.
+    Raises: TypeError: it is not a dict, or a key is not a label. ValueError: it is empty.
     """
     if not isinstance(given, Mapping):
         raise TypeError(f"{name} must be a dict, label -> {holds}; got {describe(given)}")
@@ -32,10 +26,9 @@ def entries(name: str, given: Any, holds: str) -> dict[str, Any]:
 
 
 def array(name: str, given: Any, *axes: str | int) -> np.ndarray:
-    """A real array, float64, with these axes: a name for one that may be of any length above 0, or its length.
+    """The argument as a float64 array with these axes: the length of an axis, or a name for any length above 0.
 
-    Raises:
-        TypeError: no real numbers. ValueError: another shape, or nothing along an axis.
+    Raises: TypeError: not real numbers. ValueError: another shape, or an empty axis.
     """
     wanted = f"[{', '.join(map(str, axes))}]"
     try:
@@ -54,7 +47,7 @@ def array(name: str, given: Any, *axes: str | int) -> np.ndarray:
 
 
 def some_finite(name: str, values: np.ndarray) -> None:
-    """Raise ValueError where there is nothing to draw, because no number is finite."""
+    """Raise ValueError if no number is finite, so that there is nothing to draw."""
     if not np.isfinite(values).any():
         raise ValueError(f"{name} holds no finite number: there is nothing to draw")
 

@@ -12,7 +12,7 @@ from gradtx.plots.checking import array, ascending, entries, some_finite
 from gradtx.plots.labels import End, label_ends
 from gradtx.plots.style import FAINT, QUIET, axes, count_axis, halo, in_style, log_axis, looks_of, many_decades
 
-CEILING = 4.0  # how far above the highest start losses are shown, in starts above the lowest loss
+CEILING = 4.0  # losses are shown up to so many times the distance of the highest start from the lowest loss
 MARKS = 7  # markers on a line
 
 
@@ -27,10 +27,10 @@ def races(
     log: bool | None = None,
     ax: Any = None,
 ) -> Any:
-    """Draw losses over steps, or seconds, for several optimizers: the median of the seeds, and a band for their spread.
+    """Draw losses over steps or seconds for several optimizers: the median of the seeds, and a band for their spread.
 
     A loss that is not finite counts as infinite, in the median too. A line that leaves the picture at the top has its
-    label there, with "diverged" where the last median is infinite.
+    label there, with "diverged" if the last median is infinite.
 
     Args:
         curves: label -> `[seeds, n]`, the loss of each seed at each of n times.
@@ -38,12 +38,12 @@ def races(
         xlabel, ylabel: what is measured, with its unit: "seconds", "loss (nats per example)".
         target: a loss to be reached, drawn as a line.
         spread: the share of the seeds within the band; in [0, 1]; 1: from the lowest to the highest.
-        log: a logarithmic axis for losses; None: where no loss is negative and they differ by more than a factor of
-            20. A loss of 0 then leaves the picture below.
+        log: a logarithmic axis for losses, on which a loss of 0 leaves the picture below; None: if no loss is negative
+            and they differ by more than a factor of 20.
         ax: the matplotlib Axes to draw in; None: pyplot's current one.
 
     Returns: the Axes.
-    Raises: ValueError, TypeError: another shape than these; no finite loss at all; `log` where no loss is positive.
+    Raises: ValueError, TypeError: another shape than these; no finite loss at all; `log` if no loss is positive.
 
     Example:
         >>> import gradtx
@@ -109,7 +109,7 @@ def _times(at: Any, runs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _range(runs: dict[str, np.ndarray]) -> tuple[float, float]:
-    """The lowest loss, and the highest to show: so that what diverges does not make all else a flat line."""
+    """The lowest loss and the highest to show, so that a diverging run does not make all others flat lines."""
     finite = np.concatenate([run[np.isfinite(run)] for run in runs.values()])
     starts = np.array([np.median(run[:, 0]) for run in runs.values()])
     start = starts[np.isfinite(starts)].max() if np.isfinite(starts).any() else finite.max()
@@ -118,11 +118,9 @@ def _range(runs: dict[str, np.ndarray]) -> tuple[float, float]:
 
 
 def quantiles(run: np.ndarray, spread: float) -> np.ndarray:
-    """The edges of the band that holds this share of the seeds, and the median: below, middle, above, `[3, n]`.
+    """The band that holds this share of the seeds `[seeds, n]`: its lower edge, the median, its upper edge, `[3, n]`.
 
-    Args:
-        run: `[seeds, n]`, without NaN; an infinite loss is above all others.
-        spread: the share; 1: from the lowest to the highest.
+    Infinite losses are above all others; there is no NaN. A share of 1 is the range from the lowest to the highest.
     """
     ranks = np.sort(run, axis=0)
     at = (len(run) - 1) * np.array([0.5 - 0.5 * spread, 0.5, 0.5 + 0.5 * spread])

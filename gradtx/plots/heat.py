@@ -8,7 +8,7 @@ import numpy as np
 
 from gradtx.core.errors import one_of
 from gradtx.plots.checking import array, some_finite
-from gradtx.plots.style import QUIET, SEQUENTIAL, axes, in_style, lightness, many_decades
+from gradtx.plots.style import QUIET, SEQUENTIAL, axes, color_scale, in_style, lightness, many_decades
 
 TICKS, WRITTEN, FRAMED = 12, 80, 400  # at most: names on an axis, cells with numbers, cells with edges
 LOG = 30.0  # the ratio of values that asks for a logarithmic scale
@@ -26,9 +26,9 @@ def heat_map(
     numbers: bool | None = None,
     ax: Any = None,
 ) -> Any:
-    """Draw values over two hyperparameters as colours, the best cell framed, what is not finite hatched.
+    """Draw values over two hyperparameters as colours. The best cell is framed, cells that are not finite are hatched.
 
-    Every cell has the same size, whether the hyperparameters go up by steps or by factors.
+    All cells have the same size, whether the hyperparameters increase by steps or by factors.
 
     Args:
         xs, ys: the hyperparameters, `[columns]` and `[rows]`: numbers, or words.
@@ -36,10 +36,10 @@ def heat_map(
         xlabel, ylabel: what the hyperparameters are, with their units.
         label: what the values are, with their unit.
         best: "lowest" or "highest".
-        numbers: write the values into the cells; None: where there are at most 80.
+        numbers: write the values into the cells; None: if there are at most 80.
         ax: the matplotlib Axes to draw in; None: pyplot's current one.
 
-    Returns: the Axes; the scale of the colours is beside it.
+    Returns: the Axes, with the scale of colours at its right.
     Raises: ValueError, TypeError: another shape than these; no finite value.
 
     Example:
@@ -87,13 +87,12 @@ def heat_map(
         ax.set(xlabel=xlabel, ylabel=ylabel)
         words = f"best: {_short(table[y, x])} (framed)" + ("; hatched: not finite" if not good.all() else "")
         ax.set_title(words, fontsize="small", color=QUIET)
-        bar = ax.figure.colorbar(image, ax=ax, label=label, aspect=18)
-        bar.outline.set_visible(False)
+        color_scale(ax, image, label)
     return ax
 
 
 def _names(name: str, given: Any) -> list[str]:
-    """The values of a hyperparameter as words: powers of ten as such where they go up by factors."""
+    """The values of a hyperparameter as text, with powers of ten if they increase by factors."""
     words = np.asarray(given)
     if words.ndim == 1 and words.size and words.dtype.kind == "U":
         return [str(word) for word in words]
@@ -113,7 +112,7 @@ def _power(x: float) -> str:
 
 
 def _ticks(names: list[str], most: int) -> list[int]:
-    """Which names to write: all, where there is room; else powers of ten, where there are some; else evenly many."""
+    """Which names to write: all if there is room, else the powers of ten if there are some, else every few."""
     if len(names) <= most:
         return list(range(len(names)))
     powers = [i for i, name in enumerate(names) if name.startswith("$10^")]
@@ -122,7 +121,7 @@ def _ticks(names: list[str], most: int) -> list[int]:
 
 
 def _longest(names: list[str]) -> int:
-    """Letters of the longest name, as it is seen: an exponent is small."""
+    """The width of the longest name in letters; an exponent is small."""
     return max(len(name) if not name.startswith("$") else 4 if name.startswith("$10") else 8 for name in names)
 
 

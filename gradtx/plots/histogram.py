@@ -1,4 +1,4 @@
-"""How effective rates are distributed, over the steps, as `watch` has counted them."""
+"""The distribution of effective learning rates over the steps, as `watch` counts it."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import numpy as np
 
 from gradtx.plots.checking import array, ascending
 from gradtx.plots.readings import places, step_axis, steps_of
-from gradtx.plots.style import DASHES, QUIET, SEQUENTIAL, axes, in_style
+from gradtx.plots.style import DASHES, QUIET, SEQUENTIAL, axes, color_scale, in_style
 
 if TYPE_CHECKING:
     from gradtx.inspection.readings import Readings
 
 
 def rate_histogram(readings: Readings, *, names: Any = None, ax: Any = None) -> Any:
-    """Draw how the effective rates |update|/|gradient| of the entries are distributed, at each step.
+    """Draw the distribution of the effective rates |update|/|gradient| of the entries at each step.
 
-    The darker, the more entries; the lines are what 10%, 50% and 90% of them are below. The first and the last bin hold
-    what lies beyond them too. A step at which nothing was counted is hatched.
+    The darker, the more entries. The lines are the 10%, 50% and 90% quantiles. The first and the last bin also hold the
+    entries beyond them. A step without counts is hatched.
 
     Args:
         readings: from `gradtx.readings(state)`.
         names: the leaves or groups whose entries are counted together; None: all.
         ax: the matplotlib Axes to draw in; None: pyplot's current one.
 
-    Returns: the Axes; the scale of the shades is beside it.
+    Returns: the Axes, with the scale of shades at its right.
     Raises: ValueError: no steps, an unknown name, or no entry at all.
 
     Example:
@@ -67,14 +67,13 @@ def rate_histogram(readings: Readings, *, names: Any = None, ax: Any = None) -> 
         ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f"$10^{{{x:g}}}$"))
         ax.set_ylabel("effective rate, |update| / |gradient|")
         ax.set_title("lines: 10 %, 50 % and 90 % of the entries", fontsize="small", color=QUIET)
-        bar = ax.figure.colorbar(image, ax=ax, label="share of the entries", aspect=18)
+        bar = color_scale(ax, image, "share of the entries")
         bar.ax.yaxis.set_major_formatter(ticker.PercentFormatter(1.0))
-        bar.outline.set_visible(False)
     return ax
 
 
 def _sides(steps: np.ndarray) -> np.ndarray:
-    """The sides of columns that stand at the steps."""
+    """The edges of columns that are centred at the steps."""
     if len(steps) == 1:
         return steps[0] + np.array([-0.5, 0.5])
     middle = 0.5 * (steps[:-1] + steps[1:])
@@ -82,7 +81,7 @@ def _sides(steps: np.ndarray) -> np.ndarray:
 
 
 def _quantile(counts: np.ndarray, edges: np.ndarray, share: float) -> np.ndarray:
-    """What this share of the entries is below, at each step, evenly spread within a bin; NaN where there is none."""
+    """The quantile of the entries at each step, interpolated within a bin; NaN for a step without entries."""
     out = np.full(len(counts), np.nan)
     for k, row in enumerate(counts):
         if row.any():

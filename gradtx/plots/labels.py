@@ -1,4 +1,4 @@
-"""Labels beside the ends of lines, in the place of a legend, moved apart where lines end together."""
+"""Labels at the ends of lines, instead of a legend. Labels that would overlap are moved apart."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 
 from gradtx.plots.style import ink
 
-SPACING, BESIDE = 1.2, 7.0  # between two labels, in heights of a letter; from the Axes to the labels, in points
+SPACING, BESIDE = 1.2, 7.0  # between labels, in heights of a letter; between the Axes and the labels, in points
 
 
 class End(NamedTuple):
-    """Of a line: the value at its end (at the ceiling where it is not finite), what to call it, its colour.
+    """The end of a line.
 
-    at: where it ends along the other axis; None: at the right edge of the Axes.
+    value: there; a label is at the top if it is not finite. text: the label. at: the place along the other axis; None:
+    the right edge of the Axes.
     """
 
     value: float
@@ -27,10 +28,10 @@ class End(NamedTuple):
 
 
 def apart(heights: Sequence[float], gap: float, low: float = 0.0, high: float = 1.0) -> list[float]:
-    """Ascending heights with a gap between them and within bounds, the sum of squared moves being the least.
+    """Move ascending heights apart by a gap, within bounds, so that the sum of squared moves is smallest.
 
-    Less the gaps below it, each height may be anything that does not descend: the nearest such numbers are means of
-    neighbours, cut at the bounds. Where there is no room for all of them, they stand out at both ends alike.
+    Without the gaps below them the heights must not descend. The nearest such numbers are means of neighbours, clipped
+    at the bounds (isotonic regression). If there is not enough room, they extend equally beyond both bounds.
 
     Example:
         >>> from gradtx.plots.labels import apart
@@ -52,14 +53,14 @@ def apart(heights: Sequence[float], gap: float, low: float = 0.0, high: float = 
 
 
 def label_ends(ax: Any, ends: Sequence[End], *, size: float | None = None, leaders: bool = True) -> list[Any]:
-    """Write the name of each line right of the Axes, at the height where it ends.
+    """Write the label of each line right of the Axes, at the height of its end.
 
-    The places are found when the figure is drawn, so that they fit its size and the limits of the axis then.
+    The places are computed when the figure is drawn, from its size and the limits of the axis at that time.
 
     Args:
         ax: the Axes.
         ends: of the lines.
-        size: of the letters, in points; None: that of the ticks.
+        size: of the letters, in points; None: as the ticks.
         leaders: draw a thin line from the end of each line to its label.
 
     Returns: the annotations, in the order of the ends.
@@ -90,7 +91,7 @@ def label_ends(ax: Any, ends: Sequence[End], *, size: float | None = None, leade
 
 @dataclasses.dataclass(frozen=True)
 class _Column:
-    """The labels of one Axes."""
+    """All labels of one Axes."""
 
     ax: Any
     ends: tuple[End, ...]
@@ -99,7 +100,7 @@ class _Column:
 
 @dataclasses.dataclass(frozen=True)
 class _Place:  # no tuple: matplotlib would take it for two systems of coordinates
-    """Where a label, or the end of its line, is: matplotlib calls it when it draws."""
+    """The place of a label (moved), or of the end of its line. matplotlib calls it when it draws."""
 
     column: _Column
     k: int

@@ -1,4 +1,4 @@
-"""Performance profiles: which optimizer is nearest to the best, over many tasks."""
+"""Performance profiles, which compare optimizers over many tasks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from gradtx.plots.style import FAINT, axes, in_style, looks_of
 
 
 class Profile(NamedTuple):
-    """Fields: factors, `[k]`, ascending, 1 first; shares: label -> `[k]`, of the tasks solved within each factor.
+    """factors: `[k]`, ascending, first 1. shares: label -> `[k]`, the share of the tasks solved within each factor.
 
-    The last factor is infinity where no finite one reaches a task that is solved: where the least cost is 0.
+    The last factor is infinite if a solved task is within no finite factor, because the least cost on it is 0.
     """
 
     factors: np.ndarray
@@ -24,16 +24,16 @@ class Profile(NamedTuple):
 
 
 def profile(costs: Mapping[str, Any]) -> Profile:
-    """For each optimizer the share of the tasks that it solves within a factor of the cheapest one's cost.
+    """The share of the tasks that each optimizer solves within a factor of the least cost.
 
         share(f) = |{tasks: cost <= f·(the least cost of all on this task)}| / |tasks|
 
-    The factors are all at which a share changes. A task that nobody solves counts among the tasks. Where the least cost
-    is 0, other costs are within no finite factor of it, and count at infinity, if they are finite.
+    The factors are those at which a share changes. A task that nobody solves counts among the tasks. If the least cost
+    is 0, other finite costs are within no finite factor of it, and count at infinity.
 
     Args:
-        costs: label -> `[tasks]`, steps or seconds, at least 0, infinite where the task was not solved; the tasks are
-            the same, in the same order.
+        costs: label -> `[tasks]`, steps or seconds, at least 0, infinite if the task was not solved. All rows have the
+            same tasks in the same order.
 
     Returns: a `Profile`.
     Raises: ValueError: NaN, a cost below 0, different numbers of tasks.
@@ -51,7 +51,7 @@ def profile(costs: Mapping[str, Any]) -> Profile:
         if len(row) != first:
             raise ValueError(f"the costs of {label!r} are of {len(row)} tasks, those before of {first}")
         if np.isnan(row).any() or (row < 0).any():
-            raise ValueError(f"the costs of {label!r} must be at least 0, and infinite where a task was not solved")
+            raise ValueError(f"the costs of {label!r} must be at least 0, and infinite for a task that was not solved")
     table = np.stack(list(rows.values()))
     ratios = performance_ratios(table)
     solved = np.isfinite(table)
@@ -62,14 +62,14 @@ def profile(costs: Mapping[str, Any]) -> Profile:
 
 
 def performance_ratios(costs: np.ndarray) -> np.ndarray:
-    """Each cost relative to the least one of its task: the performance ratio, of which a profile is the distribution.
+    """The performance ratios: each cost relative to the least one of its task.
 
-        r[s, p] = cost[s, p] / min over s of cost[s, p]        1 where it is the least, also where that is 0
+        r[s, p] = cost[s, p] / min over s of cost[s, p]        1 for the least cost, also if that is 0
 
     Args:
-        costs: `[solvers, tasks]`, at least 0, infinite where the solver failed; without NaN.
+        costs: `[solvers, tasks]`, at least 0, infinite if the solver failed; without NaN.
 
-    Returns: `[solvers, tasks]`, at least 1; infinite where the solver failed, and for any other cost beside one of 0.
+    Returns: `[solvers, tasks]`, at least 1; infinite if the solver failed, or if only the least cost is 0.
     Source: as of `profile`.
 
     Example:
@@ -90,14 +90,14 @@ def performance_ratios(costs: np.ndarray) -> np.ndarray:
 def performance_profile(
     costs: Mapping[str, Any], *, limit: float | None = None, what: str = "cost", ax: Any = None
 ) -> Any:
-    """Draw the share of tasks that each optimizer solves within a factor of the best one: see `profile`.
+    """Draw the share of the tasks that each optimizer solves within a factor of the best one; see `profile`.
 
-    At 1 is the share of tasks on which it is the best, at the right the share that it solves at all, if no limit cuts
-    it; what is within no finite factor of a cost of 0 is a step at the right end.
+    The value at 1 is the share of tasks on which it is the best; the value at the right, if no limit cuts the axis, is
+    the share that it solves at all. Costs within no finite factor of a cost of 0 are a step at the right end.
 
     Args:
-        costs: label -> `[tasks]`, infinite where a task was not solved.
-        limit: the greatest factor that is shown, above 1; None: beyond it nothing changes.
+        costs: label -> `[tasks]`, infinite if a task was not solved.
+        limit: the greatest factor that is shown, above 1; None: the last at which something changes.
         what: the cost, for the axis: "steps", "seconds".
         ax: the matplotlib Axes to draw in; None: pyplot's current one.
 

@@ -1,4 +1,4 @@
-"""What `watch` has kept, over the steps: update-to-weight ratios and the like, a line for each leaf or group."""
+"""Readings of `watch` over the steps, such as update-to-weight ratios: a line for each leaf or group."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from gradtx.core.errors import describe, one_of, suggestion
 from gradtx.plots.checking import array, ascending, some_finite
 from gradtx.plots.labels import End, label_ends
-from gradtx.plots.style import FAINT, QUIET, axes, count_axis, halo, in_style, log_axis, looks_of, shades
+from gradtx.plots.style import FAINT, QUIET, axes, color_scale, count_axis, halo, in_style, log_axis, looks_of, shades
 
 if TYPE_CHECKING:
     from gradtx.inspection.readings import Readings
 
-USUAL, BAND = 1e-3, 3.0  # the update-to-weight ratio that is usual, and by what factor it may be off
-NAMED = 12  # lines that are labelled; of more, the shade says which
-FIELDS = {  # what each reading is, with its unit; and the scale of its axis
+USUAL, BAND = 1e-3, 3.0  # the usual update-to-weight ratio, and the factor by which it may differ
+NAMED = 12  # at most so many lines have labels; more have shades with a scale
+FIELDS = {  # the label of each reading, with its unit, and the scale of its axis
     "grad_norm": ("norm of the gradient", "log"),
     "stage_norm": ("norm after {stage}", "log"),
     "update_rms": ("RMS of the update (per step)", "log"),
@@ -35,7 +35,7 @@ FIELDS = {  # what each reading is, with its unit; and the scale of its axis
 def readings_over_time(
     readings: Readings, field: str, *, names: Any = None, stage: str | None = None, ax: Any = None
 ) -> Any:
-    """Draw a reading over the steps, a line for each leaf or group; where there are many, dark first and bright last.
+    """Draw a reading over the steps, a line for each leaf or group, the first ones dark, the last ones bright.
 
     Args:
         readings: from `gradtx.readings(state)`.
@@ -89,9 +89,9 @@ def readings_over_time(
 
 
 def ratios(readings: Readings, *, names: Any = None, ax: Any = None) -> Any:
-    """Draw how large the updates are beside the weights, over the steps, for each leaf or group.
+    """Draw the ratio of update to weight over the steps, for each leaf or group.
 
-    The band is what is usual, 1e-3 within a factor of 3: far above it training tends to be unstable, far below it the
+    The band is the usual range, 1e-3 within a factor of 3. Far above it training tends to be unstable, far below it the
     layer hardly learns.
 
     Args:
@@ -122,7 +122,7 @@ def ratios(readings: Readings, *, names: Any = None, ax: Any = None) -> Any:
 
 
 def steps_of(readings: Readings) -> np.ndarray:
-    """The steps, ascending; an error where these are no readings, or hold none."""
+    """The steps, ascending; an error if these are not readings, or have no steps."""
     if not hasattr(readings, "rate_counts"):
         raise TypeError(f"give what gradtx.readings(state) returns; got {describe(readings)}")
     found = np.asarray(readings.steps, np.float64)
@@ -134,7 +134,7 @@ def steps_of(readings: Readings) -> np.ndarray:
 
 
 def places(readings: Readings, names: Any) -> list[int]:
-    """The places of the leaves or groups that were asked for."""
+    """The places of these leaves or groups; None: of all."""
     known = list(readings.names)
     wanted = known if names is None else [names] if isinstance(names, str) else list(names)
     for name in wanted:
@@ -163,11 +163,10 @@ def _draw_lines(ax: Any, steps: np.ndarray, lines: dict[str, np.ndarray]) -> Non
     for (name, line), color in zip(lines.items(), colors, strict=True):
         ax.plot(steps, line, color=color, linewidth=0.9, zorder=3, label=name, linestyle="-")
     shade = ScalarMappable(Normalize(-0.5, len(lines) - 0.5), ListedColormap(colors))
-    bar = ax.figure.colorbar(shade, ax=ax, aspect=30)
+    bar = color_scale(ax, shade, aspect=30)
     at = np.unique(np.linspace(0, len(lines) - 1, 6).round().astype(int))
     bar.set_ticks(list(at), labels=[list(lines)[i] for i in at])
     bar.ax.invert_yaxis()
-    bar.outline.set_visible(False)
 
 
 def _last(line: np.ndarray) -> float:
@@ -176,6 +175,6 @@ def _last(line: np.ndarray) -> float:
 
 
 def step_axis(ax: Any, steps: np.ndarray) -> None:
-    """The horizontal axis over all steps; round one step where there is no other."""
+    """The horizontal axis over all steps; with one step, around it."""
     count_axis(ax.xaxis)
     ax.set(xlabel="step", xlim=(steps[0], steps[-1]) if len(steps) > 1 else (steps[0] - 1, steps[0] + 1))

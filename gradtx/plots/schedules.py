@@ -1,4 +1,4 @@
-"""Schedules drawn with matplotlib: one, as `Schedule.plot` does, which imports this when it is called, or several."""
+"""Schedules drawn with matplotlib: one, for `Schedule.plot`, which imports this when called, or several."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def plot(schedule: Schedule, steps: int | None = None, ax: Any = None, **line: A
 
 
 def schedules(*given: Any, steps: int | None = None, ylabel: str = "learning rate", ax: Any = None) -> Any:
-    """Draw several schedules together, each with its name beside its end.
+    """Draw several schedules together, each with its name at its end.
 
     Args:
-        *given: schedules, or functions of the step; or one dict, label -> schedule. Without labels of yours a schedule
-            is called by its factory, and by its place among those of the same: `cosine_decay_schedule 2`.
-        steps: how many; None: as many as the longest needs, see `Schedule.plot`.
-        ylabel: what the schedules give, with its unit.
+        *given: schedules, or functions of the step; or one dict, label -> schedule. The default label is the name of
+            the factory, with a number if several have the same: `cosine_decay_schedule 2`.
+        steps: number of steps; None: as many as the longest needs, see `Schedule.plot`.
+        ylabel: what the values are, with their unit.
         ax: the matplotlib Axes to draw in; None: pyplot's current one.
 
     Returns: the Axes.
-    Raises: TypeError: something that is no schedule. ValueError: none given; one that holds several.
+    Raises: TypeError: an argument is not a schedule. ValueError: no arguments, or one that holds several schedules.
 
     Example:
         >>> import gradtx
@@ -72,7 +72,7 @@ def schedules(*given: Any, steps: int | None = None, ylabel: str = "learning rat
 
 
 def _named(given: tuple) -> dict[str, Schedule]:
-    """The schedules by label: the caller's, or their factories' names with numbers."""
+    """The schedules by label: the caller's, or the names of their factories with numbers."""
     if len(given) == 1 and isinstance(given[0], dict):
         found = entries("schedules", given[0], "schedule")
         return {label: _schedule(repr(label), one) for label, one in found.items()}
@@ -93,7 +93,7 @@ def _schedule(which: str, value: Any) -> Schedule:
 
 
 def _name(ax: Any) -> None:
-    """Say what the lines are: one by the title, several by a legend."""
+    """Name the lines: one by the title, several by a legend."""
     first, *others = (line.get_label() for line in ax.get_lines())
     if not others:
         ax.set_title(first, loc="left", fontsize="small")
@@ -113,7 +113,7 @@ def _drawn(schedule: Schedule, steps: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shown(schedule: Schedule) -> int:
-    """As many steps as show how it goes: a little more than until the value stays, at most eight of its lengths."""
+    """A few more steps than until the value stays constant, at most eight times the length of the schedule."""
     most = min(8 * math.ceil(_length("", schedule)) or 100, 2**31 - 1)
     at, values = _drawn(schedule, most)
     changes = np.flatnonzero(values != values[-1])
@@ -121,7 +121,7 @@ def _shown(schedule: Schedule) -> int:
 
 
 def _length(name: str, argument: Any) -> float:
-    """The sum of all the steps that the call names, those of the schedules inside it too."""
+    """The sum of all steps in the arguments, also of the schedules inside."""
     if is_schedule(argument):
         return sum(_length(k, v) for k, v in argument.arguments.items())
     if isinstance(argument, dict):  # step -> factor
@@ -132,6 +132,6 @@ def _length(name: str, argument: Any) -> float:
 
 
 def _short(text: str, ax: Any) -> str:
-    """The beginning of a text, as long as a line of small letters across the Axes, some 12 an inch."""
+    """The beginning of a text that fits across the Axes in small letters, about 12 an inch."""
     letters = max(min(LABEL, int(12 * ax.get_window_extent().width / ax.figure.dpi)), 20)
     return text if len(text) <= letters else f"{text[: letters - 1]}…"

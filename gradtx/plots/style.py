@@ -1,4 +1,4 @@
-"""How all pictures look: sizes, shades with dashes and markers, ticks; and files that are the same each time."""
+"""The look of all pictures: sizes, shades with dashes and markers, ticks; and reproducible files."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SETTINGS: dict[Any, Any] = {
 
 
 class Look(NamedTuple):
-    """Of a line: shade, dash and marker, which say the same, so that one of them is enough."""
+    """The shade, dash and marker of a line. Each of them alone is enough to tell lines apart."""
 
     color: Any
     dash: Any
@@ -53,7 +53,7 @@ class Look(NamedTuple):
 
 @contextmanager
 def in_style() -> Iterator[None]:
-    """Within it, what matplotlib draws looks like the pictures of gradtx; figures made within lay themselves out.
+    """A context in which matplotlib draws in the style of gradtx; figures made in it have constrained layout.
 
     Example:
         >>> import gradtx
@@ -73,19 +73,19 @@ def in_style() -> Iterator[None]:
 
 
 def shades(n: int) -> np.ndarray:
-    """Colours from dark to bright, `[n, 4]`, which differ in lightness: told apart in grey, and by every eye."""
+    """Colours from dark to bright, `[n, 4]`, which differ in lightness, so that they differ in grey too."""
     with extra("plots"):
         import matplotlib
     return matplotlib.colormaps[SHADES](np.linspace(0.0, BRIGHTEST, n))
 
 
 def looks_of(n: int) -> list[Look]:
-    """The looks of n lines; dashes and markers have different periods, so that few are alike in both."""
+    """The looks of n lines. Dashes and markers have different periods, so few lines share both."""
     return [Look(tuple(c), DASHES[k % len(DASHES)], MARKERS[k % len(MARKERS)]) for k, c in enumerate(shades(n))]
 
 
 def lightness(color: Any) -> float:
-    """The relative luminance of a colour, 0 for black and 1 for white: how bright it is where it is printed in grey."""
+    """The relative luminance of a colour, from 0 for black to 1 for white: its brightness when printed in grey."""
     from matplotlib.colors import to_rgb
 
     rgb = np.asarray(to_rgb(color))
@@ -94,7 +94,7 @@ def lightness(color: Any) -> float:
 
 
 def ink(color: Any) -> tuple[float, float, float]:
-    """The colour, made so dark that words in it can be read on white."""
+    """The colour, darkened so that words in it are readable on white."""
     from matplotlib.colors import to_rgb
 
     r, g, b = to_rgb(color)
@@ -104,14 +104,14 @@ def ink(color: Any) -> tuple[float, float, float]:
 
 
 def halo(width: float = 2.5) -> list[Any]:
-    """The `path_effects` of words and marks that stand on lines and colours: a white rim."""
+    """The `path_effects` of words and marks on lines and colours: a white rim."""
     from matplotlib.patheffects import Normal, Stroke
 
     return [Stroke(linewidth=width, foreground="white"), Normal()]
 
 
 def axes(ax: Any) -> Any:
-    """These Axes, or pyplot's current ones, without a frame at the top and at the right."""
+    """These Axes, or pyplot's current ones if None, without a frame at the top and right."""
     if ax is None:
         with extra("plots"):
             from matplotlib import pyplot
@@ -123,20 +123,20 @@ def axes(ax: Any) -> Any:
 
 
 def grid_of(panels: int, widths: Iterable[int]) -> tuple[int, int]:
-    """Rows and columns for so many panels: of these widths the one with the fewest empty places, the wider of two."""
+    """Rows and columns for panels: the width with the fewest empty places, of ties the wider."""
     columns = min(widths, key=lambda width: (-panels % width, -width))
     return -(-panels // columns), columns
 
 
 def color_scale(ax: Any, mappable: Any, label: str = "", **how: Any) -> Any:
-    """Draw the scale of colours beside these Axes; the Colorbar."""
+    """Draw the scale of colours at the right of these Axes; returns the Colorbar."""
     bar = ax.figure.colorbar(mappable, ax=ax, label=label, **{"aspect": 18, **how})
     bar.outline.set_visible(False)
     return bar
 
 
 def count_axis(axis: Any) -> None:
-    """Ticks for something that is counted, steps: whole numbers, thousands as 1k, millions as 1M."""
+    """Ticks for counts, such as steps: whole numbers, thousands as 1k, millions as 1M."""
     from matplotlib import ticker
 
     axis.set_major_locator(ticker.MaxNLocator(5, integer=True))
@@ -144,7 +144,7 @@ def count_axis(axis: Any) -> None:
 
 
 def log_axis(ax: Any, which: str) -> None:
-    """Make the axis x or y logarithmic: values that are not positive are left out, not drawn at the bottom."""
+    """Make the axis x or y logarithmic. Values that are not positive are not drawn."""
     from matplotlib import ticker
 
     getattr(ax, f"set_{which}scale")("log", nonpositive="mask")
@@ -155,14 +155,14 @@ def log_axis(ax: Any, which: str) -> None:
 
 
 def many_decades(values: Any, factor: float = 20.0) -> bool:
-    """Whether values are better seen on a logarithmic axis: none is negative, and the positive ones differ widely."""
+    """Whether values need a logarithmic axis: none is negative, and the positive ones differ by more than a factor."""
     finite = np.asarray(values)[np.isfinite(values)]
     positive = finite[finite > 0]
     return bool(len(positive) and finite.min() >= 0 and positive.max() > factor * positive.min())
 
 
 def save(figure: Any, path: Any, *, dpi: float = 200.0) -> Path:
-    """Write a figure into a file: the same bytes each time, without the date or the name of a program.
+    """Write a figure into a file, with the same bytes each time: without date and program name.
 
     Args:
         figure: a matplotlib Figure.

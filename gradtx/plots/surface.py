@@ -1,4 +1,4 @@
-"""Functions of two variables: are they, and where to draw their contours."""
+"""Functions of two variables: checks, and the contours to draw."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ from gradtx.core.arguments import show
 
 EXAMPLE = "lambda w: 3 * w[0] ** 2 + 10 * w[1] ** 2"
 RINGS, GRID = 14, 161  # contours; points along a side of the grid
-MARGIN, ABOVE = 0.08, 4.0  # around the paths, of their extent; how far above the start a point may be, to be in view
+MARGIN, ABOVE = 0.08, 4.0  # around the paths, relative to their extent; height above the start that is in view
 
 
 def require_function(function: Any, variables: int, dtype: Any) -> None:
-    """Raise unless this takes one array of so many variables and returns one real number.
+    """Raise unless this takes one array with this number of variables and returns one real number.
 
-    Raises:
-        TypeError: it is no function, takes other arguments, or returns something else than one real number.
-        ValueError: it has another number of variables.
+    Raises: TypeError: not a function, other arguments, or another result. ValueError: another number of variables.
     """
     if not callable(function):
         raise TypeError(f"function must take an array w and return a number, as {EXAMPLE}; got {show(function)}")
@@ -52,16 +50,16 @@ def require_function(function: Any, variables: int, dtype: Any) -> None:
 
 
 def heights(function: Callable, points: np.ndarray) -> np.ndarray:
-    """The values of a function at points `[..., 2]`; one that has no value there is NaN or infinite."""
+    """The values of a function at points `[..., 2]`; NaN or infinite where it has none."""
     flat = jnp.asarray(points.reshape(-1, points.shape[-1]), float)
     return np.asarray(jax.jit(jax.vmap(function))(flat), np.float64).reshape(points.shape[:-1])
 
 
 def levels(values: np.ndarray) -> np.ndarray:
-    """The levels of contours, ascending: below the k-th lie (k/n)² of all places, for n levels.
+    """The levels of n contours, ascending: a share of (k/n)² of all points is below the k-th.
 
-    So the rings of a quadratic are equally far apart, and a valley, however flat beside its walls, has some too: what
-    is seen does not depend on the scale of the values, nor on a monotone function of them.
+    So the contours of a quadratic are equally far apart, and a flat valley between steep walls has some too. They do
+    not change if a monotone function is applied to the values.
     """
     finite = values[np.isfinite(values)]
     found = np.unique(np.quantile(finite, (np.arange(1, RINGS + 1) / (RINGS + 1)) ** 2))
@@ -69,7 +67,7 @@ def levels(values: np.ndarray) -> np.ndarray:
 
 
 def view(function: Callable, paths: dict[str, np.ndarray]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Limits that show the paths, without what is far above their starts: one that diverges leaves the picture."""
+    """Limits that show the paths, except points far above their starts; a diverging path leaves the picture."""
     points = np.concatenate([*(path[:1] for path in paths.values()), *paths.values()])
     points = points[np.isfinite(points).all(axis=1)]
     above = heights(function, points)
@@ -85,11 +83,7 @@ def view(function: Callable, paths: dict[str, np.ndarray]) -> tuple[tuple[float,
 
 
 def require_limits(limits: Any) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Two pairs of finite, ascending numbers.
-
-    Raises:
-        ValueError: anything else.
-    """
+    """Two pairs of finite, ascending numbers; ValueError for anything else."""
     try:
         (a, b), (c, d) = limits
         found = (float(a), float(b)), (float(c), float(d))
@@ -102,7 +96,7 @@ def require_limits(limits: Any) -> tuple[tuple[float, float], tuple[float, float
 
 
 def contours(ax: Any, grid: np.ndarray, values: np.ndarray) -> None:
-    """Draw grey rings; the lower, the darker the ground."""
+    """Draw grey contours; the lower, the darker."""
     at = levels(values)
     if not len(at):
         return

@@ -1,4 +1,4 @@
-"""Paths on the contours of a function of two variables, and below them what scaled their steps."""
+"""Paths on the contours of a function of two variables, with the factors that scale their steps below."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def trajectories(
 ) -> Any:
     """Draw paths on the contours of a function, dark at the start and bright at the end, a panel for each.
 
-    A circle is the start, a diamond the end, a cross the last finite point of a path that diverged. Below a path is the
-    course of its scaling terms; the step axis has the colours of the path. The contours are levels below which lie
-    equal shares, squared, of the area in view: see `gradtx.plots.surface.levels`.
+    A circle is the start, a diamond the end, a cross the last finite point of a path that diverged. Below a path
+    are its scaling terms over the steps; the step axis has the colours of the path. For the levels of the contours see
+    `gradtx.plots.surface.levels`.
 
     Args:
         function: `w -> scalar`, of an array of two numbers.
         paths: label -> `[n, 2]`, w after 0, 1, ... steps; or a `Trajectory`.
-        scalings: label -> `[n, 2]`, for each coordinate what its steps are scaled by, as `s` of RMSProp: an entry of
-            the `states` of the `Trajectory`. A label without an entry has an empty panel, which says so.
-        limits: ((left, right), (bottom, top)) of the contours; None: what the paths need, without what is far above
+        scalings: label -> `[n, 2]`, the term that scales the steps of each coordinate, as `s` of RMSProp: an entry of
+            the `states` of the `Trajectory`. The panel of a label without an entry says "no scaling".
+        limits: ((left, right), (bottom, top)) of the contours; None: the extent of the paths, except points far above
             their starts.
-        scaling_name: of the scaling terms, at their axis.
-        variable: the name of w, at the axes.
+        scaling_name: label of the axis of the scaling terms.
+        variable: the name of w at the axes.
         figure: a matplotlib Figure to draw in; None: a new one of pyplot's, whose size fits the panels.
 
     Returns: the Figure.
@@ -103,7 +103,7 @@ def _terms(scalings: Mapping[str, Any] | None, ways: Mapping[str, np.ndarray]) -
 
 
 def _panels(n: int, below: bool, figure: Any) -> tuple[Any, list, list]:
-    """The figure, the Axes of the paths, and those below them, if any."""
+    """The figure, the Axes of the paths, and the Axes below them, if any."""
     columns, rows = min(n, COLUMNS), -(-n // COLUMNS)
     if figure is None:
         with extra("plots"):
@@ -121,7 +121,7 @@ def _panels(n: int, below: bool, figure: Any) -> tuple[Any, list, list]:
 
 
 def _ramp(steps: int) -> dict[str, Any]:
-    """The colours along time, dark to bright, from step 0 to the last; most change at the start, where most happens."""
+    """The colours of the steps, dark to bright; they change fastest at the start, where most happens."""
     import matplotlib
     from matplotlib.colors import ListedColormap, PowerNorm
 
@@ -129,7 +129,7 @@ def _ramp(steps: int) -> dict[str, Any]:
 
 
 def _colored(points: np.ndarray, at: np.ndarray, steps: int, **how: Any) -> Any:
-    """A line whose colour is the step."""
+    """A line with the colours of its steps."""
     from matplotlib.collections import LineCollection
 
     line = LineCollection(list(np.stack([points[:-1], points[1:]], axis=1)), **_ramp(steps), **how)
@@ -198,7 +198,7 @@ def _draw_courses(courses: list, ways: Any, terms: dict, steps: int, scaling_nam
 
 
 def _draw_key(figure: Any, surfaces: list, steps: int) -> None:
-    """A bar that says which colour is which step, where there is no step axis that does."""
+    """A scale of the colours of the steps, for pictures without a step axis."""
     from matplotlib.cm import ScalarMappable
 
     bar = figure.colorbar(ScalarMappable(**_ramp(steps)), ax=surfaces, location="bottom", aspect=60, label="step")

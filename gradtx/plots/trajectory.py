@@ -1,4 +1,4 @@
-"""The course of an optimizer on a function: its path, the values, and what its state held."""
+"""Run an optimizer on a function, and record its path, the values and its state."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from gradtx.plots.surface import require_function
 
 
 class Trajectory(NamedTuple):
-    """Fields: path, values, states; entry t of each is after t updates, 0 the start.
+    """A run. Entry t of each array is after t updates; entry 0 is the start.
 
-    path: `[steps + 1, d]`, in the dtype of the start. values: `[steps + 1]`, those of the function.
-    states: name -> `[steps + 1, d]`, each leaf of the state that is like the parameters. One whose name stands at one
-    place only is called by it (`nu`); where there are several, by their places (`scale_by_rms/nu`).
+    path: `[steps + 1, d]`, in the dtype of the start. values: `[steps + 1]`, of the function. states: name ->
+    `[steps + 1, d]`, each leaf of the state with the shape of the parameters, under its own name (`nu`), or under its
+    path (`scale_by_rms/nu`) if several leaves have that name.
     """
 
     path: np.ndarray
@@ -46,7 +46,7 @@ def trajectory(tx: Any, function: Callable[[Any], Any], start: Any, steps: int) 
         start: w(0), `[d]`, finite; its dtype is that of the arithmetic: float64 with `jax_enable_x64`.
         steps: updates; at least 1.
 
-    Returns: a `Trajectory`. From where a course is not finite, it holds what came: see its `diverged`.
+    Returns: a `Trajectory`. It goes on after numbers are no longer finite; see its `diverged`.
     Raises: TypeError: a function that does not return one real number. ValueError: `start` is no vector of finite real
         numbers, the function has another number of variables, or it or its gradient is not finite at the start.
 
@@ -89,7 +89,7 @@ def trajectory(tx: Any, function: Callable[[Any], Any], start: Any, steps: int) 
 
 
 def _like(w: Any, state: Any) -> dict[str, Any]:
-    """The leaves of a state that are like the parameters, by name."""
+    """The leaves of a state with the shape of the parameters, by name."""
     found = [row for row in mirrors(w, state) if row.parameter is not None and shape_of(row.leaf) == w.shape]
     names = [path_name(row.path[-1:]) for row in found]
     return {

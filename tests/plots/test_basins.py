@@ -20,7 +20,7 @@ class TestRange:
     def test_a_bound_makes_it_narrower(self):
         assert plots.basin(RATES, LOSSES, lower_bound=0.9) == Basin(0.1, 0.1, 0.1)
         with pytest.raises(
-            ValueError, match=r"the best loss is 1, below lower_bound=2: give what no loss can be below"
+            ValueError, match=r"the best loss is 1, below lower_bound=2: give a bound that no loss is below"
         ):
             plots.basin(RATES, LOSSES, lower_bound=2.0)
 

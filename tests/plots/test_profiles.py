@@ -85,7 +85,7 @@ def test_nobody_solves_anything():
     [
         ({}, "costs is empty"),
         ({"a": [1.0], "b": [1.0, 2.0]}, "the costs of 'b' are of 2 tasks, those before of 1"),
-        ({"a": [np.nan]}, "the costs of 'a' must be at least 0, and infinite where a task was not solved"),
+        ({"a": [np.nan]}, "the costs of 'a' must be at least 0, and infinite for a task that was not solved"),
         ({"a": [-1.0]}, "the costs of 'a' must be at least 0"),
         ({"a": [[1.0]]}, r"the costs of 'a' must be an array \[tasks\]; got the shape \(1, 1\)"),
     ],
