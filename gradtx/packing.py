@@ -14,7 +14,7 @@ from jax.core import Tracer
 from gradtx.core.errors import describe, whole
 from gradtx.core.leaves import is_staged
 from gradtx.core.special import Special
-from gradtx.core.trees import is_trained, names_of, require_arrays, shape_of
+from gradtx.core.trees import flatten, is_trained, leaf_names, require_arrays, shape_of
 from gradtx.layout import JoinedLeavesError, Layout, layout_of
 from gradtx.storage.fields import Stored
 
@@ -116,8 +116,9 @@ def pack(params: Any, threshold: int = 65536, *, like: Any = None) -> Any:
     if any(map(is_packed, jax.tree.leaves(params, is_leaf=is_packed))):
         raise TypeError("these parameters are packed already: unpack them first")
     require_arrays("parameter", params)
-    entries, structure = jax.tree_util.tree_flatten_with_path(params)
-    names, leaves = tuple(names_of([path for path, _ in entries])), [leaf for _, leaf in entries]
+    leaves, structure = jax.tree.flatten(params)
+    named = zip(leaf_names(params), flatten(params)[0], strict=True)
+    names = tuple(name for name, leaf in named if leaf is not None)
     types = tuple(jnp.result_type(x).name if _is_small(x, threshold) else None for x in leaves)
     return _joined(layout_of(structure, names, tuple(map(shape_of, leaves)), types), leaves)
 

@@ -1,5 +1,5 @@
-"""What everything stands on. Authors of transformations may use all of it that has no underscore.
+"""The core of gradtx. All other packages import it, and authors of transformations may use every public name in it.
 
-`gradtx` itself exports what users need. An author's file also wants the checks of `gradtx.core.errors` and the
-arithmetic of `gradtx.core.numerics`.
+`gradtx` exports the names that users need. Authors also need the checks in `gradtx.core.errors` and the arithmetic in
+`gradtx.core.numerics`.
 """

@@ -50,7 +50,7 @@ def chain(*members: Transformation, **named: Transformation):
     for step in list(steps.values())[:-1]:
         require_changeable("chain", step)
     plans = {name: step._plan for name, step in steps.items()}
-    *others, last = plans or [None]
+    last = next(reversed(plans), None)
 
     def init(params):
         return entries({name: plan.init(params) for name, plan in plans.items()})
@@ -65,16 +65,11 @@ def chain(*members: Transformation, **named: Transformation):
 
     def step(updates, state, params=None, **extra):
         _require_known(plans, updates, state)
-        states = {}
-        for name in others:
-            plan = plans[name]
-            given = plan.extras.taken(extra)
-            updates, states[name] = plan.update(updates, state.get(name, EmptyState()), params, given)
-        if last is None:
-            return apply_updates(params, updates), state
-        given = plans[last].extras.taken(extra)
-        params, states[last] = plans[last].step(updates, state.get(last, EmptyState()), params, given)
-        return params, entries(states)
+        states, out = {}, updates
+        for name, plan in plans.items():
+            run = plan.step if name == last else plan.update  # the last member returns the new parameters
+            out, states[name] = run(out, state.get(name, EmptyState()), params, plan.extras.taken(extra))
+        return (out if plans else apply_updates(params, updates)), entries(states)
 
     return init, update, step
 

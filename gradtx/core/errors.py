@@ -1,11 +1,11 @@
-"""Checks of hyperparameters, and the small words that errors are made of."""
+"""Checks of hyperparameters, and parts of error messages."""
 
 from __future__ import annotations
 
 import difflib
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -22,14 +22,14 @@ _INSTEAD = {
 
 
 def instead_of(word: str) -> str:
-    """`'; ...'` with the transformation that gradtx has for this argument of other libraries; else nothing."""
+    """`'; ...'`: what gradtx has instead of this argument of other libraries, or nothing."""
     return f"; {_INSTEAD[word]}" if word in _INSTEAD else ""
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """`' (did you mean 'decay'?)'` where a known word is near, or has this name in another library; else nothing."""
+    """`' (did you mean 'decay'?)'` if a known word is similar, or has this name in another library; else nothing."""
 
-    def nearness(x: str) -> float:  # a slip seldom changes the length
+    def nearness(x: str) -> float:  # typing errors seldom change the length
         return difflib.SequenceMatcher(None, word, x).ratio() - 0.05 * abs(len(x) - len(word))
 
     known = list(known)
@@ -39,40 +39,30 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 def describe(value: Any) -> str:
-    """A short word for what came where something else was expected."""
+    """A short description of an unexpected value."""
     if isinstance(value, dict):
         return f"a dict with the keys {sorted(map(str, value))}"
     return repr(value) if isinstance(value, str | int | float | None) else f"something of type {type(value).__name__}"
 
 
-def in_unit_interval(**values: Any) -> None:
-    """Raise ValueError unless each concrete value lies in [0, 1]."""
-    _require("in [0, 1]", lambda x: 0.0 <= x <= 1.0, values)
+def _range_check(words: str, holds: Callable[[float], bool]) -> Callable[..., None]:
+    """A check that raises ValueError unless every keyword argument, if it is concrete, lies in a range."""
+
+    def check(**values: Any) -> None:
+        for name, value in values.items():
+            number = concrete(value)
+            if number is not None and not holds(number):
+                raise ValueError(f"{name} must be {words}; got {number!r}")
+
+    return check
 
 
-def below_one(**values: Any) -> None:
-    """Raise ValueError unless each concrete value lies in [0, 1)."""
-    _require("in [0, 1)", lambda x: 0.0 <= x < 1.0, values)
-
-
-def at_least_one(**values: Any) -> None:
-    """Raise ValueError unless each concrete value is finite and at least 1."""
-    _require("finite and at least 1", lambda x: 1.0 <= x < math.inf, values)
-
-
-def non_negative(**values: Any) -> None:
-    """Raise ValueError unless each concrete value is finite and at least 0."""
-    _require("finite and at least 0", lambda x: 0.0 <= x < math.inf, values)
-
-
-def positive(**values: Any) -> None:
-    """Raise ValueError unless each concrete value is greater than 0; infinity is."""
-    _require("greater than 0", lambda x: x > 0.0, values)
-
-
-def finite(**values: Any) -> None:
-    """Raise ValueError unless each concrete value is finite."""
-    _require("finite", math.isfinite, values)
+in_unit_interval = _range_check("in [0, 1]", lambda x: 0.0 <= x <= 1.0)
+below_one = _range_check("in [0, 1)", lambda x: 0.0 <= x < 1.0)
+at_least_one = _range_check("finite and at least 1", lambda x: 1.0 <= x < math.inf)
+non_negative = _range_check("finite and at least 0", lambda x: 0.0 <= x < math.inf)
+positive = _range_check("greater than 0", lambda x: x > 0.0)  # also infinity
+finite = _range_check("finite", math.isfinite)
 
 
 def ordered(**values: Any) -> None:
@@ -84,7 +74,7 @@ def ordered(**values: Any) -> None:
 
 
 def whole(at_least: float = -math.inf, **values: Any) -> None:
-    """Raise TypeError unless each value is an integer, ValueError where one is below the least."""
+    """Raise TypeError unless each value is an integer, and ValueError if one is less than `at_least`."""
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
             raise TypeError(f"{name} must be a whole number; got {value!r}")
@@ -101,16 +91,9 @@ def one_of(options: tuple[str, ...], **values: str) -> None:
 
 
 def concrete(value: Any) -> float | None:
-    """The number that stands here, or None where there is none to see yet: a tracer, a schedule, an absent option."""
+    """The value as a number; None if it is not known yet (a tracer, a schedule) or absent."""
     if isinstance(value, int | float):
         return float(value)
     if isinstance(value, Tracer) or not hasattr(value, "dtype") or getattr(value, "shape", None) != ():
         return None
     return None if isinstance(value, jax.ShapeDtypeStruct) else float(value)
-
-
-def _require(what: str, holds: Any, values: dict[str, Any]) -> None:
-    for name, value in values.items():
-        number = concrete(value)
-        if number is not None and not holds(number):
-            raise ValueError(f"{name} must be {what}; got {number!r}")

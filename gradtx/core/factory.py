@@ -1,4 +1,4 @@
-"""Factories: functions that make values, and know which of their parameters are leaves of the pytree."""
+"""Factories: functions that make values. The annotations tell which parameters are leaves of the pytree."""
 
 from __future__ import annotations
 
@@ -18,28 +18,29 @@ _VARIADIC: dict[Any, type] = {POSITIONAL: tuple, KEYWORDS: dict}
 
 
 class LeafMarker:
-    """Marks a parameter as part of the pytree, and brings what is given for it into one form.
+    """Marks a parameter as a leaf of the pytree, in an annotation: `Hyper = Annotated[..., LeafMarker(as_hyper)]`.
 
-    Used in an annotation: `Hyper = Annotated[..., LeafMarker(as_hyper)]`. Whether a parameter is a leaf is decided
-    here, by the signature, and never by the value it holds: tools put masks, `None` and tracers where numbers were.
+    The signature alone decides whether a parameter is a leaf, never its value: tools replace numbers by masks, `None`
+    and tracers.
+
+    coerce: `(name, value) -> value`, which checks an argument and converts it to one form. follows: whether the core
+    replaces a schedule by its value at each step. whole: whether it is a whole number. wraps: whether it is a
+    transformation.
     """
 
     def __init__(
         self, coerce: Callable[[str, Any], Any], *, follows: bool = False, whole: bool = False, wraps: bool = False
     ):
-        self.coerce = coerce
-        self.whole = whole  # whether it is printed as a whole number
-        self.wraps = wraps  # whether transformations stand there
-        self.follows = follows  # whether the core puts a schedule's value in its place at each step
+        self.coerce, self.follows, self.whole, self.wraps = coerce, follows, whole, wraps
 
 
 class Factory:
-    """What a decorated function knows of itself: its name, its parameters, and which of them are leaves."""
+    """A decorated function: its name, its parameters, and which of them are leaves."""
 
     def __init__(self, body: Callable[..., Any], traits: Traits = _NO_TRAITS):
         self.body = body
-        self.traits = traits  # what the author declares of what it makes; see `transformation`
-        self.makes_recipes = False  # whether its last value was a recipe, which passes schedules on
+        self.traits = traits
+        self.makes_recipes = False  # whether the last body that ran was that of a recipe
         self.name = body.__name__
         self.signature = inspect.signature(body)
         bare = [p.replace(annotation=inspect.Parameter.empty) for p in self.signature.parameters.values()]
@@ -51,15 +52,13 @@ class Factory:
 
     @functools.cached_property
     def leaves(self) -> dict[str, LeafMarker]:
-        """The marker of each parameter that is part of the pytree, by name."""
+        """Name of a parameter -> its marker, for parameters that are leaves of the pytree."""
         return {name: marker for name, (marker, _) in self._marked.items()}
 
     @functools.cached_property
     def containers(self) -> dict[str, type]:
-        """Which of those hold several, by name: `*args` and `tuple[Hyper, ...]`, `**kwargs` and `dict[str, Hyper]`."""
-        several = {name: container for name, (_, container) in self._marked.items() if container}
-        kinds = {name: _VARIADIC.get(p.kind) for name, p in self.signature.parameters.items() if name in self.leaves}
-        return {**{name: kind for name, kind in kinds.items() if kind}, **several}
+        """Name -> tuple for `*args` and `tuple[Hyper, ...]`, dict for `**kwargs` and `dict[str, Hyper]`."""
+        return {name: container for name, (_, container) in self._marked.items() if container}
 
     @functools.cached_property
     def _marked(self) -> dict[str, tuple[LeafMarker, type | None]]:
@@ -67,22 +66,26 @@ class Factory:
             hints = typing.get_type_hints(self.body, include_extras=True)
         except NameError as error:
             raise NameError(f"{self.name}: its annotations must be importable where it is defined: {error}") from None
-        found = {name: _marker(hints.get(name)) for name in self.signature.parameters}
-        return {name: marked for name, marked in found.items() if marked is not None}
+        found = {}
+        for name, parameter in self.signature.parameters.items():
+            marker, container = _marker(hints.get(name)) or (None, None)
+            if marker is not None:
+                found[name] = marker, container or _VARIADIC.get(parameter.kind)
+        return found
 
     def publish(self, make: Callable[[dict[str, Any]], Any]) -> Any:
-        """The function that users call, with the name and the docstring of the body: it makes values from calls."""
+        """Return the function that users call. It has the name and docstring of the body and makes values."""
 
         @functools.wraps(self.body)
         def public(*args: Any, **kwargs: Any) -> Any:
             return make(self.bind(args, kwargs))
 
-        public.__dict__["factory"] = self  # the way back, for pickling
+        public.__dict__["factory"] = self  # pickling finds the factory here
         self.public, self.make = public, make
         return public
 
     def bind(self, args: tuple, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments of a call by name: defaults filled in, leaves in their one form."""
+        """The arguments of a call by name, with defaults; leaves are checked and converted."""
         self._require_known(kwargs)
         try:
             bound = self.signature.bind(*args, **kwargs)
@@ -111,13 +114,13 @@ class Factory:
             names = list(map(key_name, value))
             twice = next((n for n in names if names.count(n) > 1), None)
             if twice is not None:
-                raise ValueError(f"{name} has two keys that are called {twice!r}: give functions names of their own")
+                raise ValueError(f"{name} has two keys that are called {twice!r}: give functions different names")
             plain = parameter.kind is KEYWORDS
             return {k: marker.coerce(k if plain else f"{name}[{k!r}]", v) for k, v in value.items()}
         return marker.coerce(name, value)
 
     def spread(self, arguments: Mapping[str, Any]) -> tuple[list, dict[str, Any]]:
-        """The arguments by name, as `bind` gives them, as those of a call: by place and by keyword."""
+        """The positional and keyword arguments of a call, from the arguments by name."""
         args, kwargs = [], {}
         for name, parameter in self.signature.parameters.items():
             if parameter.kind is POSITIONAL:
@@ -129,6 +132,14 @@ class Factory:
             else:
                 args.append(arguments[name])
         return args, kwargs
+
+    def run_body(self, arguments: Mapping[str, Any]) -> Any:
+        """What the body returns for these arguments; its ValueErrors get the name of the factory in front."""
+        args, kwargs = self.spread(arguments)
+        try:
+            return self.body(*args, **kwargs)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
 
     def _require_known(self, kwargs: Mapping[str, Any]) -> None:
         parameters = self.signature.parameters
@@ -148,7 +159,7 @@ class Factory:
 
 
 def key_name(key: Any) -> str:
-    """The key of a dict in names: a string as it is, a pattern by its text, a function by its name, a tuple in turn."""
+    """A key of a dict as text: a string itself, the text of a pattern, the name of a function, the items of a tuple."""
     if isinstance(key, tuple):
         return ", ".join(map(key_name, key))
     return str(getattr(key, "pattern", None) or getattr(key, "__name__", key))
@@ -159,10 +170,10 @@ def _factory_of(public: Any) -> Factory:
 
 
 def _marker(hint: Any) -> tuple[LeafMarker, type | None] | None:
-    """The marker in an annotation, and the container that it is in: `Hyper`, `Hyper | None`, `dict[str, Hyper]`.
+    """The marker in an annotation and its container: of `Hyper`, `Hyper | None` or `dict[str, Hyper]`.
 
     Raises:
-        TypeError: a marker deeper inside, `dict[str, tuple[Hyper, ...]]`: nothing would be done about it.
+        TypeError: the marker is deeper inside, as in `dict[str, tuple[Hyper, ...]]`, where it would have no effect.
     """
     for extra in getattr(hint, "__metadata__", ()):
         if isinstance(extra, LeafMarker):

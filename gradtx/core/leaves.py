@@ -49,12 +49,12 @@ def full(params: Any, value: Any, *, real: bool = False) -> Any:
             return None
         width = float_dtype(p)
         made = jnp.full_like(p, jnp.asarray(value), dtype=width if real else at_width(jnp.result_type(p), width))
-        return _beside(p, made) if isinstance(p, Tracer) else made
+        return _sharded_like(p, made) if isinstance(p, Tracer) else made
 
     return jax.tree.map(leaf, params, is_leaf=is_none)
 
 
-def _beside(p: jax.Array, made: jax.Array) -> jax.Array:
+def _sharded_like(p: jax.Array, made: jax.Array) -> jax.Array:
     """A constant with the sharding of a traced parameter; a program of constants alone would run on one device.
 
     It selects the parameter's entries under a condition that is never true, which the barrier hides from XLA. JAX's

@@ -1,7 +1,7 @@
-"""The arithmetic that algorithms share: averages, roots, quotients and bias corrections that hold at the edges.
+"""Arithmetic that algorithms share: averages, roots, quotients and bias corrections, right also in extreme cases.
 
-Everything here is per leaf, in the leaf's own precision. A decay may be a Python number (then what depends on it alone
-is computed in double precision), an array or a tracer.
+Each function takes one leaf and computes in its precision. A decay may be a Python number, an array or a tracer. Terms
+that depend only on a Python number are computed in double precision.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ COUNT_MAX = 2**31 - 1
 
 
 def double_precision() -> Any:
-    """JAX with 64-bit types inside a `with`, under the name that it has in every supported JAX."""
+    """A context in which JAX has 64-bit types. Its name differs between the supported versions of JAX."""
     enable: Any = getattr(jax if hasattr(jax, "enable_x64") else experimental, "enable_x64")  # noqa: B009
     return enable(True)
 
 
 def zero_count() -> jax.Array:
-    """A step counter before the first step: int32 scalar 0."""
+    """A step counter at init: int32 scalar, 0."""
     return jnp.zeros((), jnp.int32)
 
 
 def increment(count: jax.Array, where: jax.Array | None = None) -> jax.Array:
-    """count + 1, staying at 2**31 - 1 once there; with a condition, count + 1 where it holds."""
+    """count + 1, or count if it is 2**31 - 1 or the condition `where` is false."""
     below = count < COUNT_MAX
     return jnp.where(below if where is None else below & where, count + 1, count).astype(jnp.int32)
 
@@ -38,9 +38,9 @@ def increment(count: jax.Array, where: jax.Array | None = None) -> jax.Array:
 def ema(old: jax.Array, new: jax.Array, decay: Any) -> jax.Array:
     """The exponential moving average `decay*old + (1 - decay)*new`.
 
-    Written as a step from the nearer end: the weights then sum to one exactly, whatever the rounding of `decay`
-    (0.999 in float32 is off by 1e-8, which the sum of two products turns into 1e-5 of the average), `decay` = 0 gives
-    `new` and `decay` = 1 gives `old` to the bit.
+    It is computed as a step from the nearer end. So the weights sum to one exactly, however `decay` is rounded: 0.999
+    in float32 is off by 1e-8, and the sum of two products would be off by 1e-5. `decay` = 0 gives `new`, and
+    `decay` = 1 gives `old`, to the bit.
     """
     if isinstance(decay, float):
         return old + (1.0 - decay) * (new - old) if decay > 0.5 else new + decay * (old - new)
@@ -50,7 +50,7 @@ def ema(old: jax.Array, new: jax.Array, decay: Any) -> jax.Array:
 
 
 def scale_down(x: jax.Array, decay: Any) -> jax.Array:
-    """`decay*x`, as the average of x and nothing: without the rounding of `decay`, which a running sum multiplies."""
+    """`decay*x`, computed as `ema` of x and 0: the rounding of `decay` would add up in a running sum."""
     return ema(x, jnp.zeros_like(x), decay)
 
 
@@ -60,11 +60,11 @@ def abs_sq(x: jax.Array) -> jax.Array:
 
 
 def clip_and_square(g: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """g and |g|², for accumulators of squares: both cut where the square would overflow (1.8e19 in float32).
+    """g and |g|² for accumulators of squares, with g clipped where its square would overflow (1.8e19 in float32).
 
-    An accumulator that overflowed would divide by infinity for ever after; an entry this large is cut instead, and its
-    quotient by its own root mean square keeps its size and sign. An infinite entry is no large entry but a fault: its
-    square is NaN, so that it is seen.
+    An accumulator that is infinite stays infinite, and every later update would be 0. A clipped entry divided by its
+    root mean square still has the right size and sign. An infinite entry is a fault: its square is NaN, so that it
+    shows.
     """
     limit = math.sqrt(float(jnp.finfo(g.dtype).max)) * (1 - 1e-6)
     if jnp.iscomplexobj(g):
@@ -76,7 +76,7 @@ def clip_and_square(g: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 @jax.custom_jvp
 def safe_sqrt(x: jax.Array) -> jax.Array:
-    """The square root, with the derivative 0 at 0, where the true one is infinite and would turn into NaN."""
+    """The square root with the derivative 0 at 0, where the true derivative is infinite and would become NaN."""
     return jnp.sqrt(x)
 
 
@@ -88,12 +88,12 @@ def _(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
 
 
 def quotient(x: jax.Array, y: jax.Array) -> jax.Array:
-    """x / y, and 0 with zero derivatives where y is 0."""
+    """x / y; where y is 0, the result and its derivatives are 0."""
     return jnp.where(y == 0, 0.0, x / jnp.where(y == 0, 1.0, y)).astype(x.dtype)
 
 
 def divide_by_root(x: jax.Array, s: jax.Array, eps: Any = 0.0, eps_root: Any = 0.0) -> jax.Array:
-    """`x/(√(s + eps_root) + eps)` for s >= 0, and 0 where the divisor is 0; all derivatives are finite."""
+    """`x/(√(s + eps_root) + eps)` for s >= 0; 0 where the divisor is 0. All derivatives are finite."""
     root = safe_sqrt(s if _is_zero(eps_root) else s + eps_root)
     divisor = root if _is_zero(eps) else root + eps
     tiny = float(jnp.finfo(s.dtype).tiny)
@@ -104,7 +104,7 @@ def divide_by_root(x: jax.Array, s: jax.Array, eps: Any = 0.0, eps_root: Any = 0
 def bias_correction(decay: Any, count: jax.Array, dtype: Any) -> jax.Array:
     """`1 - decay**count`, to a few ulp for every decay in [0, 1) and every count up to 2**31 - 1.
 
-    Near 1 it is computed as `-expm1(count * log(decay))`: the power itself would lose all that is left after the 1.
+    It is computed as `-expm1(count * log(decay))`, since a power near 1 would lose the digits of the difference.
     """
     t = count.astype(dtype)
     if isinstance(decay, float):
@@ -115,7 +115,7 @@ def bias_correction(decay: Any, count: jax.Array, dtype: Any) -> jax.Array:
 
 
 def on_real_and_imag(fn: Callable[..., tuple]) -> Callable[..., tuple]:
-    """fn for real arrays, applied to the real and imaginary parts of complex ones, each for itself."""
+    """fn for real arrays, applied separately to the real and imaginary parts of complex arrays."""
 
     @functools.wraps(fn)
     def parts(*xs: jax.Array) -> tuple:

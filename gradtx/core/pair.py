@@ -1,4 +1,4 @@
-"""The pair `init`/`update` as a value."""
+"""A gradient transformation: the pair `init`, `update` as a value."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import jax.numpy as jnp
 from gradtx.core.errors import describe
 from gradtx.core.leaves import without_python_numbers
 from gradtx.core.numerics import zero_count
-from gradtx.core.plan import Extras, Piece, Plan, Scheduled
+from gradtx.core.plan import Extras, Piece, Scheduled
 from gradtx.core.schedule import Schedule, at_step, is_schedule
-from gradtx.core.special import RefusedError
+from gradtx.core.special import refusals_name
 from gradtx.core.states import finished
 from gradtx.core.traits import Branch, Closures, Group, Traits
 from gradtx.core.values import Value
 
 
 class GradientTransformation(Value):
-    """A pair of pure functions, kept as the call that made it.
+    """A pair of pure functions, stored as the call that made it.
 
-    `init(params)` gives the state; `update(updates, state, params)` gives the new updates and the next state. It
-    unpacks as that pair, prints as its call, compares and hashes by value, and is a pytree of its hyperparameters.
+    `init(params)` returns the state. `update(updates, state, params)` returns the new updates and the next state. A
+    transformation unpacks as this pair, prints as its call, compares and hashes by value, and is a pytree of its
+    hyperparameters.
     """
 
-    __slots__ = ()
-    _pair: ClassVar[Callable[[Any, Any], GradientTransformation]]  # set where `foreign` is made, which stands on this
+    _pair: ClassVar[Callable[[Any, Any], GradientTransformation]]  # `foreign`, which is made from this class
 
     def __new__(cls, init: Any, update: Any) -> GradientTransformation:
         """A transformation from two functions, as optax's constructor of this name makes one."""
@@ -35,43 +35,44 @@ class GradientTransformation(Value):
         return cls._pair(init, update)
 
     def init(self, params: Any) -> Any:
-        """The state before the first step, for parameters or `jax.ShapeDtypeStruct`s; outside jit, where they lie."""
-        try:
+        """Return the state before the first step, for parameters or `jax.ShapeDtypeStruct`s.
+
+        Outside jit the state is placed on the devices of the parameters.
+        """
+        with refusals_name(self.name):
             return finished(self._plan.init(params), params)
-        except RefusedError as error:
-            error.asked = self.name
-            raise
 
     def update(self, updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
-        """Transform the updates (at first: the gradients) and step the state; `params` are the current parameters.
+        """Return the new updates and the next state.
+
+        Args:
+            updates: the gradients, or the updates of the transformation before.
+            state: from `init` or the last `update`.
+            params: the current parameters.
+            **extra: arguments that some transformations need, such as `value`.
 
         Raises:
-            TypeError: where the state is not this transformation's, an extra argument is unknown or missing.
-            ValueError: where a leaf does not fit its parameter, or `params` is needed and was not given.
+            TypeError: the state is not of this transformation; an extra argument is unknown or missing.
+            ValueError: a leaf does not fit its parameter; `params` is needed and missing.
         """
-        try:
+        with refusals_name(self.name):
             return self._plan.update(updates, without_python_numbers(state, updates), params, extra)
-        except RefusedError as error:
-            error.asked = self.name
-            raise
 
     def step(self, updates: Any, state: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
-        """The parameters after an update, and the next state: `apply_updates(params, update(...)[0])`.
+        """Return the new parameters, `apply_updates(params, update(...)[0])`, and the next state.
 
-        Outside jit the same to the bit; under it XLA fuses the two differently, and may round otherwise. Where most
-        steps change nothing, as in `accumulate`, nothing is then written for them. JAX gives donated buffers to results
-        of their shape in order: jit a function that takes `params, state, ...` and returns `params, state`;
-        `jax.jit(tx.step)` itself has them the other way around, and would copy both.
+        Outside jit the result is the same to the bit. Under jit XLA may fuse and round differently. Transformations
+        such as `accumulate`, where most steps change no parameter, then write nothing in these steps.
 
-        Raises: as `update`; ValueError or TypeError where an update does not fit its parameter.
+        To donate buffers, jit a function that takes `params, state, ...` and returns `params, state`. JAX matches
+        donated buffers to results in order; with `jax.jit(tx.step)` the orders differ, and both would be copied.
+
+        Raises: as `update`; ValueError or TypeError if an update does not fit its parameter.
         """
         if params is None:
             raise ValueError(f"{self.name}: a step needs the parameters: call step(updates, state, params)")
-        try:
+        with refusals_name(self.name):
             return self._plan.step(updates, without_python_numbers(state, updates), params, extra)
-        except RefusedError as error:
-            error.asked = self.name
-            raise
 
     def __iter__(self) -> Iterator[Callable]:
         return iter((self.init, self.update))
@@ -81,33 +82,33 @@ class GradientTransformation(Value):
 
     @property
     def member_name(self) -> str:
-        """What a chain calls this member: its name; of another library's, the name of the function that made it."""
+        """The name in a chain. For a pair of another library it is the name of the function that made it."""
         made_by = getattr(self._arguments.get("update_fn"), "__qualname__", "<").split(".")[0]
         return self.name if made_by.startswith("<") else made_by
 
     @property
     def piece(self) -> GradientTransformation:
-        """The piece at the end of a recipe, a chain for example; a piece itself."""
+        """The piece that a recipe returns, for example a chain; for a piece, itself."""
         return self._kept()._cache["piece"]
 
     @property
     def extras(self) -> Extras:
-        """The extra arguments of `update`: those it needs, those it knows, and whether it takes any."""
+        """The extra arguments that `update` needs and knows."""
         return self._plan.extras
 
     @property
     def own_traits(self) -> Traits:
-        """The traits that the piece declares, whatever is inside."""
+        """The traits that the piece itself declares."""
         return self.piece._factory.traits
 
     @property
     def traits(self) -> Traits:
-        """The traits of the piece, combined with those of everything inside."""
+        """The traits of the piece combined with those of all transformations inside."""
         return self.own_traits.around(inner.traits for inner in self.piece._inside())
 
     @property
     def branch(self) -> Branch | None:
-        """Of a wrapper that runs its inside in some steps only: what decides when. None for all others."""
+        """How a conditional wrapper decides whether its inner transformation runs; None for all others."""
         return self._plan.closures.branch
 
     @property
@@ -119,41 +120,41 @@ class GradientTransformation(Value):
         return self._plan.closures.passes
 
     def leaf_groups(self, params: Any) -> Mapping[int, Group] | None:
-        """Of a wrapper that treats leaves differently: the place of a leaf -> its label and transformation.
+        """For a wrapper that treats leaves differently: index of a leaf -> its label and transformation.
 
-        Places count every leaf of `params`, None among them; leaves that are not trained are left out. None for a
-        transformation that treats all leaves alike.
+        The index counts every leaf of `params`, including None. Leaves that are not trained have no entry. The result
+        is None for a transformation that treats all leaves alike.
         """
         groups = self._plan.closures.leaf_groups
         return None if groups is None else groups(params)
 
     @property
-    def _plan(self) -> Plan:
-        """What runs when this is called."""
+    def _plan(self) -> Piece | Scheduled:
         return self._cache.get("plan") or self._kept()._cache["plan"]
 
     def _inside(self) -> list[GradientTransformation]:
         return [child for child in self.children.values() if is_transformation(child)]
 
     def _kept(self) -> GradientTransformation:
-        """This value with its plan, and those of the values inside it, kept: for the length of one call."""
-        # Only factories keep a plan with a value for good. A value that came out of a pytree is built anew each time:
-        # what its body computes under a trace belongs to that trace, and the value may outlive it.
+        """This value, or a copy with a plan: for one call only."""
+        # A value from a factory has its plan. One from a pytree makes it at each call: under a trace the body may
+        # compute tracers, and the value may outlive the trace.
         if "plan" in self._cache:
             return self
         inside = {name: child._kept() for name, child in self.children.items() if is_transformation(child)}
         return self.with_children(inside)._built()
 
     def _built(self) -> GradientTransformation:
-        """This value, after its body has run and its plan was made."""
+        """This value, after running its body and making its plan."""
         self._require_one()
         schedules, factory = self._schedules(), self._factory
         at_first = {k: at_step(f"{self.name}'s {k}", v, zero_count(), "float32") for k, v in schedules.items()}
-        # The body of a piece does arithmetic on numbers, that of a recipe passes its schedules on.
-        recipe = schedules and factory.makes_recipes
-        result = self._body({} if recipe else at_first)
+        # The body of a piece gets the values of its schedules; the body of a recipe passes the schedules on. Which of
+        # the two it is shows only when it runs: the factory remembers it, so all but the first value run it once.
+        guess = factory.makes_recipes
+        result = self._body({} if guess else at_first)
         factory.makes_recipes = isinstance(result, GradientTransformation)
-        if factory.makes_recipes != bool(recipe) and schedules:  # the first scheduled value of this factory
+        if schedules and factory.makes_recipes != guess:
             result = self._body({} if factory.makes_recipes else at_first)
         if isinstance(result, GradientTransformation):
             kept = result._kept()
@@ -166,19 +167,15 @@ class GradientTransformation(Value):
         return self
 
     def _schedules(self) -> dict[str, Schedule]:
-        """The schedules that the core follows, by name; one that stands for anything but a `Hyper` is the body's."""
+        """The schedules given for a `Hyper`, by name. The core follows these; the body uses all others itself."""
         leaves = self._factory.leaves
         return {c.name: c.value for c in self._slots if is_schedule(c.value) and leaves[c.owner].follows}
 
     def _body(self, values: Mapping[str, Any]) -> Any:
-        """What the body returns for these values of hyperparameters: a transformation, or its closures."""
+        """The result of the body with these values of hyperparameters: a transformation or closures."""
         leaves = self._factory.leaves
         given = {c.name: _delivered(values.get(c.name, c.value), leaves[c.owner].whole) for c in self._slots}
-        try:
-            args, kwargs = self._factory.spread(self.with_children(given)._arguments)
-            result = self._factory.body(*args, **kwargs)
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from None
+        result = self._factory.run_body(self.with_children(given)._arguments)
         if isinstance(result, tuple) and len(result) in (2, 3) and all(map(callable, result)):
             return Closures(*result)
         if isinstance(result, GradientTransformation | Closures):
@@ -186,33 +183,33 @@ class GradientTransformation(Value):
         raise TypeError(f"{self.name} must return (init, update) or a transformation; it returned {result!r}")
 
     def _require_one(self) -> None:
-        """Raise where a hyperparameter holds several numbers: then this is a batch of transformations."""
+        """Raise if a hyperparameter is not a scalar: then this is a batch of transformations."""
         for name, value in self.children.items():
             shape = getattr(value, "shape", ())
             if shape != ():
-                held = f"this {self.name} holds a batch of transformations, {name} has shape {tuple(shape)}"
                 raise ValueError(
-                    f"{held}: use it in jax.vmap, or take one: jax.tree.map(lambda x: x[0], transformations)"
+                    f"this {self.name} holds a batch of transformations, {name} has shape {tuple(shape)}: "
+                    f"use it in jax.vmap, or take one: jax.tree.map(lambda x: x[0], transformations)"
                 )
 
 
 def require_changeable(who: str, inner: GradientTransformation) -> None:
-    """Raise ValueError where the updates of what is inside must be added as they are."""
+    """Raise ValueError if the updates of `inner` must be added unchanged."""
     name = inner.traits.sets_params
     if name:
         raise ValueError(
-            f"{who} changes the updates of {name}, which must be added as they are, since they lead to exactly the "
+            f"{who} changes the updates of {name}, which must be added unchanged, since they lead to exactly the "
             f"parameters that {name} chose: put {name} outside, {name}({who}(...))"
         )
 
 
 def is_transformation(value: Any) -> bool:
-    """Whether this is a gradtx transformation; the `is_leaf` for walking arguments."""
+    """Whether this is a gradtx transformation."""
     return isinstance(value, GradientTransformation)
 
 
 def _delivered(value: Any, whole: bool) -> Any:
-    """As the closures see it: counts as whole numbers; no scalar of half precision, which would round what it meets."""
+    """A hyperparameter in the form for the closures: a count as an integer, half precision widened to float32."""
     if isinstance(value, float):
         return int(value) if whole and value.is_integer() else value
     if not (hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jnp.floating)):

@@ -1,4 +1,4 @@
-"""Plans: what runs when a transformation is called. Made once for each value, with the errors that callers see."""
+"""Plans: the code that runs when a transformation is called, with its checks. Each value makes its plan once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,51 +16,43 @@ from gradtx.core.errors import describe, suggestion
 from gradtx.core.leaves import apply_updates, float_dtype
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.schedule import Schedule, at_step
-from gradtx.core.special import RefusedError
+from gradtx.core.special import refusals_name
 from gradtx.core.states import EmptyState, HyperparametersState, require_scheduled
-from gradtx.core.traits import Branch, Closures, Decision, Traits
+from gradtx.core.traits import Branch, Closures, Traits
 from gradtx.core.trees import require_arrays, require_plain_parameters, require_same_tree, taken_by
 
-ALWAYS_ALLOWED = frozenset({"value", "grad", "value_fn"})  # other libraries pass these to whatever they are given
+ALWAYS_ALLOWED = frozenset({"value", "grad", "value_fn"})  # other libraries pass these to every transformation
 _SWAPPED = "updates and state are swapped: call update(updates, state, params)"
 
 
 class Extras(NamedTuple):
-    """The extra arguments of an update: those it needs, with who needs them; those it may be given; whether any."""
+    """The extra arguments of an update.
+
+    needed: name -> the transformation that needs it. known: all names that it may be given. anything: whether it takes
+    other names too.
+    """
 
     needed: Mapping[str, str]
     known: frozenset[str]
     anything: bool
 
     def taken(self, extra: dict[str, Any]) -> dict[str, Any]:
-        """Of the extra arguments that several transformations share, those that this one takes."""
+        """The entries of `extra` that this transformation takes."""
         return extra if self.anything else {k: v for k, v in extra.items() if k in self.known}
 
 
-class Plan(Protocol):
-    """How a transformation runs: `init`, `update` and `step`, with the extra arguments in a dict."""
-
-    extras: Extras
-    closures: Closures
-
-    def init(self, params: Any) -> Any: ...
-    def update(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]: ...
-    def step(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]: ...
-
-
 class Piece:
-    """The plan of a pair of closures: the call is checked first, so that errors speak of the caller's leaves."""
+    """The plan of a pair of closures. It checks a call before they run, so that errors name the leaves of the caller.
+
+    Args:
+        name: the name in errors.
+        closures: the functions that the body returned.
+        traits: the traits that this piece itself declares.
+        wraps: whether it takes transformations.
+        inside: the extra arguments of the transformations inside.
+    """
 
     def __init__(self, name: str, closures: Closures, traits: Traits, *, wraps: bool, inside: Iterable[Extras] = ()):
-        """Read what `update` takes from its signature.
-
-        Args:
-            name: as in errors.
-            closures: what the body returned.
-            traits: those that this piece declares; what is inside is asked for its own.
-            wraps: whether it takes transformations.
-            inside: the extra arguments of the transformations inside.
-        """
         self.name, self.closures, self.traits = name, closures, traits
         parameters = inspect.signature(closures.update).parameters.values()
         only = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
@@ -77,43 +69,35 @@ class Piece:
         self._needs_params = self._takes_params and positional[2].default is inspect.Parameter.empty
 
     def with_closures(self, closures: Closures) -> Piece:
-        """The same piece with closures for other numbers; nothing is read or checked again."""
+        """The same piece with closures for other numbers."""
         piece = copy.copy(self)
-        piece.__dict__["state_type"] = self.state_type
+        piece.__dict__["state_type"] = self.state_type  # so that the copy does not trace `init` to find it
         piece.closures = closures
         return piece
 
     def init(self, params: Any) -> Any:
-        """Check the parameters, and make the state."""
+        """Check the parameters and make the state."""
         require_arrays("parameter", params)
         require_plain_parameters(self.name, self.traits, params)
         return self.closures.init(params)
 
     def update(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
-        """Check the call, make it, and check what came back."""
+        """The updates and the next state."""
         updates, rest, given = self._checked(updates, state, params, extra)
-        try:
-            with jax.named_scope(self.name):
-                return self._pair(self.closures.update(updates, state, *rest, **given))
-        except RefusedError as error:
-            error.piece = error.piece or self.name
-            raise
+        with jax.named_scope(self.name), refusals_name(self.name):
+            return self._pair(self.closures.update(updates, state, *rest, **given))
 
     def step(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
-        """The parameters after the update, and the next state."""
+        """The parameters after the update and the next state."""
         if self.closures.step is None:
             updates, state = self.update(updates, state, params, extra)
             return apply_updates(params, updates), state
         updates, rest, given = self._checked(updates, state, params, extra)
-        try:
-            with jax.named_scope(self.name):
-                return self._pair(self.closures.step(updates, state, *rest, **given))
-        except RefusedError as error:
-            error.piece = error.piece or self.name
-            raise
+        with jax.named_scope(self.name), refusals_name(self.name):
+            return self._pair(self.closures.step(updates, state, *rest, **given))
 
     def _checked(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, tuple, dict]:
-        """The updates, the parameters and the extra arguments for the closures; raises where something does not fit."""
+        """Check a call. Return the updates, other positional arguments and extra arguments for the closures."""
         self._require_extras(extra)
         self._require_state(updates, state, params)
         if params is None and self._needs_params:
@@ -130,11 +114,11 @@ class Piece:
 
     @functools.cached_property
     def state_type(self) -> type | None:
-        """The type of the state, from `init` of an empty tree; None where that cannot be had."""
-        try:
+        """The type of the state, found with `init` of an empty tree; None if it is not known."""
+        try:  # with two kinds of trees: a state that is itself like the parameters has their type, not one of its own
             types = {type(jax.eval_shape(self.closures.init, empty)) for empty in ({}, ())}
-            return types.pop() if len(types) == 1 else None  # a state that mirrors the parameters has their type
-        except Exception:  # an init may need more than an empty tree; then the state goes unchecked
+            return types.pop() if len(types) == 1 else None
+        except Exception:  # some need more than an empty tree; their states are not checked
             return None
 
     def _require_state(self, updates: Any, state: Any, params: Any) -> None:
@@ -155,7 +139,7 @@ class Piece:
             wanted = jax.tree.structure(params)
             if isinstance(updates, tuple) and len(updates) == 2 and jax.tree.structure(updates[1]) == wanted:
                 raise TypeError(
-                    f"{self.name}: the gradients are a pair, of which the second fits the parameters: value_and_grad "
+                    f"{self.name}: the gradients are a pair whose second part fits the parameters: value_and_grad "
                     f"returns (value, grads); give update the grads alone"
                 ) from None
             if jax.tree.structure(state) == wanted != jax.tree.structure(updates):
@@ -178,57 +162,52 @@ class Piece:
 
 
 class Scheduled:
-    """The plan of a piece whose hyperparameters follow schedules: it counts, and runs the piece with their values."""
+    """The plan of a piece with hyperparameters that follow schedules: it counts the steps and computes the values.
+
+    Args:
+        piece: the piece with the values of step 0.
+        schedules: name of a hyperparameter -> its schedule.
+        body: values of the hyperparameters -> closures.
+    """
 
     def __init__(self, piece: Piece, schedules: Mapping[str, Schedule], body: Callable[[Mapping[str, Any]], Closures]):
-        """Follow some schedules.
-
-        Args:
-            piece: the piece with the values of step 0.
-            schedules: by the names of the hyperparameters.
-            body: values of the schedules -> closures.
-        """
         self.name, self.extras = piece.name, piece.extras
         self._piece, self._schedules, self._body = piece, schedules, body
 
     @property
     def closures(self) -> Closures:
-        """Those for the values of step 0, with a branch that follows the schedules."""
+        """The closures for the values of step 0, with a branch that follows the schedules."""
         closures = self._piece.closures
         if closures.branch is None:
             return dataclasses.replace(closures, passes=None)
 
-        def decide(updates: Any, state: Any, params: Any = None, **extra: Any) -> Decision:
-            branch = self._body(self._values(state)).branch
-            assert branch is not None
+        def decide(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
+            branch: Any = self._now(state)[0].closures.branch
             return branch.decide(updates, state.inner, params, **extra)
 
         return Closures(closures.init, closures.update, closures.step, Branch(decide), closures.leaf_groups)
 
     def init(self, params: Any) -> HyperparametersState:
-        """The state of the piece for step 0, with the count and the values."""
+        """The count, the values at step 0, and the state of the piece."""
         count, dtype = zero_count(), float_dtype(params)
         values = {k: at_step(f"{self.name}'s {k}", v, count, dtype) for k, v in self._schedules.items()}
         return HyperparametersState(count, values, self._piece.with_closures(self._body(values)).init(params))
 
     def update(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
         """The update of the piece with the values of this step."""
-        values = self._values(state)
-        piece = self._piece.with_closures(self._body(values))
+        piece, values = self._now(state)
         updates, inner = piece.update(updates, state.inner, params, extra)
         return updates, HyperparametersState(increment(state.count), values, inner)
 
     def step(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
         """The step of the piece with the values of this step."""
-        values = self._values(state)
-        piece = self._piece.with_closures(self._body(values))
+        piece, values = self._now(state)
         params, inner = piece.step(updates, state.inner, params, extra)
         return params, HyperparametersState(increment(state.count), values, inner)
 
-    def _values(self, state: Any) -> dict[str, Any]:
+    def _now(self, state: Any) -> tuple[Piece, dict[str, Any]]:
+        """The piece for this step, and the values of its hyperparameters in the dtypes that the state has for them."""
         require_scheduled(self.name, self._schedules, state)
-        held = state.hyperparameters
-        return {
-            k: at_step(f"{self.name}'s {k}", v, state.count, jnp.result_type(held[k]))
-            for k, v in self._schedules.items()
-        }
+        dtypes = {k: jnp.result_type(x) for k, x in state.hyperparameters.items()}
+        values = {k: at_step(f"{self.name}'s {k}", v, state.count, dtypes[k]) for k, v in self._schedules.items()}
+        return self._piece.with_closures(self._body(values)), values

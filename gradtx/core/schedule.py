@@ -1,4 +1,4 @@
-"""Schedules: functions of the step that are values, with their sums and products."""
+"""Schedules, which are functions of the step and values, and their sums and products."""
 
 from __future__ import annotations
 
@@ -20,12 +20,10 @@ P = ParamSpec("P")
 
 
 class Schedule(Value):
-    """A function of the step, kept as the call that made it: `constant_schedule(value=0.1)`.
+    """A function of the step, stored as the call that made it: `constant_schedule(value=0.1)`.
 
-    `schedule(step)` is its value, where `step` counts the updates already done: the first update sees step 0.
+    `schedule(step)` is the value for the update after `step` updates: the first update has step 0.
     """
-
-    __slots__ = ()
 
     def __add__(self, other: Any) -> Schedule:
         return sum_schedules(self, other)
@@ -48,41 +46,37 @@ class Schedule(Value):
         return NotImplemented if isinstance(other, Schedule) else self * (1.0 / other)
 
     def __call__(self, step: Any) -> Any:
-        """The value for the update that follows `step` updates."""
+        """The value for the update after `step` updates."""
         with jax.numpy_dtype_promotion("standard"):  # a step is an integer, a rate is not
             return (self._cache.get("function") or self._build())(step)
 
     def plot(self, steps: int | None = None, ax: Any = None, **line: Any) -> Any:
-        """Draw the value at each step; `pip install "gradtx[plots]"` brings matplotlib.
+        """Draw the value at each step. Needs matplotlib: `pip install "gradtx[plots]"`.
 
         Args:
-            steps: how many; None, the default: until the value stays the same, or enough to see how it goes on.
-            ax: the matplotlib Axes to draw in; None, the default: pyplot's current one.
-            **line: for `Axes.plot`: `color`, `label`.
+            steps: the number of steps. By default, until the value stays the same, or enough to see a pattern.
+            ax: the matplotlib Axes; by default pyplot's current one.
+            **line: arguments of `Axes.plot`, such as `color` and `label`.
 
-        Returns: the Axes. Without a label of yours the line has the call as its label, cut to the width of the Axes: in
-            the title, or in a legend where there are several lines.
+        Returns: the Axes. The default label is the call, shortened to the width of the Axes. It is shown as the title,
+            or in a legend if there are several lines.
         """
-        from gradtx.plots.schedules import plot  # the one import against the order of the layers, at call time
+        from gradtx.plots.schedules import plot  # at call time: the only import against the order of the layers
 
         return plot(self, steps, ax, **line)
 
     def _build(self) -> Callable[[Any], Any]:
-        try:
-            args, kwargs = self._factory.spread(self._arguments)
-            function = self._factory.body(*args, **kwargs)
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from None
+        function = self._factory.run_body(self._arguments)
         if not callable(function):
             raise TypeError(f"{self.name} must return a function of the step; it returned {function!r}")
         return function
 
 
 def schedule(body: Callable[P, Callable[[Any], Any]]) -> Callable[P, Schedule]:
-    """Make the factory of a schedule from a function that takes hyperparameters and returns `step -> value`.
+    """Turn a function that takes hyperparameters and returns `step -> value` into a factory of schedules.
 
-    Parameters annotated `Hyper` become leaves of the value, so that they can be swept with `jax.vmap` and
-    differentiated; each is a number or a scalar array. The others are static.
+    Parameters annotated `Hyper` become leaves of the value, for `jax.vmap` and derivatives. Each is a number or a
+    scalar array. The others are static.
 
     Example:
         >>> from gradtx import Hyper
@@ -109,15 +103,15 @@ def schedule(body: Callable[P, Callable[[Any], Any]]) -> Callable[P, Schedule]:
 
 @schedule
 def function_schedule(function: Callable[[Any], Any]):
-    """A plain function of the step as a schedule; bare functions given for a hyperparameter are wrapped in this."""
+    """A plain function of the step as a schedule. A function given for a hyperparameter becomes one by itself."""
     return function
 
 
 def as_hyper(name: str, value: Any) -> Any:
-    """One form for what stands for a hyperparameter: a Python float, a scalar array, or a `Schedule`.
+    """A hyperparameter in one form: a Python float, a scalar array or a `Schedule`.
 
     Raises:
-        TypeError: for anything else; ValueError: for an array that is not a scalar.
+        TypeError: anything else. ValueError: an array that is not a scalar.
     """
     if isinstance(value, Schedule):
         return value
@@ -126,12 +120,13 @@ def as_hyper(name: str, value: Any) -> Any:
     if isinstance(value, np.ndarray) and value.shape == () and value.dtype.kind in "iuf":
         value = value[()]
     if isinstance(value, int | float | np.floating | np.integer):
-        return float(value)  # ints too: 1 and 0.1 are then one type, and one trace
+        return float(value)  # ints too: 1 and 0.1 then share a trace
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         if value.shape != ():
-            shape = tuple(value.shape)
-            hint = "to make one value for each entry, map the factory over them with jax.vmap"
-            raise ValueError(f"{name} must be a scalar; got an array of shape {shape}; {hint}")
+            raise ValueError(
+                f"{name} must be a scalar; got an array of shape {tuple(value.shape)}; "
+                f"to make one value for each entry, map the factory over them with jax.vmap"
+            )
         if jnp.issubdtype(value.dtype, jnp.integer):
             return jnp.asarray(value, jnp.float32)
         if not jnp.issubdtype(value.dtype, jnp.floating):
@@ -146,15 +141,15 @@ def as_hyper(name: str, value: Any) -> Any:
 
 
 def is_schedule(value: Any) -> bool:
-    """Whether this is a schedule; the `is_leaf` for walking hyperparameters."""
+    """Whether this is a schedule."""
     return isinstance(value, Schedule)
 
 
 def at_step(name: str, value: Schedule, step: Any, dtype: Any) -> jax.Array:
-    """A schedule's value as a strong scalar of this dtype.
+    """The value of a schedule as a scalar of this dtype, not weakly typed.
 
     Raises:
-        TypeError: where the schedule returned something that is not a real number; ValueError: not a scalar.
+        TypeError: the schedule did not return a real number. ValueError: it did not return a scalar.
     """
     try:
         got = value(step)
@@ -171,24 +166,25 @@ def at_step(name: str, value: Schedule, step: Any, dtype: Any) -> jax.Array:
         raise ValueError(f"the schedule for {name} must return a scalar; {value!r} returned shape {array.shape}")
     if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
         raise TypeError(f"the schedule for {name} must return a real number; {value!r} returned {array.dtype}")
-    return array.astype(dtype) if isinstance(array, Tracer) else jnp.array(array, dtype)  # a copy, which may be donated
+    # Outside jit the scalar is a copy, since the state that gets it may be donated.
+    return array.astype(dtype) if isinstance(array, Tracer) else jnp.array(array, dtype)
 
 
 Term = Annotated[Any, LeafMarker(as_hyper)]
-"""A number, a scalar array or a schedule, inside a schedule."""
+"""A parameter of a schedule that takes a number, a scalar array or a schedule."""
 
 
 def at(term: Any, step: Any) -> Any:
-    """The value of a schedule at a step; a number is what it is."""
+    """The value of a schedule at a step; a number unchanged."""
     return term(step) if is_schedule(term) else term
 
 
 @schedule
 def sum_schedules(*terms: Term):
-    """The sum of schedules and numbers at each step; `a + b` and `a - b` make it.
+    """The sum of schedules and numbers at each step, also written `a + b` and `a - b`.
 
     Args:
-        *terms: schedules, functions of the step, finite numbers; of none the sum is 0.
+        *terms: schedules, functions of the step, finite numbers. Without terms the sum is 0.
 
     Example:
         >>> import gradtx
@@ -201,10 +197,10 @@ def sum_schedules(*terms: Term):
 
 @schedule
 def product_schedules(*factors: Term):
-    """The product of schedules and numbers at each step; `a * b` makes it: `warmup * cosine`.
+    """The product of schedules and numbers at each step, also written `warmup * cosine`.
 
     Args:
-        *factors: schedules, functions of the step, finite numbers; of none the product is 1.
+        *factors: schedules, functions of the step, finite numbers. Without factors the product is 1.
 
     Example:
         >>> import gradtx

@@ -6,8 +6,9 @@ asks them which trait they need, and how to treat them.
 
 from __future__ import annotations
 
+import contextlib
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import jax
@@ -21,6 +22,17 @@ class RefusedError(Exception):
 
     piece: str = ""
     asked: str = ""
+
+
+@contextlib.contextmanager
+def refusals_name(name: str) -> Iterator[None]:
+    """Write the name of a transformation into a `RefusedError` that leaves it."""
+    try:
+        yield
+    except RefusedError as error:
+        error.piece = error.piece or name
+        error.asked = name
+        raise
 
 
 class Special:
@@ -68,6 +80,6 @@ def is_leaf(x: Any) -> bool:
     return x is None or isinstance(x, SpecialLeaf)
 
 
-def is_special_node(x: Any) -> bool:
+def is_container(x: Any) -> bool:
     """Whether this is a special container; its leaves differ from those of the tree that it represents."""
     return isinstance(x, Special) and not isinstance(x, SpecialLeaf)

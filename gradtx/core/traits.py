@@ -17,16 +17,9 @@ class Divisor(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Traits:
-    """Declared properties of a transformation; `tx.traits` combines them over everything inside.
+    """Declared properties of a transformation, as `@transformation` describes them.
 
-    any_leaves: the result does not depend, up to rounding, on how numbers are divided into leaves.
-    sparse_rows: a row without gradient may be left alone.
-    sets_params: the name of the piece whose updates lead to exactly the parameters that it chose, so that nothing may
-        change them; "" if there is none.
-    clips: it only makes updates smaller, down to a bound.
-    whole_tree: it looks at all leaves together, as a global norm does.
-    divides: `(arguments, state) -> {field: Divisor}` for the second moments that updates are divided by, or None.
-    words: phrases for `explain`: "rest" if it holds parameters still, "in" and "out" in front of what it did.
+    sets_params is here the name of the piece that declares it, or "".
     """
 
     any_leaves: bool = False
@@ -61,41 +54,17 @@ class Declared(TypedDict, total=False):
     words: Mapping[str, str]
 
 
-class Decision(NamedTuple):
-    """What a wrapper that runs its inside in some steps only decides in one step.
-
-    runs: a bool scalar, whether the inside runs.
-    updates: a function without arguments that gives the updates for the inside. It is called where the inside runs, so
-        that what it computes costs nothing in other steps.
-    advance: `(ran, inner state) -> next state` of the wrapper.
-    accepts: where it also depends on what comes out: `updates of the inside -> bool scalar`, False to drop them and the
-        state that comes with them.
-    """
-
-    runs: Any
-    updates: Callable[[], Any]
-    advance: Callable[[Any, Any], Any]
-    accepts: Callable[[Any], Any] | None = None
-
-    def ran(self, out: Any) -> Any:
-        """Whether the inside has had a part in this step, given the updates that it gave or would have given."""
-        return self.runs if self.accepts is None else self.runs & self.accepts(out)
-
-
 class Branch(NamedTuple):
-    """Of a transformation that runs its inside in some steps only.
+    """How a conditional wrapper decides: `decide(updates, state, params, **extra)` returns a `Decision`."""
 
-    decide: `(updates, state, params, **extra) -> Decision`, with the arguments of `update`.
-    """
-
-    decide: Callable[..., Decision]
+    decide: Callable[..., Any]
 
 
 class Group(NamedTuple):
-    """Where a leaf belongs in a wrapper that treats leaves differently.
+    """Which transformation a leaf gets in a wrapper that treats leaves differently.
 
-    label: the rule, label or word that says why; "" where there is nothing to say.
-    inner: the transformation that gets the leaf; None where none does, and the update passes or is held at zero.
+    label: the rule, label or word that says why, or "".
+    inner: the transformation; None if the update passes unchanged or is held at zero.
     """
 
     label: str
@@ -104,14 +73,14 @@ class Group(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Closures:
-    """The closures of a piece.
+    """The functions of a piece.
 
-    init, update: as everyone writes them.
-    step: `update` together with `apply_updates`, with the same arguments; None where it is no better than both.
-    branch: of a wrapper that runs its inside in some steps only.
-    leaf_groups: `params -> {place of a leaf: its Group}`, of a wrapper that treats leaves differently.
-    passes: of a wrapper that leaves the updates to one transformation: `state -> (that transformation, its state)`. The
-        state of the wrapper has it in the field `inner`.
+    init, update: the usual pair.
+    step: `update` and `apply_updates` in one, with the arguments of `update`; None if that saves nothing.
+    branch: for a wrapper whose inner transformation runs in some steps only.
+    leaf_groups: for a wrapper that treats leaves differently: `params -> {index of a leaf: its Group}`.
+    passes: for a wrapper that leaves the updates to one transformation: `state -> (that transformation, its state)`.
+        The state of the wrapper has it in the field `inner`.
     """
 
     init: Callable

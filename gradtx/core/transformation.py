@@ -72,15 +72,9 @@ def transformation(body: Any = None, /, **traits: Unpack[Declared]) -> Any:
         1.0
     """
 
-    def of(body: Callable) -> Any:
-        name = body.__name__ if traits.get("sets_params") else ""
-        return _factory(body, Traits(**{**traits, "sets_params": name})).public
-
-    return of if body is None else of(body)
-
-
-def _factory(body: Callable, traits: Traits) -> Factory:
-    factory = Factory(body, traits)
+    if body is None:
+        return lambda body: transformation(body, **traits)
+    factory = Factory(body, Traits(**{**traits, "sets_params": body.__name__ if traits.get("sets_params") else ""}))
     reserved = sorted(set(factory.signature.parameters) & _RESERVED)
     if reserved:
         raise TypeError(f"{factory.name}: {reserved[0]!r} cannot be the name of a hyperparameter; it is a method")
@@ -91,8 +85,7 @@ def _factory(body: Callable, traits: Traits) -> Factory:
         value._cache["made"] = True
         return value
 
-    factory.publish(make)
-    return factory
+    return factory.publish(make)
 
 
 @transformation

@@ -1,4 +1,4 @@
-"""What stands in a tree, and errors that name the leaf where two trees differ."""
+"""The leaves of trees, their names, and errors that name the leaf where two trees differ."""
 
 from __future__ import annotations
 
@@ -9,41 +9,37 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.special import Special, SpecialLeaf, is_leaf, is_special_node
+from gradtx.core.special import SpecialLeaf, is_container, is_leaf
 from gradtx.core.traits import Traits
 
 
 def is_none(x: Any) -> bool:
-    """Whether this is None; the `is_leaf` for trees in which None stands for "nothing here"."""
+    """Whether x is None: the `is_leaf` for trees where None takes the place of a leaf."""
     return x is None
 
 
 def flatten(tree: Any) -> tuple[list, Any]:
-    """The leaves, None among them, and the structure; a special leaf is one leaf."""
+    """The leaves and the structure. None counts as a leaf, and so does a special leaf."""
     return jax.tree.flatten(tree, is_leaf=is_leaf)
 
 
 def path_name(path: tuple) -> str:
-    """A leaf's path as in errors and tables: `layers/0/w`."""
+    """The path of a leaf as errors and tables show it: `layers/0/w`."""
     return jax.tree_util.keystr(path, simple=True, separator="/") or "(the tree itself)"
 
 
 def flatten_with_paths(tree: Any) -> tuple[list[tuple[tuple, Any]], Any]:
-    """The leaves with their paths, and the structure, as of `flatten`."""
+    """As `flatten`, but each leaf comes with its path."""
     return jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_leaf)
 
 
 def leaf_names(tree: Any) -> list[str]:
-    """The name of every leaf, as of `flatten`, in order; a box around a leaf adds nothing to it."""
-    return names_of([path for path, _ in flatten_with_paths(tree)[0]])
+    """The names of the leaves that `flatten` gives, in the same order.
 
-
-def names_of(paths: list[tuple]) -> list[str]:
-    """The names of all leaves of a tree, given their paths in order.
-
-    A box is a node that holds one array as its attribute `value`: nnx's Variable, linen's Partitioned. Many programs
-    box a leaf in one place and not in another, so the box is left out of the name: `dense/kernel`.
+    A box is a node whose only child is its attribute `value`: nnx's Variable, linen's Partitioned. Programs often box a
+    leaf in one tree and not in another, so a box is not part of the name: `dense/kernel`.
     """
+    paths = [path for path, _ in flatten_with_paths(tree)[0]]
     return [path_name(path[:-1] if _is_boxed(k, paths) else path) for k, path in enumerate(paths)]
 
 
@@ -51,14 +47,15 @@ def _is_boxed(k: int, paths: list[tuple]) -> bool:
     path = paths[k]
     if not path or path[-1] != jax.tree_util.GetAttrKey("value"):
         return False
-    beside = paths[max(k - 1, 0) : k] + paths[k + 1 : k + 2]
-    return not any(other[: len(path) - 1] == path[:-1] for other in beside)
+    # A node with a second child is no box. The paths of siblings are neighbors in the list.
+    neighbors = paths[max(k - 1, 0) : k] + paths[k + 1 : k + 2]
+    return not any(other[: len(path) - 1] == path[:-1] for other in neighbors)
 
 
 def is_trained(leaf: Any) -> bool:
-    """Whether this leaf takes part in arithmetic: an array or number that is real or complex.
+    """Whether a leaf is a real or complex array or number.
 
-    Integers, booleans, keys, float0 and None do not: they pass every transformation untouched and have no state.
+    All others (integers, booleans, keys, float0, None) pass every transformation unchanged and have no state.
     """
     dtype = getattr(leaf, "dtype", None)
     return isinstance(leaf, float | complex) if dtype is None else _is_inexact(dtype)
@@ -75,13 +72,13 @@ def shape_of(leaf: Any) -> tuple[int, ...]:
 
 
 def require_same_tree(what: str, tree: Any, other_what: str, other: Any, *, same_kind: bool = False) -> None:
-    """Raise unless each leaf of `tree` fits the leaf of `other` at its place; the error names the leaf.
+    """Raise unless each leaf of `tree` fits the leaf of `other` at the same place. The error names the leaf.
 
-    With `same_kind`, a complex leaf does not fit a real one either: adding it would drop its imaginary part.
+    With `same_kind`, a complex leaf does not fit a real one: adding it would drop its imaginary part.
 
     Raises:
-        ValueError: a missing or extra leaf, another shape, None or an array where the other has the opposite.
-        TypeError: something that is neither an array nor a number; other containers than the other tree's.
+        ValueError: a leaf is missing, is extra or has another shape; one of the two leaves is None.
+        TypeError: a leaf is not an array or a number; the trees have different containers.
     """
     leaves, structure = flatten(tree)
     others, other_structure = flatten(other)
@@ -97,23 +94,23 @@ def require_same_tree(what: str, tree: Any, other_what: str, other: Any, *, same
 
 
 def require_arrays(what: str, tree: Any) -> None:
-    """Raise TypeError, naming the leaf, where one is neither None nor an array nor a number."""
+    """Raise TypeError if a leaf is not None, an array or a number. The error names the leaf."""
     for name, leaf in zip(leaf_names(tree), flatten(tree)[0], strict=True):
         if leaf is not None and not _is_array(leaf):
-            raise TypeError(f"{what} at {name} must be an array or a number; got {leaf!r}: put None in its place")
+            raise TypeError(f"{what} at {name} must be an array or a number; got {leaf!r}: replace it with None")
 
 
 def require_plain_parameters(piece: str, traits: Traits, params: Any) -> None:
-    """Raise where a parameter is something special that this piece cannot take, naming the leaf."""
+    """Raise if the parameters hold a container that this piece cannot take, or a leaf that only gradients may have."""
     _require_trait(piece, traits, params)
-    for name, leaf in zip(leaf_names(params), flatten(params)[0], strict=True):
+    for k, leaf in enumerate(flatten(params)[0]):
         if isinstance(leaf, SpecialLeaf):
-            kind = type(leaf).__name__
+            name, kind = leaf_names(params)[k], type(leaf).__name__
             raise TypeError(f"{piece}: the parameter at {name} must be an array; got a {kind}, which is a gradient")
 
 
 def taken_by(piece: str, traits: Traits, updates: Any) -> Any:
-    """The updates as a piece with these traits takes them; raises where it cannot take a special one."""
+    """The updates in the form that a piece with these traits gets; raises if it cannot take a special leaf."""
     _require_trait(piece, traits, updates)
     leaves, structure = flatten(updates)
     places = [k for k, leaf in enumerate(leaves) if isinstance(leaf, SpecialLeaf)]
@@ -128,12 +125,11 @@ def taken_by(piece: str, traits: Traits, updates: Any) -> Any:
 
 
 def _require_trait(piece: str, traits: Traits, tree: Any) -> None:
-    """Raise where a special container is in the tree and the piece does not declare what it needs."""
-    for node in jax.tree.leaves(tree, is_leaf=is_special_node):
-        if isinstance(node, Special) and not isinstance(node, SpecialLeaf) and not getattr(traits, node.needs):
-            error = node.refusal(piece, "")
-            if error is not None:
-                raise error
+    """Raise if the tree holds a special container that needs a trait which the piece does not declare."""
+    for node in jax.tree.leaves(tree, is_leaf=is_container):
+        error = node.refusal(piece, "") if is_container(node) and not getattr(traits, node.needs) else None
+        if error is not None:
+            raise error
 
 
 def _is_array(leaf: Any) -> bool:
@@ -158,19 +154,17 @@ def _raise_leaf(what: str, leaf: Any, other_what: str, target: Any, name: str) -
         raise TypeError(f"{said} must be an array or a number; got {leaf!r}")
     if leaf is None:
         raise ValueError(
-            f"{said} is None, the {other_what} an array of shape {shape_of(target)}: give zeros, or None in both"
+            f"{said} is None, but the {other_what} has shape {shape_of(target)}: give zeros, or None in both trees"
         )
     if target is None:
-        raise ValueError(f"{said} has shape {shape_of(leaf)}, where the {other_what} is None: give None in both")
+        raise ValueError(f"{said} has shape {shape_of(leaf)}, where the {other_what} is None: give None in both trees")
     if not is_trained(target):
         raise TypeError(
             f"{said} is {_dtype(leaf)}, the {other_what} {_dtype(target)}: only real and complex leaves are trained; "
             f"give None or float0 for the others"
         )
     if not is_trained(leaf):
-        raise TypeError(
-            f"{said} is {_dtype(leaf)}, the {other_what} {_dtype(target)}: a real or complex leaf was expected"
-        )
+        raise TypeError(f"{said} is {_dtype(leaf)}, the {other_what} {_dtype(target)}: expected a real or complex leaf")
     if shape_of(leaf) != shape_of(target):
         raise ValueError(f"{said} has shape {shape_of(leaf)}, the {other_what} {shape_of(target)}")
     raise TypeError(f"{said} is {_dtype(leaf)}, the {other_what} {_dtype(target)}: its imaginary part would be lost")
@@ -183,9 +177,8 @@ def _raise_structure(what: str, tree: Any, other_what: str, other: Any) -> None:
     if tree is None:
         raise ValueError(f"the {what}s are None, where the {other_what}s are a tree with the leaf {others[0]}")
     if missing:
-        raise ValueError(
-            f"there is no {what} at {missing[0]}, where there is a {other_what}{_more(missing)}{_instead(extra)}"
-        )
+        instead = f"; there is one at {extra[0]} instead" if extra else ""
+        raise ValueError(f"there is no {what} at {missing[0]}, where there is a {other_what}{_more(missing)}{instead}")
     if extra:
         raise ValueError(f"{what} at {extra[0]} has no {other_what}{_more(extra)}")
     here, there = jax.tree.structure(tree), jax.tree.structure(other)
@@ -194,10 +187,6 @@ def _raise_structure(what: str, tree: Any, other_what: str, other: Any) -> None:
 
 def _more(names: list[str]) -> str:
     return f" (nor at {', '.join(names[1:4])}{', ...' if len(names) > 4 else ''})" if len(names) > 1 else ""
-
-
-def _instead(extra: list[str]) -> str:
-    return f"; there is one at {extra[0]} instead" if extra else ""
 
 
 def _dtype(leaf: Any) -> str:

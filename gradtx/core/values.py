@@ -1,13 +1,13 @@
-"""Values: calls of a factory that can be compared, hashed, printed, pickled, and taken apart as pytrees.
+"""Values: calls of a factory that can be compared, hashed, printed, pickled, and flattened as pytrees.
 
-A transformation and a schedule are the same kind of thing: *a factory and its arguments*. This file knows nothing of
-what a value does; it only keeps the call.
+A transformation and a schedule are both *a factory and its arguments*. This file stores the call and knows nothing of
+its meaning.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -19,20 +19,17 @@ from gradtx.core.factory import KEYWORDS, POSITIONAL, Factory, key_name
 
 
 class Value(ByValue):
-    """A call of a factory, kept: equal to every equal call, hashable, picklable, and a pytree of its leaf arguments."""
+    """A stored call of a factory: equal calls are equal and hash alike. A pytree with the leaf arguments as leaves."""
 
-    __slots__ = ("__weakref__", "_arguments", "_cache", "_factory")
     _arguments: dict[str, Any]
     _cache: dict[str, Any]
     _factory: Factory
 
     @classmethod
     def _of(cls, factory: Factory, arguments: dict[str, Any]) -> Self:
-        # No checks here: this also runs when a pytree is put together again from whatever a tool left in its leaves.
+        # No checks here: this also runs when JAX unflattens a pytree, and tools may put anything in its leaves.
         value = object.__new__(cls)
-        object.__setattr__(value, "_factory", factory)
-        object.__setattr__(value, "_arguments", arguments)
-        object.__setattr__(value, "_cache", {})
+        value.__dict__.update(_factory=factory, _arguments=arguments, _cache={})
         return value
 
     def __init_subclass__(cls) -> None:
@@ -50,40 +47,41 @@ class Value(ByValue):
 
     @property
     def member_name(self) -> str:
-        """What it is called among the members of a chain: its name."""
+        """The name in a chain."""
         return self.name
 
     @property
     def made_by(self) -> Any:
-        """The function that made it: `adam(0.1).made_by is gradtx.adam`."""
+        """The function that made this value: `adam(0.1).made_by is gradtx.adam`."""
         return self._factory.public
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Every argument of the call by name, defaults included."""
+        """Name -> argument, for all arguments of the call, with defaults."""
         return dict(self._arguments)
 
     @property
     def children(self) -> dict[str, Any]:
-        """The arguments that are leaves of the pytree, by name; those in a tuple or a dict each for itself.
+        """Name -> argument, for arguments that are leaves of the pytree; each item of a tuple or dict is one child.
 
-        The members of a chain have their member names, entries of a dict theirs behind the argument: `rules/**/bias`.
+        Members of a chain have their member names. An item of a dict has the name of the argument in front of its key:
+        `rules/**/bias`.
         """
         return {child.name: child.value for child in self._slots}
 
     @property
     def hypers(self) -> dict[str, Any]:
-        """The children that are hyperparameters, which may follow a schedule, by name."""
+        """The children that may follow a schedule, by name."""
         leaves = self._factory.leaves
         return {child.name: child.value for child in self._slots if leaves[child.owner].follows}
 
     def with_children(self, changes: Mapping[str, Any]) -> Self:
-        """The same call with other children, by the names in `children`; nothing is checked, as for a pytree."""
+        """The same call with other children, named as in `children`. Nothing is checked."""
         values = [changes.get(child.name, child.value) for child in self._slots]
         return self._of(self._factory, _assembled(self._skeleton, values))
 
     def replace(self, **changes: Any) -> Self:
-        """The same call with some arguments changed, checked as a new call is."""
+        """The same call with some arguments changed, and checked like a new call."""
         parameters = self._factory.signature.parameters
         for name in changes:
             if name not in parameters or parameters[name].kind in (POSITIONAL, KEYWORDS):
@@ -92,18 +90,17 @@ class Value(ByValue):
         args, kwargs = self._factory.spread({**self._arguments, **changes})
         return self._factory.public(*args, **kwargs)
 
-    @property
+    @functools.cached_property
     def _slots(self) -> list[Child]:
-        return self._once("slots", lambda: list(_children(self)))
+        return list(_children(self))
 
-    @property
+    @functools.cached_property
     def _skeleton(self) -> Skeleton:
-        return self._once("skeleton", lambda: Skeleton(self._factory, self._arguments))
+        return Skeleton(self._factory, self._arguments)
 
-    def _once(self, key: str, make: Callable[[], Any]) -> Any:
-        if key not in self._cache:
-            self._cache[key] = make()
-        return self._cache[key]
+    @functools.cached_property
+    def _key(self) -> tuple:
+        return type(self), self._factory, frozen(self._arguments)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -122,14 +119,10 @@ class Value(ByValue):
         return sorted({*dir(type(self)), *self._arguments})
 
     def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
-        if type(self) is not type(other) or not isinstance(other, Value):
-            return NotImplemented
-        return self._factory is other._factory and same(self._arguments, other._arguments)
+        return self is other or (self._key == other._key if isinstance(other, Value) else NotImplemented)
 
     def __hash__(self) -> int:
-        return self._once("hash", lambda: hash((self._factory, frozen(self._arguments))))
+        return hash(self._key)
 
     def __repr__(self) -> str:
         shown = []
@@ -157,12 +150,12 @@ class Value(ByValue):
 
 
 def _again(cls: type[Value], factory: Factory, arguments: dict[str, Any], made: bool) -> Value:
-    """Unpickle: what was made by its factory is made by it again, and keeps its closures; the rest is put together."""
+    """Unpickle. A value from its factory is made by it again, so that it has a plan; others are not checked."""
     return factory.make(arguments) if made else cls._of(factory, arguments)
 
 
 def member_names(members: tuple) -> list[str]:
-    """A name for each of several values: its member name, a second one `name_1`, a third `name_2`."""
+    """The member names of several values. A second one with the same name is `name_1`, a third `name_2`."""
     names: list[str] = []
     for i, member in enumerate(members):
         base = member.member_name if isinstance(member, Value) else str(i)
@@ -175,7 +168,7 @@ def member_names(members: tuple) -> list[str]:
 
 
 class Child(NamedTuple):
-    """A leaf argument: its name, as in errors and states; the parameter that it belongs to; what stands there."""
+    """A leaf argument: its name in errors and states, the parameter that it belongs to, and its value."""
 
     name: str
     owner: str
@@ -183,36 +176,34 @@ class Child(NamedTuple):
 
 
 class Skeleton:
-    """A value without its children: what JAX compares where a value is an argument of a jitted function.
+    """A value without its children. JAX compares it if the value is an argument of a jitted function.
 
-    statics: the arguments that are not leaves. keys: of each parameter that holds several leaves, the indices or keys,
-    in order; a dict would come back sorted from a pytree of its own, and the order of a chain is its meaning.
+    statics: the arguments that are not leaves. keys: for each parameter with several leaves, their indices or keys in
+    order. JAX would sort the keys of a dict, but the order of a chain matters.
     """
 
-    __slots__ = ("_hash", "factory", "keys", "statics")
-
     def __init__(self, factory: Factory, arguments: Mapping[str, Any]):
-        self.factory, self._hash = factory, None
+        self.factory = factory
         self.statics = {name: x for name, x in arguments.items() if name not in factory.leaves}
         several = {k: arguments[k] for k in factory.containers if arguments[k] is not None}
         self.keys = {k: tuple(x) if isinstance(x, dict) else tuple(range(len(x))) for k, x in several.items()}
 
+    @functools.cached_property
+    def _key(self) -> tuple:
+        return self.factory, frozen(self.keys), frozen(self.statics)
+
     def __eq__(self, other: object) -> bool:
-        if self is other or not isinstance(other, Skeleton) or self.factory is not other.factory:
-            return self is other
-        return same(self.keys, other.keys) and same(self.statics, other.statics)
+        return self is other or (isinstance(other, Skeleton) and self._key == other._key)
 
     def __hash__(self) -> int:
-        if self._hash is None:
-            self._hash = hash((self.factory, frozen(self.keys), frozen(self.statics)))
-        return self._hash
+        return hash(self._key)
 
     def __repr__(self) -> str:
         return f"{self.factory.name} with {self.statics}"
 
 
 def _children(value: Value) -> Iterator[Child]:
-    """The leaf arguments one by one, in the order of the signature."""
+    """The leaf arguments, in the order of the signature."""
     factory, keys = value._factory, value._skeleton.keys
     for owner in factory.leaves:
         argument = value._arguments[owner]
@@ -229,7 +220,7 @@ def _children(value: Value) -> Iterator[Child]:
 
 
 def _assembled(skeleton: Skeleton, children: Iterable[Any]) -> dict[str, Any]:
-    """The arguments again, from a skeleton and the children in their order."""
+    """The arguments, from a skeleton and its children in order."""
     factory, left = skeleton.factory, iter(children)
     arguments: dict[str, Any] = {}
     for name in factory.signature.parameters:
@@ -246,5 +237,5 @@ def _assembled(skeleton: Skeleton, children: Iterable[Any]) -> dict[str, Any]:
 
 def _unflatten(cls: type[Value], skeleton: Skeleton, children: Any) -> Value:
     value = cls._of(skeleton.factory, _assembled(skeleton, children))
-    value._cache["skeleton"] = skeleton
+    value.__dict__["_skeleton"] = skeleton
     return value

@@ -133,7 +133,7 @@ def _norm_of_all(leaves: list, axis_name: AxisName) -> jax.Array:
     def scaled(squares: jax.Array) -> jax.Array:
         unit = _unit(squares)
         # Hidden from XLA, which turns (c*unit)**2 of a constant c into c**2 * unit**2: that overflows.
-        products = [jax.lax.mul(x, jax.lax.broadcast(unit.astype(x.dtype), x.shape)) for x in leaves]
+        products = [jax.lax.mul(x, unit.astype(x.dtype)) for x in leaves]
         return jnp.sqrt(summed(_total(jax.lax.optimization_barrier(products)), axis_name)) / unit
 
     # The second pass runs only where it must. All devices take the same branch: they decide on what is summed.

@@ -13,9 +13,8 @@ from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.schedule import at_step, is_schedule
 from gradtx.core.states import Exact
-from gradtx.core.traits import Decision
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.wrappers.conditional import conditional
+from gradtx.wrappers.conditional import Decision, conditional
 
 
 class AccumulateState(NamedTuple):

@@ -17,8 +17,29 @@ from jax.core import Tracer
 
 from gradtx.core.leaves import apply_updates, map_leaves
 from gradtx.core.pair import GradientTransformation
-from gradtx.core.traits import Branch, Closures, Decision
+from gradtx.core.traits import Branch, Closures
 from gradtx.core.trees import flatten, is_trained
+
+
+class Decision(NamedTuple):
+    """The decision of a conditional wrapper for one step.
+
+    runs: bool scalar: whether the inner transformation runs.
+    updates: a function without arguments that returns the updates for the inner transformation. It is called only where
+        that runs, so its computation costs nothing in other steps.
+    advance: `(ran, inner state) -> next state` of the wrapper.
+    accepts: `updates of the inner transformation -> bool scalar`. Where it is False, these updates and the new inner
+        state are dropped. None: they are always kept.
+    """
+
+    runs: Any
+    updates: Callable[[], Any]
+    advance: Callable[[Any, Any], Any]
+    accepts: Callable[[Any], Any] | None = None
+
+    def ran(self, out: Any) -> Any:
+        """Whether the step counts, given the updates that the inner transformation returned or would have returned."""
+        return self.runs if self.accepts is None else self.runs & self.accepts(out)
 
 
 def conditional(

@@ -11,9 +11,8 @@ from gradtx.core.errors import at_least_one, one_of
 from gradtx.core.hyper import Count
 from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import zero_count
-from gradtx.core.traits import Decision
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.wrappers.conditional import conditional
+from gradtx.wrappers.conditional import Decision, conditional
 
 
 class EveryState(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 
 from gradtx.core.errors import describe
 from gradtx.core.factory import key_name
-from gradtx.core.trees import flatten_with_paths, is_trained, names_of, path_name
+from gradtx.core.trees import flatten_with_paths, is_trained, leaf_names, path_name
 
 Rule = str | re.Pattern | Callable[[str, Any], bool] | tuple
 """A glob, a compiled expression, a function of `(path, leaf)`, or a tuple of these, any of which may match."""
@@ -63,7 +63,7 @@ def split_leaves(updates: Any, params: Any) -> tuple[list[Leaf], list[Leaf]]:
     """
     known = params is not None
     entries, _ = flatten_with_paths(params if known else updates)
-    names = names_of([path for path, _ in entries])
+    names = leaf_names(params if known else updates)
     leaves = [Leaf(place, names[place], x if known else None, path) for place, (path, x) in enumerate(entries)]
     trained = [is_trained(x) for _, x in entries]
     return [x for x, t in zip(leaves, trained, strict=True) if t], [

@@ -15,10 +15,9 @@ from gradtx.core.errors import non_negative, positive, whole
 from gradtx.core.hyper import Count, Hyper
 from gradtx.core.leaves import float_dtype
 from gradtx.core.numerics import increment, zero_count
-from gradtx.core.traits import Decision
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.transforms.norms import AxisName, global_norm, on_all, require_axis_name
-from gradtx.wrappers.conditional import all_finite, all_finite_as_computed, conditional
+from gradtx.wrappers.conditional import Decision, all_finite, all_finite_as_computed, conditional
 from gradtx.wrappers.rules import arity
 
 
