@@ -37,55 +37,55 @@ def watch(
     previous: bool = True,
     bins: tuple[float, float, int] = (-8.0, 4.0, 24),
 ):
-    """Keep readings of what a transformation does to each leaf, and leave its updates as they are, to the bit.
+    """Keep readings of what a transformation does to each leaf, without changing its updates by a bit.
 
-    Every so many updates the step is measured, stage by stage; between, nothing is computed. Nothing leaves the device:
-    `readings(state)` fetches what the last `window` measured steps were like.
+    The first of every `every` updates is measured, stage by stage; in the others nothing is computed. Nothing leaves
+    the device: `readings(state)` fetches the last `window` measured steps.
 
-    Of each leaf or group, with g the gradient as it comes here, u the update, w the parameter before it:
+    For each leaf or group, with g the gradient that comes in, u the update, w the parameter before it:
 
         grad_norm = ‖g‖₂      stage_norm = the norm after each member of a chain      update_rms = ‖u‖₂/√n
         update_to_weight = ‖u‖₂/‖w‖₂
         cosine_to_gradient = -⟨u, g⟩/(‖u‖₂‖g‖₂)      1 for plain descent, -1 uphill
-        cosine_to_previous, sign_agreement      of u with the update just before; of entries that are not 0 in either
-        clipped      of the entries that are not 0, the share that a stage which is a clip made smaller
-        nonfinite, zeros      the shares of entries of g that are infinite or NaN, and that are exactly 0
-        second_moment_min, second_moment_max      over what the state, after the update, declares `NonNegative`
-        rates      of |u|/|g|, entry by entry where g is not 0: how many lie in each bin
+        cosine_to_previous, sign_agreement      of u with the update just before, among entries that are 0 in neither
+        clipped      share of the entries other than 0 that a stage made smaller which clips
+        nonfinite, zeros      shares of the entries of g that are infinite or NaN, and that are exactly 0
+        second_moment_min, second_moment_max      range of the `NonNegative` fields of the state after the update
+        rates      histogram of |u|/|g|, entry by entry where g is not 0
 
-    Norms, cosine_to_gradient, shares and ranges are of all entries; cosine_to_previous, sign_agreement and rates of at
-    most `sample` of each leaf, evenly spaced along its axes. What does not apply is NaN: a ratio to weights that are
-    all 0, a share of no entries, a clip where there is none, a second moment of a transformation without. A stage is a
-    clip where "clip" is a word of its name, or where all that it wraps is: a norm clip gives 0 or 1 for a leaf. The
-    members of a chain are its stages; anything else, a wrapper too, is one stage: `accumulate(watch(tx), 4)` sees the
-    members of `tx`, `watch(accumulate(tx, 4))` the gradients of every call.
+    Norms, cosine_to_gradient, shares and ranges are taken over all entries; cosine_to_previous, sign_agreement and
+    rates over at most `sample` entries of each leaf, evenly spaced along its axes. A reading that does not apply is
+    NaN: a ratio to weights that are all 0, a share of no entries, clipping where no stage clips, a second moment where
+    there is none. A stage clips if it declares the trait `clips`, or if everything that it wraps does; a norm clip
+    gives 0 or 1 for a leaf. The members of a chain are its stages. Anything else is one stage, also a wrapper:
+    `accumulate(watch(tx), 4)` sees the members of `tx`, `watch(accumulate(tx, 4))` the gradients of every call.
 
-    Under jit a measured step computes its update twice, and so does the one before it, for `previous`; but not where
-    it is given functions, as a line search is. Under `vmap` every step is measured. Inside `shard_map` each device
-    measures its own part. Norms are right to some 1e-5 in float32; entries 9e18 times larger than any in the sample of
-    their leaf make its norm infinite.
+    Under jit the update is computed twice in a measured step, and in the step before it for `previous`; but once where
+    `update` is given functions, as for a line search. Under `vmap` every step is measured. Inside `shard_map` each
+    device measures its own part. Norms are right to some 1e-5 in float32. In a leaf of more than 16,384 entries, an
+    entry 9e18 times larger than all in a sample makes the norm infinite.
 
-    Price, with Adam on two CPU cores: 100 steps, of which one is measured, take 1.1 to 1.2 of the time without, on one
-    leaf of 4M numbers and on 100 of 64 x 64 (`python -m tests.benchmarks --only watch`); a measured step takes as long
-    as four. Compiling takes 0.6 s more for one leaf, 2 s for 100. A leaf adds
+    Cost with Adam on two CPU cores: 100 steps of which one is measured take 1.1 to 1.2 of the time without, for one
+    leaf of 4M numbers and for 100 leaves of 64 x 64 (`python -m tests.benchmarks --only watch`). A measured step takes
+    four to five times as long. Compilation takes 0.6 s more for one leaf, 2 s for 100. Each leaf adds
     `window`·(4·(11 + stages) + 2·bins) bytes to the state, and 4·`sample`.
 
     Args:
         inner: the transformation.
         window: how many readings are kept; at least 1, below 2**31.
-        every: of so many updates, the first is measured; at least 1, below 2**31.
-        sample: at most so many entries of a leaf are kept or counted, at least 1; fewer than 65536.
-        groups: name -> rule, as of `route`: leaves measured together, as if they were one; what no rule fits is in the
-            group "others". None: each leaf for itself, under its path.
-        previous: compare with the update before.
-        bins: of the histogram of rates: exponents of ten of its outer edges, and how many bins there are between,
-            evenly spaced in the logarithm. The first and the last count what lies beyond them too.
+        every: the first of this many updates is measured; at least 1, below 2**31.
+        sample: how many entries of a leaf are kept or counted at most; at least 1, below 65536.
+        groups: name -> rule, as in `route`: leaves that are measured together, as if they were one. Leaves that no rule
+            fits are in the group "others". None: each leaf by itself, under its path.
+        previous: whether to compare with the update before.
+        bins: of the histogram of rates: exponents of ten of its outer edges, and the number of bins between them,
+            evenly spaced in the logarithm. The first and the last bin also count what lies beyond them.
 
     State: `WatchState` (count, steps, values, rates, previous, labels, inner). The inner state is as without watch.
-    Raises: ValueError: a number out of range, a rule that fits no leaf; `params` not given; a state made for other
-        leaves, stages or bins (under jit only their number and shapes are seen; new names and edges take the place of
-        the old). TypeError: an argument of another kind.
-    Source: optax has none; torch users log such numbers with hooks, which wait for the device at every step.
+    Raises: ValueError: a number out of range; a rule that fits no leaf; `params` not given; a state made for other
+        leaves, stages or bins (under jit only numbers and shapes are compared, and new names and edges replace the
+        old). TypeError: an argument of another kind.
+    Source: optax has none. torch users log such numbers with hooks, which wait for the device at every step.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
