@@ -122,7 +122,7 @@ def _padded(arrays: list[jax.Array], side: int) -> tuple[jax.Array, jax.Array | 
     # One array of which every leaf is a slice: a pad for each leaf would be a loop to compile for each. The barrier
     # keeps XLA from evaluating the concatenation, a chain of conditions for each entry, in every sum anew.
     joined = jnp.concatenate([*flat, jnp.zeros((length,), flat[0].dtype)])
-    joined = jax.lax.stop_gradient(jax.lax.optimization_barrier(joined))  # the rule of the barrier for derivatives is broken
+    joined = jax.lax.stop_gradient(jax.lax.optimization_barrier(joined))  # the barrier has no right derivative
     cut = jax.vmap(lambda start: jax.lax.dynamic_slice(joined, (start,), (length,)))(np.cumsum(sizes) - sizes)
     valid = jnp.asarray(np.arange(length) < sizes[:, None]).reshape(shape)
     return jnp.where(valid, cut.reshape(shape), jnp.zeros((), cut.dtype)), valid
