@@ -88,7 +88,7 @@ from gradtx.inspection.watch_state import WatchState
 from gradtx.optimizers.adadelta import ScaleByAdadeltaState, adadelta, scale_by_adadelta
 from gradtx.optimizers.adagrad import AccumulateSquaresState, accumulate_squares, adagrad
 from gradtx.optimizers.adam import ScaleByAdamState, adam, adamw, scale_by_adam, scale_by_nadam
-from gradtx.optimizers.adamax import adamax, scale_by_adamax
+from gradtx.optimizers.adamax import ScaleByAdamaxState, adamax, scale_by_adamax
 from gradtx.optimizers.amsgrad import ScaleByAmsgradState, amsgrad, scale_by_amsgrad
 from gradtx.optimizers.lbfgs import ScaleByLbfgsState, lbfgs, scale_by_lbfgs
 from gradtx.optimizers.lion import ScaleByLionState, lion, scale_by_lion
@@ -223,6 +223,7 @@ __all__ = [
     "ScalarOrSchedule",
     "ScaleByAdadeltaState",
     "ScaleByAdamState",
+    "ScaleByAdamaxState",
     "ScaleByAmsgradState",
     "ScaleByBacktrackingLinesearchState",
     "ScaleByLbfgsState",

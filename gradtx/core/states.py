@@ -61,7 +61,7 @@ def finished(state: Any, params: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Role:
-    """The kind of numbers in a field of a state: "signed", "nonnegative" or "exact"."""
+    """The kind of numbers in a field of a state: "signed", "nonnegative", "magnitude" or "exact"."""
 
     name: str
 
@@ -70,12 +70,15 @@ Signed = Annotated[Any, Role("signed")]
 """Numbers of both signs, such as means of gradients: they may be rounded, small ones to zero."""
 
 NonNegative = Annotated[Any, Role("nonnegative")]
-"""Divisors, such as means of squares: they may be rounded, but a nonzero number must not become zero."""
+"""Means of squares, whose root is a divisor: they may be rounded, but a nonzero number must not become zero."""
+
+Magnitude = Annotated[Any, Role("magnitude")]
+"""Divisors without a root, such as a maximum of |g|: they may be rounded as their squares would be."""
 
 Exact = Annotated[Any, Role("exact")]
 """Numbers that must not be rounded: copies of parameters, signs, sums much larger than their terms."""
 
-ROLES = ("signed", "nonnegative", "exact")
+ROLES = ("signed", "nonnegative", "magnitude", "exact")
 
 
 @functools.cache

@@ -130,7 +130,7 @@ def _part(stacks: Stacks, record: Record) -> Part:
     divisors = divides({**piece.arguments, **given}, state) if divides and not record.way else {}
     moments = {}
     for field, role in declared_roles(type(state)).items():
-        leaves = flatten(getattr(state, field))[0] if role == "nonnegative" else []
+        leaves = flatten(getattr(state, field))[0] if role in ("nonnegative", "magnitude") else []
         if len(leaves) == len(record.before):
             fits = [is_trained(v) and shape_of(g) == shape_of(v) for g, v in zip(record.before, leaves, strict=True)]
             before = [g if fit else None for g, fit in zip(record.before, fits, strict=True)]

@@ -194,7 +194,7 @@ def _second_moments(state: Any, like: Any, where: Watched) -> list[list]:
     gradients, structure = where.pick(like), flatten(like)[1]
 
     def note(path: tuple, field: Any, role: str) -> Any:
-        if role == "nonnegative" and flatten(field)[1] == structure:
+        if role in ("nonnegative", "magnitude") and flatten(field)[1] == structure:
             rows = zip(where.pick(field), gradients, strict=True)
             found.append([x if is_trained(x) and shape_of(x) == shape_of(g) else None for x, g in rows])
         return field

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
@@ -9,9 +12,18 @@ from gradtx.core.errors import below_one, non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.numerics import bias_correction, clip_and_square, ema, increment, quotient, safe_sqrt, scale_down
+from gradtx.core.states import Magnitude, Signed
 from gradtx.core.transformation import transformation
-from gradtx.optimizers.adam import ScaleByAdamState, zero_moments
+from gradtx.optimizers.adam import zero_moments
 from gradtx.transforms.basic import scale_by_learning_rate
+
+
+class ScaleByAdamaxState(NamedTuple):
+    """The state of `scale_by_adamax`."""
+
+    count: jax.Array  # updates so far; int32 scalar; 0 at init
+    mu: Signed  # running mean m of g; like params, float32 or wider; 0 at init
+    nu: Magnitude  # decaying maximum x of |g| + eps; like params, real, float32 or wider; 0 at init
 
 
 @transformation(any_leaves=True, sparse_rows=True)
@@ -28,7 +40,7 @@ def scale_by_adamax(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8):
         eps: added to |g|; finite, at least 0; gradient units. With 0, an entry whose gradients have all been zero has
             the update 0.
 
-    State: `ScaleByAdamState`: count, int32 scalar; mu, like params; nu, like params, real: the maximum x; 0 at init.
+    State: `ScaleByAdamaxState`: count, int32 scalar; mu, like params; nu, like params, real: the maximum x; 0 at init.
     Raises: ValueError: an argument is out of range.
     Source: Kingma & Ba 2015 (arXiv:1412.6980), algorithm 2, with eps inside the maximum as in optax and torch. Keras
         adds 1e-7 to the maximum instead. MLX does not correct m. Within 40 ulp of exact arithmetic over 1,000 steps in
@@ -43,6 +55,9 @@ def scale_by_adamax(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8):
     below_one(b1=b1, b2=b2)
     non_negative(eps=eps)
 
+    def init(params):
+        return ScaleByAdamaxState(*zero_moments(params))
+
     def update(updates, state, params=None):
         t = increment(state.count)
         c1 = bias_correction(b1, t, float_dtype(updates, state.mu))
@@ -54,9 +69,9 @@ def scale_by_adamax(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8):
             return quotient(mu / c1, nu), mu, nu
 
         updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu, idle=(b1, b2))
-        return updates, ScaleByAdamState(t, mu, nu)
+        return updates, ScaleByAdamaxState(t, mu, nu)
 
-    return zero_moments, update
+    return init, update
 
 
 @transformation
@@ -67,7 +82,7 @@ def adamax(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper 
         learning_rate: at least 0; usually 2e-3, as in the paper.
         b1, b2, eps: as in `scale_by_adamax`.
 
-    State: a chain's dict, with one entry: `ScaleByAdamState`, in which nu is the maximum.
+    State: a chain's dict, with one entry: `ScaleByAdamaxState`.
     Source: Kingma & Ba 2015 (arXiv:1412.6980), section 7.1. Same as optax and torch.
     """
     return chain(scale_by_adamax(b1, b2, eps), scale_by_learning_rate(learning_rate))

@@ -12,6 +12,7 @@ import numpy as np
 
 from gradtx.core.errors import describe
 from gradtx.core.leaves import float_dtype
+from gradtx.core.numerics import clip_and_square
 from gradtx.core.trees import flatten, is_none, is_trained, path_name, shape_of
 from gradtx.storage.bits import hashed_bits
 from gradtx.storage.codec import Codec
@@ -20,9 +21,15 @@ from gradtx.storage.fields import Stored
 
 def supports(codec: Codec, role: str, x: Any) -> bool:
     """Whether a codec encodes this leaf. A complex leaf is encoded as two parts, but never as a divisor."""
+    role = _encoded_as(role)
     if jnp.iscomplexobj(x):
         return role != "nonnegative" and codec.supports(role, jax.ShapeDtypeStruct((2, *x.shape), x.real.dtype))
     return codec.supports(role, jax.ShapeDtypeStruct(x.shape, x.dtype))
+
+
+def _encoded_as(role: str) -> str:
+    """The role as codecs know it."""
+    return "nonnegative" if role == "magnitude" else role
 
 
 def _parts(x: jax.Array) -> jax.Array:
@@ -85,12 +92,17 @@ def _promised(codec: Codec, role: str, shape: tuple[int, ...], dtype: Any) -> tu
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def encode(codec: Codec, role: str, x: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array | None]:
     """The codes and scales of a leaf, rounded with the random bits of `number`; traced once for each shape."""
-    return codec.encode(role, _parts(x), functools.partial(hashed_bits, number))
+    if role == "magnitude":
+        # As its square: the levels of codecs suit divisors of which the root is taken, and signed numbers over them.
+        tiny = jnp.asarray(jnp.finfo(x.dtype).tiny, x.dtype)
+        x = jnp.where(x == 0, x, jnp.maximum(clip_and_square(x)[1], tiny))
+    return codec.encode(_encoded_as(role), _parts(x), functools.partial(hashed_bits, number))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 4, 5, 6))
 def _decode(codec: Codec, role: str, codes: Any, scales: Any, shape: tuple, width: Any, parts: bool) -> jax.Array:
-    x = codec.decode(role, codes, scales, jax.ShapeDtypeStruct(shape, width))
+    x = codec.decode(_encoded_as(role), codes, scales, jax.ShapeDtypeStruct(shape, width))
+    x = jnp.sqrt(x) if role == "magnitude" else x
     return jax.lax.complex(x[0], x[1]) if parts else x
 
 

@@ -30,8 +30,8 @@ def store(inner: Transformation, codec: Codec, *, min_size: int = 4096, roles: M
 
     An update decodes the state, runs the transformation, and encodes the new state; under jit no decoded copy remains.
     Each piece declares what its fields hold. "signed": numbers of both signs, which may be rounded to zero.
-    "nonnegative": divisors, which never become zero. "exact": numbers that must not be rounded, as copies of
-    parameters.
+    "nonnegative": means of squares, which never become zero. "magnitude": divisors that are no squares; codecs get
+    their squares as "nonnegative". "exact": numbers that must not be rounded, as copies of parameters.
 
     Under jit, init makes the codes directly; outside, it makes the whole state first. Codes have no derivative. Numbers
     that share a scale share a NaN: one NaN in a gradient makes its block NaN (with `factored`, its matrix), so put
@@ -157,8 +157,8 @@ def _require_numbers(given: Mapping[str, str], path: tuple, tree: Any, role: str
 def _undeclared(path: tuple) -> str:
     return (
         f"the state at {path_name(path)} has the shape of its parameter, and its field has no role: annotate the field "
-        f"in the class of the state (gradtx.storage.Signed, NonNegative or Exact), or give roles={{name: 'signed', "
-        f"'nonnegative' or 'exact'}}"
+        f"in the class of the state (gradtx.storage.Signed, NonNegative, Magnitude or Exact), or give roles={{name: "
+        f"'signed', 'nonnegative', 'magnitude' or 'exact'}}"
     )
 
 

@@ -112,7 +112,7 @@ def _fields(state: Any) -> Iterable[Field]:
         yield Field(
             name=field if names.count(field) == 1 else "_".join(path),
             shape=tuple(leaf.shape),
-            scaling=declared_roles(type(inside)).get(field) == "nonnegative" or field in factors,
+            scaling=declared_roles(type(inside)).get(field) in ("nonnegative", "magnitude") or field in factors,
             about=texts.get(field, ""),
         )
 
