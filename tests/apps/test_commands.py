@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.apps.processes import imports, run, started, wait
+from tests.apps.race.tiny import FULL_BATCH
 
 TINY = ("--epochs", "1", "--optimizers", "sgd", "--rates", "0.1")
 RACE = (
@@ -101,7 +102,10 @@ def test_a_terminal_that_cannot_show_everything_gets_plain_signs(encoding, words
     ("words", "message"),
     [
         (("--batch-size", "1348"), "argument --batch-size: must be at most 1,347, the number of images"),
-        (("race", "--optimizers", "rprop", "--tasks", "reddi"), "nothing is left to race: left out: rprop on reddi"),
+        (
+            ("race", "--optimizers", FULL_BATCH, "--tasks", "reddi"),
+            f"nothing is left to race: left out: {FULL_BATCH} on reddi",
+        ),
     ],
 )
 def test_what_is_refused_leaves_no_folder(words, message, tmp_path):

@@ -19,7 +19,8 @@ EXACT = {
         f"{entry.name} {setting}".strip(): entry.make(setting)
         for entry in PIECES
         for setting in entry.settings
-        if entry.make().traits.sparse_rows and entry.name != "scale_by_stddev"  # does not say what skipped steps do
+        if entry.make().traits.sparse_rows
+        and "variance" not in entry.fields.get("nu", "")  # does not say what skipped steps do
     },
     "no past": gradtx.ema(0.0),
     "from a start": gradtx.scale_by_rms(0.9, initial_scale=0.5),

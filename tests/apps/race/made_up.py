@@ -41,16 +41,16 @@ def small():
     """Two tasks, three optimizers, two libraries: sgd diverges at one rate; everything has a place in it."""
     adam = [seeds(0.5, 0.6, 0.4), seeds(0.01, 0.02, 0.03, middle=0.05), seeds(0.2, 0.3, 0.1)]
     sgd = [seeds(0.7, 0.8, 0.9), seeds(0.2, 0.1, 0.3), NOWHERE]
-    lion = [seeds(0.3, 0.3, 0.3), seeds(0.05, 0.05, 0.05), seeds(2.0, 2.0, 2.0)]
-    first = [cell("sgd", sgd), cell("adam", adam), cell("lion", lion)]
+    rmsprop = [seeds(0.3, 0.3, 0.3), seeds(0.05, 0.05, 0.05), seeds(2.0, 2.0, 2.0)]
+    first = [cell("sgd", sgd), cell("adam", adam), cell("rmsprop", rmsprop)]
     first += [cell("adam", np.array(adam) * 1.001, library="optax", compiling=1.0, running=10.0)]
     up = [seeds(2.0, 2.0, 2.0), seeds(2.0, 2.0, 2.0), seeds(1.99, 2.0, 2.0)]
     down = [seeds(0.5, 0.4, 0.6), seeds(0.1, 0.1, 0.2), seeds(0.0, 0.05, 0.1)]
-    second = [cell(n, np.array(s) - 1.0, on="trap") for n, s in (("sgd", down), ("adam", up), ("lion", down))]
+    second = [cell(n, np.array(s) - 1.0, on="trap") for n, s in (("sgd", down), ("adam", up), ("rmsprop", down))]
     fingerprint = (("numbers", "sha256:0123abcd"),)
     return results(
         [task(sources=fingerprint), task("trap", target=-0.85, bound=-1.0, about="A trap.", sources=fingerprint)],
         [*first, *second],
         agreements=(Agreement("bowl", "adam", "optax", 20, 3e-7, 1e-6),),
-        not_compared=(NotCompared("rprop", "optax", "Its first step is one late."),),
+        not_compared=(NotCompared("sgd", "optax", "Its first step is one late."),),
     )

@@ -12,7 +12,7 @@ from gradtx.apps.race.engine import Trainings
 from gradtx.apps.race.task import PreparedTask
 from gradtx.apps.race.tasks import data, networks
 from gradtx.apps.race.tasks.digits import demo_digits, shuffled
-from tests.apps.race.tiny import KNOWN
+from tests.apps.race.tiny import FULL_BATCH, KNOWN
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_batches_hold_different_examples_and_change_with_the_key():
     assert not np.array_equal(first, second)
 
 
-@pytest.mark.parametrize("name", ["momentum", "lion", "rprop"])
+@pytest.mark.parametrize("name", ["momentum", "adamw", FULL_BATCH])
 def test_many_rates_at_once_are_each_rate_alone(name, digits):
     contender = dataclasses.replace(KNOWN[name], hyperparameters={})
     prepared, rates = PreparedTask(demo_digits(digits, 12, 300, 1, 3)), contender.rates[:3]

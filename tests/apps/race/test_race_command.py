@@ -14,7 +14,7 @@ from gradtx.apps.cli import main
 from gradtx.apps.race import choice, contenders
 from gradtx.apps.race.results import from_json
 from tests.apps.processes import run, started, wait
-from tests.apps.race.tiny import assert_same_cell
+from tests.apps.race.tiny import FULL_BATCH, assert_same_cell
 
 ONE = ("--tasks", "bowl", "--optimizers", "adam,momentum", "--rates", "3", "--seeds", "2", "--no-agreement")
 
@@ -130,10 +130,13 @@ def test_a_disagreement_ends_with_1_after_the_report_is_written(library, tmp_pat
         (["--tasks", "bowel"], "argument --tasks: there is no task 'bowel' (did you mean 'bowl'?); --list shows them"),
         (["--tasks", ","], "name at least one task"),
         (["--optimizers", "adaam"], "there is no optimizer 'adaam' (did you mean 'adam'?)"),
-        (["--optimizers", "torch:lion"], "there is no optimizer 'torch:lion'"),
-        (["--optimizers", "lion", "--libraries", "torch"], "there is no 'lion' in torch"),
+        (["--optimizers", "torch:supersab"], "there is no optimizer 'torch:supersab'"),
+        (["--optimizers", "supersab", "--libraries", "torch"], "there is no 'supersab' in torch"),
         (["--libraries", "optix"], "there is no library 'optix' (did you mean 'optax'?)"),
-        (["--optimizers", "rprop", "--tasks", "reddi"], "nothing is left to race: left out: rprop on reddi: compares"),
+        (
+            ["--optimizers", FULL_BATCH, "--tasks", "reddi"],
+            f"nothing is left to race: left out: {FULL_BATCH} on reddi: compares",
+        ),
         (["--seeds", "0"], "argument --seeds: must be a whole number, at least 1; got 0"),
         (["--rates", "1.5"], "argument --rates: must be a whole number, at least 1; got '1.5'"),
         (["--output", f"{__file__}/x"], "argument --output: cannot write into"),
@@ -155,7 +158,7 @@ def test_list_shows_tasks_and_optimizers_and_leaves_nothing(tmp_path, monkeypatc
     assert main(["race", "--list"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["Tasks:"] in lines
-    assert {"bowl", "digits", "adam", "optax:adam", "torch:rprop"} <= {line[0] for line in lines}
+    assert {"bowl", "digits", "adam", "optax:adam", f"torch:{FULL_BATCH}"} <= {line[0] for line in lines}
     assert not list(tmp_path.iterdir())
 
 

@@ -208,7 +208,7 @@ class TestMarkdown:
         assert "| adam | gradtx | 0.1 | 0.02 (0.01 to 0.03) | 10 (at 0.1) | 500 ms | 2.5 s | 1.00 |" in text
         assert "| sgd | gradtx | 0.1 | 0.2 (0.1 to 0.3) | never | never | never | 0.00 |" in text
         assert "| bowl, trap | numbers | sha256:0123abcd |" in text
-        assert "| rprop | optax | Its first step is one late. |" in text
+        assert "| sgd | optax | Its first step is one late. |" in text
         assert "scores being counted above -1. It begins at 1; the target is 0.15" in text
         assert "```bash\npython -m gradtx race\n```" in text
 
@@ -227,7 +227,8 @@ class TestFindings:
         found = findings.findings(small())
         assert (
             found[0]
-            == "On the 2 tasks that all 3 optimizers ran, lion reached the most targets, 2; sgd and adam the fewest, 1."
+            == "On the 2 tasks that all 3 optimizers ran, rmsprop reached the most targets, 2; sgd and adam the "
+            "fewest, 1."
         )
         text = " ".join(found)
         assert "that does not tell them apart" in text  # two tasks can tell nobody apart
@@ -235,7 +236,7 @@ class TestFindings:
             "On trap these fail at every rate that was tried, closing less than 5% of the gap (1 at the start): adam"
             in text
         )
-        assert "is reached by lion and sgd" in text
+        assert "is reached by rmsprop and sgd" in text
         assert "All 1 comparison of updates with optax are within bounds" in text
         assert "gradtx takes 0.90 times as long to run and 2.00 times as long to compile" in text
         assert "3 of 63 trainings diverged, 4.8%; most often those of sgd, 17%." in text
@@ -366,7 +367,7 @@ class TestFiles:
     def test_the_table_for_a_terminal(self):
         lines = tables.summary_for_terminal(small()).splitlines()
         rows = [line.split() for line in lines[4:7]]
-        assert [row[0] for row in rows] == ["lion", "adam", "sgd"]
+        assert [row[0] for row in rows] == ["rmsprop", "adam", "sgd"]
         assert [row[1] for row in rows] == ["2", "1", "1"]
         assert max(map(len, lines)) <= 100
         assert "There is nothing to compare over tasks" in tables.summary_for_terminal(results([task()], []))

@@ -52,7 +52,7 @@ RESULTS = Results(
     machine={"processor": "π"},
     settings={"command": "race"},
     seconds=1 / 3,
-    not_compared=(NotCompared("rprop", "optax", "another"),),
+    not_compared=(NotCompared("sgd", "optax", "another"),),
 )
 
 

@@ -8,6 +8,7 @@ from gradtx.apps.race.contenders import contenders
 from gradtx.apps.race.task import Task, torch_task
 
 KNOWN = contenders()
+FULL_BATCH = next(c.name for c in KNOWN.values() if c.full_batch)  # one that compares the signs of gradients
 
 
 def start(seed):

@@ -199,14 +199,14 @@ def test_on_a_telephone_nothing_scrolls_sideways_and_a_tap_sets_the_start(chromi
 
 def test_the_command_says_what_the_page_begins_with(chromium, tmp_path):
     file = tmp_path / "page.html"
-    words = ["--function", VALLEY, "--start", "40", "-35e-1", "--optimizers", "lion,rprop"]
+    words = ["--function", VALLEY, "--start", "40", "-35e-1", "--optimizers", "adamw,adam"]
     assert main(["studio", "--output", str(file), *words]) == 0
     with browser.shown(chromium, file) as page:
         now = browser.settings(page)
-        assert (now["f"], now["start"], now["use"]) == (VALLEY, [40, -3.5], ["lion", "rprop"])
+        assert (now["f"], now["start"], now["use"]) == (VALLEY, [40, -3.5], ["adamw", "adam"])
         assert now["view"][0] < -3.5
         assert now["view"][1] > 40
-        require_course(page, "rprop")
+        require_course(page, "adam")
 
 
 def test_the_call_that_is_shown_is_the_transformation(page):
