@@ -1,9 +1,12 @@
 """The catalog: complete, spelled out, and true of the factories that it describes."""
 
+import functools
 import inspect
 import math
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import jax.numpy as jnp
 import pytest
@@ -130,3 +133,30 @@ def test_names_in_other_libraries_are_names():
             for library in LIBRARIES:
                 peer = getattr(setting, library)
                 assert peer is None or peer.name.replace(".", "_").isidentifier()
+
+
+# What other tests and the guides use as examples, or are about: common optimizers, the one that needs functions of the
+# loss, and the one that the race's counterexamples were published for.
+EXAMPLES = {"sgd", "adam", "adamw", "rmsprop", "lbfgs", "amsgrad", "scale_by_adam", "scale_by_rms", "scale_by_lbfgs"}
+GENERATED = {"tests/contract/golden.json", "tests/benchmarks/figures.md", "tests/apps/race/report.md"}
+WRITTEN = (".css", ".html", ".ipynb", ".js", ".json", ".md", ".py")
+MOST_FILES = 6  # its own, its entry, `gradtx/__init__.py`, its reference, its tests, and one more
+
+
+@functools.cache
+def words_of_files():
+    """Every file of the library, its tests and guides that is written by hand -> the words in it."""
+    root = Path(gradtx.__file__).parents[1]
+    files = [root / "README.md", *(f for part in ("gradtx", "tests", "notebooks") for f in (root / part).rglob("*"))]
+    texts = {str(f.relative_to(root)): f for f in files if f.suffix in WRITTEN}
+    return {name: set(re.findall(r"\w+", f.read_text())) for name, f in texts.items() if name not in GENERATED}
+
+
+OPTIMIZER_FACTORIES = [n for n, e in ENTRIES.items() if e.factory.__module__.startswith("gradtx.optimizers.")]
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIMIZER_FACTORIES if name not in EXAMPLES])
+def test_an_optimizer_stands_in_few_files(name):
+    """So that another one is a file, an entry and a reference, and no list anywhere has to be remembered."""
+    found = sorted(file for file, words in words_of_files().items() if name in words)
+    assert len(found) <= MOST_FILES, f"{name} stands in {len(found)} files:\n" + "\n".join(found)

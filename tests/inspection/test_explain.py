@@ -43,8 +43,8 @@ def says(explanation, leaf="body"):
 
 def test_the_numbers_of_a_leaf_are_those_of_numpy():
     g, p = (np.asarray(tree["head"], np.float64) for tree in (GRADS, PARAMS))
-    row = next(row for row in explained(gradtx.adagrad(0.1, 0.01, 0.0)).rows if row.leaf == "head")
-    u = -0.1 * g / np.sqrt(0.01 + g**2)
+    row = next(row for row in explained(gradtx.rmsprop(0.1, 0.5, 0.0, 0.02)).rows if row.leaf == "head")
+    u = -0.1 * g / np.sqrt(0.01 + 0.5 * g**2)
     rates = np.abs(u[8:] / g[8:])
     wanted = {
         "gradient": np.linalg.norm(g),
@@ -59,13 +59,13 @@ def test_the_numbers_of_a_leaf_are_those_of_numpy():
         "zeros": 0.5,
         "zeros_in": 0.5,
         "moment_least": 0.01,
-        "moment_largest": np.max(0.01 + g**2),
+        "moment_largest": np.max(0.01 + 0.5 * g**2),
         "stalled": 0.0,
     }
     for name, value in wanted.items():
         np.testing.assert_allclose(getattr(row, name), value, rtol=1e-5, err_msg=name)
     stage = row.stages[0]
-    scaled = g / np.sqrt(0.01 + g**2)
+    scaled = g / np.sqrt(0.01 + 0.5 * g**2)
     np.testing.assert_allclose([stage.norm_in, stage.norm_out], [np.linalg.norm(g), np.linalg.norm(scaled)], rtol=1e-5)
     np.testing.assert_allclose(stage.rms_out, np.sqrt(np.mean(scaled**2)), rtol=1e-5)
     np.testing.assert_allclose(stage.angle, np.degrees(np.arccos(wanted["cosine_to_gradient"])), rtol=1e-4)

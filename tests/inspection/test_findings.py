@@ -80,7 +80,10 @@ def test_dead_second_moments():
         (gradtx.adam(1e-3), "scale_by_adam"),
         (gradtx.adam(1e-3, eps=0.0, eps_root=1e-16), "scale_by_adam"),
         (gradtx.rmsprop(1e-3, eps=1e-18), "scale_by_rms"),
-        (gradtx.adagrad(1e-3, 0.0, 1e-8, eps_in_sqrt=False), "accumulate_squares"),
+        (
+            gradtx.chain(gradtx.accumulate_squares(0.0, 1e-8, eps_in_sqrt=False), gradtx.scale(-1e-3)),
+            "accumulate_squares",
+        ),
     ],
     ids=["outside", "root", "inside", "sum"],
 )

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -118,3 +119,12 @@ def test_errors():
         gradtx.rmsprop(0.1, nesterov=True)
     with pytest.raises(ValueError, match=r"decay must be in \[0, 1\]"):
         gradtx.rmsprop(0.1, -0.1)
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_opposite_huge_gradients_do_not_freeze_the_variance(corrected):
+    """Each is cut to the bound of squares, but their difference is twice that."""
+    tx = gradtx.scale_by_stddev(bias_correction=corrected)
+    us, state = agreement.run(tx, jnp.array([[1e25], [-1e25], [1e25], [-1e25]]))
+    assert all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves((us, state)))
+    assert np.array_equal(np.sign(us[:, 0]), [1, -1, 1, -1])
