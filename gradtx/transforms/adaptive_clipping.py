@@ -1,4 +1,4 @@
-"""Clipping by bounds that follow the parameters, or the run so far."""
+"""Clipping with bounds that depend on the parameters, or on the norms so far."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ from gradtx.transforms.norms import AxisName, global_norm, leaf_norm, require_ax
 
 
 class ClipByZScoreState(NamedTuple):
-    """count: int32 scalar, finite norms seen. mean, stddev: scalars, float32 or wider, 0 at init: running mean and
-    standard deviation of the norm of the updates as they left."""
+    """The state of `clip_by_z_score`. The norms are those after clipping."""
 
-    count: jax.Array
-    mean: jax.Array
-    stddev: jax.Array
+    count: jax.Array  # finite norms so far; int32 scalar; 0 at init
+    mean: jax.Array  # running mean of the norms; scalar, float32 or wider; 0 at init
+    stddev: jax.Array  # running standard deviation of the norms; scalar, float32 or wider; 0 at init
 
 
 @transformation(clips=True)
@@ -34,29 +33,29 @@ def adaptive_grad_clip(
     axis: int | tuple[int, ...] | None = None,
     axis_name: AxisName = None,
 ):
-    """Shrink the update of each unit where its norm is above a fraction of the norm of the unit's parameters.
+    """Multiply the update of each unit by a factor so that its norm does not exceed a share of the unit's weight norm.
 
         u_i = g_i·min(1, clipping·max(‖w_i‖₂, eps)/‖g_i‖₂)      for each unit i: the weights into one output
 
-    Which axes a unit spans is told by the number of axes of the leaf, for kernels of the shape (..., in, out): 2 axes
-    (in, out): axis 0; 3 (in, heads, size): axis 0; 4 and 5 (convolutions): all but the last. A scalar, and a leaf with
-    one axis longer than 1 at most, is one unit. No norm overflows.
+    The axes of a unit depend on the number of axes of the leaf, for kernels of shape (..., in, out). 2 axes (in, out):
+    axis 0. 3 axes (in, heads, size): axis 0. 4 and 5 axes (convolutions): all but the last. A leaf in which at most one
+    axis is longer than 1 is one unit. No norm overflows.
 
     Args:
-        clipping: the largest ratio of the norms; greater than 0, infinity switches it off. The paper: 0.01.
-        eps: the least norm of parameters, so that those that start at 0 can move; greater than 0; parameter units.
-        axis: the axes that a unit spans, in all leaves of two axes or more; a leaf of fewer is one unit.
+        clipping: the largest ratio of the norms; greater than 0; infinity for no bound. The paper uses 0.01.
+        eps: the smallest weight norm, so that weights that start at 0 can move; greater than 0; parameter units.
+        axis: the axes of a unit, in all leaves of two axes or more. A leaf of fewer axes is one unit.
         axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which every leaf is split, updates
-            and parameters alike, along axes that a unit spans; a unit's norms are then those of all its parts. Where
-            leaves are split along their outputs, each device has whole units: leave it None. A part does not tell how
-            long the leaf is, so that with it only leaves of fewer than two axes count as one unit for their shape.
+            and parameters alike, along axes of a unit. The norms of a unit are then those of all its parts. If leaves
+            are split along their outputs, each device has whole units: leave it None. With axis_name only leaves of
+            fewer than two axes count as one unit because of their shape: a part does not show the length of the leaf.
 
-    State: none; update needs the parameters.
-    Raises: ValueError: an argument out of range; a leaf of more than 5 axes without `axis`; an `axis` that it has not.
-        TypeError: an axis_name that is no name.
-    Source: Brock et al. 2021 (arXiv:2102.06171), equation 3. As optax's, which divides by 1e-6 at least, so that norms
-        below that are clipped too much, and takes `axis` for vectors too; its docstring has other axes for 3 than its
-        code, which is followed here. Within 4 ulp of exact arithmetic over 1,000 steps in float32.
+    State: none. Its update needs `params`.
+    Raises: ValueError: an argument is out of range; a leaf has more than 5 axes and `axis` is not given; a leaf does
+        not have this `axis`. TypeError: axis_name is not a name.
+    Source: Brock et al. 2021 (arXiv:2102.06171), equation 3. Same as optax, except: optax divides by at least 1e-6, so
+        it clips smaller norms too much, and uses `axis` for vectors too. For 3 axes optax's docstring and code
+        disagree; this follows the code. Within 4 ulp of exact arithmetic over 1,000 steps in float32.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -89,30 +88,30 @@ def adaptive_grad_clip(
 def clip_by_z_score(
     z_threshold: Hyper = 2.5, decay: Hyper = 0.97, *, warmup_steps: int = 25, axis_name: AxisName = None
 ):
-    """Shrink all updates by one factor where their norm is far above what it was so far, in standard deviations.
+    """Multiply all updates by one factor if their norm is many standard deviations above its running mean.
 
         x = ‖g‖₂      z = (x - mean)/stddev
-        bound = mean + z_threshold²/z·stddev      where z > z_threshold; else x
+        bound = mean + z_threshold²/z·stddev      if z > z_threshold, else x
         u = g·bound/x
         mean = decay·mean + (1 - decay)·bound
         stddev² = decay·stddev² + (1 - decay)·(bound - mean)²      with the new mean
 
-    The further out a norm is, the nearer to the mean it is brought. The first `warmup_steps` updates pass; after them,
-    mean and stddev are those of their norms. Where the norm is infinite or NaN the updates pass unchanged and nothing
-    is learnt from it: let `clip_by_global_norm(..., nonfinite="skip")` follow. The standard deviation itself is kept,
-    so that the square of a large norm does not overflow.
+    The larger z is, the closer the bound is to the mean. The first `warmup_steps` updates do not change; mean and
+    stddev are then those of their norms. Updates of an infinite or NaN norm do not change either, and the state ignores
+    them: put `clip_by_global_norm(..., nonfinite="skip")` behind. The state keeps the standard deviation instead of the
+    variance, so that the square of a large norm does not overflow.
 
     Args:
-        z_threshold: how many standard deviations above the mean are too far; finite, greater than 0.
+        z_threshold: the largest z that is not clipped; finite, greater than 0.
         decay: the weight of the past; in [0, 1].
         warmup_steps: updates without clipping; at least 2, since one number has no deviation.
         axis_name: as in `clip_by_global_norm`.
 
     State: `ClipByZScoreState`: count, int32 scalar; mean and stddev, scalars, float32 or wider; all 0 at init.
-    Raises: ValueError: an argument out of range.
-    Source: ZClip, Kumar et al. 2025 (arXiv:2504.02507), section 3, with the reciprocal rule. Their program adds 1e-6
-        to stddev, which is nothing to norms above 1, and cuts at a fixed norm besides: chain `clip_by_global_norm`
-        behind. optax, torch and Keras have none. Within 20 ulp of exact arithmetic over 1,000 steps in float32.
+    Raises: ValueError: an argument is out of range.
+    Source: ZClip, Kumar et al. 2025 (arXiv:2504.02507), section 3, with the reciprocal rule. Their code adds 1e-6 to
+        stddev, which does not matter for norms above 1. It also clips at a fixed norm: put `clip_by_global_norm` behind
+        for that. Not in optax, torch or Keras. Within 20 ulp of exact arithmetic over 1,000 steps in float32.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -143,13 +142,13 @@ def clip_by_z_score(
         bound = jnp.where(clipped, mean + reach * (reach / jnp.where(clipped, above, 1.0)), x)
         factor = jnp.where(clipped, bound / jnp.where(clipped, x, 1.0), 1.0)
 
-        # What is new deviates from the new mean by `rest` of what it does from the old one; in the warm-up, where mean
-        # and deviation are those of all norms so far, by the root of that.
+        # The deviation from the new mean is `rest` times that from the old mean. During the warm-up, where mean and
+        # deviation are those of all norms so far, it is the root of `rest` times that.
         n = count.astype(dtype)
         weight = jnp.where(warming, 1.0 / n, jnp.asarray(1.0 - decay, dtype))
         rest = jnp.where(warming, (n - 1.0) / n, jnp.asarray(decay, dtype))
         deviation = jnp.where(warming, safe_sqrt(rest), rest) * jnp.abs(bound - mean)
-        unit = jnp.maximum(stddev, deviation)  # without it the squares would overflow
+        unit = jnp.maximum(stddev, deviation)  # so that squares do not overflow
         unit = jnp.where(unit > 0, unit, 1.0)
 
         def average(old, new):
@@ -164,7 +163,7 @@ def clip_by_z_score(
 
 
 def _unit_axes(shape: tuple[int, ...], given: tuple[int, ...] | None, *, split: bool) -> tuple[int, ...] | None:
-    """The axes that a unit spans; None where the whole leaf is one. The length of a split axis says nothing."""
+    """The axes of a unit; None if the whole leaf is one unit. The length of a split axis is not known."""
     if len(shape) < 2 or (given is None and not split and sum(n != 1 for n in shape) < 2):
         return None
     if given is not None:
@@ -173,10 +172,10 @@ def _unit_axes(shape: tuple[int, ...], given: tuple[int, ...] | None, *, split: 
 
 
 def _require_units(name: str, shape: tuple[int, ...], given: tuple[int, ...] | None) -> None:
-    """Raise where it cannot be told which axes of this leaf a unit spans."""
+    """Raise if the axes of a unit of this leaf are not known."""
     if given is None and len(shape) > 5:
         raise ValueError(
-            f"adaptive_grad_clip: the update at {name} has {len(shape)} axes: axis must say which a unit spans"
+            f"adaptive_grad_clip: the update at {name} has {len(shape)} axes: say with axis which of them form a unit"
         )
     if given is not None and len(shape) > 1 and not all(-len(shape) <= a < len(shape) for a in given):
-        raise ValueError(f"adaptive_grad_clip: the update at {name} has shape {shape}: it has no axis {given}")
+        raise ValueError(f"adaptive_grad_clip: the update at {name} has shape {shape}, which has no axis {given}")

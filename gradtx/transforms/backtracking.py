@@ -1,4 +1,4 @@
-"""The line search that shortens a step until the value has decreased enough."""
+"""A line search that shortens the step until the value has decreased enough."""
 
 from __future__ import annotations
 
@@ -18,27 +18,24 @@ from gradtx.transforms.norms import AxisName, require_axis_name
 
 
 class BacktrackingLinesearchInfo(NamedTuple):
-    """num_linesearch_steps: int32 scalar, steps that the last search tried. decrease_error: float scalar, by how much
-    the step taken misses the decrease; 0 where it has it. failed: bool scalar, whether no step tried had it; the step
-    is then that of the lowest value found, or 0."""
+    """What the last backtracking search did; scalars."""
 
-    num_linesearch_steps: jax.Array
-    decrease_error: jax.Array
-    failed: jax.Array
+    num_linesearch_steps: jax.Array  # steps that it tried; int32; 0 at init
+    decrease_error: jax.Array  # by how much its step misses the required decrease; float; 0 at init
+    failed: (
+        jax.Array
+    )  # no step had the required decrease: it took the step of the lowest value, or 0; bool; False at init
 
 
 class ScaleByBacktrackingLinesearchState(NamedTuple):
-    """count: int32 scalar, updates done. learning_rate: float scalar, the step t that the last search took; 1 at init.
-    untried: float scalar; if the last search ran out of tries and took the step 0, the step that it would have tried
-    next, else 0. value: float scalar, the value after the last step; 0 at init. grad: like params, float32 or wider,
-    the gradient there, 0 at init; None without store_grad. info: `BacktrackingLinesearchInfo` of the last search."""
+    """The state of `scale_by_backtracking_linesearch`; floats are float32 or wider."""
 
-    count: jax.Array
-    learning_rate: jax.Array
-    untried: jax.Array
-    value: jax.Array
-    grad: Exact  # it is handed out as the gradient of the next step
-    info: BacktrackingLinesearchInfo
+    count: jax.Array  # updates so far; int32 scalar; 0 at init
+    learning_rate: jax.Array  # the step t of the last search; float scalar; 1 at init
+    untried: jax.Array  # the next step to try, if the last search ran out of tries and took 0, else 0; float scalar
+    value: jax.Array  # the value after the last step; float scalar; 0 at init
+    grad: Exact  # the gradient there, which the next step gets; like params, 0 at init; None without store_grad
+    info: BacktrackingLinesearchInfo  # what the last search did
 
 
 @transformation(any_leaves=True)
@@ -54,40 +51,40 @@ def scale_by_backtracking_linesearch(
     *,
     axis_name: AxisName = None,
 ):
-    """Multiply a direction of descent u by the first of ever shorter steps t that decreases the value enough.
+    """Multiply a direction of descent u by a step t, shortened until the value decreases enough.
 
         φ(t) = value_fn(w + t·u)
-        t = min(increase_factor·t, max_learning_rate)       with the t of the last step, 1 at first
+        t = min(increase_factor·t, max_learning_rate)       from the t of the last search, at first 1
         while φ(t) > φ(0) + slope_rtol·t·φ'(0) + atol + rtol·|φ(0)|:   t = decrease_factor·t
 
-    Values that are not finite count as too large. A search that fails takes the lowest value that it found, or the
-    step 0: it never goes up, and never gives NaN. Where it ran out of tries and took the step 0, the next search goes
-    on from there: it begins with the step that this one would have tried next. It comes last in a chain. Each step
-    tried costs a value; call update under jit. Derivatives of the update take the step as a constant.
+    Values that are not finite count as too large. A search that fails takes the step with the lowest value that it
+    found, or the step 0: the value never increases, and the updates are never NaN. If it ran out of tries and took the
+    step 0, the next search starts with the step that this one would have tried next. It must be the last member of a
+    chain. Each try computes a value. Call update under jit. For derivatives of the update the step is a constant.
 
-    In `update`, by keyword: `value` and `grad` at the parameters, None to have them computed; `value_fn`, a function of
-    the parameters. For complex leaves `grad` is what descent subtracts, the conjugate of `jax.grad`'s.
+    `update` needs keyword arguments: `value` and `grad` at the parameters, or None to compute them; `value_fn`, a
+    function of the parameters. For complex leaves `grad` is the conjugate of `jax.grad`'s, which descent subtracts.
 
     Args:
-        max_backtracking_steps: steps that a search may try; at least 1.
-        slope_rtol: the part of the first slope that the decrease must reach; in [0, 1).
-        decrease_factor: how much shorter the next step is; in [0, 1).
-        increase_factor: how much longer than the last the first step is; greater than 0; infinity for the longest.
+        max_backtracking_steps: how many steps a search may try; at least 1.
+        slope_rtol: the decrease must be at least this share of what the first slope predicts; in [0, 1).
+        decrease_factor: the ratio of a step to the one tried before; in [0, 1).
+        increase_factor: the ratio of the first step to that of the last search; greater than 0; infinity for
+            max_learning_rate.
         max_learning_rate: the longest step; greater than 0 and finite.
-        atol: a rise that is allowed; finite, at least 0; units of the value.
-        rtol: the same, as a part of |φ(0)|; finite, at least 0.
-        store_grad: compute and keep the gradient after the step, for `value_and_grad_from_state`: a value and a
-            gradient more, which the next step then has.
+        atol: an increase that is allowed; finite, at least 0; in the units of the value.
+        rtol: the same, relative to |φ(0)|; finite, at least 0.
+        store_grad: compute the gradient after the step and keep it for `value_and_grad_from_state`. It costs a value
+            and a gradient, which the next step then need not compute.
         axis_name: as in `scale_by_zoom_linesearch`.
 
-    State: `ScaleByBacktrackingLinesearchState`: count, int32 scalar; learning_rate, 1 at init, untried, the next step
-        of a search that ran out of tries, and value, both 0 at init, float scalars, float32 or as wide as the widest
-        parameter; grad, like params, 0 at init, or None; info, what the search met.
-    Raises: ValueError: an argument out of range; `value`, `grad` of a wrong shape. TypeError: no real scalar from
-        value_fn; an axis that is no name.
-    Source: Armijo 1966; Nocedal & Wright 2006, algorithm 3.1; the growth as Vaswani et al. 2019 (arXiv:1905.09997).
-        optax's takes the last step that it tried where it fails, has rtol·φ(0), passes other extra arguments on to
-        value_fn, and value and grad cannot be None.
+    State: `ScaleByBacktrackingLinesearchState`: count, int32 scalar; learning_rate, 1 at init, untried and value, 0 at
+        init, float scalars, float32 or as wide as the widest parameter; grad, like params, 0 at init, or None; info.
+    Raises: ValueError: an argument is out of range; `value` or `grad` has a wrong shape. TypeError: value_fn does not
+        return a real scalar; axis_name is not a name.
+    Source: Armijo 1966; Nocedal & Wright 2006, algorithm 3.1; the increase as in Vaswani et al. 2019
+        (arXiv:1905.09997). Differences from optax: it takes the last step that it tried if it fails, has rtol·φ(0),
+        passes other extra arguments to value_fn, and does not accept None for value and grad.
 
     Example:
         >>> import gradtx, jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The smallest pieces: pass on, scale, flip the sign, take the sign, set to zero."""
+"""The smallest pieces: identity, scaling, signs and zeros."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gradtx.core.trees import is_none, is_trained
 
 @transformation(any_leaves=True, sparse_rows=True)
 def identity():
-    """Pass the updates on as they are, in their own type.
+    """Return the updates unchanged, in their own dtype.
 
         u = g
 
@@ -44,11 +44,11 @@ def scale(step_size: Hyper):
         u = step_size·g
 
     Args:
-        step_size: the factor; finite, of either sign. Descent by hand is `scale(-0.1)`.
+        step_size: the factor; finite, positive or negative. For descent it is negative: `scale(-0.1)`.
 
     State: none.
-    Raises: ValueError: a factor that is not finite.
-    Source: optax's `scale`; a schedule works here too (optax: `scale_by_schedule`).
+    Raises: ValueError: the factor is not finite.
+    Source: optax's `scale`; with a schedule, optax's `scale_by_schedule`.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -69,17 +69,18 @@ def scale(step_size: Hyper):
 
 @transformation(any_leaves=True, sparse_rows=True)
 def scale_by_learning_rate(learning_rate: Hyper, *, flip_sign: bool = True):
-    """Turn a direction into a step of descent: multiply by the learning rate, with a minus.
+    """Turn a direction into a step of descent: multiply it by minus the learning rate.
 
         u = -learning_rate·g
 
     Args:
         learning_rate: the step size; finite, at least 0; parameter units per unit of the direction.
-        flip_sign: the minus; without it this is `scale` for rates.
+        flip_sign: multiply by minus the learning rate; if False, by the learning rate.
 
-    State: none; with a schedule, a `HyperparametersState` in which the rate in use can be read.
-    Raises: ValueError: a rate that is negative or not finite.
-    Source: optax's `scale_by_learning_rate`, in which no rate (None) also means no minus; here a rate is required.
+    State: none; with a schedule, a `HyperparametersState` that holds the learning rate in use.
+    Raises: ValueError: the learning rate is negative or not finite.
+    Source: optax's `scale_by_learning_rate`. There None leaves out the minus sign too; here a learning rate is
+        required.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -127,7 +128,7 @@ def scale_by_sign():
 
 @transformation(any_leaves=True, sparse_rows=True)
 def set_to_zero():
-    """Replace the updates by zeros, whatever they are: NaN and infinities too.
+    """Replace every update by zero, also NaN and infinities.
 
         u = 0
 

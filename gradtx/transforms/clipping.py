@@ -1,4 +1,4 @@
-"""Clipping: bounds on what a step can be."""
+"""Clipping: bounds on entries and norms of updates."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from gradtx.transforms.norms import AxisName, device_count, global_norm, leaf_no
 
 @transformation(any_leaves=True, sparse_rows=True, clips=True)
 def clip_by_value(max_delta: Hyper):
-    """Cut every entry to an interval round zero.
+    """Clip every entry to the interval from -max_delta to max_delta.
 
         u = min(max(g, -max_delta), max_delta)
 
-    Complex entries are cut in modulus, keeping their argument. NaN stays NaN.
+    The modulus of complex entries is clipped; their argument does not change. NaN stays NaN.
 
     Args:
-        max_delta: the bound; greater than 0; the unit of the updates.
+        max_delta: the bound; greater than 0; in the units of the updates.
 
     State: none.
-    Raises: ValueError: a bound that is not positive.
-    Source: optax calls it `clip`; Keras `clipvalue`; torch `clip_grad_value_`.
+    Raises: ValueError: the bound is not positive.
+    Source: optax's `clip`, Keras' `clipvalue`, torch's `clip_grad_value_`.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -57,32 +57,32 @@ def clip_by_value(max_delta: Hyper):
 
 @transformation(any_leaves=True, sparse_rows=True, clips=True, whole_tree=True)
 def clip_by_global_norm(max_norm: Hyper, *, nonfinite: str = "propagate", axis_name: AxisName = None):
-    """Shrink all updates by one factor where their norm, taken over the whole tree, is above a bound.
+    """Multiply all updates by one factor so that the norm of the whole tree does not exceed a bound.
 
         u = g·min(1, max_norm/‖g‖₂)
 
-    The norm is taken in float32 or wider and does not overflow: gradients of 1e30 are clipped as they should be (above
-    8e37 times the bound the factor itself is below the smallest number, and the updates become 0).
+    The norm is computed in float32 or wider and does not overflow, so gradients of 1e30 are clipped correctly. Above
+    8e37 times the bound the factor is smaller than the smallest number, and the updates become 0.
 
     Args:
-        max_norm: the bound; greater than 0, infinity switches it off; the unit of the updates.
-        nonfinite: what becomes of infinite and NaN entries.
-            "propagate": infinite entries come out as NaN and all others as 0; one NaN makes every update NaN.
-            "skip": all updates become 0; an optimizer behind makes its step, which `skip_nonfinite(tx)` does not. A
-            norm beyond the largest number counts as infinite.
+        max_norm: the bound; greater than 0; infinity for no bound; in the units of the updates.
+        nonfinite: how infinite and NaN entries are treated.
+            "propagate": an infinite entry makes itself NaN and all others 0; one NaN makes every update NaN.
+            "skip": all updates become 0. An optimizer behind still makes a step with them; `skip_nonfinite(tx)` does
+            not. A norm above the largest number counts as infinite.
             "zero": they become 0, and the rest is clipped by the norm of the rest.
-            "raise": FloatingPointError for the first leaf that has one, where the updates are concrete. Under a trace
-            it is a `checkify.debug_check` for each leaf: `checkify.checkify(step)` reports it; elsewhere it costs
-            nothing, and they propagate.
-        axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which the updates are split; the
+            "raise": outside jit, FloatingPointError for the first leaf that has one. Under a trace, each leaf has a
+            `checkify.debug_check`, which `checkify.checkify(step)` reports. Without checkify it costs nothing, and
+            they propagate.
+        axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which the updates are split. The
             norm is then that of all parts, and "skip" skips on all devices. See `global_norm`.
 
     State: none.
-    Raises: ValueError: a bound that is not positive; an unknown policy. TypeError: an axis that is no name.
+    Raises: ValueError: the bound is not positive; nonfinite is an unknown word. TypeError: axis_name is not a name.
         FloatingPointError: see `nonfinite`.
-    Source: Pascanu et al. 2013 (arXiv:1211.5063), algorithm 1. As optax's, whose norm overflows at 1.8e19 (float32);
-        torch adds 1e-6 to the norm, and raises with error_if_nonfinite. Both only propagate else. Within 4 ulp of exact
-        arithmetic over 1,000 steps in float32.
+    Source: Pascanu et al. 2013 (arXiv:1211.5063), algorithm 1. Same as optax, whose norm overflows at 1.8e19 (float32).
+        torch adds 1e-6 to the norm, and raises with error_if_nonfinite. Otherwise both propagate non-finite values.
+        Within 4 ulp of exact arithmetic over 1,000 steps in float32.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -114,20 +114,20 @@ def clip_by_global_norm(max_norm: Hyper, *, nonfinite: str = "propagate", axis_n
 
 @transformation(clips=True)
 def clip_by_leaf_norm(max_norm: Hyper, *, axis_name: AxisName = None):
-    """Shrink each leaf where its own norm is above a bound.
+    """Multiply each leaf by a factor so that its norm does not exceed a bound.
 
-        u = g·min(1, max_norm/‖g‖₂)      ‖g‖₂ that of the leaf
+        u = g·min(1, max_norm/‖g‖₂)      ‖g‖₂ is the norm of the leaf
 
-    The norm does not overflow. An infinite entry becomes NaN and the others of its leaf 0; a NaN makes its leaf NaN.
+    The norm does not overflow. An infinite entry makes itself NaN and the rest of its leaf 0. A NaN makes its leaf NaN.
 
     Args:
-        max_norm: the bound; greater than 0, infinity switches it off; the unit of the updates.
-        axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which every leaf is split; its
-            norm is then that of all its parts. A leaf that each device has whole would count once for each.
+        max_norm: the bound; greater than 0; infinity for no bound; in the units of the updates.
+        axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which every leaf is split. Its
+            norm is then that of all parts. A leaf that is replicated would count once per device.
 
     State: none.
-    Raises: ValueError: a bound that is not positive. TypeError: an axis that is no name.
-    Source: Keras calls it `clipnorm`; its norm overflows at 1.8e19. In optax: `clip_by_global_norm` for each leaf.
+    Raises: ValueError: the bound is not positive. TypeError: axis_name is not a name.
+    Source: Keras' `clipnorm`, whose norm overflows at 1.8e19. In optax: `clip_by_global_norm` for each leaf.
         Within 4 ulp of exact arithmetic over 1,000 steps in float32.
 
     Example:
@@ -150,19 +150,19 @@ def clip_by_leaf_norm(max_norm: Hyper, *, axis_name: AxisName = None):
 
 @transformation(clips=True)
 def clip_by_block_rms(threshold: Hyper, *, axis_name: AxisName = None):
-    """Shrink each leaf where the root mean square of its entries is above a bound.
+    """Multiply each leaf by a factor so that the root mean square of its entries does not exceed a bound.
 
-        u = g/max(1, RMS(g)/threshold)      RMS(g) = ‖g‖₂/√n, for the n entries of the leaf
+        u = g/max(1, RMS(g)/threshold)      RMS(g) = ‖g‖₂/√n for a leaf of n entries
 
-    The root mean square does not overflow; infinite and NaN entries as in `clip_by_leaf_norm`.
+    The root mean square does not overflow. Infinite and NaN entries are treated as in `clip_by_leaf_norm`.
 
     Args:
-        threshold: the bound; greater than 0, infinity switches it off; the unit of the updates.
-        axis_name: as in `clip_by_leaf_norm`; n is then the number of entries of all parts.
+        threshold: the bound; greater than 0; infinity for no bound; in the units of the updates.
+        axis_name: as in `clip_by_leaf_norm`; n then counts the entries of all parts.
 
     State: none.
-    Raises: ValueError: a bound that is not positive. TypeError: an axis that is no name.
-    Source: Shazeer & Stern 2018 (arXiv:1804.04235), algorithm 4, where the threshold is 1. As optax's, whose mean of
+    Raises: ValueError: the bound is not positive. TypeError: axis_name is not a name.
+    Source: Shazeer & Stern 2018 (arXiv:1804.04235), algorithm 4, where the threshold is 1. Same as optax, whose mean of
         squares overflows at 1.8e19. Within 4 ulp of exact arithmetic over 1,000 steps in float32.
 
     Example:
@@ -188,8 +188,8 @@ def clip_by_block_rms(threshold: Hyper, *, axis_name: AxisName = None):
 
 
 def _require_finite(updates: Any) -> None:
-    """Raise for the first leaf with an entry that is not finite; of a traced leaf, leave a check to checkify."""
-    from jax.experimental import checkify  # here: what few use shall not cost the import of all
+    """Raise for the first leaf that has a non-finite entry. For a traced leaf, leave a check for checkify."""
+    from jax.experimental import checkify  # rarely used, slow to import
 
     for name, g in zip(leaf_names(updates), flatten(updates)[0], strict=True):
         if is_trained(g):

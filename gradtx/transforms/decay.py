@@ -11,20 +11,20 @@ from gradtx.core.transformation import transformation
 
 @transformation(any_leaves=True, sparse_rows=True)
 def add_decayed_weights(weight_decay: Hyper = 0.0):
-    """Add the parameters, times a factor, to the updates.
+    """Add a multiple of the parameters to the updates.
 
         u = g + weight_decay·w
 
-    Before an adaptive scaling this is L2 regularisation, after it (as in `adamw`) decoupled weight decay.
+    In front of an adaptive scaling this is L2 regularisation. Behind it, as in `adamw`, it is decoupled weight decay.
 
     Args:
         weight_decay: the factor; finite, at least 0; gradient units per parameter unit.
 
     State: none.
-    Raises: ValueError: a negative factor; `params` not given.
-    Source: Loshchilov & Hutter 2019 (arXiv:1711.05101), line 12 of algorithm 2. As optax's; torch's
-        `Adam(weight_decay)` is this placed first, Keras' `weight_decay` is it placed last. Within 2 ulp of exact
-        arithmetic over 1,000 steps in float32.
+    Raises: ValueError: the factor is negative; update is called without params.
+    Source: Loshchilov & Hutter 2019 (arXiv:1711.05101), line 12 of algorithm 2. Same as optax. torch's
+        `Adam(weight_decay)` is this as the first member of a chain, Keras' `weight_decay` as the last. Within 2 ulp of
+        exact arithmetic over 1,000 steps in float32.
 
     Example:
         >>> import gradtx, jax.numpy as jnp

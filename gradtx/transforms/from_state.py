@@ -1,4 +1,4 @@
-"""What a line search knows already: the value and the gradient where it ended."""
+"""The value and the gradient that a line search has already computed."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ _SEARCHES = (ScaleByBacktrackingLinesearchState, ScaleByZoomLinesearchState)
 def value_and_grad_from_state(
     value_fn: Callable[..., Any], *, axis_name: AxisName = None
 ) -> Callable[..., tuple[Any, Any]]:
-    """As `jax.value_and_grad`, but a line search that has just computed both gives them out of its state.
+    """`jax.value_and_grad`, but the value and the gradient come from the state of a line search if it has them.
 
-    The function made, `(params, *args, state, **kwargs) -> (value, grad)`, calls `value_fn(params, *args, **kwargs)`
-    only before the first update, after a backtracking search without store_grad, or where what the state holds is not
-    finite. It takes for granted that the search came last in its chain, that all of its update was applied, and that
-    value_fn and its other arguments are those that the search was given. Leaves that are not trained have None for
-    their gradient; that of complex leaves is what descent subtracts, the conjugate of `jax.grad`'s.
+    The new function, `(params, *args, state, **kwargs) -> (value, grad)`, calls `value_fn(params, *args, **kwargs)`
+    only before the first update, after a backtracking search without store_grad, or if the state holds non-finite
+    numbers. It assumes that the search was the last member of its chain, that its whole update was applied, and that
+    value_fn and its other arguments are those of the search. The gradient of a leaf that is not trained is None; that
+    of a complex leaf is the conjugate of `jax.grad`'s, which descent subtracts.
 
     Args:
-        value_fn: a function of the parameters, and of other arguments, that returns a real scalar.
+        value_fn: a function of the parameters and of other arguments; returns a real scalar.
         axis_name: that of the search, which says what value_fn must return. The gradient is the derivative of the whole
-            value by the device's own part of the parameters, with check_vma=False too; and all devices compute or none.
+            value by the device's own part of the parameters, also with check_vma=False. All devices compute, or none.
 
-    Raises: TypeError: a state without a line search; ValueError: with several; TypeError: no scalar from value_fn; an
-        axis that is no name.
-    Source: optax's `value_and_grad_from_state`, whose gradients of complex leaves are jax.grad's.
+    Raises: TypeError: the state has no line search; value_fn does not return a real scalar; axis_name is not a name.
+        ValueError: the state has several line searches.
+    Source: optax's `value_and_grad_from_state`, whose gradients of complex leaves are those of jax.grad.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -56,7 +56,7 @@ def value_and_grad_from_state(
         def computed(ws: list) -> tuple[Any, list]:
             return value_and_grad(scalar, ws, axis_name=axis_name)
 
-        # What another transformation trains, or freeze holds, is not in the state: it is all computed then.
+        # Leaves that another transformation trains, or that are frozen, are not in the state. Then all is computed.
         if found.grad is None or _lacks(found.grad, params):
             value, gs = computed(trained(params))
             return value, like_trained(params, gs)
@@ -72,19 +72,19 @@ def value_and_grad_from_state(
 
 
 def _lacks(grad: Any, params: Any) -> bool:
-    """Whether a leaf of the gradient is None where the parameter is trained."""
+    """Whether the gradient of a trained parameter is missing."""
     rows = zip(flatten(grad)[0], flatten(params)[0], strict=False)
     return any(g is None and is_trained(p) for g, p in rows)
 
 
 def _search_of(state: Any) -> Any:
-    """The state of the one line search in a state, at whatever depth."""
+    """The state of the only line search in a state, at any depth."""
     leaves = jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, _SEARCHES))
     found = [x for x in leaves if isinstance(x, _SEARCHES)]
     if len(found) == 1:
         return found[0]
     if found:
-        raise ValueError(f"value_and_grad_from_state: the state has {len(found)} line searches; one was expected")
+        raise ValueError(f"value_and_grad_from_state: the state has {len(found)} line searches; it must have one")
     raise TypeError(
         f"value_and_grad_from_state needs the state of scale_by_zoom_linesearch or scale_by_backtracking_linesearch, "
         f"alone or inside another; got {describe(state)}"

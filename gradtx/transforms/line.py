@@ -1,4 +1,4 @@
-"""The line of a search: a function of the parameters, seen as a function of the step along the updates."""
+"""The line of a search: a function of the parameters as a function of the step along the updates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gradtx.transforms.vectors import inner, trained
 
 
 class Point(NamedTuple):
-    """A point of the line: t, the step; value and slope there: f(w + t·u) and its derivative by t."""
+    """A point of the line: the step t, the value f(w + t·u) and the slope, its derivative by t."""
 
     t: jax.Array
     value: jax.Array
@@ -24,11 +24,11 @@ class Point(NamedTuple):
 
 
 class Line(NamedTuple):
-    """What a search sees: no derivative passes through any of it.
+    """What a search sees; constant for derivatives.
 
-    dtype: of the arithmetic along the line. start: the point t = 0. grad: the gradient there, a list of leaves.
+    dtype: that of the arithmetic along the line. start: the point t = 0. grad: the gradient there, a list of leaves.
     value: t -> the value. at: t -> the point and the gradient there. tree: a list of leaves -> a tree like the
-    parameters, None where a leaf is not trained.
+    parameters, with None for leaves that are not trained.
     """
 
     dtype: Any
@@ -40,11 +40,11 @@ class Line(NamedTuple):
 
 
 def line(updates: Any, params: Any, value: Any, grad: Any, value_fn: Any, axis_name: AxisName = None) -> Line:
-    """Check what a search was given, and make its line; value_fn is traced once.
+    """Check the arguments of a search and make its line; value_fn is traced once.
 
     Args:
         updates, params: as in update.
-        value, grad: f(w), and its gradient in the convention of the updates; None where they are to be computed.
+        value, grad: f(w), and its gradient in the convention of the updates; None to compute them.
         value_fn: the function f of the parameters.
         axis_name: the axes over which the leaves are split; values and slopes are then the same on all devices.
     """
@@ -52,7 +52,8 @@ def line(updates: Any, params: Any, value: Any, grad: Any, value_fn: Any, axis_n
         require_same_tree("grad", grad, "parameter", params)
     if value is not None and jnp.shape(value) != ():
         raise ValueError(f"value must be a scalar; got shape {jnp.shape(value)}")
-    # The step is a constant for derivatives: reverse mode cannot pass a while loop, and at the best step it is one.
+    # The step is a constant for derivatives: reverse mode cannot differentiate a while loop, and at the best step the
+    # derivative is zero.
     ws, us = jax.lax.stop_gradient((trained(params), trained(updates)))
     traced, held = _converted(on_trained(value_fn, params), ws)
     held = jax.lax.stop_gradient(held)
@@ -94,7 +95,7 @@ def _converted(scalar: Callable[[list], jax.Array], ws: list) -> tuple[Callable[
 
 
 def on_trained(value_fn: Any, params: Any) -> Callable[..., jax.Array]:
-    """value_fn as a function of the list of trained leaves, the others held; what it returns is checked."""
+    """value_fn as a function of the list of trained leaves; the others are constant. Its result is checked."""
     if not callable(value_fn):
         raise TypeError(f"value_fn must be a function of the parameters; got {describe(value_fn)}")
 
@@ -111,9 +112,9 @@ def on_trained(value_fn: Any, params: Any) -> Callable[..., jax.Array]:
 def value_and_grad(scalar: Callable, ws: list, *held: Any, axis_name: AxisName = None) -> tuple[jax.Array, list]:
     """The value and the gradient that descent subtracts: for complex leaves the conjugate of `jax.grad`'s.
 
-    With an axis_name, of the mean of the values of all devices, by each device's own leaves. What JAX differentiates
-    inside shard_map is the sum over devices, unless it sees (check_vma) that the value is one for all: so each gives
-    its part of the mean, as its own, and the derivative is the same in either case.
+    With an axis_name, of the mean of the values of all devices, by each device's own leaves. Inside shard_map JAX
+    differentiates the sum over devices, unless it knows (check_vma) that the value is the same on all. So each device
+    contributes its part of the mean, as a value of its own, and the derivative is the same in both cases.
     """
     if axis_name is None:
         value, gs = jax.value_and_grad(scalar)(ws, *held)
@@ -128,33 +129,33 @@ def value_and_grad(scalar: Callable, ws: list, *held: Any, axis_name: AxisName =
 
 
 def mean(value: jax.Array, axis_name: AxisName) -> jax.Array:
-    """The mean over the devices: the value itself where it is one for all; all of them then decide alike."""
+    """The mean over the devices, so that all of them take the same decisions."""
     return value if axis_name is None else summed(value / device_count(axis_name), axis_name)
 
 
 def _own(x: jax.Array, axis_name: AxisName) -> jax.Array:
-    """x as something that may differ from device to device, whatever JAX knows of it."""
+    """x as a value that may differ between devices, whatever JAX knows about it."""
     return jnp.where(jax.lax.axis_index(axis_name) >= 0, x, jnp.zeros_like(x))
 
 
 def like_trained(params: Any, leaves: list, *, others: bool = False) -> Any:
-    """A tree like the parameters with these trained leaves; None for those that are not, or the parameters' own."""
+    """A tree like the parameters with these trained leaves; other leaves are None, or those of the parameters."""
     old, structure = flatten(params)
     new = iter(leaves)
     return jax.tree.unflatten(structure, [next(new) if is_trained(p) else p if others else None for p in old])
 
 
 def moved(updates: Any, t: jax.Array) -> Any:
-    """The updates times the step; zeros for the step 0, whatever the updates are."""
+    """The updates times the step; zeros for the step 0, also for infinite and NaN updates."""
     return map_leaves(lambda u: jnp.where(t == 0, 0.0, t * u), updates)
 
 
 def stored(old: Any, params: Any, new: Any) -> Any:
-    """The gradient of a state in the types that it has; an error names the leaf of one made for other parameters."""
+    """The new gradient in the dtypes of the state; an error if the state was made for other parameters."""
     require_same_tree("the state's grad", old, "parameter", params)
     return jax.tree.map(lambda x, g: g.astype(x.dtype), old, new)
 
 
 def chosen(here: Any, new: Any, old: Any) -> Any:
-    """Every leaf of `new` where `here` holds, else of `old`."""
+    """`new` if `here` holds, else `old`, leaf by leaf."""
     return jax.tree.map(lambda a, b: jnp.where(here, a, b), new, old)

@@ -17,40 +17,40 @@ from gradtx.core.transformation import transformation
 
 
 class AddMomentumState(NamedTuple):
-    """trace: like params, float32 or wider: the running sum b, starts at 0."""
+    """The state of `add_momentum` and `add_nesterov_momentum`."""
 
-    trace: Signed
+    trace: Signed  # the running sum b; like params, float32 or wider; 0 at init
 
 
 class AddDampedMomentumState(NamedTuple):
-    """count: int32 scalar, updates done. trace: like params, float32 or wider: the running sum b, starts at 0."""
+    """The state of `add_damped_momentum`."""
 
-    count: jax.Array
-    trace: Signed
+    count: jax.Array  # updates so far; int32 scalar; 0 at init
+    trace: Signed  # the running sum b; like params, float32 or wider; 0 at init
 
 
 class EmaState(NamedTuple):
-    """count: int32 scalar, updates done. mu: like params, float32 or wider: the running average m, starts at 0."""
+    """The state of `ema`."""
 
-    count: jax.Array
-    mu: Signed
+    count: jax.Array  # updates so far; int32 scalar; 0 at init
+    mu: Signed  # the running average m; like params, float32 or wider; 0 at init
 
 
 @transformation(any_leaves=True, sparse_rows=True)
 def add_momentum(decay: Hyper = 0.9):
-    """Replace the updates by their decaying sum: the classical heavy ball.
+    """Replace the updates by their decaying sum: heavy-ball momentum.
 
         b = decay·b + g
         u = b
 
     Args:
-        decay: what is kept of the sum at each step; in [0, 1]; 0 passes the updates on.
+        decay: the share of the sum that is kept at each step; in [0, 1]; with 0 the updates do not change.
 
     State: `AddMomentumState`: trace, like params, float32 or wider, 0 at init.
-    Raises: ValueError: decay outside [0, 1].
-    Source: Polyak 1964; Sutskever et al. 2013, equations 1 and 2. optax's `trace(decay)`, torch's `SGD(momentum)`;
-        Keras keeps the learning rate inside the buffer, which differs when the rate changes. Within 50 ulp of exact
-        arithmetic over 1,000 steps in float32.
+    Raises: ValueError: decay is outside [0, 1].
+    Source: Polyak 1964; Sutskever et al. 2013, equations 1 and 2. optax's `trace(decay)`, torch's `SGD(momentum)`.
+        Keras sums gradients that are already multiplied by the learning rate: another result when it changes. Within 50
+        ulp of exact arithmetic over 1,000 steps in float32.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -77,18 +77,18 @@ def add_momentum(decay: Hyper = 0.9):
 
 @transformation(any_leaves=True, sparse_rows=True)
 def add_nesterov_momentum(decay: Hyper = 0.9):
-    """Replace the updates by their decaying sum, looked at one step ahead: Nesterov's momentum.
+    """Replace the updates by their decaying sum, taken one step ahead: Nesterov's momentum.
 
         b = decay·b + g
         u = g + decay·b
 
     Args:
-        decay: what is kept of the sum at each step; in [0, 1].
+        decay: the share of the sum that is kept at each step; in [0, 1].
 
     State: `AddMomentumState`: trace, like params, float32 or wider, 0 at init.
-    Raises: ValueError: decay outside [0, 1].
-    Source: Nesterov 1983, in the form of Sutskever et al. 2013, section 2, shifted so that the gradient is taken at the
-        parameters themselves. optax's `trace(decay, nesterov=True)`, torch's `SGD(momentum, nesterov=True)`. Within 50
+    Raises: ValueError: decay is outside [0, 1].
+    Source: Nesterov 1983, in the form of Sutskever et al. 2013, section 2, rewritten so that gradients are taken at the
+        parameters. optax's `trace(decay, nesterov=True)`, torch's `SGD(momentum, nesterov=True)`. Within 50
         ulp of exact arithmetic over 1,000 steps in float32.
 
     Example:
@@ -115,20 +115,20 @@ def add_nesterov_momentum(decay: Hyper = 0.9):
 
 @transformation(any_leaves=True, sparse_rows=True)
 def add_damped_momentum(decay: Hyper = 0.9, dampening: Hyper = 0.0):
-    """Replace the updates by their decaying sum, to which each but the first is added in part: torch's dampening.
+    """Replace the updates by their decaying sum, to which only a share of each new update is added: torch's dampening.
 
         b = g                                at the first step
-        b = decay·b + (1 - dampening)·g      after it
+        b = decay·b + (1 - dampening)·g      at later steps
         u = b
 
     Args:
-        decay: what is kept of the sum at each step; in [0, 1].
-        dampening: what is left out of each new update; in [0, 1]; 0 is `add_momentum`.
+        decay: the share of the sum that is kept at each step; in [0, 1].
+        dampening: the share of each new update that is left out; in [0, 1]; with 0 this is `add_momentum`.
 
     State: `AddDampedMomentumState`: count, int32 scalar, 0 at init; trace, like params, float32 or wider, 0 at init.
-    Raises: ValueError: decay or dampening outside [0, 1].
-    Source: torch's `SGD(momentum, dampening)`; it has no source before that, and optax no counterpart. MLX damps the
-        first step too. Within 50 ulp of exact arithmetic over 1,000 steps in float32.
+    Raises: ValueError: decay or dampening is outside [0, 1].
+    Source: torch's `SGD(momentum, dampening)`, which names no source. Not in optax. MLX dampens the first step too.
+        Within 50 ulp of exact arithmetic over 1,000 steps in float32.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -157,18 +157,18 @@ def add_damped_momentum(decay: Hyper = 0.9, dampening: Hyper = 0.0):
 
 @transformation(any_leaves=True, sparse_rows=True)
 def ema(decay: Hyper = 0.9, *, debias: bool = True):
-    """Replace the updates by their exponential moving average: momentum as an average.
+    """Replace the updates by their exponential moving average.
 
         m = decay·m + (1 - decay)·g
         u = m/(1 - decay^t)     with debias, else m
 
     Args:
-        decay: the weight of the past; in [0, 1); 0 passes the updates on.
-        debias: divide by the sum of the weights so far, so that the first steps are not too small.
+        decay: the weight of the past; in [0, 1); with 0 the updates do not change.
+        debias: divide by the sum of the weights so far. Without it the first updates are too small.
 
     State: `EmaState`: count, int32 scalar, 0 at init; mu, like params, float32 or wider, 0 at init.
-    Raises: ValueError: decay outside [0, 1).
-    Source: Kingma & Ba 2015 (arXiv:1412.6980), section 3, the first moment alone. optax's `ema`. Within 30 ulp of exact
+    Raises: ValueError: decay is outside [0, 1).
+    Source: Kingma & Ba 2015 (arXiv:1412.6980), section 3, the first moment only. optax's `ema`. Within 30 ulp of exact
         arithmetic over 1,000 steps in float32.
 
     Example:

@@ -1,4 +1,4 @@
-"""Noise in the gradients."""
+"""Gaussian noise in the gradients."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from gradtx.transforms.seeds import key_of, path_hashes, require_seed
 
 
 class AddNoiseState(NamedTuple):
-    """count: int32 scalar, updates done. key: the data of the key, uint32, the same at all steps."""
+    """The state of `add_noise`."""
 
-    count: jax.Array
-    key: jax.Array
+    count: jax.Array  # updates so far; int32 scalar; 0 at init
+    key: jax.Array  # the data of the random key; uint32; the same at every step
 
 
 @transformation
 def add_noise(eta: Hyper, gamma: Hyper, seed: int | jax.Array):
-    """Add Gaussian noise whose variance falls with the steps.
+    """Add Gaussian noise whose variance decreases with the steps.
 
         u = g + n_t      n_t ~ N(0, eta/(1 + t)^gamma)      t = 0 at the first step
 
-    The noise of a leaf depends on the seed, on t and on the path of the leaf, whose hash is folded into the key: leaves
-    of one shape have different noise, and it stays the same whatever stands beside them. It is drawn in float32 for
-    every type. A complex entry gets a complex number of this variance, half of it in each part. Inside `shard_map`
-    every device draws the same for its part.
+    The noise of a leaf depends on the seed, on t and on the path of the leaf, whose hash is folded into the key. So two
+    leaves have different noise, and other leaves do not change it. It is drawn in float32 for every dtype. A complex
+    entry gets a complex number of this variance, half of it in each part. Inside `shard_map` all devices draw the same
+    numbers for their parts.
 
     Args:
-        eta: the variance at the first step; finite, at least 0; gradient units squared. The paper: 0.01, 0.3 or 1.
-        gamma: how fast it falls; finite, at least 0. The paper: 0.55.
+        eta: the variance at the first step; finite, at least 0; gradient units squared. The paper uses 0.01, 0.3 and 1.
+        gamma: how fast the variance decreases; finite, at least 0. The paper uses 0.55.
         seed: an integer in [0, 2**32), or a key of `jax.random`, typed or raw.
 
     State: `AddNoiseState`: count, int32 scalar, 0 at init; key, uint32, `jax.random.key_data` of the seed's key. To
         sweep over seeds, map over states.
-    Raises: ValueError: an argument out of range. TypeError: a seed that is neither.
-    Source: Neelakantan et al. 2015 (arXiv:1511.06807), equation 1. optax's variance is the same; it splits its key at
-        every step, so that the numbers are others. Within 4 ulp of exact arithmetic over 1,000 steps in float32.
+    Raises: ValueError: an argument is out of range. TypeError: seed is neither an integer nor a key.
+    Source: Neelakantan et al. 2015 (arXiv:1511.06807), equation 1. optax has the same variance, but other numbers: it
+        splits its key at every step. Within 4 ulp of exact arithmetic over 1,000 steps in float32.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -56,7 +56,7 @@ def add_noise(eta: Hyper, gamma: Hyper, seed: int | jax.Array):
     require_seed(seed=seed)
 
     def init(params):
-        return AddNoiseState(zero_count(), jnp.array(jax.random.key_data(key_of(seed))))  # a copy, to be donated
+        return AddNoiseState(zero_count(), jnp.array(jax.random.key_data(key_of(seed))))  # a copy, which may be donated
 
     def update(updates, state, params=None):
         dtype = float_dtype(updates)
@@ -73,7 +73,7 @@ def add_noise(eta: Hyper, gamma: Hyper, seed: int | jax.Array):
 
 
 def _keys(key: jax.Array, tree: Any) -> Any:
-    """A key for each leaf, None among them, by its path."""
+    """A key for each leaf from its path; leaves that are None count too."""
     return jax.vmap(lambda two: jax.random.fold_in(jax.random.fold_in(key, two[0]), two[1]))(path_hashes(tree))
 
 

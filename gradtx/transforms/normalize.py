@@ -1,4 +1,4 @@
-"""Updates of a norm that is chosen, of mean zero, without NaN: what is taken out of gradients before other steps."""
+"""Updates with a chosen norm, with mean zero, or without NaN."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from gradtx.transforms.norms import AxisName, device_count, global_norm, leaf_no
 
 
 class ZeroNansState(NamedTuple):
-    """count: int32 scalar, the updates so far that had a NaN; 0 at init."""
+    """The state of `zero_nans`."""
 
-    count: jax.Array
+    count: jax.Array  # updates so far that had a NaN; int32 scalar; 0 at init
 
 
 @transformation(any_leaves=True, sparse_rows=True, whole_tree=True)
 def normalize_by_update_norm(scale_factor: Hyper = 1.0, eps: Hyper = 1e-6, *, axis_name: AxisName = None):
-    """Divide all updates by their norm, taken over the whole tree.
+    """Divide all updates by the norm of the whole tree.
 
         u = scale_factor·g/(‖g‖₂ + eps)
 
-    The norm does not overflow (above 8e37 the updates become 0). With eps = 0 the result has the norm `scale_factor`,
-    and zero stays zero.
+    The norm does not overflow; above 8e37 the updates become 0. With eps = 0 the result has the norm `scale_factor`,
+    and zeros stay zeros.
 
     Args:
-        scale_factor: the norm of the result; finite; the unit of the updates.
-        eps: keeps the divisor from zero; finite, at least 0; the unit of the gradient.
+        scale_factor: the norm of the result; finite; in the units of the updates.
+        eps: keeps the divisor from zero; finite, at least 0; in the units of the gradient.
         axis_name: as in `clip_by_global_norm`.
 
     State: none.
-    Raises: ValueError: an argument out of range.
-    Source: as optax's, whose norm overflows at 1.8e19, and which gives NaN for zeros where eps = 0. Within 4 ulp of
+    Raises: ValueError: an argument is out of range.
+    Source: same as optax, whose norm overflows at 1.8e19, and which gives NaN for zeros if eps = 0. Within 4 ulp of
         exact arithmetic over 1,000 steps in float32.
 
     Example:
@@ -67,25 +67,25 @@ def normalize_by_update_norm(scale_factor: Hyper = 1.0, eps: Hyper = 1e-6, *, ax
 def scale_by_trust_ratio(
     min_norm: Hyper = 0.0, trust_coefficient: Hyper = 1.0, eps: Hyper = 0.0, *, axis_name: AxisName = None
 ):
-    """Give the update of each leaf a norm in proportion to that of its parameters.
+    """Make the norm of each leaf's update proportional to the norm of its parameters.
 
         u = g·trust_coefficient·max(‖w‖₂, min_norm)/(max(‖g‖₂, min_norm) + eps)      norms of the leaf
-        u = g      where one of the two maxima is 0
+        u = g      if one of the two maxima is 0
 
-    No norm overflows, nor does their ratio; a leaf whose ‖g‖₂ is above 8e37 becomes 0. LAMB and LARS leave biases and
-    gains out.
+    Neither the norms nor their ratio overflow. A leaf becomes 0 if its ‖g‖₂ is above 8e37. LAMB and LARS do not apply
+    this to biases and gains.
 
     Args:
-        min_norm: the least that either norm counts as; finite, at least 0.
-        trust_coefficient: the ratio of the norms of step and parameters; finite, at least 0. LARS: 0.001.
-        eps: is added to the norm of the update; finite, at least 0.
-        axis_name: as in `clip_by_leaf_norm`; the updates are split as the parameters are.
+        min_norm: smaller norms count as this; finite, at least 0.
+        trust_coefficient: the ratio of the norms of update and parameters; finite, at least 0. LARS uses 0.001.
+        eps: added to the norm of the update; finite, at least 0.
+        axis_name: as in `clip_by_leaf_norm`. Updates must be split like the parameters.
 
-    State: none; update needs the parameters.
-    Raises: ValueError: an argument out of range. TypeError: an axis that is no name.
-    Source: You et al. 2017 (arXiv:1708.03888), the local rate of LARS; You et al. 2020 (arXiv:1904.00962), algorithm 2
-        (LAMB), with φ(x) = x. As optax's, whose norms overflow at 1.8e19. Within 6 ulp of exact arithmetic over 1,000
-        steps in float32.
+    State: none. Its update needs `params`.
+    Raises: ValueError: an argument is out of range. TypeError: axis_name is not a name.
+    Source: You et al. 2017 (arXiv:1708.03888), the local learning rate of LARS; You et al. 2020 (arXiv:1904.00962),
+        algorithm 2 (LAMB), with φ(x) = x. Same as optax, whose norms overflow at 1.8e19. Within 6 ulp of exact
+        arithmetic over 1,000 steps in float32.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -99,7 +99,7 @@ def scale_by_trust_ratio(
     def leaf(g, w):
         of_w, of_g = (jnp.maximum(leaf_norm(x, None, axis_name), min_norm) for x in (w, g))
         nothing = (of_w == 0) | (of_g == 0)
-        # The direction first: the ratio of a large norm and a small one need not be a number, the step is.
+        # The direction is computed first: the ratio of a large and a small norm may overflow, the update does not.
         direction = g / jnp.where(nothing, 1.0, of_g + eps)
         return direction * jnp.where(nothing, 1.0, trust_coefficient * of_w)
 
@@ -114,24 +114,25 @@ def scale_by_trust_ratio(
 
 @transformation
 def centralize(output_axis: int = -1, *, axis_name: AxisName = None):
-    """Subtract from the update of each output its mean, in leaves of two axes or more.
+    """Subtract from the update of each output its mean, in leaves of two or more axes.
 
-        u = g - mean(g)      over all axes but `output_axis`
+        u = g - mean(g)      over all axes except `output_axis`
 
-    The mean of large entries does not overflow. Leaves of fewer axes pass.
+    The mean of large entries does not overflow. Leaves with fewer axes do not change.
 
     Args:
-        output_axis: the axis that counts the outputs. In kernels of the shape (..., in, out), as Flax and Keras have
-            them, it is the last; in those of torch, (out, in, ...), it is 0.
-        axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which the leaves of two axes or
-            more are split along other axes than `output_axis`; the mean is then that of all parts. Where they are
-            split along `output_axis`, each device has all weights of its outputs: leave it None.
+        output_axis: the axis of the outputs. It is the last in kernels of shape (..., in, out), as in Flax and Keras,
+            and 0 in those of torch, (out, in, ...).
+        axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which leaves of two or more axes
+            are split along other axes than `output_axis`. The mean is then that of all parts. If leaves are split along
+            `output_axis`, each device has all weights of its outputs: leave it None.
 
     State: none.
-    Raises: TypeError: an axis that is no integer; an axis_name that is no name. ValueError: one that a leaf has not.
-    Source: Yong et al. 2020 (arXiv:2004.01461), equation 1. optax's always keeps axis 0, which in a kernel (in, out)
-        counts the inputs: `output_axis=0` is the same. Within 2 ulp of exact arithmetic over 1,000 steps in float32,
-        counted at the size of the largest entry.
+    Raises: TypeError: output_axis is not an integer; axis_name is not a name. ValueError: a leaf does not have this
+        axis.
+    Source: Yong et al. 2020 (arXiv:2004.01461), equation 1. optax always uses output_axis=0, which in a kernel
+        (in, out) is the axis of the inputs. Within 2 ulp of exact arithmetic over 1,000 steps in float32, relative to
+        the largest entry.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -148,7 +149,7 @@ def centralize(output_axis: int = -1, *, axis_name: AxisName = None):
             return g
         axes = tuple(k for k in range(g.ndim) if k != output_axis % g.ndim)
         count = g.size // g.shape[output_axis] * device_count(axis_name)
-        unit = 0.5 ** count.bit_length()  # a power of two: it rounds nothing, and the sum does not overflow
+        unit = 0.5 ** count.bit_length()  # a power of two, so that nothing is rounded and the sum does not overflow
         return g - summed(jnp.sum(g * unit, axes, keepdims=True), axis_name) / (count * unit)
 
     def init(params):
@@ -158,7 +159,7 @@ def centralize(output_axis: int = -1, *, axis_name: AxisName = None):
         for name, g in zip(leaf_names(updates), flatten(updates)[0], strict=True):
             n = len(shape_of(g)) if is_trained(g) else 0
             if n > 1 and not -n <= output_axis < n:
-                raise ValueError(f"centralize: the update at {name} has shape {shape_of(g)}: no axis {output_axis}")
+                raise ValueError(f"centralize: the update at {name} has shape {shape_of(g)}, no axis {output_axis}")
         return map_leaves(leaf, updates), state
 
     return init, update
@@ -166,20 +167,22 @@ def centralize(output_axis: int = -1, *, axis_name: AxisName = None):
 
 @transformation
 def zero_nans(*, axis_name: AxisName = None):
-    """Put 0 where an update is NaN, and count the steps in which one was.
+    """Replace NaN by 0, and count the updates that had a NaN.
 
-        u = 0 where g is NaN, else g
+        u = 0 if g is NaN, else g
 
-    A complex entry is NaN where a part of it is. Infinities stay: `clip_by_value` and `clip_by_global_norm` bound them.
+    A complex entry is NaN if one of its parts is. Infinities stay: `clip_by_value` and `clip_by_global_norm` bound
+    them.
 
     Args:
-        axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which the updates are split: a
-            step in which one device has a NaN is then counted on all, once. What becomes 0 does not depend on it.
+        axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which the updates are split. An
+            update in which any device has a NaN is then counted once, on all devices. It does not change what becomes
+            0.
 
     State: `ZeroNansState`: count, int32 scalar, the updates so far that had a NaN; 0 at init.
-    Raises: TypeError: an axis that is no name.
-    Source: as optax's, whose state tells of each leaf whether it had a NaN in the last update; here one number for all
-        keeps what happened between two looks.
+    Raises: TypeError: axis_name is not a name.
+    Source: same updates as optax, whose state has a flag per leaf for the last update. This counter also shows what
+        happened between two looks.
 
     Example:
         >>> import gradtx, jax.numpy as jnp

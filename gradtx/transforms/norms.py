@@ -1,4 +1,4 @@
-"""Norms of trees and of leaves: one place, so that they are right once."""
+"""Norms of trees and of leaves, without overflow and with finite derivatives."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def global_norm(tree: Any, axis_name: AxisName = None) -> jax.Array:
 
         ‖g‖₂ = √Σ|g|²
 
-    Right from the smallest to the largest entries: where the plain sum of squares overflows or vanishes, the entries
-    are first multiplied by a power of two. Its derivative at zero is zero.
+    It is correct for the smallest and the largest entries: if the plain sum of squares overflows or underflows, the
+    entries are first multiplied by a power of two. The derivative at zero is zero.
 
     Args:
         tree: the updates; leaves that are not trained do not count.
-        axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which the leaves are split: the
-            sum goes over all devices, which then have the same norm. A leaf that each device has whole would count
-            once for each.
+        axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which the leaves are split. The
+            sum is then that over all devices, and all have the same norm. A leaf that is replicated would count once
+            per device.
 
     Raises:
-        TypeError: an axis_name that is no name; NameError: one that is not mapped over here.
+        TypeError: axis_name is not a name. NameError: it is not an axis that is mapped over here.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -50,7 +50,7 @@ def global_norm(tree: Any, axis_name: AxisName = None) -> jax.Array:
 
 
 def _entries(x: Any) -> jax.Array:
-    """A leaf as an array; of a special leaf the entries that count."""
+    """A leaf as an array; for a special leaf its entries."""
     return x.entries() if isinstance(x, SpecialLeaf) else jnp.asarray(x)
 
 
@@ -58,14 +58,14 @@ def _entries(x: Any) -> jax.Array:
 def leaf_norm(x: jax.Array, axes: tuple[int, ...] | None = None, axis_name: AxisName = None) -> jax.Array:
     """The Euclidean norm of one array in its own precision, with the range and the derivatives of `global_norm`.
 
-    It always reads the array twice: a branch in every leaf would make a GPU wait for every leaf.
+    It always reads the array twice: a GPU would have to wait for a branch in every leaf.
 
     Args:
         x: an array, real or complex.
-        axes: sum over these, which keep the length 1; over all, without axes in the result, if not given.
+        axes: sum over these axes, which then have length 1; if None, over all, and the result is a scalar.
         axis_name: mesh axes over which the array is split, along `axes`; the norm is then that of all parts.
     """
-    # The unit is the same on all devices: they decide on what is summed.
+    # The unit is the same on all devices, since it depends on the sum over all.
     squares = summed(_sum_of_squares(x, axes), axis_name)
     safe, unit = _is_safe(squares), _unit(squares)
     # A select of entries, not of units: XLA turns (c*unit)**2 of a constant c into c**2 * unit**2, which is 0 * inf.
@@ -82,7 +82,7 @@ def _(axes: Any, axis_name: AxisName, primals: tuple, tangents: tuple) -> tuple[
 
 
 def within(bound: Any, norm: jax.Array) -> jax.Array:
-    """The factor that brings a norm inside a bound: `min(1, bound/norm)`, with derivative 0 at a norm of 0."""
+    """The factor that reduces a norm to a bound: `min(1, bound/norm)`, with derivative 0 at norm 0."""
     bound = jnp.asarray(bound, norm.dtype)
     inside = norm <= bound
     return jnp.where(inside, 1.0, _ratio(bound, jnp.where(inside, 1.0, norm)))
@@ -96,26 +96,26 @@ def require_axis_name(axis_name: Any) -> None:
 
 
 def device_count(axis_name: AxisName) -> int:
-    """How many devices these axes have together; NameError for an axis that is not mapped over here."""
+    """The number of devices along these axes; NameError for an axis that is not mapped over here."""
     return 1 if axis_name is None else jax.lax.psum(1, axis_name)
 
 
 def summed(x: Any, axis_name: AxisName) -> Any:
-    """The sum over all devices of these axes, which all of them have; x itself without axes."""
+    """The sum over all devices of these axes, on each of them; x itself without axes."""
     if axis_name is None:
         return x
-    device_count(axis_name)  # costs nothing, and its error names an axis that is not there
+    device_count(axis_name)  # costs nothing, and its error names an axis that does not exist
     return jax.lax.psum(x, axis_name)
 
 
 def on_all(condition: jax.Array, axis_name: AxisName) -> jax.Array:
-    """Whether a condition holds on every device of these axes: so that all of them take the same branch."""
+    """Whether a condition holds on every device of these axes, so that all take the same branch."""
     return condition if axis_name is None else summed((~condition).astype(jnp.int32), axis_name) == 0
 
 
 @jax.custom_jvp
 def _ratio(x: jax.Array, y: jax.Array) -> jax.Array:
-    """x / y with a derivative that is right wherever x / y is: JAX's divides by y², which overflows or vanishes."""
+    """x / y, with a derivative that is correct wherever x / y is. JAX divides by y², which may overflow."""
     return x / y
 
 
@@ -128,7 +128,7 @@ def _(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _norm_of_all(leaves: list, axis_name: AxisName) -> jax.Array:
-    """The root of the sum of squares; where that overflows or vanishes, of the leaves times a power of two."""
+    """The root of the sum of squares. If that overflows or underflows, the leaves are scaled by a power of two."""
 
     def scaled(squares: jax.Array) -> jax.Array:
         unit = _unit(squares)
@@ -136,12 +136,12 @@ def _norm_of_all(leaves: list, axis_name: AxisName) -> jax.Array:
         products = [jax.lax.mul(x, unit.astype(x.dtype)) for x in leaves]
         return jnp.sqrt(summed(_total(jax.lax.optimization_barrier(products)), axis_name)) / unit
 
-    # The second pass runs only where it must. All devices take the same branch: they decide on what is summed.
+    # The second pass runs only if needed. All devices take the same branch, since it depends on the sum over all.
     squares = summed(_total(leaves), axis_name)
     return jax.lax.cond(_is_safe(squares), jnp.sqrt, scaled, squares)
 
 
-@jax.jit  # of the module: both passes are one function, which is traced and lowered once
+@jax.jit  # at the top of the module: both passes share one function, which is traced and lowered once
 def _total(leaves: list) -> jax.Array:
     """The sum of squares of all entries; with `lax` alone, which traces in a fifth of jnp's time."""
     return functools.reduce(jax.lax.add, [_of_squares(x) for x in leaves])
@@ -160,27 +160,29 @@ def _(axis_name: AxisName, primals: tuple, tangents: tuple) -> tuple[jax.Array, 
     return norm, summed(sum(_along(x, dx, norm, None) for x, dx in zip(leaves, steps, strict=True)), axis_name)
 
 
-_norm = jax.jit(_norm_of_all, static_argnums=1)  # of the module: an eager call does not trace the branches again
+_norm = jax.jit(_norm_of_all, static_argnums=1)  # at the top: eager calls do not trace the branches again
 
 
 def _along(x: jax.Array, dx: jax.Array, norm: jax.Array, axes: tuple[int, ...] | None) -> jax.Array:
-    """How the norm changes with x: what dx has of the direction of x. Nothing is squared, and x = 0 is not singular."""
+    """The change of the norm: dx along the direction of x. Nothing is squared, and x = 0 is not singular."""
     direction = x / jnp.where(norm == 0, 1.0, norm).astype(x.dtype)
     return jnp.sum((direction.conj() * dx).real, axes, keepdims=axes is not None)
 
 
 def _is_safe(squares: jax.Array) -> jax.Array:
-    """Whether a sum of squares is right: no overflow, and above tiny/eps, where squares lose digits to underflow."""
+    """Whether a sum of squares is accurate: no overflow, and above tiny/eps, below which squares underflow."""
     info = jnp.finfo(squares.dtype)
     return (squares <= info.max) & (squares > info.tiny / info.eps)
 
 
 def _unit(squares: jax.Array) -> jax.Array:
-    """The power of two by which entries are multiplied where the sum of their squares is not safe."""
+    """The power of two by which entries are multiplied if the sum of their squares is not accurate."""
     power = 2.0 ** (3 * jnp.finfo(squares.dtype).maxexp // 4)
     return jnp.where(squares > 1, 1 / power, power).astype(squares.dtype)
 
 
-@functools.partial(jax.jit, static_argnums=1, inline=True)  # of the module, so that each shape is traced once
+@functools.partial(
+    jax.jit, static_argnums=1, inline=True
+)  # at the top of the module, so that each shape is traced once
 def _sum_of_squares(x: jax.Array, axes: tuple[int, ...] | None) -> jax.Array:
     return jnp.sum(abs_sq(x), axes, keepdims=axes is not None)

@@ -1,4 +1,4 @@
-"""A step size that falls when the loss no longer does."""
+"""A step size that decreases when the loss no longer does."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gradtx.core.transformation import transformation
 
 
 class ReduceOnPlateauState(NamedTuple):
-    """Fields: scale, best_value, plateau_count, cooldown_count, count, avg_value; all are scalars."""
+    """The state of `reduce_on_plateau`; all fields are scalars, floats are float32 or wider."""
 
-    scale: jax.Array  # the factor in use, float; 1 at init
-    best_value: jax.Array  # float; the largest float at init, so that all states are finite
-    plateau_count: jax.Array  # means in a row that were not better, int32; 0 at init
-    cooldown_count: jax.Array  # means still to be let pass, int32; 0 at init
-    count: jax.Array  # values in the present mean, int32; 0 at init
-    avg_value: jax.Array  # their mean, float; 0 at init
+    scale: jax.Array  # the factor in use; float; 1 at init
+    best_value: jax.Array  # the best mean so far; float; the largest float at init, so that all states are finite
+    plateau_count: jax.Array  # means in a row that were not better; int32; 0 at init
+    cooldown_count: jax.Array  # means that will not be counted; int32; 0 at init
+    count: jax.Array  # values in the present mean; int32; 0 at init
+    avg_value: jax.Array  # the present mean; float; 0 at init
 
 
 @transformation(any_leaves=True, sparse_rows=True)
@@ -35,33 +35,33 @@ def reduce_on_plateau(
     accumulation_size: Count = 1,
     min_scale: Hyper = 0.0,
 ):
-    """Multiply the updates by a scale that falls when a value, such as the loss, no longer does.
+    """Multiply the updates by a scale that decreases when a value, such as the loss, no longer does.
 
         u = scale·g
         better:  v < best - rtol·|best| - atol       then best = v
         after `patience` v in a row that are not better:  scale = max(factor·scale, min_scale)
 
-    v is the mean of `accumulation_size` values. After a fall the next `cooldown` v are not counted. NaN is never
-    better. While the value keeps falling the updates stay as they are; the scale is `state.scale`.
+    v is the mean of `accumulation_size` values. After each reduction, the next `cooldown` v are not counted. NaN is
+    never better. `state.scale` is the scale.
 
     `update` needs `value`, a real scalar: `tx.update(grads, state, params, value=loss)`.
 
     Args:
-        factor: what the scale is multiplied by; in [0, 1].
-        patience: how many v in a row that are not better make the scale fall; whole, at least 1.
-        rtol: how much less than the best counts as better, relative to it; in [0, 1).
+        factor: the scale is multiplied by this; in [0, 1].
+        patience: how many v in a row that are not better reduce the scale; whole, at least 1.
+        rtol: how much lower than the best a better v must be, relative to the best; in [0, 1).
         atol: the same in units of the value; finite, at least 0.
-        cooldown: how many v are not counted after a fall; whole, at least 0.
-        accumulation_size: how many values make a v; whole, at least 1.
-        min_scale: where the scale stops falling; in [0, 1].
+        cooldown: how many v are not counted after a reduction; whole, at least 0.
+        accumulation_size: how many values are averaged to one v; whole, at least 1.
+        min_scale: the smallest scale; in [0, 1].
 
-    State: `ReduceOnPlateauState`: scale, best_value and avg_value, float32 (or wider) scalars, 1, the largest float
-        and 0 at init; plateau_count, cooldown_count and count, int32 scalars, 0 at init.
-    Raises: ValueError: an argument out of range; a value that is no scalar. TypeError: one that is not real.
-    Source: torch's `ReduceLROnPlateau`, whose patience p is p + 1 here, and which lets no fall be smaller than 1e-8;
-        its two threshold modes are rtol and atol. optax's of this name does the same for positive values. Below zero
-        both multiply best by 1 - rtol, so that a worse value can count as better. With patience = 0, refused here,
-        optax's falls at every better value.
+    State: `ReduceOnPlateauState`: scale, best_value and avg_value, float32 (or wider) scalars, at init 1, the largest
+        float and 0; plateau_count, cooldown_count and count, int32 scalars, 0 at init.
+    Raises: ValueError: an argument is out of range; value is not a scalar. TypeError: value is not real.
+    Source: torch's `ReduceLROnPlateau`: its patience p is p + 1 here, its threshold modes are rtol and atol, and it
+        makes no reduction smaller than 1e-8. optax's `contrib.reduce_on_plateau` does the same for positive values. For
+        negative values both multiply the best by 1 - rtol, so that a worse value may count as better. optax allows
+        patience = 0 and then reduces the scale at every better value.
 
     Example:
         >>> import gradtx, jax.numpy as jnp

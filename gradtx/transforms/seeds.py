@@ -1,4 +1,4 @@
-"""Seeds as arguments: an integer, or a key of `jax.random`; and a hash for each leaf, by its path."""
+"""Seeds as arguments, an integer or a key of `jax.random`, and a hash of the path of each leaf."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def require_seed(**values: Any) -> None:
     """Raise unless each value is an integer in [0, 2**32), or one key of `jax.random`, typed or raw.
 
     Raises:
-        TypeError: it is neither. ValueError: an integer out of range, of which JAX would drop the upper half.
+        TypeError: it is neither. ValueError: an integer is out of range; JAX would drop its upper half.
     """
     for name, seed in values.items():
         if not _is_seed(seed):
@@ -29,14 +29,14 @@ def require_seed(**values: Any) -> None:
 
 
 def key_of(seed: Any) -> jax.Array:
-    """The typed key of a seed that `require_seed` has let through."""
+    """The typed key of a seed that `require_seed` accepts."""
     if jnp.issubdtype(jnp.result_type(seed), jax.dtypes.prng_key):
         return seed
     return jax.random.key(seed) if jnp.ndim(seed) == 0 else jax.random.wrap_key_data(seed)
 
 
 def path_hashes(tree: Any) -> np.ndarray:
-    """Two words of 32 bits for each leaf, None among them: a hash of its path, whatever stands beside it."""
+    """Two words of 32 bits for each leaf, also for None: a hash of its path, which does not depend on other leaves."""
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_none)[0]]
     hashes = b"".join(hashlib.blake2b(path.encode(), digest_size=8).digest() for path in paths)
     return np.frombuffer(hashes, "<u4").astype(np.uint32).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""The line search that brackets a minimum and zooms in on it, until the strong Wolfe conditions hold."""
+"""A line search that brackets a minimum and zooms in on it until the strong Wolfe conditions hold."""
 
 from __future__ import annotations
 
@@ -18,26 +18,22 @@ from gradtx.transforms.norms import AxisName, require_axis_name
 
 
 class ZoomLinesearchInfo(NamedTuple):
-    """num_linesearch_steps: int32 scalar, points of the line that the last search tried. decrease_error,
-    curvature_error: float scalars, by how much the step taken misses the two Wolfe conditions; 0 where it keeps them.
-    failed: bool scalar, whether it misses one; the step is then that of the lowest value found, or 0."""
+    """What the last zoom search did; scalars."""
 
-    num_linesearch_steps: jax.Array
-    decrease_error: jax.Array
-    curvature_error: jax.Array
-    failed: jax.Array
+    num_linesearch_steps: jax.Array  # steps that it tried; int32; 0 at init
+    decrease_error: jax.Array  # by how much its step misses the decrease condition; float; 0 at init
+    curvature_error: jax.Array  # by how much its step misses the curvature condition; float; 0 at init
+    failed: jax.Array  # no step met both conditions: it took the step of the lowest value, or 0; bool; False at init
 
 
 class ScaleByZoomLinesearchState(NamedTuple):
-    """count: int32 scalar, updates done. learning_rate: float scalar, the step t that the last search took; 1 at init.
-    value: float scalar, the value after that step; 0 at init. grad: like params, float32 or wider, the gradient there;
-    0 at init. info: `ZoomLinesearchInfo` of the last search."""
+    """The state of `scale_by_zoom_linesearch`; floats are float32 or wider."""
 
-    count: jax.Array
-    learning_rate: jax.Array
-    value: jax.Array
-    grad: Exact  # it is handed out as the gradient of the next step
-    info: ZoomLinesearchInfo
+    count: jax.Array  # updates so far; int32 scalar; 0 at init
+    learning_rate: jax.Array  # the step t of the last search; float scalar; 1 at init
+    value: jax.Array  # the value after that step; float scalar; 0 at init
+    grad: Exact  # the gradient there, which the next step gets; like params; 0 at init
+    info: ZoomLinesearchInfo  # what the last search did
 
 
 @transformation(any_leaves=True)
@@ -54,47 +50,51 @@ def scale_by_zoom_linesearch(
     *,
     axis_name: AxisName = None,
 ):
-    """Multiply a direction of descent u by a step t that keeps the strong Wolfe conditions.
+    """Multiply a direction of descent u by a step t that meets the strong Wolfe conditions.
 
         φ(t) = value_fn(w + t·u)
         φ(t) <= φ(0) + slope_rtol·t·φ'(0)                                                           (decrease)
         or |φ(t) - φ(0)| <= approx_dec_rtol·|φ(0)| and φ'(t) <= (2·slope_rtol - 1)·φ'(0)
         |φ'(t)| <= curv_rtol·|φ'(0)|                                                                (curvature)
 
-    Steps grow until they bracket such a t, which is then closed in on by cubic, else quadratic interpolation, else by
-    halves; by the slopes alone where values are as close as that. Values or slopes that are not finite count as too
-    far. A search that fails takes the lowest value that it found, or the step 0: it never goes up, and never gives NaN.
-    It comes last in a chain. Each point tried costs a value and a gradient; call update under jit. Derivatives of the
-    update take the step as a constant.
+    The step grows until a minimum is bracketed. The bracket is then reduced by cubic interpolation, or quadratic, or
+    halves; by the slopes alone if the values are so close that only rounding orders them. Values or slopes that are not
+    finite count as too far. A search that fails takes the step with the lowest value that it found, or the step 0: the
+    value never increases, and the updates are never NaN. It must be the last member of a chain. Each try computes a
+    value and a gradient. Call update under jit. For derivatives of the update the step is a constant.
 
-    In `update`, by keyword: `value` and `grad` at the parameters, None to have them computed; `value_fn`, a function of
-    the parameters. For complex leaves `grad` is what descent subtracts, the conjugate of `jax.grad`'s.
+    `update` needs keyword arguments: `value` and `grad` at the parameters, or None to compute them; `value_fn`, a
+    function of the parameters. For complex leaves `grad` is the conjugate of `jax.grad`'s, which descent subtracts.
 
     Args:
-        max_linesearch_steps: points that a search may try; at least 1.
-        max_learning_rate: the longest step; greater than 0; None for no bound. There the curvature may be missed.
-        tol: by how much the conditions may be missed; finite, at least 0; units of the value.
-        increase_factor: growth of the step before there is a bracket; finite, above 1.
-        slope_rtol: the part of the first slope that the decrease must reach; in [0, 1), not above curv_rtol.
-        curv_rtol: the part of the first slope that may be left; in [0, 1), or infinity for any slope.
-        approx_dec_rtol: how close values are that rounding may order; finite, at least 0; 1e-6 suits float32 too.
-        stepsize_precision: a bracket shorter than this part of its longer end is not searched; finite, at least 0.
-        initial_guess_strategy: begin with the last step ("keep"; with 1 after a step 0) or with 1 ("one").
+        max_linesearch_steps: how many steps a search may try; at least 1.
+        max_learning_rate: the longest step, which need not meet the curvature condition; greater than 0; None for no
+            bound.
+        tol: by how much the conditions may be missed; finite, at least 0; in the units of the value.
+        increase_factor: the growth of the step before there is a bracket; finite, greater than 1.
+        slope_rtol: the decrease must be at least this share of what the first slope predicts; in [0, 1), at most
+            curv_rtol.
+        curv_rtol: the slope must be at most this share of the first slope; in [0, 1), or infinity for any slope.
+        approx_dec_rtol: values that differ by less, relative to |φ(0)|, may be ordered by rounding alone; finite, at
+            least 0; 1e-6 suits float32 too.
+        stepsize_precision: the search ends when the bracket is shorter than this share of its longer end; finite, at
+            least 0.
+        initial_guess_strategy: "keep" starts from the step of the last search, or from 1 if it was 0; "one" from 1.
         axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which every leaf is split. Slopes
-            are then those of all parts, and all devices take the same step. value_fn, of the device's own part of the
-            parameters, must return the whole value, the same on all devices, as one that ends in `jax.lax.psum` does,
-            and `value` must be that; `grad` is its derivative by the device's part. Take both from
-            `value_and_grad_from_state(value_fn, axis_name=...)`, or give None: with check_vma=False (and in `pmap`,
-            `vmap`) `jax.grad` of such a function is as many times too large as there are devices.
+            are then those of all parts, and all devices take the same step. value_fn gets the device's own part of the
+            parameters and must return the whole value, the same on all devices, as a function that ends in
+            `jax.lax.psum` does; `value` must be that value, and `grad` its derivative by the device's part. Take both
+            from `value_and_grad_from_state(value_fn, axis_name=...)`, or give None. `jax.grad` of such a function is
+            too large by the number of devices with check_vma=False, and in `pmap` and `vmap`.
 
     State: `ScaleByZoomLinesearchState`: count, int32 scalar; learning_rate, 1 at init, and value, 0 at init, float
-        scalars, float32 or as wide as the widest parameter; grad, like params, 0 at init; info, what the search met.
-    Raises: ValueError: an argument out of range; `value`, `grad` of a wrong shape. TypeError: no real scalar from
-        value_fn; an axis that is no name.
+        scalars, float32 or as wide as the widest parameter; grad, like params, 0 at init; info.
+    Raises: ValueError: an argument is out of range; `value` or `grad` has a wrong shape. TypeError: value_fn does not
+        return a real scalar; axis_name is not a name.
     Source: Nocedal & Wright 2006, algorithms 3.5 and 3.6, equation 3.59; Hager & Zhang 2005 (doi:10.1137/030601880),
-        equation 4.1, for the approximate decrease, which theirs and optax's also have for any lower φ(t). optax's
-        stepsize_precision is a length, its approx_dec_rtol None is 0 here, it passes other extra arguments on to
-        value_fn, and its value and grad cannot be None.
+        equation 4.1, for the approximate decrease, which they and optax also accept for any lower φ(t). Differences
+        from optax: its stepsize_precision is a length, its approx_dec_rtol=None is 0 here, it passes other extra
+        arguments to value_fn, and it does not accept None for value and grad.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -109,13 +109,13 @@ def scale_by_zoom_linesearch(
     non_negative(tol=tol, approx_dec_rtol=approx_dec_rtol, stepsize_precision=stepsize_precision)
     at_least_one(increase_factor=increase_factor)
     if concrete(increase_factor) == 1.0:
-        raise ValueError("increase_factor must be above 1: the step would never grow; got 1.0")
+        raise ValueError("increase_factor must be greater than 1, or the step never grows; got 1.0")
     below_one(slope_rtol=slope_rtol)
     if concrete(curv_rtol) != jnp.inf:
         below_one(curv_rtol=curv_rtol)
     decrease, curvature = concrete(slope_rtol), concrete(curv_rtol)
     if decrease is not None and curvature is not None and decrease > curvature:
-        raise ValueError(f"slope_rtol must not be above curv_rtol: no step may keep both; got {decrease}, {curvature}")
+        raise ValueError(f"slope_rtol must be at most curv_rtol, or no step may meet both; got {decrease}, {curvature}")
     require_axis_name(axis_name)
     one_of(("keep", "one"), initial_guess_strategy=initial_guess_strategy)
     longest = jnp.inf if max_learning_rate is None else max_learning_rate
@@ -146,7 +146,7 @@ def scale_by_zoom_linesearch(
 
 
 class _Rules(NamedTuple):
-    """The hyperparameters, in the type of the line."""
+    """The hyperparameters, in the dtype of the line."""
 
     tol: jax.Array
     increase_factor: jax.Array
@@ -158,8 +158,8 @@ class _Rules(NamedTuple):
 
 
 class _Search(NamedTuple):
-    """count: points tried. t: the next one. lo: the end of the bracket with enough decrease. hi: its other end, at
-    infinity before there is one. best, grad: the point to take. kept: it keeps the conditions. done: stop."""
+    """count: steps tried. t: the next one. lo: the end of the bracket with enough decrease. hi: its other end, infinity
+    before there is a bracket. best, grad: the point to take. kept: it meets the conditions. done: stop."""
 
     count: jax.Array
     t: jax.Array
@@ -172,7 +172,7 @@ class _Search(NamedTuple):
 
 
 def _search(phi: Line, rules: _Rules, guess: jax.Array, most: int) -> _Search:
-    """Algorithms 3.5 and 3.6 as one loop: before there is a bracket, its far end stands at infinity."""
+    """Algorithms 3.5 and 3.6 as one loop: before there is a bracket, its far end is infinity."""
     start = phi.start
     slack = rules.approx_dec_rtol * jnp.abs(start.value)
     nothing = Point(jnp.full_like(guess, jnp.inf), start.value, start.slope)
@@ -184,7 +184,7 @@ def _search(phi: Line, rules: _Rules, guess: jax.Array, most: int) -> _Search:
         finite = jnp.isfinite(here.value) & jnp.isfinite(here.slope)
         decrease, curvature = _errors(here, start, rules)
         enough = finite & (decrease <= rules.tol)
-        # Within the slack the order of values is rounding; there the sign of the slope says on which side to go on.
+        # Within the slack only rounding orders the values. There the sign of the slope says on which side to go on.
         far = ~enough | (here.value > s.lo.value + slack)
         turned = jnp.where(s.hi.t > s.lo.t, here.slope >= 0, here.slope <= 0)
         lo, hi = chosen(far, s.lo, here), chosen(far, here, chosen(turned, s.lo, s.hi))
@@ -200,7 +200,7 @@ def _search(phi: Line, rules: _Rules, guess: jax.Array, most: int) -> _Search:
 
 
 def _errors(here: Point, start: Point, rules: _Rules) -> tuple[jax.Array, jax.Array]:
-    """By how much a point misses the decrease, plain or approximate, and the curvature; NaN where it has no value."""
+    """By how much a point misses the decrease, plain or approximate, and the curvature; NaN if it has no value."""
     plain = here.value - start.value - rules.slope_rtol * here.t * start.slope
     close = jnp.abs(here.value - start.value) - rules.approx_dec_rtol * jnp.abs(start.value)
     approximate = jnp.maximum(close, here.slope - (2 * rules.slope_rtol - 1) * start.slope)
@@ -212,7 +212,7 @@ def _errors(here: Point, start: Point, rules: _Rules) -> tuple[jax.Array, jax.Ar
 def _between(lo: Point, hi: Point, slack: jax.Array) -> jax.Array:
     """A step inside the bracket: the minimum of the cubic through both ends, else of the parabola, else the middle.
 
-    Where rounding orders the two values, it is the zero of the line through the slopes, which have more digits.
+    If only rounding orders the two values, it is the zero of the line through the slopes, which have more digits.
     """
     width = hi.t - lo.t
     d1 = lo.slope + hi.slope - 3 * (hi.value - lo.value) / width
@@ -224,7 +224,7 @@ def _between(lo: Point, hi: Point, slack: jax.Array) -> jax.Array:
     part = jnp.where(_inside(cubic) & (square >= 0), cubic, part)
     secant = lo.slope / (lo.slope - hi.slope)
     part = jnp.where(_inside(secant) & (jnp.abs(hi.value - lo.value) <= slack), secant, part)
-    return lo.t + jnp.clip(part, 0.1, 0.9) * width  # never so near an end that the bracket stays as it is
+    return lo.t + jnp.clip(part, 0.1, 0.9) * width  # far enough from the ends that the bracket becomes shorter
 
 
 def _inside(part: jax.Array) -> jax.Array:

@@ -77,7 +77,7 @@ class TestAdaptive:
         np.testing.assert_allclose(five["k"][0], np.full((2,) * 6, 0.5), rtol=1e-6)
         with pytest.raises(ValueError, match=r"update at k/0 has 6 axes: axis must say"):
             agc(six, six)
-        with pytest.raises(ValueError, match=r"update at k/0 has shape \(2, 3\): it has no axis \(2,\)"):
+        with pytest.raises(ValueError, match=r"update at k/0 has shape \(2, 3\), which has no axis \(2,\)"):
             agc({"k": [jnp.ones((2, 3))]}, {"k": [jnp.ones((2, 3))]}, axis=2)
 
     @pytest.mark.parametrize("axis", [None, (0, -1)], ids=str)

@@ -67,7 +67,7 @@ class TestValueAndGradFromState:
         f = gradtx.value_and_grad_from_state(bowl)
         with pytest.raises(TypeError, match="needs the state of scale_by_zoom_linesearch or scale_by_backtracking"):
             f(self.w, state=gradtx.adam(1e-3).init(self.w))
-        with pytest.raises(ValueError, match="the state has 2 line searches; one was expected"):
+        with pytest.raises(ValueError, match="the state has 2 line searches; it must have one"):
             f(self.w, state={"a": ZOOM.init(self.w), "b": BACKTRACKING.init(self.w)})
         with pytest.raises(ValueError, match=r"the state's gradient has shape|has shape \(2,\)"):
             f(jnp.ones(3), state=ZOOM.init(self.w))
