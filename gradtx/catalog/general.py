@@ -161,7 +161,7 @@ ENTRIES = (
         settings={
             "": Setting(optax=Peer("scale_by_zoom_linesearch", differs="optax's stepsize_precision is a length."))
         },
-        fields={**_SEARCHED, "untried": "the next step to try"},
+        fields=_SEARCHED,
         full_batch=True,
         laws={"needs_params": True, "smooth": False},
     ),

@@ -1,5 +1,6 @@
 """No number that a factory accepts turns parameters into NaN: every infinity is refused, or has a meaning."""
 
+import functools
 import inspect
 
 import jax
@@ -40,15 +41,20 @@ def test_an_infinite_argument_is_refused_or_harmless(name, argument):
     assert not any(np.isnan(x).any() for x in jax.tree.leaves(params)), f"{tx} gives NaN"
 
 
-@pytest.mark.parametrize(
-    ("make", "low", "high"),
-    [
-        (lambda: gradtx.rprop(0.01, min_step_size=100.0), "min_step_size", "max_step_size"),
-        (lambda: gradtx.scale_by_supersab(0.01, min_learning_rate=100.0), "min_learning_rate", "max_learning_rate"),
-        (lambda: gradtx.dynamic_loss_scale(gradtx.sgd(0.1), 1.0, min_scale=2.0), "min_scale", "initial_scale"),
-    ],
-    ids=["rprop", "supersab", "loss scale"],
-)
+BOUNDED = [
+    (functools.partial(e.make, **{low: 100.0}), low, low.replace("min_", "max_"))
+    for e in ENTRIES.values()
+    for low in e.usual
+    if low.startswith("min_") and low.replace("min_", "max_") in e.usual
+]
+LOSS_SCALE = functools.partial(gradtx.dynamic_loss_scale, gradtx.sgd(0.1), 1.0, min_scale=2.0)
+
+
+@pytest.mark.parametrize(("make", "low", "high"), [*BOUNDED, (LOSS_SCALE, "min_scale", "initial_scale")])
 def test_bounds_in_the_wrong_order_are_refused(make, low, high):
     with pytest.raises(ValueError, match=f"{low} must not be greater than {high}"):
         make()
+
+
+def test_all_whose_bounds_are_tried():
+    assert len(BOUNDED) >= 4
