@@ -78,6 +78,7 @@ from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import Schedule, function_schedule, product_schedules, schedule, sum_schedules
 from gradtx.core.states import EmptyState, HyperparametersState
 from gradtx.core.transformation import Transformation, foreign, transformation
+from gradtx.export import register_states as _register_states
 from gradtx.inspection.explain import Explanation, explain
 from gradtx.inspection.findings import Finding
 from gradtx.inspection.plan import LeafPlan, Plan, plan
@@ -371,6 +372,8 @@ __all__ = [
     "zero_shardings",
     "zeros",
 ]
+
+_register_states(vars().values())
 
 
 def __getattr__(name: str):

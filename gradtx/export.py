@@ -1,0 +1,42 @@
+"""States in `jax.export`: a step with gradtx's states can be serialized, and called elsewhere."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from jax import export
+
+from gradtx.sparse.rows import RowSparse
+from gradtx.storage.fields import Stored
+
+
+def register_states(candidates: Iterable[Any]) -> None:
+    """Tell `jax.export` how to write the containers of states: every NamedTuple among the candidates, and `Stored`.
+
+    A tree of leaves that `pack` has joined cannot be exported: call `unpack` first.
+    """
+    for kind in [Stored, *candidates]:
+        if inspect.isclass(kind) and issubclass(kind, tuple) and hasattr(kind, "_fields"):
+            _once(export.register_namedtuple_serialization, kind, serialized_name=f"gradtx.{kind.__name__}")
+    _once(
+        export.register_pytree_node_serialization,
+        RowSparse,
+        serialized_name="gradtx.RowSparse",
+        serialize_auxdata=lambda aux: json.dumps([list(aux[0]), aux[1]]).encode(),
+        deserialize_auxdata=_row_sparse,
+    )
+
+
+def _row_sparse(data: bytes | bytearray) -> tuple:
+    shape, distinct = json.loads(bytes(data))
+    return tuple(shape), distinct
+
+
+def _once(register: Any, kind: type, **how: Any) -> None:
+    try:
+        register(kind, **how)
+    except ValueError:  # a reload of the package registers the same classes again
+        return

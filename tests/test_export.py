@@ -1,0 +1,42 @@
+"""`jax.export` of a step: gradtx's states are containers that it can write and read."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import export
+
+import gradtx
+from tests.contract.registry import CASES
+
+NAMED = ["adamw", "watch", "store", "keep_master", "lookahead", "skip_spikes", "scale_by_zoom_linesearch", "nadam"]
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_step_is_exported_and_called(name):
+    case = CASES[name]
+    grads, state = case.gradients(1)[0], case.init(case.params)
+    written = export.export(jax.jit(case.update))(grads, state, case.params).serialize()
+    came = export.deserialize(bytearray(written)).call(grads, state, case.params)
+    wanted = jax.jit(case.update)(grads, state, case.params)
+    assert jax.tree.structure(came) == jax.tree.structure(wanted)
+    for x, y in zip(jax.tree.leaves(came), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_a_step_with_rows_is_exported():
+    table = jnp.ones((6, 2))
+    tx = gradtx.adam(0.1)
+    grads = gradtx.RowSparse(jnp.array([4, 1]), jnp.ones((2, 2)), shape=(6, 2))
+    state = tx.init(table)
+    written = export.export(jax.jit(tx.step))(grads, state, table).serialize()
+    came, _ = export.deserialize(bytearray(written)).call(grads, state, table)
+    np.testing.assert_array_equal(came, jax.jit(tx.step)(grads, state, table)[0])
+
+
+def test_every_public_state_is_registered():
+    states = [x for x in vars(gradtx).values() if isinstance(x, type) and hasattr(x, "_fields")]
+    assert len(states) > 30
+    for kind in states:
+        with pytest.raises(ValueError, match="Duplicate"):
+            export.register_namedtuple_serialization(kind, serialized_name="other")
