@@ -1,4 +1,4 @@
-"""What an optimizer will do to each parameter, and what it costs, before training begins."""
+"""Which rule an optimizer has for each parameter, and the bytes of its state, before training begins."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ class LeafPlan:
 
     leaf: its path. shape, dtype: of the parameter; dtype is "None" where there is none. rule: the rules and labels that
     choose its transformation, outermost first; "frozen", "not trained", or "" where all leaves are treated alike.
-    state_bytes: of what mirrors this leaf in the state. device_bytes: those on each device; without shardings, all.
-    whole_bytes: those that each device has whole, where the shardings split others; else 0.
+    state_bytes: bytes of the arrays in the state that mirror this leaf. device_bytes: how many of them are on each
+    device; without shardings all. whole_bytes: how many of them every device holds whole, where the shardings split
+    others; else 0.
     """
 
     leaf: str
@@ -41,16 +42,16 @@ class LeafPlan:
 
     @property
     def size(self) -> int:
-        """How many numbers the parameter has."""
+        """The number of entries of the parameter."""
         return math.prod(self.shape) if self.dtype != "None" else 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A table, as data: one row for each leaf, and what the state holds besides, counts and the like.
+    """A plan, as data; it prints as a table.
 
-    It prints as a table; in a notebook as one too. other_state_bytes, other_device_bytes, other_whole_bytes: as in a
-    `LeafPlan`, of what is no leaf's. sharded: whether shardings were given.
+    rows: one for each leaf. other_state_bytes, other_device_bytes, other_whole_bytes: as in a `LeafPlan`, for arrays of
+    the state that mirror no leaf, counts for example. sharded: whether shardings were given.
     """
 
     rows: tuple[LeafPlan, ...]
@@ -61,22 +62,22 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """How many numbers all parameters have."""
+        """The number of entries of all parameters."""
         return sum(row.size for row in self.rows)
 
     @property
     def state_bytes(self) -> int:
-        """Of the whole state."""
+        """Bytes of the whole state."""
         return sum(row.state_bytes for row in self.rows) + self.other_state_bytes
 
     @property
     def device_bytes(self) -> int:
-        """Of the state, on each device."""
+        """Bytes of the state on each device."""
         return sum(row.device_bytes for row in self.rows) + self.other_device_bytes
 
     @property
     def whole_bytes(self) -> int:
-        """Of the state, those that each device has whole though others are split."""
+        """Bytes of the state that every device holds whole, though others are split."""
         return sum(row.whole_bytes for row in self.rows) + self.other_whole_bytes
 
     def __str__(self) -> str:
@@ -87,7 +88,7 @@ class Plan:
         ]
         other = _costs(self.other_state_bytes, self.other_device_bytes, self.other_whole_bytes)
         total = _costs(self.state_bytes, self.device_bytes, self.whole_bytes)
-        table = [head, *body, ("besides", "", "", "", *other), ("total", f"{self.size:,} numbers", "", "", *total)]
+        table = [head, *body, ("other", "", "", "", *other), ("total", f"{self.size:,} numbers", "", "", *total)]
         table = table if self.sharded else [row[:5] for row in table]
         lines = aligned(table, left={0, 1, 2, 3, 6})
         rule = "-" * max(map(len, lines))
@@ -97,32 +98,32 @@ class Plan:
 
 
 def plan(tx: Any, params: Any, shardings: Any = None) -> Plan:
-    """Tell, before training, what a transformation will do to each parameter, and the bytes of its state.
+    """Say, before training, which rule each parameter has, and how many bytes its state takes.
 
-    Nothing is computed: the parameters may be their `jax.ShapeDtypeStruct`s. What a wrapper of another library does to
-    a leaf is not known here; its state is counted.
+    Nothing is computed: the parameters may be `jax.ShapeDtypeStruct`s. What a wrapper of another library does to a leaf
+    is not known here; its state is counted.
 
     Args:
         tx: a transformation.
         params: the parameters.
-        shardings: those of the state, from `state_shardings` or `zero_shardings`, on abstract meshes too: then the plan
-            also tells the bytes on each device, and what each has whole though others are split.
+        shardings: those of the state, from `state_shardings` or `zero_shardings`, also on abstract meshes. Then the
+            plan has the bytes on each device, and those that every device holds whole though others are split.
 
     Returns: a `Plan`, which prints as a table, and has `rows`, `size`, `state_bytes`, `device_bytes`, `whole_bytes`.
-    Raises: whatever `tx.init(params)` raises: a rule that fits no leaf, for example. ValueError: `shardings` is not
-        like the state.
+    Raises: whatever `tx.init(params)` raises, for a rule that fits no leaf for example. ValueError: `shardings` has
+        another structure than the state.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
         >>> params = {"body": {"w": jnp.ones((64, 8))}, "head": jnp.ones(8)}
         >>> print(gradtx.plan(gradtx.freeze(gradtx.adam(1e-3), "body"), params))
-        leaf     shape        dtype    rule    state
-        --------------------------------------------
-        body/w   64 x 8       float32  frozen    0 B
-        head     8            float32  -        64 B
-        --------------------------------------------
-        besides                                  4 B
-        total    520 numbers                    68 B
+        leaf    shape        dtype    rule    state
+        -------------------------------------------
+        body/w  64 x 8       float32  frozen    0 B
+        head    8            float32  -        64 B
+        -------------------------------------------
+        other                                   4 B
+        total   520 numbers                    68 B
     """
     tx = as_transformation("tx", tx)
     params = jax.tree.map(lambda x: jnp.asarray(x) if is_trained(x) and not hasattr(x, "dtype") else x, params)
@@ -169,7 +170,7 @@ def _joined(by: str, *texts: str) -> str:
 
 
 def _state_bytes(params: Any, state: Any, shardings: list) -> dict[int | None, tuple[int, int, int]]:
-    """For each parameter by its place, and None for what is none's: bytes of the state, on each device, kept whole."""
+    """By the place of the parameter, None where there is none: bytes of the state, on each device, held whole."""
     rows = mirrors(params, state)
     here = [_nbytes(row.leaf, sharding.shard_shape) for row, sharding in zip(rows, shardings, strict=False)]
     total = [_nbytes(row.leaf, tuple) for row in rows]

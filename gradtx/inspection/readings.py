@@ -1,4 +1,4 @@
-"""What a watch has kept, brought to the host: as arrays, as rows for a log, as a table."""
+"""The readings of a watch on the host: as arrays, as rows for a log, as a table."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ COLUMNS = (
     ("nonfinite", "nonfinite"),
     ("zeros", "zeros"),
 )
-"""Of the table: what stands above a column, and which reading it is."""
+"""Columns of the table: title, and which reading it shows."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Readings:
-    """The measured steps of a watch, in order: n steps, g leaves or groups, s stages, b bins. NaN: it does not apply.
+    """The measured steps of a watch, in order: n steps, g leaves or groups, s stages, b bins.
 
-    It prints as a table of the last step; in a notebook as one too.
+    A number that does not apply is NaN. It prints as a table of the last step, in a notebook too.
 
-    steps: the numbers of the updates, the first is 0; (n,), rising. names: of the leaves or groups. stages: of the
-    members of the chain. grad_norm, update_rms, update_to_weight, cosine_to_gradient, cosine_to_previous,
+    steps: the numbers of the updates, the first is 0; (n,), rising. names: of the leaves or groups. stages: names of
+    the members of the chain. grad_norm, update_rms, update_to_weight, cosine_to_gradient, cosine_to_previous,
     sign_agreement, clipped, nonfinite, zeros, second_moment_min, second_moment_max: (n, g), as `watch` defines them.
     stage_norm: (n, s, g), the norm after each stage. rate_counts: (n, g, b), entries by their effective learning rate
     |update|/|gradient|. rate_edges: (b + 1,), the edges of the bins, in parameter units per unit of the gradient; the
-    first and the last bin count what lies beyond them too.
+    first and the last bin also count what lies beyond them.
     """
 
     steps: np.ndarray
@@ -65,7 +65,7 @@ class Readings:
 
     @property
     def last(self) -> Readings:
-        """The last measured step alone; without any, there is none in it either."""
+        """The last measured step alone; empty where there is none."""
         return self._taken(slice(-1, None))
 
     def since(self, step: int) -> Readings:
@@ -128,9 +128,9 @@ class Readings:
 
 
 def readings(state: Any) -> Readings:
-    """What a `watch(...)` has measured, wherever its state is inside this one: in a chain, under other wrappers.
+    """Fetch what a `watch(...)` has measured, wherever its state is inside this one: in a chain, in other wrappers.
 
-    This waits for the device, and copies some numbers from it; so call it now and then, not at every step.
+    This waits for the device and copies some numbers from it: call it now and then, not at every step.
 
     Args:
         state: the state of a transformation, or any tree that holds it.
