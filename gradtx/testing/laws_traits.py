@@ -55,7 +55,7 @@ def packed_leaves(case: Case) -> None:
             raise BrokenError(f"it does not declare any_leaves, and {what} gave {came}; a ValueError was expected")
 
 
-REFUSED = ("the small leaves are one vector",)
+REFUSED = ("joined the small leaves into one vector",)
 
 
 def _same_when_packed(case: Case, packed: Any) -> None:
