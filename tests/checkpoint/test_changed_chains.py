@@ -267,3 +267,56 @@ def test_a_report_of_many_is_short():
     assert len(report.extra) == 99
     assert "and 93 more" in str(report)
     assert len(str(report)) < 300
+
+
+BODY = {"body": {"w": jnp.ones((2, 2))}, "head": jnp.ones(2)}
+
+
+class TestUnfrozen:
+    """Leaves that were frozen when the checkpoint was made, and are trained from now on."""
+
+    def saved(self, tmp_path, tx, steps=1000):
+        def body(carry, _):
+            return tx.step(BODY, carry[1], carry[0]), None
+
+        state = jax.jit(lambda: jax.lax.scan(body, (BODY, tx.init(BODY)), length=steps)[0][1])()
+        with Checkpoints(tmp_path) as checkpoints:
+            checkpoints.save(steps, state=state)
+        return state
+
+    def back(self, tmp_path, tx):
+        with Checkpoints(tmp_path) as checkpoints:
+            return checkpoints.restore(state=tx.init(BODY), strict=False)
+
+    @pytest.mark.parametrize("inner", [gradtx.adam(0.1), gradtx.nadam(0.1), gradtx.adamax(0.1), gradtx.amsgrad(0.1)])
+    def test_it_is_reported_that_their_count_goes_on(self, tmp_path, inner):
+        self.saved(tmp_path, gradtx.freeze(inner, "body"), 3)
+        report = self.back(tmp_path, inner).report
+        assert report.late == report.missing
+        assert all(name.endswith("/body/w") for name in report.late)
+        assert "count of their state was loaded: first steps may be too long" in str(report)
+
+    def test_states_without_a_count_and_new_members_are_not_late(self, tmp_path):
+        self.saved(tmp_path, gradtx.freeze(gradtx.sgd(0.1, momentum=0.9), "body"), 3)
+        report = self.back(tmp_path, gradtx.chain(gradtx.sgd(0.1, momentum=0.9), gradtx.scale_by_adam())).report
+        assert report.missing
+        assert not report.late
+
+    def test_with_a_rule_of_their_own_they_begin_as_if_new(self, tmp_path):
+        adam = gradtx.adam(0.1)
+        old = self.saved(tmp_path, gradtx.freeze(adam, "body"))
+        bare = self.back(tmp_path, adam)
+        routed = gradtx.route({"body": adam}, default=adam)
+        back = self.back(tmp_path, routed)
+        assert not back.report.late
+        same_bits(
+            "the state of the head",
+            back["state"]["default"]["scale_by_adam"].mu["head"],
+            old["scale_by_adam"].mu["head"],
+        )
+        fresh, _ = adam.update(BODY, adam.init(BODY), BODY)
+        cured, _ = routed.update(BODY, back["state"], BODY)
+        long, _ = adam.update(BODY, bare["state"], BODY)
+        same_bits("the first step of the body", cured["body"]["w"], fresh["body"]["w"])
+        same_bits("the step of the head", cured["head"], long["head"])
+        assert np.all(np.abs(long["body"]["w"]) > 2.4 * np.abs(fresh["body"]["w"]))
