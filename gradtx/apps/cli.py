@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -47,7 +48,7 @@ def process() -> int:
     """`main` for a process of its own: its output goes to any terminal, or to a pipe that may be closed early."""
     interrupt.install()
     codecs.register_error("gradtx.plain", _plain)
-    if hasattr(sys.stdout, "reconfigure"):
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="gradtx.plain")
     try:
         code = main()

@@ -84,7 +84,8 @@ def panels(
         w, h = size or ((width - LEFT - right + across) / n - across, 0.9)
         top = TOP + 0.17 * len(caption.splitlines())
         width, height = LEFT + n * (w + across) - across + right, top + rows * (h + GAP[1]) - GAP[1] + BOTTOM
-        figure = Figure((width, height), layout="none")
+        figure = Figure((width, height))
+        figure.set_layout_engine("none")
         space = {"left": LEFT / width, "right": 1 - right / width, "bottom": BOTTOM / height, "top": 1 - top / height}
         grid = figure.add_gridspec(rows, n, wspace=across / w, hspace=GAP[1] / h, **space)
         for k, panel in enumerate(shown):

@@ -41,13 +41,9 @@ def run(words: Sequence[str]) -> int:
 
 
 def race(choice: Choice, folder: Path, *, command: str = "", fresh: bool = False) -> Results:
-    """Run what was chosen, except what is stored in the folder, with a bar in a terminal.
+    """Run what was chosen, except what is stored in the folder's `cells`, with a bar in a terminal.
 
-    Args:
-        choice: the optimizers and tasks.
-        folder: finished work is stored in its `cells`.
-        command: the options that run this race again, for the report.
-        fresh: forget what is stored.
+    command: the options that run this race again, for the report. fresh: forget what is stored.
     """
     from gradtx.apps.race.work import Store, do, gather, plan, this_machine
 

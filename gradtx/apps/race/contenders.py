@@ -46,10 +46,7 @@ class Contender:
         return self.name if self.library == "gradtx" else f"{self.library}:{self.name}"
 
     def hyperparameters_on(self, task: Task) -> dict[str, Any]:
-        """Its hyperparameters, with those that the task sets for it.
-
-        Raises: ValueError: the task sets one that it does not have.
-        """
+        """Its hyperparameters, with those that the task sets for it; ValueError if it does not have one of these."""
         own, overrides = dict(self.hyperparameters), dict(task.hyperparameters.get(self.name, {}))
         unknown = [name for name in overrides if name not in own]
         if unknown:
@@ -90,15 +87,10 @@ def grid(centre: float, n: int) -> np.ndarray:
 
         rate_i = centre · 10^(span·(i/(n - 1) - 1/2)),    span = (n - 1)/2 decades, at least 4 and at most 6
 
-    With fewer than 5 rates, neighbours are a decade apart; a single one is the centre.
+    With fewer than 5 rates, neighbours are a decade apart; a single one is the centre, the geometric middle.
 
-    Args:
-        centre: the geometric middle; greater than 0.
-        n: number of rates; at least 1.
-
-    Example:
-        >>> grid(0.002, 5)
-        array([2.e-05, 2.e-04, 2.e-03, 2.e-02, 2.e-01])
+    >>> grid(0.002, 5)
+    array([2.e-05, 2.e-04, 2.e-03, 2.e-02, 2.e-01])
     """
     span = min(n - 1, max(LEAST, min(MOST, (n - 1) / 2)))
     exponents = np.linspace(-span / 2, span / 2, n) if n > 1 else np.zeros(1)

@@ -105,14 +105,9 @@ def run(words: Sequence[str]) -> int:
 def train(
     chosen: Mapping[str, Contender], digits: Any, *, epochs: int, batch_size: int, seed: int
 ) -> dict[str, Curves]:
-    """Train the same network with every optimizer at each of its rates, on the same batches.
+    """Train the same network with every optimizer at each of its rates, on the same batches, which the seed decides.
 
-    Args:
-        chosen: by name.
-        digits: the data, as `load_digits` returns it.
-        epochs: at least 1.
-        batch_size: at least 1; at most the size of the training set. Optimizers for full batches do not use it.
-        seed: decides the first network and the order of the data.
+    The digits are those of `load_digits`. A batch is at most the training set, which full-batch optimizers always get.
     """
     from gradtx.apps.race.engine import Trainings
     from gradtx.apps.race.task import PreparedTask

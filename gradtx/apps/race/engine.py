@@ -20,14 +20,10 @@ Tick = Callable[[], None]
 
 
 def run_cell(prepared: PreparedTask, contender: Contender, rates: np.ndarray, tick: Tick = lambda: None) -> Cell:
-    """Train one optimizer on one task, at every learning rate and seed. A run that diverges continues to the end.
+    """Train one optimizer on one task, at every seed and learning rate; a run that diverges continues to the end.
 
-    Args:
-        prepared: shared by all contenders, so that they have the same starts and batches.
-        contender: the optimizer.
-        rates: `[rates]`, ascending, greater than 0.
-        tick: called after each evaluation except the first.
-
+    The rates `[rates]` are ascending and greater than 0. `tick` is called after each evaluation except the first. All
+    contenders share the prepared task, so that they have the same starts and batches.
     Raises: MissingExtraError: the optimizer's library is not installed.
     """
     runs = (TorchTrainings if contender.library == "torch" else Trainings)(prepared, contender, rates)
@@ -120,8 +116,10 @@ class TorchTrainings:
 
     def __init__(self, prepared: PreparedTask, contender: Contender, rates: np.ndarray):
         self.torch, self.prepared, self.seconds_running = import_torch(), prepared, 0.0
-        task = self.task = prepared.task
-        starts = [self.torch.stack(leaf) for leaf in zip(*map(task.torch.start, range(task.seeds)), strict=True)]
+        task, in_torch = prepared.task, prepared.task.torch
+        assert in_torch is not None, f"task {task.name} is not written for torch"
+        self.steps, self.loss = task.every, in_torch.loss
+        starts = [self.torch.stack(leaf) for leaf in zip(*map(in_torch.start, range(task.seeds)), strict=True)]
         self.tensors = [x.expand(len(rates), *x.shape).clone() for x in starts]
         self.lanes = [[x[i] for x in self.tensors] for i in range(len(rates))]  # views, which the optimizer changes
         groups = [{"params": lane, "lr": float(np.float32(r))} for lane, r in zip(self.lanes, rates, strict=True)]
@@ -132,9 +130,9 @@ class TorchTrainings:
         threads, before = self.torch.get_num_threads(), time.perf_counter()
         self.torch.set_num_threads(1)
         try:
-            for _ in range(self.task.every):
+            for _ in range(self.steps):
                 variables = [x.detach().requires_grad_() for x in self.tensors]
-                grads = self.torch.autograd.grad(self.task.torch.loss(variables, None).sum(), variables)
+                grads = self.torch.autograd.grad(self.loss(variables, None).sum(), variables)
                 for i, lane in enumerate(self.lanes):
                     for x, grad in zip(lane, grads, strict=True):
                         x.grad = grad[i]

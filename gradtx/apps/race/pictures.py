@@ -54,7 +54,7 @@ def race(results: Results, task: TaskInfo) -> Any:
         shown.append(plots.Panel(title, lines, note=note))
     seeds = max(s.cell.scores.shape[1] for s in found)
     limits = (0.6 * low, 3 * high) if log else (low - 0.08 * (high - low), high + 0.2 * (high - low))
-    how = {"target": task.target - task.lower_bound, "spread": 0.5 if seeds >= MANY_SEEDS else 1.0}
+    how: Any = {"target": task.target - task.lower_bound, "spread": 0.5 if seeds >= MANY_SEEDS else 1.0}
     return plots.panels(shown, found[0].cell.at, ylim=limits, log=log, ylabel=_score(task), **how)
 
 
@@ -205,12 +205,14 @@ def _ordered(every: list[dict[str, Standing]], counted: list[dict[str, Standing]
 def _matrix(ax: Any, steps: np.ndarray, names: list[str], tasks: list[str]) -> None:
     times, solved = performance_ratios(np.where(np.isnan(steps), np.inf, steps)), np.isfinite(steps)
     shade = np.ma.masked_where(~solved, np.log(np.minimum(times, SLOWEST)))
-    limits = {"vmin": 0.0, "vmax": math.log(SLOWEST)}
-    image = ax.imshow(shade, cmap=SEQUENTIAL, aspect="auto", **limits)
+    edges = np.arange(len(tasks) + 1) - 0.5, np.arange(len(names) + 1) - 0.5
+    how = {"vmin": 0.0, "vmax": math.log(SLOWEST), "edgecolors": "white", "linewidth": 1.0}
+    image = ax.pcolormesh(*edges, shade, cmap=SEQUENTIAL, **how)
     words = np.where(solved, [[_multiple(x) for x in row] for row in times], "–")
     write_in_cells(ax, image, np.where(np.isnan(steps), "", words), fontsize=7.5)
     ax.set_yticks(range(len(names)), names)
     ax.set_xticks(range(len(tasks)), tasks, rotation=35, ha="right")
+    ax.invert_yaxis()
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
 

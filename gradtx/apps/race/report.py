@@ -27,11 +27,7 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-s
 def write(results: Results, folder: str | os.PathLike[str]) -> list[Path]:
     """Write `results.json`, `report.md` and `report.html` into a folder, each completely or not at all.
 
-    Args:
-        results: of a race.
-        folder: made if it does not exist.
-
-    Returns: the paths, in that order.
+    The folder is made if it does not exist. Returns: the paths, in that order.
     Raises: OSError: the folder cannot be made or written into. MissingExtraError: a package is not installed.
     """
     folder = Path(folder)
@@ -84,10 +80,6 @@ def numbers_shown(results: Results) -> str:
 
     Of each cell it has all final scores, the curves at the best rate, and the measures. `results.json` has the curves
     at all rates, which for a full race are many megabytes. What is not finite is a string; a missing index is null.
-
-    Example:
-        >>> json.loads(numbers_shown(Results((), (), (), {}, {}, 1.0)))["seconds"]
-        1.0
     """
     data = head(results, "as shown")
     data["tasks"] = [to_data(task) for task in results.tasks]
@@ -99,21 +91,10 @@ def numbers_shown(results: Results) -> str:
 
 
 def _numbers_of(s: Standing) -> dict[str, Any]:
-    cell = to_data(s.cell)
-    scores = cell.pop("scores")
-    there = s.fastest is not None
-    return {
-        **cell,
-        "final_scores": [[run[-1] for run in runs] for runs in scores],
-        "best": s.best,
-        "best_scores": None if s.best is None else scores[s.best],
-        "fastest": s.fastest,
-        "steps_to_target": s.steps if there else None,
-        "seconds_to_target": s.seconds if there else None,
-        "seconds_to_target_with_compilation": s.compiled if there else None,
-        "decades": s.decades,
-        "decades_at_least": s.open,
-    }
+    cell, measures = to_data(s.cell), to_data(s)
+    scores, _ = cell.pop("scores"), measures.pop("cell")
+    ends = [[run[-1] for run in runs] for runs in scores]
+    return {**cell, "final_scores": ends, "best_scores": None if s.best is None else scores[s.best], **measures}
 
 
 def svg(drawn: Any) -> bytes:

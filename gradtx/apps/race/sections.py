@@ -79,7 +79,7 @@ class Section(NamedTuple):
     name: str
     title: str
     link: str
-    blocks: list[str | Table | Picture]
+    blocks: list[Any]
     level: int = 2
 
 

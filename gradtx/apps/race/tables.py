@@ -175,7 +175,7 @@ def summary_for_terminal(results: Results) -> str:
         return "\n".join(["There is nothing to compare over tasks: the report has a table for each task.", *notes])
     heads = [textwrap.wrap(heading, HEADING) for heading in table.headings]
     height = max(map(len, heads))
-    rows = [[([""] * (height - len(head)) + head)[i] for head in heads] for i in range(height)]
+    rows: list[Sequence[str]] = [[([""] * (height - len(head)) + head)[i] for head in heads] for i in range(height)]
     rows += table.rows
     rows.insert(height, dashes(rows))
     return "\n".join([*aligned(rows), "", *notes]).rstrip()
@@ -186,7 +186,9 @@ def best_for_terminal(results: Results) -> str:
 
     Medians over seeds, each at its best rate; an optimizer of several libraries appears once.
     """
-    rows = [("task", "lowest at the end", "rate", "above the bound", "first at the target", "rate", "steps")]
+    rows: list[tuple[str, ...]] = [
+        ("task", "lowest at the end", "rate", "above the bound", "first at the target", "rate", "steps")
+    ]
     for task in results.tasks:
         found = list(one_of_each(standings(results, task)).values())
         lowest = ("all diverged" if found else "nobody ran", "", "")

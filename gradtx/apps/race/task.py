@@ -69,8 +69,9 @@ class Task(TaskInfo):
     @property
     def info(self) -> TaskInfo:
         """The part for the results, with plain dicts."""
-        found = {field.name: getattr(self, field.name) for field in dataclasses.fields(TaskInfo)}
-        return TaskInfo(**found | {"hyperparameters": {name: dict(x) for name, x in self.hyperparameters.items()}})
+        found: dict[str, Any] = {field.name: getattr(self, field.name) for field in dataclasses.fields(TaskInfo)}
+        found["hyperparameters"] = {name: dict(x) for name, x in self.hyperparameters.items()}
+        return TaskInfo(**found)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -101,13 +101,9 @@ def plan(
     """The pieces of work, in order: an optimizer of all libraries on each task in turn, then the next optimizer.
 
     The libraries are timed one right after the other, and take turns in being first, so that a machine that becomes
-    slower does not look like a difference of libraries.
-
-    Args:
-        pairs: who races on what; the optimizers in this order.
-        rivals: optimizers of other libraries to compare those of gradtx with; empty for no comparison. On large tasks
-            only `COMPARED` are compared, because compiling takes as long as running.
-        machine: as `this_machine` returns it. Results of another machine, or other versions, are not used.
+    slower does not look like a difference of libraries. The updates of gradtx's optimizers are compared with those of
+    the rivals, on large tasks only of `COMPARED`, because compiling takes as long as running. Stored results of another
+    `this_machine`, or other versions, are not used.
     """
     code = fingerprint_of_code(Path(__file__).parents[2], NOT_IN_NUMBERS)
     prepared = {task.name: functools.cache(functools.partial(PreparedTask, task)) for _, task in pairs}
@@ -140,13 +136,8 @@ def plan(
 def do(works: Sequence[Work], store: Store, before: Callable[[int, Work], Tick]) -> Iterator[tuple[Work, Kept, str]]:
     """Do and store the work that is not in the store: each piece, what it gave, and "kept" or "new".
 
-    If the stored file is of no use, the third is a sentence that says why the work was done again.
-
-    Args:
-        works: in this order.
-        store: of finished work.
-        before: called with the place of each piece that has to be done, and the piece; returns a function that is
-            called while it runs.
+    If the stored file is of no use, the third is a sentence that says why the work was done again. `before` is called
+    with the place of each piece that has to be done, and the piece; it returns a function to call while that runs.
     """
     for place, work in enumerate(works):
         mark = fingerprint(work.decides)
@@ -164,11 +155,7 @@ def do(works: Sequence[Work], store: Store, before: Callable[[int, Work], Tick])
 def gather(tasks: Sequence[Task], done: Sequence[tuple[Work, Kept]], compared: bool, **more: Any) -> Results:
     """The results of finished work, in the order of the tasks, then of the libraries, then of the optimizers.
 
-    Args:
-        tasks: of the race.
-        done: each piece of work, and what it gave.
-        compared: whether gradtx was compared with the other libraries.
-        **more: machine, settings and seconds of `Results`.
+    compared: whether gradtx was compared with the other libraries. more: machine, settings and seconds of `Results`.
     """
     places = {task.name: place for place, task in enumerate(tasks)}
 

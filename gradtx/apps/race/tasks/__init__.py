@@ -33,13 +33,9 @@ def task(name: str) -> Task:
 
 
 def quick(task: Task, share: int = 5) -> Task:
-    """The same task with fewer steps and learning rates, to see that everything works. The target may be out of reach.
+    """The same task with 1 step and 1 rate in `share`, to see that everything works; the target may be out of reach.
 
-    Args:
-        task: any.
-        share: keep 1 step in `share`, but at least one evaluation, and 1 rate in `share`, but at least three if there
-            are as many; at least 1.
-
+    At least one evaluation remains, and three rates if there are as many.
     Raises: ValueError: share is below 1. TypeError: share is not a whole number.
     """
     whole(1, share=share)

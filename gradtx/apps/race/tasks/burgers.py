@@ -85,10 +85,7 @@ def solution(t: np.ndarray, x: np.ndarray, nodes: int = 100) -> np.ndarray:
 
         u = -∫ sin(πy)·f(y)·exp(-η²/4νt) dη / ∫ f(y)·exp(-η²/4νt) dη,    y = x - η,    f(y) = exp(-cos(πy)/2πν)
 
-    Args:
-        t: `[n]`, at least 0.
-        x: `[n]`.
-        nodes: number of nodes of the Gauss-Hermite quadrature in η/√4νt.
+    t and x: `[n]`, t at least 0. nodes: of the Gauss-Hermite quadrature in η/√4νt.
     """
     z, weights = np.polynomial.hermite.hermgauss(nodes)
     y = x[:, None] - np.sqrt(4 * VISCOSITY * t)[:, None] * z

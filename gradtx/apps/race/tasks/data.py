@@ -60,11 +60,7 @@ class Text(NamedTuple):
 
 
 def load_digits(seed: int) -> Digits:
-    """1,797 handwritten digits of 8 by 8 pixels; a quarter, with the same share of each digit, is the test set.
-
-    Args:
-        seed: decides the split.
-    """
+    """1,797 handwritten digits of 8 by 8 pixels; a quarter, with the same share of each digit, is the test set."""
     with extra("demo"):
         from sklearn import datasets
         from sklearn.model_selection import train_test_split
@@ -87,10 +83,7 @@ def load_table(name: str) -> Table:
 
 @functools.cache
 def library(folder: Path | None = None) -> tuple[str, ...]:
-    """The texts of `FILES`.
-
-    Args:
-        folder: of the standard library; None: of this Python.
+    """The texts of `FILES` in the standard library, by default of this Python.
 
     Raises: FileNotFoundError: this Python has no source files, but an archive for example.
     """
@@ -106,11 +99,9 @@ def library(folder: Path | None = None) -> tuple[str, ...]:
 
 @functools.cache
 def tokens(size: int, *, words: bool) -> Text:
-    """The standard library as tokens: the most frequent ones in the part for training, and one for all others.
+    """The standard library as tokens, which are words as of `WORDS`, or characters.
 
-    Args:
-        size: of the vocabulary, at least 2.
-        words: tokens as of `WORDS`; else characters.
+    The vocabulary has a size of at least 2: the most frequent tokens in the part for training, and one for all others.
     """
     texts = [WORDS.findall(text) if words else list(text) for text in library()]
     cuts = [round(len(text) * (1 - HELD_OUT)) for text in texts]
