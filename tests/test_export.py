@@ -9,7 +9,16 @@ from jax import export
 import gradtx
 from tests.contract.registry import CASES
 
-NAMED = ["adamw", "watch", "store", "keep_master", "lookahead", "skip_spikes", "scale_by_zoom_linesearch", "nadam"]
+NAMED = [
+    "adamw",
+    "watch",
+    "store",
+    "keep_master",
+    "lookahead",
+    "skip_spikes",
+    "scale_by_zoom_linesearch",
+    "adam-nesterov",
+]
 
 
 @pytest.mark.parametrize("name", NAMED)

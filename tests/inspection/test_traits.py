@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import gradtx
+from gradtx.catalog import ENTRIES
 
 CLIPS = {
     "value": gradtx.clip_by_value(1.0),
@@ -51,27 +52,22 @@ def test_what_looks_at_the_whole_tree_depends_on_other_leaves(name):
     assert same != CLIPS[name].own_traits.whole_tree
 
 
-@pytest.mark.parametrize(
-    ("tx", "field"),
-    [
-        (gradtx.scale_by_adam(), "nu"),
-        (gradtx.scale_by_nadam(eps_root=1e-4), "nu"),
-        (gradtx.scale_by_scheduled_nadam(), "nu"),
-        (gradtx.scale_by_amsgrad(), "nu_max"),
-        (gradtx.scale_by_amsgrad(maximum_of="raw"), "nu_max"),
-        (gradtx.scale_by_rms(), "nu"),
-        (gradtx.scale_by_rms(bias_correction=True, eps_in_sqrt=False), "nu"),
-        (gradtx.scale_by_stddev(0.5), "nu"),
-        (gradtx.accumulate_squares(0.5, eps_in_sqrt=False), "sum_of_squares"),
-    ],
-    ids=lambda x: x if isinstance(x, str) else repr(x)[:40],
-)
-def test_updates_are_divided_as_the_trait_says(tx, field):
+PIECES = [entry.make(setting) for entry in ENTRIES.values() if entry.kind == "piece" for setting in entry.settings]
+DIVIDES = [tx for tx in PIECES if tx.own_traits.divides]
+
+
+def test_all_that_are_tried():
+    assert len(DIVIDES) >= 12
+
+
+@pytest.mark.parametrize("tx", DIVIDES, ids=lambda tx: repr(tx)[:60])
+def test_updates_are_divided_as_the_trait_says(tx):
     """At constant gradients the first moment is the gradient; two states differ in the declared moment alone."""
     grads = jax.tree.map(lambda p: 0.3 * p + 0.1, PARAMS)
     state = tx.init(PARAMS)
     for _ in range(5):
         _, state = tx.update(grads, state, PARAMS)
+    (field,) = tx.own_traits.divides(tx.arguments, state)
     old = state._replace(**{field: jax.tree.map(lambda v: 1e4 * v, getattr(state, field))})
     (small, after), (large, after_large) = (tx.update(grads, s, PARAMS) for s in (state, old))
 
