@@ -28,7 +28,9 @@ def frozen(x: Any) -> Any:
     if isinstance(x, Tracer):
         return Tracer, id(x)
     if isinstance(x, jax.Array | np.ndarray | np.generic):
-        x = np.asarray(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
+        if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x = jax.random.key_data(x)
+        x = np.asarray(x)
         return np.ndarray, x.shape, str(x.dtype), x.tobytes()
     if isinstance(x, Mapping):
         return Mapping, tuple((k, frozen(v)) for k, v in x.items())

@@ -40,15 +40,15 @@ def chain(*members: Transformation, **named: Transformation):
     called = set(member_names(members)) & named.keys()
     if called:
         raise ValueError(f"there are two members named {min(called)!r}: choose another name")
-    unnamed = tuple(step for member in members for step in spliced(member))
+    unnamed = tuple(piece for member in members for piece in spliced(member))
     names = member_names(unnamed)
     twice = sorted(set(names) & named.keys())
     if twice:
         raise ValueError(f"there are two members named {twice[0]!r}: choose another name")
     steps: dict[str, GradientTransformation] = {**dict(zip(names, unnamed, strict=True)), **named}
 
-    for step in list(steps.values())[:-1]:
-        require_changeable("chain", step)
+    for member in list(steps.values())[:-1]:
+        require_changeable("chain", member)
     plans = {name: step._plan for name, step in steps.items()}
     last = next(reversed(plans), None)
 

@@ -119,21 +119,12 @@ class Factory:
             return {k: marker.coerce(k if plain else f"{name}[{k!r}]", v) for k, v in value.items()}
         return marker.coerce(name, value)
 
-    def spread(self, arguments: Mapping[str, Any]) -> tuple[list, dict[str, Any]]:
+    def spread(self, arguments: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
         """The positional and keyword arguments of a call, from the arguments by name."""
-        args, kwargs = [], {}
-        for name, parameter in self.signature.parameters.items():
-            if parameter.kind is POSITIONAL:
-                args.extend(arguments[name])
-            elif parameter.kind is KEYWORDS:
-                kwargs.update(arguments[name])
-            elif parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-                kwargs[name] = arguments[name]
-            else:
-                args.append(arguments[name])
-        return args, kwargs
+        bound = inspect.BoundArguments(self.signature, arguments)
+        return bound.args, bound.kwargs
 
-    def run_body(self, arguments: Mapping[str, Any]) -> Any:
+    def run_body(self, arguments: dict[str, Any]) -> Any:
         """What the body returns for these arguments; its ValueErrors get the name of the factory in front."""
         args, kwargs = self.spread(arguments)
         try:

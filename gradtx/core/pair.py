@@ -11,7 +11,7 @@ from gradtx.core.errors import describe
 from gradtx.core.leaves import without_python_numbers
 from gradtx.core.numerics import zero_count
 from gradtx.core.plan import Extras, Piece, Scheduled
-from gradtx.core.schedule import Schedule, at_step, is_schedule
+from gradtx.core.schedule import at_step, is_schedule
 from gradtx.core.special import refusals_name
 from gradtx.core.states import finished
 from gradtx.core.traits import Branch, Closures, Group, Traits
@@ -113,10 +113,7 @@ class GradientTransformation(Value):
 
     @property
     def passes(self) -> Callable[[Any], tuple[GradientTransformation, Any]] | None:
-        """Of a wrapper that leaves the updates to one transformation: `state -> (that transformation, its state)`.
-
-        None for all others.
-        """
+        """For a wrapper that leaves the updates to one transformation: `state -> (it, its state)`; else None."""
         return self._plan.closures.passes
 
     def leaf_groups(self, params: Any) -> Mapping[int, Group] | None:
@@ -147,7 +144,8 @@ class GradientTransformation(Value):
     def _built(self) -> GradientTransformation:
         """This value, after running its body and making its plan."""
         self._require_one()
-        schedules, factory = self._schedules(), self._factory
+        factory = self._factory
+        schedules = {name: value for name, value in self.hypers.items() if is_schedule(value)}
         at_first = {k: at_step(f"{self.name}'s {k}", v, zero_count(), "float32") for k, v in schedules.items()}
         # The body of a piece gets the values of its schedules; the body of a recipe passes the schedules on. Which of
         # the two it is shows only when it runs: the factory remembers it, so all but the first value run it once.
@@ -165,11 +163,6 @@ class GradientTransformation(Value):
         self._cache["plan"] = Scheduled(piece, schedules, self._body) if schedules else piece
         self._cache["piece"] = self
         return self
-
-    def _schedules(self) -> dict[str, Schedule]:
-        """The schedules given for a `Hyper`, by name. The core follows these; the body uses all others itself."""
-        leaves = self._factory.leaves
-        return {c.name: c.value for c in self._slots if is_schedule(c.value) and leaves[c.owner].follows}
 
     def _body(self, values: Mapping[str, Any]) -> Any:
         """The result of the body with these values of hyperparameters: a transformation or closures."""

@@ -44,12 +44,7 @@ class Extras(NamedTuple):
 class Piece:
     """The plan of a pair of closures. It checks a call before they run, so that errors name the leaves of the caller.
 
-    Args:
-        name: the name in errors.
-        closures: the functions that the body returned.
-        traits: the traits that this piece itself declares.
-        wraps: whether it takes transformations.
-        inside: the extra arguments of the transformations inside.
+    wraps: whether it takes transformations. inside: the extra arguments that these take.
     """
 
     def __init__(self, name: str, closures: Closures, traits: Traits, *, wraps: bool, inside: Iterable[Extras] = ()):
@@ -57,13 +52,13 @@ class Piece:
         parameters = inspect.signature(closures.update).parameters.values()
         only = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
         self._forwards = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
-        theirs = list(inside) if self._forwards else []
         self._own = frozenset(p.name for p in only)
-        needed = {p.name: name for p in only if p.default is p.empty}
-        for extras in theirs:
-            needed = {**extras.needed, **needed}
-        anything = any(extras.anything for extras in theirs) or (self._forwards and not wraps)
-        self.extras = Extras(needed, self._own.union(*(extras.known for extras in theirs)), anything)
+        # A piece that takes **extra but no transformations, such as one of another library, may need any argument.
+        needed, known, anything = {p.name: name for p in only if p.default is p.empty}, self._own, False
+        for extras in inside if self._forwards else ():
+            needed, known, anything = {**extras.needed, **needed}, known | extras.known, anything or extras.anything
+        anything = anything or (self._forwards and not wraps)
+        self.extras = Extras(needed, known, anything)
         positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         self._takes_params = len(positional) > 2
         self._needs_params = self._takes_params and positional[2].default is inspect.Parameter.empty
@@ -164,10 +159,7 @@ class Piece:
 class Scheduled:
     """The plan of a piece with hyperparameters that follow schedules: it counts the steps and computes the values.
 
-    Args:
-        piece: the piece with the values of step 0.
-        schedules: name of a hyperparameter -> its schedule.
-        body: values of the hyperparameters -> closures.
+    piece: with the values of step 0. body: values of the hyperparameters -> closures.
     """
 
     def __init__(self, piece: Piece, schedules: Mapping[str, Schedule], body: Callable[[Mapping[str, Any]], Closures]):

@@ -72,20 +72,22 @@ def transformation(body: Any = None, /, **traits: Unpack[Declared]) -> Any:
         1.0
     """
 
-    if body is None:
-        return lambda body: transformation(body, **traits)
-    factory = Factory(body, Traits(**{**traits, "sets_params": body.__name__ if traits.get("sets_params") else ""}))
-    reserved = sorted(set(factory.signature.parameters) & _RESERVED)
-    if reserved:
-        raise TypeError(f"{factory.name}: {reserved[0]!r} cannot be the name of a hyperparameter; it is a method")
+    def decorate(body: Callable) -> Any:
+        sets_params = body.__name__ if traits.get("sets_params") else ""
+        factory = Factory(body, Traits(**{**traits, "sets_params": sets_params}))
+        reserved = sorted(set(factory.signature.parameters) & _RESERVED)
+        if reserved:
+            raise TypeError(f"{factory.name}: {reserved[0]!r} cannot be the name of a hyperparameter; it is a method")
 
-    def make(arguments: dict[str, Any]) -> GradientTransformation:
-        # Built at once, so that a wrong number is an error here and not in the training step.
-        value = GradientTransformation._of(factory, arguments)._built()
-        value._cache["made"] = True
-        return value
+        def make(arguments: dict[str, Any]) -> GradientTransformation:
+            # Built at once, so that a wrong number is an error here and not in the training step.
+            value = GradientTransformation._of(factory, arguments)._built()
+            value._cache["made"] = True
+            return value
 
-    return factory.publish(make)
+        return factory.publish(make)
+
+    return decorate if body is None else decorate(body)
 
 
 @transformation

@@ -235,7 +235,7 @@ def _assembled(skeleton: Skeleton, children: Iterable[Any]) -> dict[str, Any]:
     return arguments
 
 
-def _unflatten(cls: type[Value], skeleton: Skeleton, children: Any) -> Value:
+def _unflatten(cls: Any, skeleton: Skeleton, children: Any) -> Any:
     value = cls._of(skeleton.factory, _assembled(skeleton, children))
     value.__dict__["_skeleton"] = skeleton
     return value

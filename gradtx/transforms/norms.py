@@ -42,7 +42,8 @@ def global_norm(tree: Any, axis_name: AxisName = None) -> jax.Array:
     require_axis_name(axis_name)
     width = float_dtype(tree)
     leaves = [_entries(x) for x in flatten(tree)[0] if is_trained(x)]
-    leaves = [x.astype(at_width(x.dtype, width)) for x in leaves if x.size]
+    leaves = [x for x in leaves if x.size]
+    leaves = [x if x.dtype == width and not x.weak_type else x.astype(at_width(x.dtype, width)) for x in leaves]
     if not leaves:
         return jnp.zeros((), width)
 
@@ -132,7 +133,7 @@ def _norm_of_all(leaves: list, axis_name: AxisName) -> jax.Array:
 
     def scaled(squares: jax.Array) -> jax.Array:
         unit = _unit(squares)
-        # Hidden from XLA, which turns (c*unit)**2 of a constant c into c**2 * unit**2: that overflows.
+        # The barrier hides the products: for a constant c, XLA turns (c*unit)**2 into c**2 * unit**2, which overflows.
         products = [jax.lax.mul(x, unit.astype(x.dtype)) for x in leaves]
         return jnp.sqrt(summed(_total(jax.lax.optimization_barrier(products)), axis_name)) / unit
 
