@@ -59,7 +59,7 @@ def average(
         inner: the transformation.
         decay: the weight of the past, in [0, 1); None for the plain mean. With debias=False, 1 is allowed.
         start: the number of updates to leave out; a whole number, at least 0.
-        every: average in every so many updates; a whole number, at least 1.
+        every: average once in this many updates; a whole number, at least 1.
         debias: weights as if there were nothing before the first averaged w. With False the average begins at the
             parameters after `start` updates (the initial ones for start=0), and their weight fades.
 
