@@ -61,6 +61,7 @@ in_unit_interval = _range_check("in [0, 1]", lambda x: 0.0 <= x <= 1.0)
 below_one = _range_check("in [0, 1)", lambda x: 0.0 <= x < 1.0)
 at_least_one = _range_check("finite and at least 1", lambda x: 1.0 <= x < math.inf)
 non_negative = _range_check("finite and at least 0", lambda x: 0.0 <= x < math.inf)
+not_below_zero = _range_check("at least 0", lambda x: x >= 0.0)  # also infinity
 positive = _range_check("greater than 0", lambda x: x > 0.0)  # also infinity
 finite = _range_check("finite", math.isfinite)
 

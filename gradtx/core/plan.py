@@ -202,4 +202,9 @@ class Scheduled:
         require_scheduled(self.name, self._schedules, state)
         dtypes = {k: jnp.result_type(x) for k, x in state.hyperparameters.items()}
         values = {k: at_step(f"{self.name}'s {k}", v, state.count, dtypes[k]) for k, v in self._schedules.items()}
-        return self._piece.with_closures(self._body(values)), values
+        try:
+            return self._piece.with_closures(self._body(values)), values
+        except ValueError as error:  # outside jit, where values are known: one has left the range of its argument
+            at_fault = {k: v for k, v in self._schedules.items() if k in str(error)} or self._schedules
+            which = ", ".join(f"{name} follows {schedule!r}" for name, schedule in at_fault.items())
+            raise ValueError(f"{error}; {which}, and this is step {int(state.count)}") from None

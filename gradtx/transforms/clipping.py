@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from gradtx.core.errors import one_of, positive
+from gradtx.core.errors import not_below_zero, one_of, positive
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves
 from gradtx.core.special import SpecialLeaf
@@ -26,7 +26,7 @@ def clip_by_value(max_delta: Hyper):
     The modulus of complex entries is clipped; their argument does not change. NaN stays NaN.
 
     Args:
-        max_delta: the bound; greater than 0; in the units of the updates.
+        max_delta: the bound; at least 0, which gives zeros; in the units of the updates.
 
     State: none.
     Raises: ValueError: the bound is not positive.
@@ -38,7 +38,7 @@ def clip_by_value(max_delta: Hyper):
         >>> print(tx.update(jnp.array([-3.0, 0.5]), tx.init(jnp.zeros(2)))[0])
         [-1.   0.5]
     """
-    positive(max_delta=max_delta)
+    not_below_zero(max_delta=max_delta)
 
     def leaf(g):
         if not jnp.iscomplexobj(g):
@@ -65,7 +65,7 @@ def clip_by_global_norm(max_norm: Hyper, *, nonfinite: str = "propagate", axis_n
     8e37 times the bound the factor is smaller than the smallest number, and the updates become 0.
 
     Args:
-        max_norm: the bound; greater than 0; infinity for no bound; in the units of the updates.
+        max_norm: the bound; at least 0, which gives zeros; infinity for no bound; in the units of the updates.
         nonfinite: how infinite and NaN entries are treated.
             "propagate": an infinite entry makes itself NaN and all others 0; one NaN makes every update NaN.
             "skip": all updates become 0. An optimizer behind still makes a step with them; `skip_nonfinite(tx)` does
@@ -90,7 +90,7 @@ def clip_by_global_norm(max_norm: Hyper, *, nonfinite: str = "propagate", axis_n
         >>> print(tx.update(jnp.array([3.0, 4.0]), tx.init(jnp.zeros(2)))[0])
         [0.6 0.8]
     """
-    positive(max_norm=max_norm)
+    not_below_zero(max_norm=max_norm)
     one_of(("propagate", "skip", "zero", "raise"), nonfinite=nonfinite)
     require_axis_name(axis_name)
 
@@ -121,7 +121,7 @@ def clip_by_leaf_norm(max_norm: Hyper, *, axis_name: AxisName = None):
     The norm does not overflow. An infinite entry makes itself NaN and the rest of its leaf 0. A NaN makes its leaf NaN.
 
     Args:
-        max_norm: the bound; greater than 0; infinity for no bound; in the units of the updates.
+        max_norm: the bound; at least 0, which gives zeros; infinity for no bound; in the units of the updates.
         axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which every leaf is split. Its
             norm is then that of all parts. A leaf that is replicated would count once per device.
 
@@ -136,7 +136,7 @@ def clip_by_leaf_norm(max_norm: Hyper, *, axis_name: AxisName = None):
         >>> print(tx.update([jnp.array([3.0, 4.0]), jnp.array([0.5])], tx.init([jnp.zeros(2), jnp.zeros(1)]))[0])
         [Array([0.6, 0.8], dtype=float32), Array([0.5], dtype=float32)]
     """
-    positive(max_norm=max_norm)
+    not_below_zero(max_norm=max_norm)
     require_axis_name(axis_name)
 
     def init(params):
