@@ -8,6 +8,7 @@ number of float32 (1.2e-38) count as none, since the processor may flush those t
 """
 
 import functools
+import os
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -20,11 +21,9 @@ import pytest
 STEPS = 1000
 
 # The bounds are those of programs as users have them; the other tests compile faster ones, which round otherwise.
-AS_USERS = {
-    "xla_backend_optimization_level": 3,
-    "xla_llvm_disable_expensive_passes": False,
-    "xla_cpu_use_fusion_emitters": True,
-}
+AS_USERS: dict[str, Any] = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
+if "xla_cpu_use_fusion_emitters" in os.environ["GRADTX_TEST_FLAGS"]:
+    AS_USERS["xla_cpu_use_fusion_emitters"] = True
 
 enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
 
