@@ -93,7 +93,8 @@ def test_a_member_was_renamed(tmp_path):
 def test_methods_whose_states_look_alike():
     """The largest gradients of one are not the squares of another, though both are called nu."""
     first = [gradtx.chain(e.make()) for e in ENTRIES.values() if e.fields.keys() == {"count", "mu", "nu"}]
-    alike = [tx for tx in first if type(next(iter(tx.init(PARAMS).values()))) is gradtx.ScaleByAdamState]
+    alike = [tx for tx in first if next(iter(tx.init(PARAMS).values()))._fields == gradtx.ScaleByAdamState._fields]
+    alike = list({next(iter(tx.init(PARAMS))): tx for tx in alike}.values())
     assert len(alike) > 2
     for old, new in itertools.permutations(alike, 2):
         report = compared(old.init(PARAMS), new.init(PARAMS))
