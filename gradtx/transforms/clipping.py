@@ -29,7 +29,7 @@ def clip_by_value(max_delta: Hyper):
         max_delta: the bound; at least 0, which gives zeros; in the units of the updates.
 
     State: none.
-    Raises: ValueError: the bound is not positive.
+    Raises: ValueError: the bound is negative or NaN.
     Source: optax's `clip`, Keras' `clipvalue`, torch's `clip_grad_value_`.
 
     Example:
@@ -78,7 +78,7 @@ def clip_by_global_norm(max_norm: Hyper, *, nonfinite: str = "propagate", axis_n
             norm is then that of all parts, and "skip" skips on all devices. See `global_norm`.
 
     State: none.
-    Raises: ValueError: the bound is not positive; nonfinite is an unknown word. TypeError: axis_name is not a name.
+    Raises: ValueError: the bound is negative or NaN; nonfinite is an unknown word. TypeError: axis_name is not a name.
         FloatingPointError: see `nonfinite`.
     Source: Pascanu et al. 2013 (arXiv:1211.5063), algorithm 1. Same as optax, whose norm overflows at 1.8e19 (float32).
         torch adds 1e-6 to the norm, and raises with error_if_nonfinite. Otherwise both propagate non-finite values.
@@ -126,7 +126,7 @@ def clip_by_leaf_norm(max_norm: Hyper, *, axis_name: AxisName = None):
             norm is then that of all parts. A leaf that is replicated would count once per device.
 
     State: none.
-    Raises: ValueError: the bound is not positive. TypeError: axis_name is not a name.
+    Raises: ValueError: the bound is negative or NaN. TypeError: axis_name is not a name.
     Source: Keras' `clipnorm`, whose norm overflows at 1.8e19. In optax: `clip_by_global_norm` for each leaf.
         Within 4 ulp of exact arithmetic over 1,000 steps in float32.
 
