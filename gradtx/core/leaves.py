@@ -55,11 +55,9 @@ def full(params: Any, value: Any, *, real: bool = False) -> Any:
 
 
 def _sharded_like(p: jax.Array, made: jax.Array) -> jax.Array:
-    """A constant with the sharding of a traced parameter; a program of constants alone would run on one device.
-
-    It selects the parameter's entries under a condition that is never true, which the barrier hides from XLA. JAX's
-    `shard_alike` (0.10) would tie all leaves of one shape to each other.
-    """
+    """A constant with the sharding of a traced parameter; a program of constants alone would run on one device."""
+    # The select ties the constant to the parameter; the barrier hides from XLA that it never takes the parameter's
+    # entries. JAX's `shard_alike` (0.10) would tie all leaves of one shape to each other.
     never = jax.lax.optimization_barrier(jnp.zeros((), bool))
     like = jax.lax.stop_gradient(p.real if jnp.iscomplexobj(p) and not jnp.iscomplexobj(made) else p)
     return jax.lax.select(never, like.astype(made.dtype), made)
@@ -129,14 +127,19 @@ def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any, idle: Sequence
         results.append(on_leaf(*row) if is_trained(row[0]) else row)
     for k, (g, others) in special.items():
         results[k] = g.closed(results[k], others)
-    count, several = _outputs(on_leaf, leaves, results, len(trees))
+    count = next((len(row) for row, g in zip(results, leaves, strict=True) if is_trained(g)), 0)
+    if not count:  # no leaf is trained: scalars show how many arrays `fn` returns
+        count = len(jax.eval_shape(on_leaf, *[jax.ShapeDtypeStruct((), jnp.float32)] * (1 + len(trees))))
     out = tuple(jax.tree.unflatten(structure, [row[k] for row in results]) for k in range(count))
-    return out if several else out[0]
+    return out if count > 1 else out[0]
 
 
 def is_staged(x: Any) -> bool:
-    """Whether x is traced into a program. A concrete array inside an eager vmap or grad is not: there, jit of a new
-    closure would compile in every call."""
+    """Whether x is traced into a program, as under jit.
+
+    A concrete array inside an eager vmap or grad is not: a closure that is new in every call would be compiled there in
+    every call.
+    """
     while isinstance(x, Tracer):
         x = getattr(x, "val", getattr(x, "primal", None))
         if not isinstance(x, jax.Array | np.ndarray | np.generic | float | complex):
@@ -175,14 +178,6 @@ def _stored(x: Any, like: jax.Array | None, shape: tuple, width: Any, fn: Callab
 def _cast(x: jax.Array, dtype: Any) -> jax.Array:
     """x as a strong array of this dtype; outside jit, even a cast that changes nothing takes time."""
     return x if x.dtype == dtype and not x.weak_type else x.astype(dtype)
-
-
-def _outputs(on_leaf: Callable, leaves: list, results: list, others: int) -> tuple[int, bool]:
-    """The number of resulting trees, and whether they are a tuple; without trained leaves, `fn` is tried on scalars."""
-    trained = [row for row, leaf in zip(results, leaves, strict=True) if is_trained(leaf)]
-    scalar = jax.ShapeDtypeStruct((), jnp.float32)
-    row = trained[0] if trained else jax.eval_shape(on_leaf, *[scalar] * (1 + others))
-    return len(row), len(row) > 1
 
 
 def _name(fn: Callable) -> str:

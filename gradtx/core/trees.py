@@ -95,9 +95,11 @@ def require_same_tree(what: str, tree: Any, other_what: str, other: Any, *, same
 
 def require_arrays(what: str, tree: Any) -> None:
     """Raise TypeError if a leaf is not None, an array or a number. The error names the leaf."""
-    for name, leaf in zip(leaf_names(tree), flatten(tree)[0], strict=True):
+    for k, leaf in enumerate(flatten(tree)[0]):
         if leaf is not None and not _is_array(leaf):
-            raise TypeError(f"{what} at {name} must be an array or a number; got {leaf!r}: replace it with None")
+            raise TypeError(
+                f"{what} at {leaf_names(tree)[k]} must be an array or a number; got {leaf!r}: replace it with None"
+            )
 
 
 def require_plain_parameters(piece: str, traits: Traits, params: Any) -> None:

@@ -119,7 +119,7 @@ def test_named_members_keep_their_order_through_a_pytree():
 
 @pytest.mark.parametrize("stand_in", [None, object(), True, "mask", jax.ShapeDtypeStruct((), jnp.float32)])
 def test_anything_may_stand_in_a_leaf(stand_in):
-    """Equinox and optimistix put masks and None where numbers were: the split must not look at what stands there."""
+    """Equinox and optimistix replace numbers by masks and None: the split must not depend on the values."""
     leaves, structure = jax.tree.flatten(adam(1e-3))
     other = jax.tree.unflatten(structure, [stand_in] * len(leaves))
     assert jax.tree.structure(other, is_leaf=lambda x: x is stand_in) == structure
