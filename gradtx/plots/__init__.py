@@ -6,7 +6,8 @@ so that there is room for them.
 """
 
 from gradtx.plots.amplification import amplification, amplification_map
-from gradtx.plots.basins import Basin, basin, basin_strips, basins
+from gradtx.plots.basin_strips import basin_strips
+from gradtx.plots.basins import Basin, basin, basins
 from gradtx.plots.curves import races
 from gradtx.plots.heat import heat_map
 from gradtx.plots.histogram import rate_histogram

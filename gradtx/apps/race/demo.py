@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.metadata
 import json
 import math
 import time
@@ -15,15 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradtx.apps import interrupt
-from gradtx.apps.options import at_least_one, check_output, names_of, whole_number, wrong
-from gradtx.apps.race.contenders import Contender, contenders
+from gradtx.apps.options import check_output
+from gradtx.apps.race.contenders import Contender
+from gradtx.apps.race.demo_options import choose, demo_parser, listing
 from gradtx.apps.race.words import count
 from gradtx.atomic_write import write_whole, write_whole_with
 from gradtx.optional_imports import require
 from gradtx.text_table import aligned, dashes
 
 HIDDEN, TARGET = 256, 0.95
-LARGEST_SEED = 2**32 - 1  # of scikit-learn
 FLOOR = 1e-7  # losses below it are rounding errors of float32, and are not shown
 PICTURE, NUMBERS = "loss.png", "results.json"
 HEADINGS = (
@@ -141,51 +140,6 @@ def train(
     return found
 
 
-def demo_parser() -> argparse.ArgumentParser:
-    """The options of the demo."""
-    parser = argparse.ArgumentParser(
-        prog="python -m gradtx",
-        description="Train a small network on scikit-learn's handwritten digits with many optimizers and learning "
-        "rates, and compare them. All rates of an optimizer are trained in one compiled program.",
-        epilog="Other commands: python -m gradtx race --help, python -m gradtx studio --help.",
-    )
-    add, default = parser.add_argument, "default: %(default)s"
-    add("--optimizers", nargs="+", type=_names, metavar="NAME", help="names separated by commas or spaces; see --list")
-    add("--rates", nargs="+", type=_rates, metavar="RATE", help="learning rates for all of them, instead of their own")
-    add("--epochs", type=at_least_one, default=40, metavar="N", help=default)
-    add("--batch-size", type=at_least_one, default=32, metavar="N", help=default)
-    add("--seed", type=lambda text: whole_number(text, 0, LARGEST_SEED), default=0, metavar="N", help=default)
-    add("--all-rates", action="store_true", help="a row for every rate, not only for the best")
-    add("--output", type=Path, default=Path("gradtx-demo"), metavar="FOLDER", help=default)
-    add("--list", action="store_true", help="show the optimizers and their rates, and stop")
-    add("--version", action="version", version=f"gradtx {importlib.metadata.version('gradtx')}")
-    return parser
-
-
-def own() -> dict[str, Contender]:
-    """The optimizers of gradtx by name."""
-    return {name: contender for name, contender in contenders().items() if contender.library == "gradtx"}
-
-
-def choose(names: Sequence[Sequence[str]] | None, rates: Sequence[Sequence[float]] | None) -> dict[str, Contender]:
-    """The optimizers that the options ask for, each once, with the rates that the options ask for."""
-    known = own()
-    chosen = {name: known[name] for group in names or [list(known)] for name in group}
-    if not rates:
-        return chosen
-    each = tuple(sorted({rate for group in rates for rate in group}))
-    return {name: dataclasses.replace(contender, rates=each) for name, contender in chosen.items()}
-
-
-def listing() -> str:
-    """The optimizers, one a line, with their rates."""
-    lines = []
-    for name, contender in own().items():
-        rates = ", ".join(f"{rate:g}" for rate in contender.rates)
-        lines.append(f"{name:<10} {rates}{'  (on full batches)' if contender.full_batch else ''}")
-    return "\n".join(lines)
-
-
 def table(curves: Mapping[str, Curves], *, all_rates: bool = False) -> str:
     """Rows of text, best first: the best rate of each optimizer, or all rates."""
     places = [(name, i) for name, c in curves.items() for i in c.ranking[: None if all_rates else 1]]
@@ -276,20 +230,3 @@ def _draw(chosen: Mapping[str, Contender], curves: Mapping[str, Curves], path: P
         caption="\n".join([CAPTION, *[CAPTION_OF_GREY] * (len(curves) > 1)]),
     )
     write_whole_with(path, lambda part: figure.savefig(part, format="png", dpi=200, metadata={"Software": "gradtx"}))
-
-
-def _names(text: str) -> list[str]:
-    return names_of(text, "optimizer", own())
-
-
-def _rates(text: str) -> list[float]:
-    rates = []
-    for word in filter(None, (word.strip() for word in text.split(","))):
-        try:
-            rate = float(word)
-        except ValueError:
-            wrong(f"a rate is a number, for instance 1e-3; got {word!r}")
-        if not 0 < rate < math.inf:
-            wrong(f"a rate is finite and greater than 0; got {word}")
-        rates.append(rate)
-    return rates or wrong("give at least one rate, for instance 1e-3")

@@ -24,7 +24,16 @@ from gradtx.atomic_write import write_whole
 _REPORT = ("findings", "measures", "overall", "pictures", "report", "sections", "tables", "words")
 NOT_IN_NUMBERS = (
     *("__main__.py", "apps/cli.py", "apps/interrupt.py", "apps/options.py", "apps/studio"),
-    *("checkpoint", "compat", "testing", "writers", "apps/race/choice.py", "apps/race/cli.py", "apps/race/demo.py"),
+    *(
+        "checkpoint",
+        "compat",
+        "testing",
+        "writers",
+        "apps/race/choice.py",
+        "apps/race/cli.py",
+        "apps/race/demo.py",
+        "apps/race/demo_options.py",
+    ),
     *(f"apps/race/{name}.py" for name in _REPORT),
 )
 """The parts of gradtx that do not decide the numbers of a race. A change anywhere else runs all work again."""
