@@ -1,61 +1,48 @@
-"""A writer that is killed at any moment leaves a whole checkpoint: the one before, or the one it was writing."""
+"""A writer that is killed at any moment leaves a complete checkpoint: the one before, or the one it was writing."""
 
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from gradtx.checkpoint import CheckpointError, Checkpoints
 from gradtx.testing.compare import same_bits
 from tests.checkpoint.crash_writer import content
+from tests.checkpoint.forks import forks
 
 pytest.importorskip("orbax.checkpoint", reason="pip install -e '.[checkpoint]'")
 
-KILLS = 50
-WRITER = Path(__file__).with_name("crash_writer.py")
+KILLS = 30
 
 
 @pytest.fixture
-def writer():
+def writers():
     """The process that starts writers."""
-    environment = {**os.environ, "PYTHONPATH": str(WRITER.parents[2])}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-    process = subprocess.Popen([sys.executable, str(WRITER)], env=environment, start_new_session=True, **pipes)
-    try:
-        assert process.stdout.readline() == "warm\n"
-        yield process
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stdin.close()
-        process.stdout.close()
+    with forks() as found:
+        yield found
 
 
-def told(process, word):
-    """The next line, which begins with this word, as a number."""
-    line = process.stdout.readline().split()
+def told(writers, word):
+    """The number in the next line, which begins with this word."""
+    line = writers.lines.readline().split()
     assert line[:1] == [word], line
     return int(line[1])
 
 
-def run_and_kill(writer, folder, saves, seconds):
-    """Let a writer write some checkpoints and for some time more, and kill it: its start, and what is surely there."""
-    writer.stdin.write(f"{folder}\n")
-    writer.stdin.flush()
-    pid = told(writer, "pid")
-    sure = start = told(writer, "start")
+def run_and_kill(writers, folder, saves, seconds):
+    """Let a writer write some checkpoints, run for some more time, and kill it: its start, and what is surely there."""
+    pid = writers.start("tests.checkpoint.crash_writer", folder)
+    sure = start = int(writers.said[0][1]) if writers.said else told(writers, "start")
     for _ in range(saves):
-        sure = told(writer, "saved")
+        sure = told(writers, "saved")
     time.sleep(seconds)
     os.kill(pid, signal.SIGKILL)
-    while (line := writer.stdout.readline()) != "dead\n":
-        sure = int(line.split()[1])
-    return start, sure
+    while writers.poll(pid) is None:
+        sure = max([sure, *(int(line[1]) for line in writers.said)])
+        time.sleep(0.01)
+    return start, max([sure, *(int(line[1]) for line in writers.said)])
 
 
 def whole(checkpoints, step):
@@ -69,11 +56,13 @@ def whole(checkpoints, step):
     return True
 
 
+# Reading a half deleted checkpoint, Orbax closes its event loop while TensorStore still reads other files.
+@pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.slow
-def test_killed_at_any_moment(tmp_path, writer):
+def test_killed_at_any_moment(tmp_path, writers):
     rng, newest, unfinished, lost = random.Random(0), 0, 0, 0
     for _ in range(KILLS):
-        start, sure = run_and_kill(writer, tmp_path, rng.randrange(4), rng.uniform(0.0, 0.15))
+        start, sure = run_and_kill(writers, tmp_path, rng.randrange(4), rng.uniform(0.0, 0.15))
         assert start == newest
         unfinished += any("tmp" in path.name for path in tmp_path.iterdir())
         with Checkpoints(tmp_path) as checkpoints:
@@ -91,10 +80,10 @@ def test_killed_at_any_moment(tmp_path, writer):
     print(f"{newest} checkpoints, {unfinished} kills left one unfinished, {lost} one half deleted")
 
 
-def test_what_a_crash_left_is_cleared_by_the_next_writer_only(tmp_path, writer):
+def test_what_a_crash_left_is_cleared_by_the_next_writer_only(tmp_path, writers):
     """A reader may have a writer beside it: it touches nothing."""
     for _ in range(10):
-        run_and_kill(writer, tmp_path, 1, 0.03)
+        run_and_kill(writers, tmp_path, 1, 0.03)
         left = [path for path in tmp_path.iterdir() if "tmp" in path.name]
         if left:
             break

@@ -1,10 +1,9 @@
-"""One process of several that train together: `worker.py ADDRESS PROCESSES PROCESS FOLDER PAUSE`.
+"""One process of several that train together.
 
-Parameters are on every device, the state and the batch are spread over all of them, as in ZeRO's first stage. It goes
-on from the newest checkpoint in the folder, if there is one, and prints each step's loss to the last bit.
+The parameters are on every device, the state and the batch are spread over all of them, as in ZeRO's first stage. It
+continues from the newest checkpoint in the folder, if there is one, and prints the loss of each step with all bits.
 """
 
-import sys
 import time
 
 import jax
@@ -75,7 +74,3 @@ def main(address, processes, process, folder, pause):
                 checkpoints.save(k, params=params, state=state)
             time.sleep(float(pause))
     print("done", STEPS, 0, flush=True)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

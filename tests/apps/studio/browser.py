@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,30 +34,53 @@ def started() -> Iterator[Any]:
         browser.close()
 
 
-@contextlib.contextmanager
-def shown(browser: Any, file: Path, address: str = "", **options: Any) -> Iterator[Any]:
-    """A page with this file; at its end nothing may have failed, and nothing been asked of a network."""
-    context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
-    faults: list[str] = []
+class Tab:
+    """A tab of the browser, for one file at a time."""
 
-    def only_the_file(route: Any) -> None:
+    def __init__(self, browser: Any, options: dict[str, Any]):
+        context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
+        context.route("**/*", self._only_the_file)
+        self.page = context.new_page()
+        self.page.set_default_timeout(60_000)  # on a busy machine too
+        self.page.on("console", lambda said: self._fault(said.text) if said.type in ("error", "warning") else None)
+        self.page.on("pageerror", lambda error: self._fault(str(error)))
+        self.page.on("websocket", lambda socket: self._fault(f"opened {socket.url}"))
+        self.address, self.faults = "about:blank", []
+
+    def show(self, address: str) -> None:
+        """Leave the old page, which forgets everything, and open another."""
+        self.page.goto("about:blank")
+        self.address, self.faults = address.split("#")[0], []
+        self.page.goto(address)
+
+    def _fault(self, text: str) -> None:
+        self.faults.append(text)
+
+    def _only_the_file(self, route: Any) -> None:
         url = route.request.url
-        if url.split("#")[0] == file.as_uri():
+        if url.split("#")[0] == self.address:
             route.continue_()
         else:
-            faults.append(f"asked for {url}")
+            self._fault(f"asked for {url}")
             route.abort()
 
-    context.route("**/*", only_the_file)
-    page = context.new_page()
-    page.set_default_timeout(60_000)  # on a busy machine too
-    page.on("console", lambda said: faults.append(said.text) if said.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("websocket", lambda socket: faults.append(f"opened {socket.url}"))
-    page.goto(file.as_uri() + address)
-    yield page
-    context.close()
-    assert faults == []
+
+@contextlib.contextmanager
+def shown(browser: Any, file: Path, address: str = "", **options: Any) -> Iterator[Any]:
+    """A page with this file. At its end nothing may have failed, and nothing may have been requested from a network.
+
+    A tab is kept for the next page with the same options, because a new one costs as much time as a page.
+    """
+    key = repr((id(browser), options))
+    tab = _FREE[key].pop() if _FREE[key] else Tab(browser, options)
+    tab.show(file.as_uri() + address)
+    yield tab.page
+    tab.page.goto("about:blank")
+    assert tab.faults == []
+    _FREE[key].append(tab)
+
+
+_FREE: defaultdict[str, list[Tab]] = defaultdict(list)
 
 
 def settings(page: Any) -> dict[str, Any]:

@@ -2,9 +2,13 @@
 
 from urllib.parse import quote
 
+import pytest
+
 from gradtx.apps.cli import main
 from tests.apps.studio import browser
 from tests.apps.studio.courses import FUNCTIONS, require_course
+
+pytestmark = pytest.mark.peers
 
 BOWL, EGGS, _ = FUNCTIONS
 

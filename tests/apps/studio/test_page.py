@@ -15,6 +15,8 @@ from tests.apps.studio import browser
 from tests.apps.studio.courses import FUNCTIONS, require_course
 from tests.double import enable_x64
 
+pytestmark = pytest.mark.peers
+
 BOWL, EGGS, VALLEY = FUNCTIONS
 
 

@@ -13,6 +13,8 @@ from gradtx.apps.studio.primitives import FORMS, HELPERS
 from tests.apps.studio import browser
 from tests.double import enable_x64
 
+pytestmark = pytest.mark.peers
+
 NUMBERS = [0.0, -0.0, 1.0, -1.0, 0.3, -2.5, 1e-300, 1e300, np.inf, -np.inf, np.nan, 7.0]
 INTEGERS = [0, 1, -1, 7, 2**31 - 1, -(2**31)]
 KINDS = {"number": ("float64", NUMBERS), "integer": ("int32", INTEGERS), "flag": ("bool", [False, True])}

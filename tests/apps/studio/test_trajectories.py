@@ -4,12 +4,16 @@ Each is followed for 200 steps with several settings on three functions. The set
 trajectory is chaotic, two correct programs part after some steps, as their roundings differ.
 """
 
+import json
+
 import numpy as np
 import pytest
 
 from gradtx.apps.studio.offered import OFFERED
 from tests.apps.studio import browser
 from tests.apps.studio.courses import STEPS, courses
+
+pytestmark = pytest.mark.peers
 
 STARTS = {"3*w1^2 + 10*w2^2": (-15, 20), "sin(w1) + cos(w2)": (0.6, -0.8), "(1 - w1)^2 + (w2 - w1^2/20)^2": (18, -20)}
 SMALL = {"width": 1000, "height": 900}  # less to draw
@@ -43,7 +47,8 @@ OPERATE = """operations => {
     for (const event of ["input", "change"]) control.dispatchEvent(new Event(event, { bubbles: true }));
   }
 }"""
-READ = """() => ({ settings: gradtxStudio.state().settings,
+# As text: Playwright converts numbers one by one, and there are 400,000.
+READ = """() => JSON.stringify({ settings: gradtxStudio.state().settings,
   courses: Object.fromEntries(GRADTX.optimizers.map(({ name }) => [name, gradtxStudio.trajectory(name)])) })"""
 
 
@@ -89,7 +94,7 @@ def recorded(chromium, file):
                     there = found[text, 0]["settings"]["start"]
                     page.evaluate(OPERATE, [["type", "function", text]])
                     page.evaluate(OPERATE, [["type", f"start-{k + 1}", repr(w)] for k, w in enumerate(there)])
-                found[text, variant] = page.evaluate(READ)
+                found[text, variant] = json.loads(page.evaluate(READ))
     return found
 
 
