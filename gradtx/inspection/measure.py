@@ -15,7 +15,7 @@ import numpy as np
 from gradtx.core.leaves import at_width
 from gradtx.core.numerics import abs_sq
 from gradtx.core.trees import is_trained, shape_of
-from gradtx.inspection.sampling import sample, whole
+from gradtx.inspection.sampling import is_split, sample, whole
 from gradtx.sparse.rows import RowSparse, distinct
 
 SMALL = 2**14
@@ -94,7 +94,7 @@ class Stacks:
         size = math.prod(shape_of(row[0]))
         if size <= SMALL and (self.copies or not any(isinstance(x, RowSparse) for x in row)):
             return "small", 2 ** math.ceil(math.log(max(size, 16), 4) - 1e-9), types
-        return "large", shape_of(row[0]) if self.copies else k, types
+        return "large", shape_of(row[0]) if self.copies and not any(map(is_split, row)) else k, types
 
     def _stack(self, kind: tuple, leaves: list[Any]) -> tuple[jax.Array | None, jax.Array | None]:
         if not is_trained(leaves[0]):
@@ -136,6 +136,7 @@ def numbers(
     counts: Mapping[str, jax.Array] | None = None,
     ranged: Sequence[jax.Array] = (),
     among: jax.Array | None = None,
+    quick: bool = False,
 ) -> dict[str, jax.Array]:
     """Numbers of k leaves from stacks (k, ...), in one pass for each shape among the stacks.
 
@@ -146,12 +147,13 @@ def numbers(
         counts: stacks of bools by name.
         ranged: real stacks, all with one range.
         among: which entries of `ranged` count; None: all.
+        quick: whether the scale of a large leaf may come from a sample of it, which saves a pass.
 
     Returns: by name, each (k,): norm_NAME, the Euclidean norm of each stack; cosine of the pair, NaN where one is zero,
         and factor, <x, y>/|x|²; nonzero_NAME, nonfinite_NAME, how many entries of `counted` are; for each of `counts`
         how many are True; least and largest entry of `ranged`, infinity and minus infinity where there is none.
     """
-    units = {name: unit(_largest(x)) for name, x in xs.items()}
+    units = {name: unit(_largest(_some(x) if quick else x)) for name, x in xs.items()}
     scaled = {name: x * units[name].reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype) for name, x in xs.items()}
     marks = {f"nonzero_{name}": xs[name] != 0 for name in counted}
     marks |= {f"nonfinite_{name}": ~jnp.isfinite(xs[name]) for name in counted} | dict(counts or {})
@@ -214,9 +216,12 @@ def _in_rows(x: jax.Array) -> jax.Array:
 
 
 def _largest(x: jax.Array) -> jax.Array:
-    """The largest absolute value of each leaf; of a large one, of a sample."""
-    entries = jax.vmap(lambda one: sample(one, SAMPLE))(x) if x.size > SMALL * x.shape[0] else x
-    return jnp.max(jnp.abs(entries), tuple(range(1, entries.ndim)), initial=0)
+    return jnp.max(jnp.abs(x), tuple(range(1, x.ndim)), initial=0)
+
+
+def _some(x: jax.Array) -> jax.Array:
+    """The entries of small leaves, a sample of large ones."""
+    return jax.vmap(lambda one: sample(one, SAMPLE))(x) if x.size > SMALL * x.shape[0] else x
 
 
 def unit(largest: jax.Array) -> jax.Array:
@@ -237,8 +242,7 @@ def cosine(dot: Any, a: Any, b: Any, otherwise: float) -> jax.Array:
 
 def median(x: jax.Array) -> jax.Array:
     """The median of each leaf of a stack, NaN left out, of a sample where it is large; NaN where there is none."""
-    flat = x.reshape(x.shape[0], -1)
-    ordered = jnp.sort(flat[:, :: max(1, -(-flat.shape[1] // SAMPLE))], axis=1)  # NaN comes last
+    ordered = jnp.sort(_some(x).reshape(x.shape[0], -1), axis=1)  # NaN comes last
     n = jnp.sum(~jnp.isnan(ordered), axis=1, keepdims=True)
     middle = [jnp.take_along_axis(ordered, place, axis=1)[:, 0] for place in (jnp.maximum(n - 1, 0) // 2, n // 2)]
     at_end = n[:, 0] // 2 >= ordered.shape[1]

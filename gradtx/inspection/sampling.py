@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from gradtx.sparse.rows import RowSparse, distinct
 
@@ -39,10 +39,17 @@ def sample(x: Any, most: int) -> jax.Array:
 
 def whole(x: jax.Array) -> jax.Array:
     """The array whole on each device of an Explicit mesh, where leaves that are split differently cannot be joined."""
-    sharding = jax.typeof(x).sharding
-    if AxisType.Explicit not in sharding.mesh.axis_types or all(entry is None for entry in sharding.spec):
-        return x
-    return jax.sharding.reshard(x, PartitionSpec())
+    return jax.sharding.reshard(x, NamedSharding(jax.typeof(x).sharding.mesh, PartitionSpec())) if is_split(x) else x
+
+
+def is_split(x: Any) -> bool:
+    """Whether this is an array that is split over an Explicit mesh."""
+    sharding = getattr(jax.typeof(x), "sharding", None) if isinstance(x, jax.Array) else None
+    return (
+        sharding is not None
+        and AxisType.Explicit in sharding.mesh.axis_types
+        and any(entry is not None for entry in sharding.spec)
+    )
 
 
 def _grid(x: jax.Array, counts: Any, starts: Any, steps: Any) -> jax.Array:

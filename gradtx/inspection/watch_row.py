@@ -78,7 +78,7 @@ def measure_row(
         marks = {"smaller": _any(abs(y) < abs(x) for x, y in pairs), "among": _any(x != 0 for x, _ in pairs)}
         named = {str(k): x for k, x in enumerate(xs)} | {"weight": weight}
         counts = marks if pairs else {}
-        found = numbers(named, pair=("0", str(stages)), counted="0", counts=counts, ranged=own, among=valid)
+        found = numbers(named, pair=("0", str(stages)), counted="0", counts=counts, ranged=own, among=valid, quick=True)
         nothing = jnp.full_like(found["norm_0"], np.inf)
         return {"least": nothing, "largest": -nothing, **found}
 

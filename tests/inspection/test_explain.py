@@ -354,3 +354,16 @@ def test_every_transformation_can_be_seen_from_inside():
         assert types[0] == types[1], name
         wrapped += 1
     assert wrapped > 20
+
+
+def test_leaves_that_are_split_over_an_explicit_mesh():
+    mesh = jax.make_mesh((8,), ("x",), axis_types=(jax.sharding.AxisType.Explicit,))
+    params = {"rows": normal(256, 80), "columns": normal(256, 80), "small": normal(16, 4), "whole": normal(3)}
+    specs = {"rows": ("x",), "columns": (None, "x"), "small": ("x",), "whole": ()}
+    spec = jax.sharding.PartitionSpec
+    split = {k: jax.device_put(x, jax.sharding.NamedSharding(mesh, spec(*specs[k]))) for k, x in params.items()}
+    tx = gradtx.adam(1e-3)
+    with jax.set_mesh(mesh):
+        came, wanted = (explain(tx, p, tx.init(p), p).rows for p in (split, params))
+    for a, b in zip(came, wanted, strict=True):
+        np.testing.assert_allclose([a.update, a.rate, a.gradient], [b.update, b.rate, b.gradient], rtol=1e-5)
