@@ -53,6 +53,10 @@ def is_split(x: Any) -> bool:
 
 
 def _grid(x: jax.Array, counts: Any, starts: Any, steps: Any) -> jax.Array:
+    if is_split(x):  # JAX 0.10 cannot cut a split axis into a number of entries that the devices do not divide
+        sharding = jax.typeof(x).sharding
+        cut = [n % sharding.mesh.size for n, entry in zip(counts, sharding.spec, strict=False) if entry is not None]
+        x = whole(x) if any(cut) else x
     ends = [start + (count - 1) * step + 1 for start, count, step in zip(starts, counts, steps, strict=True)]
     return whole(jax.lax.slice(x, starts, ends, steps))
 
