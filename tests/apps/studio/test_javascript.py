@@ -22,7 +22,7 @@ from tests.double import enable_x64
 
 def script(fn, *shapes, x64=True):
     with enable_x64(x64):
-        program = jax.make_jaxpr(fn)(*[jax.ShapeDtypeStruct(shape, float) for shape in shapes])
+        program = jax.make_jaxpr(fn)(*[jax.ShapeDtypeStruct(shape, jnp.result_type(float)) for shape in shapes])
     inputs = [members(name, shape) for name, shape in zip("abc", shapes, strict=False)]
     return function("f", ", ".join("abc"[: len(shapes)]), program, inputs, lambda out: written(out[0]))
 
