@@ -42,8 +42,9 @@ def _entry(
     names: tuple[str, ...] = (),
     **usual: Any,
 ) -> Entry:
-    peers = {library: Peer(peer) for library, peer in (("optax", optax), ("keras", keras), ("torch", torch)) if peer}
-    return Entry(factory, "schedule", group, usual=usual, settings={"": Setting(**peers)}, optax_names=names)
+    peers = [Peer(name) if name else None for name in (optax, torch, keras)]
+    setting = Setting(optax=peers[0], torch=peers[1], keras=peers[2])
+    return Entry(factory, "schedule", group, usual=usual, settings={"": setting}, optax_names=names)
 
 
 _RISE = {"init_value": 0.0, "peak_value": 1e-3, "warmup_steps": 100}

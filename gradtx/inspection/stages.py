@@ -109,7 +109,8 @@ class _Look:
         if piece.passes is not None:
             return _spied(piece, self._passed(piece, below))
         if piece.branch is not None:
-            return _spied(piece, self._branch(piece, *inner.values(), here))
+            (only,) = inner.values()
+            return _spied(piece, self._branch(piece, only, here))
         return self._wrapper(piece, inner, here)
 
     def _leaves(self, tree: Any) -> list:
@@ -128,7 +129,8 @@ class _Look:
         """What leaves the updates to its inside is no stage: the inside runs instead."""
 
         def listener(call, updates, state, params, **extra):
-            inner, held = piece.passes(state)
+            passes: Any = piece.passes
+            inner, held = passes(state)
             new, after = self.at(inner, below).update(updates, held, params, **extra)
             return new, state._replace(inner=after)
 
@@ -139,7 +141,8 @@ class _Look:
 
         def listener(call, updates, state, params, **extra):
             new, after = call(updates, state, params, **extra)
-            start, decision = len(self.log), piece.branch.decide(updates, state, params, **extra)
+            branch: Any = piece.branch
+            start, decision = len(self.log), branch.decide(updates, state, params, **extra)
             into, held = decision.updates(), plain(state).inner
             out, _ = self.at(inner, f"{here}/").update(into, held, params, **inner.extras.taken(extra))
             ran = decision.ran(out)

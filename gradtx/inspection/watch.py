@@ -136,7 +136,7 @@ def watch(
 
             def note(mark: int) -> Noted:
                 row, counts = (jnp.zeros(x.shape[1:], x.dtype) for x in (state.values, state.rates))
-                held = state.previous
+                held, columns, after = state.previous, [], None
                 if mark != REST:
                     _, after, records = seen or seen_once()
                     outs = [where.pick(updates), *([record.after[k] for k in where.places] for record in records)]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import core as jax_core
 
 from gradtx.core.errors import describe
 from gradtx.core.leaves import apply_updates, float_dtype, map_leaves
@@ -89,7 +90,7 @@ def _converted(scalar: Callable[[list], jax.Array], ws: list) -> tuple[Callable[
     closed = jax.make_jaxpr(scalar)(ws)
 
     def traced(ws: list, *held: Any) -> jax.Array:
-        return jax.core.eval_jaxpr(closed.jaxpr, held, *ws)[0]
+        return jax_core.eval_jaxpr(closed.jaxpr, held, *ws)[0]
 
     return traced, closed.consts
 
