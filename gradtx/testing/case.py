@@ -15,6 +15,7 @@ from gradtx.core.leaves import apply_updates
 from gradtx.core.pair import GradientTransformation, is_transformation
 from gradtx.core.transformation import as_transformation, foreign
 from gradtx.core.trees import is_none, is_trained
+from gradtx.storage.codec import Codec
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,10 +29,10 @@ class Case:
     needs_params: whether update refuses to work without params; None where that is not known.
     complex_leaves: whether complex parameters make sense.
     smooth: whether steps depend smoothly on gradients, so that derivatives agree with finite differences.
-    differentiable: whether a derivative can be taken through steps; False where that is an error.
+    differentiable: whether a derivative can be taken through steps; False where that is an error; None if not known.
     any_tree: whether it takes any parameters; False where its rules or masks fit these alone.
     takes_rows: whether row-sparse gradients make sense for it; False where it refuses them on purpose.
-    rounds_by_place: whether it rounds an entry by its place among the leaves: blocks with a code book, random bits.
+    rounds: whether it keeps numbers in fewer bits on purpose, as codes of blocks or by chance; None if not known.
     neutral: a transformation from which this one must not differ, to the bit; None where there is none.
     namespace: names that `repr(tx)` uses besides gradtx's own.
     """
@@ -43,10 +44,10 @@ class Case:
     needs_params: bool | None = None
     complex_leaves: bool = False
     smooth: bool = False
-    differentiable: bool = True
+    differentiable: bool | None = None
     any_tree: bool = True
     takes_rows: bool = True
-    rounds_by_place: bool = False
+    rounds: bool | None = None
     neutral: Any = None
     namespace: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -62,7 +63,27 @@ class Case:
     @property
     def holds_foreign(self) -> bool:
         """Whether another library's transformation is inside, for which gradtx cannot answer."""
-        return _holds_foreign(self.tx)
+        return any(not is_transformation(x) or x.name == foreign.__name__ for x in self.inside)
+
+    @property
+    def inside(self) -> list:
+        """The piece that the transformation stands for, and all that are inside it; what is not gradtx's as it is."""
+
+        def walked(tx: Any) -> list:
+            if not is_transformation(tx):
+                return [tx]
+            return [tx.piece, *(y for x in tx.piece.children.values() if is_transformation(x) for y in walked(x))]
+
+        return walked(self.tx)
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether it keeps numbers in fewer bits on purpose: as `rounds` says, or what is inside it."""
+        if self.rounds is not None:
+            return self.rounds
+        pieces = [x for x in self.inside if is_transformation(x)]
+        codecs = any(isinstance(argument, Codec) for piece in pieces for argument in piece.arguments.values())
+        return codecs or any(piece.traits.sets_params for piece in pieces)
 
     def has(self, trait: str) -> bool:
         """Whether the transformation, and everything inside it, declares a trait."""
@@ -137,6 +158,11 @@ def normal(random: np.random.Generator, p: Any) -> jax.Array:
     return jnp.asarray(draws, dtype)
 
 
+def as_constants(tree: Any) -> Any:
+    """The tree as constants of the program that is traced, and not as values which the program is given."""
+    return like_or_self(tree, np.asarray)
+
+
 def cast(tree: Any, dtype: Any) -> Any:
     """The tree with its trained leaves in another type."""
     return like_or_self(tree, lambda p: jnp.asarray(p).astype(dtype))
@@ -145,13 +171,6 @@ def cast(tree: Any, dtype: Any) -> Any:
 def like_or_self(tree: Any, make: Any) -> Any:
     """The tree with `make(p)` for trained leaves; all others stay."""
     return jax.tree.map(lambda p: make(p) if is_trained(p) else p, tree, is_leaf=is_none)
-
-
-def _holds_foreign(tx: Any) -> bool:
-    if not isinstance(tx, GradientTransformation):
-        return True
-    inside = jax.tree.leaves(tx.arguments, is_leaf=is_transformation)
-    return tx.name == foreign.__name__ or any(_holds_foreign(x) for x in inside if is_transformation(x))
 
 
 def _times(tree: Any, factor: float) -> Any:

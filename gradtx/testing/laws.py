@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gradtx.testing import (
     laws_numbers,
+    laws_precision,
     laws_sharding,
     laws_state,
     laws_storage,
@@ -17,6 +18,7 @@ from gradtx.testing.law import Law
 FILES = (
     laws_state,
     laws_numbers,
+    laws_precision,
     laws_values,
     laws_storage,
     laws_trees,

@@ -15,7 +15,7 @@ from gradtx.core.numerics import double_precision
 from gradtx.core.schedule import is_schedule
 from gradtx.core.states import EmptyState
 from gradtx.core.trees import is_trained
-from gradtx.testing.case import Case, cast, like, like_or_self
+from gradtx.testing.case import Case, as_constants, cast, like, like_or_self
 from gradtx.testing.compare import BrokenError, SkippedError, all_finite, error_of, near, over_time, same_bits
 from gradtx.testing.law import law
 from gradtx.wrappers.inject import inject
@@ -36,8 +36,12 @@ def vmap_over_params(case: Case) -> None:
 
     mapped = jax.jit(jax.vmap(one))(*over)
     for k in range(3):
+        updates, state, params = jax.tree.map(lambda x, k=k: x[k], mapped)
         alone = case.step(grads[k], case.init(batch[k]), batch[k])
-        near(f"row {k} of a mapped step", jax.tree.map(lambda x, k=k: x[k], mapped), tuple(alone))
+        near(f"row {k} of a mapped update", updates, alone[0])
+        near(f"the state of row {k} of a mapped update", state, alone[1])
+        # Beside the parameters before: a step may cancel them.
+        near(f"row {k} of mapped parameters", over_time([batch[k], params]), over_time([batch[k], alone[2]]))
 
 
 @law(values_only=True, after=RUNS)
@@ -79,17 +83,16 @@ def constants_under_jit(case: Case) -> None:
     """
     fills = {"zeros": 0.0, "ones": 1.0, "huge": 1e25}
     trees = {name: like(case.params, functools.partial(_filled, [entry])) for name, entry in fills.items()}
-    state, constants = case.init(case.params), jax.tree.map(_as_constant, trees)
+    state, constants, fixed = case.init(case.params), as_constants(trees), as_constants(case.params)
 
     def steps(state: Any, params: Any) -> Any:
-        came = {f"gradients of {name}": case.eager_step(grads, state, params) for name, grads in constants.items()}
-        fixed = like_or_self(case.params, _as_constant)
-        return came | {"ones, and constant parameters": case.eager_step(constants["ones"], state, fixed)}
+        given = {"zeros": params, "ones": fixed, "huge": params}
+        return {name: case.eager_step(constants[name], state, given[name]) for name in fills}, case.init(fixed)
 
-    came = jax.jit(steps)(state, case.params)
+    came, made = jax.jit(steps)(state, case.params)
+    near("the state that a jitted init makes of constant parameters", made, state)
     for name, result in came.items():
-        grads = trees[next(fill for fill in fills if fill in name)]
-        near(f"a jitted step with {name}", tuple(result), tuple(case.step(grads, state, case.params)))
+        near(f"a jitted step with gradients of {name}", tuple(result), case.step(trees[name], state, case.params))
 
 
 @law(after=(*RUNS, "finite_steps"))
@@ -98,8 +101,8 @@ def finite_derivatives(case: Case) -> None:
     aim = like_or_self(case.params, lambda p: jnp.asarray(p) + 1)
     derivative = jax.jit(jax.grad(functools.partial(_loss, case), argnums=(0, 2), allow_int=True))
     hyperparameters = case.tx if case.is_value else ()
-    if not case.differentiable:
-        error = error_of(lambda: derivative(case.params, aim, hyperparameters))
+    error = None if case.differentiable else error_of(lambda: derivative(case.params, aim, hyperparameters))
+    if case.differentiable is False or error is not None:
         if error is None or "derivative" not in str(error):
             raise BrokenError(f"a derivative was taken, or refused without a word about it: {error}")
         return
@@ -182,18 +185,13 @@ def _loss(case: Case, params: Any, aim: Any, tx: Any) -> jax.Array:
 
     (params, _), _ = jax.lax.scan(body, (params, case.init(params)), length=5)
     pairs = zip(jax.tree.leaves(params), jax.tree.leaves(aim), strict=True)
-    return sum((jnp.sum(jnp.abs(p - a) ** 2) / 2 for p, a in pairs if is_trained(p)), jnp.zeros(()))
+    return sum((jnp.sum(jnp.abs(p - a) ** 2).astype(float) / 2 for p, a in pairs if is_trained(p)), jnp.zeros(()))
 
 
 def _filled(entries: list, p: Any) -> jax.Array:
     dtype, shape = jnp.result_type(p), np.shape(p)
     most = float(jnp.finfo(dtype).max) / 8
     return jnp.asarray(np.clip(np.resize(entries, shape), -most, most), dtype)
-
-
-def _as_constant(x: Any) -> Any:
-    """A leaf as a constant of the program that is traced, and not as a value which the program is given."""
-    return np.asarray(x) if is_trained(x) else x
 
 
 def _scaled(tx: Any, factor: float) -> Any:

@@ -47,7 +47,7 @@ def traceable(case: Case) -> None:
 
 @law()
 def updates_fit(case: Case) -> None:
-    """The updates have the structure and shapes of the parameters."""
+    """The updates have the structure and shapes of the parameters; and their types, where the gradients have them."""
     grads = case.gradients(1)[0]
     state = jax.eval_shape(case.init, case.params)
     updates, _ = jax.eval_shape(case.update, grads, state, case.params)
@@ -55,6 +55,12 @@ def updates_fit(case: Case) -> None:
     for (name, u), (_, g) in zip(named(updates), named(grads), strict=True):
         if np.shape(u) != np.shape(g):
             raise BrokenError(f"the update at {name} has shape {np.shape(u)}; that of its parameter, {np.shape(g)}")
+    for (name, u), (_, g), (_, p) in zip(named(updates), named(grads), named(case.params), strict=True):
+        own = jnp.result_type(p)
+        if own in (jnp.float32, jnp.float64, jnp.complex64) and jnp.result_type(g) == own and u.dtype != own:
+            raise BrokenError(
+                f"the update at {name} is {u.dtype}; {own} was expected, as of its parameter and gradient"
+            )
 
 
 @law(after=("traceable", "updates_fit"))

@@ -8,8 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx.core.pair import is_transformation
+from gradtx.core.schedule import is_schedule
 from gradtx.packing import pack, unpack
 from gradtx.sparse.rows import RowSparse
+from gradtx.sparse.skipped_rows import decay_skipped_rows
 from gradtx.testing.case import Case
 from gradtx.testing.compare import (
     BrokenError,
@@ -63,7 +66,7 @@ def _same_when_packed(case: Case, packed: Any) -> None:
     jit = "value_fn" in case.extras  # a search is slow op by op, all else is slower to compile
     history, state, params = case.run([pack(g, like=packed) for g in gradients], params=packed, jit=jit)
     expected, expected_state, expected_params = case.run(gradients, jit=jit)
-    if case.rounds_by_place:
+    if case.is_coarse:
         what = "a step with packed leaves, unpacked,"
         same_types(what, unpack((history, params)), (expected, expected_params))
         all_finite("a step with packed leaves", (history, params))
@@ -105,6 +108,36 @@ def sparse_rows(case: Case) -> None:
     whole = whole and case.neutral is None  # what changes nothing may keep readings of whole leaves
     expected = {name: x for name, x in named(alone) if whole or jnp.shape(x)[:1] == TOUCHED.shape}
     near("the state of rows in a table", {name: came[name] for name in expected}, expected, ulps=ULPS)
+
+
+@law(values_only=True, after=(*RUNS, "sparse_rows"))
+def idle_factors(case: Case) -> None:
+    """What it says of steps without gradient is so: a row steps as after dense gradients, zero where it had none."""
+    if not (case.any_tree and case.takes_rows and case.has("sparse_rows")):
+        raise SkippedError("it does not take rows")
+    pieces = [piece for piece in case.inside if is_transformation(piece)]
+    if any(piece.branch is not None for piece in pieces):
+        raise SkippedError("it does not run in every step")
+    if any(is_schedule(child) for piece in pieces for child in piece.children.values()):
+        raise SkippedError("its factors may change with the steps")
+    params = {"layers": {"table": jnp.asarray(TABLE)}}
+    exact = case.with_tx(decay_skipped_rows(case.tx, "layers"))
+    state, dense_state = exact.init(params), case.init(params)
+    rows = [RowSparse(jnp.asarray(ids, jnp.int32), jnp.asarray(VALUES[: len(ids)]), TABLE.shape) for ids in TOUCHES]
+    for k, grads in enumerate([jnp.asarray(DENSE), *rows]):
+        dense = grads.dense() if isinstance(grads, RowSparse) else grads
+        try:
+            came, state = exact.update({"layers": {"table": grads}}, state, params)
+        except TypeError as error:
+            raise SkippedError(first_line(error)) from None
+        expected, dense_state = case.update({"layers": {"table": dense}}, dense_state, params)
+        ids = np.asarray(TOUCHES[k - 1] if k else range(ROWS))
+        table = came["layers"]["table"]
+        table = table.dense() if isinstance(table, RowSparse) else table
+        near(f"step {k + 1} of rows that return", table[ids], expected["layers"]["table"][ids], ulps=ULPS)
+
+
+TOUCHES = [[6, 1], [4], [1, 3, 6], [0, 4]]
 
 
 def _of_rows(tree: Any, rows: np.ndarray) -> Any:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from gradtx.core.chain import chain
 from gradtx.core.leaves import apply_updates
 from gradtx.core.pair import is_transformation
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
-from gradtx.testing.case import Case
+from gradtx.testing.case import Case, as_constants, like
 from gradtx.testing.compare import BrokenError, SkippedError, error_of, first_line, near, over_time, same_bits
 from gradtx.testing.law import law
 
@@ -84,27 +85,29 @@ def _probe(seen: list):
 @law(values_only=True, after=("traceable", "updates_fit"))
 def step_is_update_and_apply(case: Case) -> None:
     """A step gives the parameters that apply_updates makes of the update, and the same state: to the bit."""
-    for jitted in (False, True):
-        came, expected = (_walked(case, step, jitted) for step in (case.tx.step, _update_and_apply(case)))
-        what = f"after steps{' under jit' if jitted else ''}"
-        for name, tree, want in zip(("the parameters", "the state"), came, expected, strict=True):
-            (near if jitted else same_bits)(f"{name} {what}", tree, want)  # XLA fuses the two differently
+    gradients, ones = case.gradients(3), like(case.params, jnp.ones_like)
+
+    def step(grads: Any, state: Any, params: Any) -> tuple[Any, Any]:
+        params, state = case.tx.step(grads, state, params, **case.extras)
+        return state, params
+
+    def jitted(grads: Any, state: Any, params: Any) -> tuple[Any, Any]:
+        return step(grads, state, params), step(as_constants(ones), state, as_constants(case.params))
+
+    _, *expected = case.run(gradients, jit=False)
+    same_bits("the state and the parameters after steps", _walked(case, gradients, step), tuple(expected))
+    _, *expected = case.run(gradients)
+    program = jax.jit(jitted)
+    came = _walked(case, gradients, lambda *now: program(*now)[0])
+    near("the state and the parameters after steps under jit", came, tuple(expected))  # XLA fuses the two differently
+    start = case.init(case.params)
+    _, *expected = case.step(ones, start, case.params)
+    came = program(gradients[0], start, case.params)[1]
+    near("the state and the parameters after a jitted step of constants", came, tuple(expected))
 
 
-def _update_and_apply(case: Case) -> Any:
-    def step(grads: Any, state: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
-        updates, state = case.tx.update(grads, state, params, **extra)
-        return apply_updates(params, updates), state
-
-    return step
-
-
-def _walked(case: Case, step: Any, jitted: bool) -> tuple[Any, Any]:
-    def one(grads: Any, state: Any, params: Any) -> tuple[Any, Any]:
-        return step(grads, state, params, **case.extras)
-
-    one, params = jax.jit(one) if jitted else one, case.params
-    state = case.init(params)
-    for grads in case.gradients(3):
-        params, state = one(grads, state, params)
-    return params, state
+def _walked(case: Case, gradients: list, step: Any) -> tuple[Any, Any]:
+    state, params = case.init(case.params), case.params
+    for grads in gradients:
+        state, params = step(grads, state, params)
+    return state, params

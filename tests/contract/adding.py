@@ -29,7 +29,8 @@ CALLS: dict[str, Call] = {}
 def add(name: str, factory: Callable[..., Any], *members: Any, case: dict[str, Any] | None = None, **arguments: Any):
     """Register a case: the name, the factory, its arguments, and in `case` the fields in which it differs."""
     assert name not in CASES, name
-    fields = {"smooth": True, "complex_leaves": True, "needs_params": False, "namespace": NAMESPACE, **(case or {})}
+    fields = {"smooth": True, "complex_leaves": True, "needs_params": False, "namespace": NAMESPACE}
+    fields |= {"differentiable": True, "rounds": False, **(case or {})}
     CALLS[name] = Call(factory, members, arguments)
     CASES[name] = Case(factory(*members, **arguments), **fields)
 

@@ -23,7 +23,7 @@ for which, inner in {"": ADAM, "-user": USER}.items():
 for dtype in ("bfloat16", "float16"):
     # Derivatives are those of what was rounded: differences see the jumps.
     half = {**NEEDS_PARAMS, "smooth": False, "params": cast(plain_params(), dtype)}
-    by_chance = {**half, "rounds_by_place": True}
+    by_chance = {**half, "rounds": True}
     add(f"round_stochastically-{dtype}", round_stochastically, inner=ADAM, key=3, case=by_chance)
     for name, wrapper in PLAIN.items():
         add(f"{name}-{dtype}", wrapper, inner=ADAM, case=half)

@@ -10,7 +10,7 @@ from tests.contract.adding import ADAM, INNER, NAMESPACE, add
 for codec in (bfloat16, factored, float8, float32, int4, int8, offloaded):
     NAMESPACE[codec.__name__] = codec
 
-ROUNDED = {"smooth": False, "differentiable": False, "rounds_by_place": True}
+ROUNDED = {"smooth": False, "differentiable": False, "rounds": True}
 ROLES = {"mean": "signed"}
 
 # The leaves of the laws are small: with min_size=0 they are encoded all the same.
@@ -23,7 +23,7 @@ halving = gradtx.add_momentum(decay=0.5)
 add("store-offloaded", store, inner=halving, codec=offloaded(), min_size=0, roles=None, case=ROUNDED)
 for which, inner in INNER.items():
     roles = ROLES if which == "user" else None
-    neutral = {"neutral": inner, "rounds_by_place": True}
+    neutral = {"neutral": inner, "rounds": True}
     add(f"store-{which}-neutral", store, inner=inner, codec=float32(), min_size=0, roles=roles, case=neutral)
 around = gradtx.skip_nonfinite(gradtx.accumulate(ADAM, 2))
 add("store-wrappers", store, inner=around, codec=int8(block=256), min_size=0, roles=None, case=ROUNDED)

@@ -18,8 +18,10 @@ STATE = [
     "traceable",
     "updates_fit",
     "state_types",
+    "state_is_arrays",
     "one_trace",
     "jit_equals_eager",
+    "counters_do_not_wrap",
     "donation",
     "inputs_unchanged",
     "neutral_setting",
@@ -36,6 +38,7 @@ STATE = [
     "resumes_from_npz",
 ]
 NUMBERS = ["finite_steps", "finite_derivatives", "right_derivatives", "vmap_over_hyperparameters"]
+NUMBERS += ["constants_under_jit", "single_precision", "double_precision_is_kept", "complex_numbers_turn"]
 
 
 def laws_for(name):
