@@ -1,5 +1,6 @@
 """Sums and products of schedules, as the operators make them: values, and values that behave as all values do."""
 
+import functools
 import math
 import pickle
 
@@ -66,23 +67,43 @@ COMBINED = {
 }
 
 
-@pytest.mark.parametrize(("combined", "want"), COMBINED.values(), ids=COMBINED.keys())
+SCHEDULES = {name: combined for name, (combined, _) in COMBINED.items()}
+
+
+@functools.cache
+def traced():
+    """By name, the values at STEPS where all numbers are traced."""
+    at = jax.jit(lambda schedules, step: {name: jnp.asarray(s(step), float) for name, s in schedules.items()})
+    return [at(SCHEDULES, jnp.int32(step)) for step in STEPS]
+
+
+@functools.cache
+def followed(inject):
+    """By name, of three updates: the update and the hyperparameter."""
+    make = gradtx.inject if inject else lambda tx: tx
+    txs = {name: make(gradtx.scale(combined)) for name, combined in SCHEDULES.items()}
+    update = jax.jit(lambda states: {name: tx.update(jnp.ones(()), states[name]) for name, tx in txs.items()})
+    states, found = {name: tx.init(jnp.ones(())) for name, tx in txs.items()}, []
+    for _ in range(3):
+        made = update(states)
+        states = {name: state for name, (_, state) in made.items()}
+        held = {name: gradtx.hyperparameters(state)["step_size"] for name, state in states.items()}
+        found.append({name: (float(u), float(held[name])) for name, (u, _) in made.items()})
+    return found
+
+
+@pytest.mark.parametrize("name", COMBINED)
 class TestCombined:
-    def test_values(self, combined, want):
+    def test_values(self, name):
+        combined, want = COMBINED[name]
         assert isinstance(combined, gradtx.Schedule)
-        for step in STEPS:
+        for step, under_jit in zip(STEPS, traced(), strict=True):
             assert float(combined(step)) == pytest.approx(want(step), rel=1e-6, abs=1e-7)
+            assert float(under_jit[name]) == pytest.approx(want(step), rel=1e-6, abs=1e-7)
 
-    def test_values_under_jit_as_an_argument(self, combined, want):
-        at = jax.jit(lambda schedule, step: jnp.asarray(schedule(step), float))
-        for step in STEPS:
-            assert float(at(combined, jnp.int32(step))) == pytest.approx(want(step), rel=1e-6, abs=1e-7)
-
-    def test_it_prints_as_python_that_makes_it_again(self, combined, want):
-        names = {**vars(gradtx), "jnp": jnp, "falling": falling}
-        assert eval(repr(combined), names) == combined
-
-    def test_it_is_a_value(self, combined, want):
+    def test_it_is_a_value_that_prints_as_python(self, name):
+        combined, _ = COMBINED[name]
+        assert eval(repr(combined), {**vars(gradtx), "jnp": jnp, "falling": falling}) == combined
         again = pickle.loads(pickle.dumps(combined))
         assert again == combined
         assert hash(again) == hash(combined)
@@ -90,21 +111,12 @@ class TestCombined:
         assert jax.tree.unflatten(structure, leaves) == combined
         assert all(isinstance(x, float) or x.shape == () for x in leaves)
 
-    def test_in_a_hyperparameter(self, combined, want):
-        tx = gradtx.scale(combined)
-        state = tx.init(jnp.ones(()))
-        for step in range(3):
-            u, state = jax.jit(tx.update)(jnp.ones(()), state)
-            assert float(u) == pytest.approx(want(step), rel=1e-6, abs=1e-7)
-            assert float(gradtx.hyperparameters(state)["step_size"]) == float(u)
-
-    def test_under_inject(self, combined, want):
-        tx = gradtx.inject(gradtx.scale(combined))
-        state = tx.init(jnp.ones(()))
-        for step in range(3):
-            u, state = tx.update(jnp.ones(()), state)
-            assert float(u) == pytest.approx(want(step), rel=1e-6, abs=1e-7)
-            assert float(gradtx.hyperparameters(state)["step_size"]) == float(u)
+    def test_in_a_hyperparameter(self, name):
+        for inject in (False, True):
+            for step, made in enumerate(followed(inject)):
+                update, held = made[name]
+                assert update == pytest.approx(COMBINED[name][1](step), rel=1e-6, abs=1e-7)
+                assert held == update
 
 
 def test_the_numbers_inside_are_leaves_by_name():

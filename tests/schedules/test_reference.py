@@ -208,52 +208,82 @@ def derivatives(schedule, weights):
     return [jax.tree.map(jnp.sum, at_each), jax.tree.map(lambda x: x @ weights, at_each)]
 
 
+def values_are_those_of_the_loop(name):
+    np.testing.assert_allclose(concrete()[name], CASES[name][1], rtol=3e-6, atol=1e-6)
+
+
+def values_where_every_number_is_traced(name):
+    got = ALL_TRACED(of_all(leaves))[name]
+    np.testing.assert_allclose(got, CASES[name][1], rtol=3e-6, atol=3e-6)  # 1.03 is rounded too
+
+
+def values_of_python_steps(name):
+    schedule, want = CASES[name]
+    for step in (0, 49):
+        assert float(schedule(step)) == pytest.approx(want[step], rel=3e-6, abs=1e-6)
+
+
+def values_of_many_steps_at_once(name):
+    np.testing.assert_allclose(together()[name], CASES[name][1], rtol=3e-6, atol=1e-6)
+
+
+def values_in_double_precision(name):
+    got = double()[name]
+    assert got.dtype == jnp.float64
+    np.testing.assert_allclose(got, CASES[name][1], rtol=1e-12, atol=1e-13)
+
+
+def printing_and_pickling(name):
+    schedule = CASES[name][0]
+    if "half_each" not in repr(schedule):
+        assert eval(repr(schedule), vars(gradtx)) == schedule
+    again = pickle.loads(pickle.dumps(schedule))
+    assert again == schedule
+    assert hash(again) == hash(schedule)
+
+
+def every_number_is_swept(name):
+    """One by one, the same up to rounding; the rounded position in a cycle counts as much as the cycle is high."""
+    rows, alone = (tables[name] for tables in swept())
+    np.testing.assert_allclose(rows[0], CASES[name][1], rtol=3e-6, atol=3e-6)
+    for row, one in zip(rows, alone, strict=True):
+        np.testing.assert_allclose(row, one, rtol=1e-5, atol=3e-6 * max(1.0, np.abs(one).max()))
+    assert not np.allclose(rows[0], rows[1])
+
+
+def derivatives_with_respect_to_every_number(name):
+    """Finite at every step; and where the value is smooth, what differences of the values say."""
+    by_hand, smooth = differences()[name]
+    assert smooth.mean() > 0.8
+    weights = np.random.default_rng(0).normal(size=N) * smooth
+    numbers = with_leaves(CASES[name][0], leaves(CASES[name][0]))
+    everywhere, got = map(jax.tree.leaves, derivatives(numbers, jnp.float32(weights)))
+    assert np.isfinite(everywhere).all()
+    np.testing.assert_allclose(got, by_hand @ weights, rtol=3e-3, atol=3e-3)
+
+
+CHECKS = (
+    values_are_those_of_the_loop,
+    values_where_every_number_is_traced,
+    values_of_python_steps,
+    values_of_many_steps_at_once,
+    values_in_double_precision,
+    printing_and_pickling,
+    every_number_is_swept,
+    derivatives_with_respect_to_every_number,
+)
+
+
 @pytest.mark.parametrize("name", CASES)
-class TestAgainstTheLoop:
-    def test_values(self, name):
-        np.testing.assert_allclose(concrete()[name], CASES[name][1], rtol=3e-6, atol=1e-6)
-
-    def test_values_where_every_number_is_traced(self, name):
-        np.testing.assert_allclose(
-            ALL_TRACED(of_all(leaves))[name], CASES[name][1], rtol=3e-6, atol=3e-6
-        )  # 1.03 is rounded too
-
-    def test_values_of_python_steps(self, name):
-        schedule, want = CASES[name]
-        for step in (0, 49):
-            assert float(schedule(step)) == pytest.approx(want[step], rel=3e-6, abs=1e-6)
-
-    def test_values_of_many_steps_at_once(self, name):
-        np.testing.assert_allclose(together()[name], CASES[name][1], rtol=3e-6, atol=1e-6)
-
-    def test_values_in_double_precision(self, name):
-        got = double()[name]
-        assert got.dtype == jnp.float64
-        np.testing.assert_allclose(got, CASES[name][1], rtol=1e-12, atol=1e-13)
-
-    def test_printing_and_pickling(self, name):
-        schedule = CASES[name][0]
-        if "half_each" not in repr(schedule):
-            assert eval(repr(schedule), vars(gradtx)) == schedule
-        again = pickle.loads(pickle.dumps(schedule))
-        assert again == schedule
-        assert hash(again) == hash(schedule)
-
-    def test_every_number_is_swept(self, name):
-        rows, alone = (tables[name] for tables in swept())
-        np.testing.assert_allclose(rows[0], CASES[name][1], rtol=3e-6, atol=3e-6)
-        np.testing.assert_allclose(rows, alone, rtol=1e-5, atol=3e-6)
-        assert not np.allclose(rows[0], rows[1])
-
-    def test_derivatives_with_respect_to_every_number(self, name):
-        """Finite at every step; and where the value is smooth, what differences of the values say."""
-        by_hand, smooth = differences()[name]
-        assert smooth.mean() > 0.8
-        weights = np.random.default_rng(0).normal(size=N) * smooth
-        numbers = with_leaves(CASES[name][0], leaves(CASES[name][0]))
-        everywhere, got = map(jax.tree.leaves, derivatives(numbers, jnp.float32(weights)))
-        assert np.isfinite(everywhere).all()
-        np.testing.assert_allclose(got, by_hand @ weights, rtol=3e-3, atol=3e-3)
+def test_against_the_loop(name):
+    """All checks; the message has those that failed."""
+    failed = []
+    for check in CHECKS:
+        try:
+            check(name)
+        except AssertionError as error:
+            failed.append(f"{check.__name__}: {error}")
+    assert not failed, "\n".join(failed)
 
 
 def test_the_bounds_above_can_fail():

@@ -14,18 +14,26 @@ LAST = 2**31 - 1
 ODD = 2**24 + 1  # the first whole number that float32 has not
 
 
+def is_schedule(x):
+    return isinstance(x, gradtx.Schedule)
+
+
 def at(schedule, steps):
-    return np.asarray(jax.jit(jax.vmap(lambda t: jnp.asarray(schedule(t), float)))(jnp.asarray(steps, jnp.int32)))
+    """The values of a schedule, or of several in one program."""
+    at_all = jax.jit(
+        jax.vmap(lambda t: jax.tree.map(lambda s: jnp.asarray(s(t), float), schedule, is_leaf=is_schedule))
+    )
+    return jax.tree.map(np.asarray, at_all(jnp.asarray(steps, jnp.int32)))
 
 
 @jax.jit
 def _at_traced(schedule, steps):
-    return jnp.asarray(schedule(steps), float)
+    return jax.tree.map(lambda s: jnp.asarray(s(steps), float), schedule, is_leaf=is_schedule)
 
 
 def at_traced(schedule, steps):
-    """With every number of the schedule a tracer."""
-    return np.asarray(_at_traced(schedule, jnp.asarray(steps, jnp.int32)))
+    """With every number of the schedule, or of several, a tracer."""
+    return jax.tree.map(np.asarray, _at_traced(schedule, jnp.asarray(steps, jnp.int32)))
 
 
 class TestTheFirstStep:
@@ -50,7 +58,7 @@ class TestTheFirstStep:
         assert seen == [0.0, 0.5, 1.0, 1.0]
 
     def test_the_docstring_says_so(self):
-        assert "the first update sees step 0" in gradtx.Schedule.__doc__
+        assert "the first update has step 0" in gradtx.Schedule.__doc__
 
 
 class TestLargeSteps:
@@ -68,17 +76,18 @@ class TestLargeSteps:
     def test_jumps_and_joins(self, begin):
         steps = [begin + k for k in range(-2, 4)]
         jump = gradtx.piecewise_constant_schedule(1.0, {7: 0.5, begin: 0.5})
-        np.testing.assert_array_equal(at(jump, steps), [0.5, 0.5, 0.25, 0.25, 0.25, 0.25])
         curve = gradtx.piecewise_interpolate_schedule("linear", 1.0, {begin - 2: 1.0, begin + 2: 0.0})
-        np.testing.assert_array_equal(at(curve, steps), [1.0, 0.75, 0.5, 0.25, 0.0, 0.0])
         inner = gradtx.join_schedules([0.0, lambda step: step % 2], [3])
         joined = gradtx.join_schedules([5.0, inner], [begin])
-        np.testing.assert_array_equal(at(joined, steps), [5.0, 5.0, 0.0, 0.0, 0.0, 0.0])
-        np.testing.assert_array_equal(at(joined, [begin + 3 + k for k in range(4)]), [0.0, 1.0, 0.0, 1.0])
         warmed = gradtx.warmup_schedule(lambda step: 1.0 + step, begin)
-        np.testing.assert_array_equal(at(warmed, steps)[2:], [1.0, 2.0, 3.0, 4.0])
         stable = gradtx.warmup_stable_decay_schedule(0.0, 1.0, 10, begin - 12, 4)
-        np.testing.assert_array_equal(at(stable, steps), [1.0, 0.75, 0.5, 0.25, 0.0, 0.0])
+        jump, curve, first, warmed, stable = at([jump, curve, joined, warmed, stable], steps)
+        np.testing.assert_array_equal(jump, [0.5, 0.5, 0.25, 0.25, 0.25, 0.25])
+        np.testing.assert_array_equal(curve, [1.0, 0.75, 0.5, 0.25, 0.0, 0.0])
+        np.testing.assert_array_equal(first, [5.0, 5.0, 0.0, 0.0, 0.0, 0.0])
+        np.testing.assert_array_equal(at(joined, [begin + 3 + k for k in range(4)]), [0.0, 1.0, 0.0, 1.0])
+        np.testing.assert_array_equal(warmed[2:], [1.0, 2.0, 3.0, 4.0])
+        np.testing.assert_array_equal(stable, [1.0, 0.75, 0.5, 0.25, 0.0, 0.0])
 
     def test_a_step_given_to_another_schedule_stays_whole(self):
         seen = []
@@ -104,7 +113,7 @@ class TestLargeSteps:
 
     @pytest.mark.parametrize("length", [2**25 + 1, 2**30 + 1])
     def test_what_is_left_is_right_to_the_last_step(self, length):
-        """Small values near the end of a long way have all their digits: the share that is left is not 1 - done."""
+        """Small values near the end of a long way have all their digits: the fraction that is left is not 1 - done."""
         steps = [length - k for k in (1, 2, 3, 1000)]
         left = np.array([k / length for k in (1, 2, 3, 1000)])
         np.testing.assert_allclose(at(gradtx.linear_schedule(1.0, 0.0, length), steps), left, rtol=1e-6)
@@ -122,7 +131,7 @@ class TestLargeSteps:
         np.testing.assert_array_equal(got, [5, 0, 1, 2, 3, 4, 5, 6])
 
     def test_every_schedule_at_the_last_step(self):
-        for schedule, want in (
+        schedules, wanted = zip(
             (gradtx.constant_schedule(0.5), 0.5),
             (gradtx.linear_schedule(1.0, 0.5, 7), 0.5),
             (gradtx.polynomial_schedule(1.0, 0.5, 0.5, 7), 0.5),
@@ -135,9 +144,12 @@ class TestLargeSteps:
             (gradtx.warmup_constant_schedule(0.0, 0.5, LAST), 0.5),
             (gradtx.warmup_cosine_decay_schedule(0.0, 1.0, 2**30, LAST, 0.5), 0.5),
             (gradtx.warmup_exponential_decay_schedule(0.0, 1.0, 2**30, 2**30, 0.5), 0.5),
-        ):
-            assert at(schedule, [LAST])[0] == pytest.approx(want, rel=1e-6), schedule
-            assert at_traced(schedule, LAST) == pytest.approx(want, rel=1e-6), schedule
+            strict=True,
+        )
+        found = zip(schedules, wanted, at(schedules, [LAST]), at_traced(schedules, LAST), strict=True)
+        for schedule, want, (got,), traced in found:
+            assert got == pytest.approx(want, rel=1e-6), schedule
+            assert traced == pytest.approx(want, rel=1e-6), schedule
 
 
 class TestTypesOfSteps:

@@ -48,16 +48,17 @@ def require_course(page: Any, name: str) -> None:
     np.testing.assert_allclose(found["error"], ours["error"], rtol=1e-9, atol=1e-9)
 
 
+@jax.jit  # traced once for all optimizers
+def _value_and_gradient(index: Any, w: Any) -> Any:
+    return jax.lax.switch(index, [jax.value_and_grad(f) for f in FUNCTIONS.values()], w)
+
+
 def _course(name: str, static: dict, numbers: dict, index: Any, start: Any) -> Any:
     tx = OFFERED[name].make(**static, **numbers)
-    at = [jax.value_and_grad(f) for f in FUNCTIONS.values()]
-
-    def here(w: Any) -> Any:
-        return jax.lax.switch(index, at, w)
 
     def step(carry: Any, _: None) -> Any:
         w, state = carry
-        error, g = here(w)
+        error, g = _value_and_gradient(index, w)
         updates, new = tx.update(g, state, w)
         return (gradtx.apply_updates(w, updates), new), (w, error, _fields(state))
 

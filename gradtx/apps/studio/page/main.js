@@ -166,14 +166,18 @@ const Main = (() => {
       Files.writeSoon();
       later();
     });
-    Model.change(Files.fromAddress(), { keep: true });
+    const main = document.querySelector("main");
+    let width = 0;
     const redraw = () => {
+      width = main.clientWidth;
       draw();
       drawMap(true);
     };
+    due = true; // the change below needs no drawing of its own
+    Model.change(Files.fromAddress(), { keep: true });
     redraw();
     Files.write();
-    new ResizeObserver(redraw).observe(document.querySelector("main"));
+    new ResizeObserver(() => main.clientWidth !== width && redraw()).observe(main); // pictures depend on the width only
     on(matchMedia("(prefers-color-scheme: dark)"), "change", redraw);
   }
 
