@@ -133,9 +133,11 @@ def _norm_of_all(leaves: list, axis_name: AxisName) -> jax.Array:
 
     def scaled(squares: jax.Array) -> jax.Array:
         unit = _unit(squares)
-        # The barrier hides the products: for a constant c, XLA turns (c*unit)**2 into c**2 * unit**2, which overflows.
-        products = [jax.lax.mul(x, unit.astype(x.dtype)) for x in leaves]
-        return jnp.sqrt(summed(_total(jax.lax.optimization_barrier(products)), axis_name)) / unit
+        # The barrier hides the factors: for a constant c, XLA turns (c*unit)**2 into c**2 * unit**2, which overflows.
+        # Around the products it would cost a buffer of the size of the leaves.
+        entries, factor = jax.lax.optimization_barrier((leaves, unit))
+        products = [jax.lax.mul(x, factor.astype(x.dtype)) for x in entries]
+        return jnp.sqrt(summed(_total(products), axis_name)) / unit
 
     # The second pass runs only if needed. All devices take the same branch, since it depends on the sum over all.
     squares = summed(_total(leaves), axis_name)
