@@ -65,7 +65,8 @@ def test_the_scale_over_time():
     came = scales(tx, [True, True, False, True, True, True, True, False, True, True, True])
     assert came == [8, 8, 8, 4, 4, 4, 8, 8, 4, 4, 4, 8]
     assert scales(dynamic_loss_scale(gradtx.sgd(0.1), 4.0, min_scale=2.0), [False] * 3) == [4, 2, 2, 2]
-    assert scales(dynamic_loss_scale(gradtx.sgd(0.1), 1.0, min_scale=2.0), [False] * 2) == [1, 1, 1]  # never upwards
+    with pytest.raises(ValueError, match="min_scale must not be greater than initial_scale"):
+        dynamic_loss_scale(gradtx.sgd(0.1), 1.0, min_scale=2.0)
     assert scales(dynamic_loss_scale(gradtx.sgd(0.1), 2.0**126, growth_interval=1), [True] * 3)[1:] == [2.0**127] * 3
 
 

@@ -70,7 +70,7 @@ class TestRoles:
 
     def test_errors(self):
         with pytest.raises(
-            ValueError, match="the role of mu must be one of 'signed', 'nonnegative', 'exact'; got 'sign'"
+            ValueError, match="the role of mu must be one of 'signed', 'nonnegative', 'magnitude', 'exact'; got 'sign'"
         ):
             store(gradtx.adam(0.1), INT8, roles={"mu": "sign"})
         with pytest.raises(ValueError, match=r"roles: the state has no field 'nuu' \(did you mean 'nu'\?\)"):
