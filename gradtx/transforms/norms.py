@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.numerics import abs_sq
@@ -47,7 +48,19 @@ def global_norm(tree: Any, axis_name: AxisName = None) -> jax.Array:
     if not leaves:
         return jnp.zeros((), width)
 
+    if axis_name is None and not any(isinstance(x, Tracer) for x in leaves):
+        return _eager_norm(leaves)
     return _norm(leaves, axis_name)
+
+
+def _eager_norm(leaves: list) -> jax.Array:
+    """The norm outside jit: one small program for each shape, and none for the whole tree, which is used once."""
+    squares = functools.reduce(jax.lax.add, [_sum_of_squares(x, None) for x in leaves])
+    if _is_safe(squares):
+        return jnp.sqrt(squares)
+    unit = _unit(squares)
+    scaled = (_sum_of_squares(x * unit.astype(x.dtype), None) for x in leaves)
+    return jnp.sqrt(functools.reduce(jax.lax.add, scaled)) / unit
 
 
 def _entries(x: Any) -> jax.Array:
