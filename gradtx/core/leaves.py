@@ -20,7 +20,8 @@ _SINGLE, _WIDE = jnp.dtype("float32"), jnp.dtype("float64")
 
 def float_dtype(*trees: Any) -> Any:
     """The real dtype for arithmetic on these leaves: the widest of their dtypes, and at least float32."""
-    dtypes = {getattr(x, "dtype", None) or jnp.result_type(x) for x in jax.tree.leaves(trees) if is_trained(x)}
+    leaves = [x for x in jax.tree.leaves(trees) if is_trained(x)]
+    dtypes = {x.dtype if isinstance(x, jax.Array) else jnp.result_type(x) for x in leaves}  # NumPy may be wider
     return _WIDE if any(jnp.finfo(dtype).bits == 64 for dtype in dtypes) else _SINGLE
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import gradtx
 from gradtx import apply_updates, full, map_leaves, scale, scale_by_adam, zeros
 from tests.double import enable_x64
 
@@ -144,3 +145,10 @@ def test_apply_updates_keeps_what_is_not_trained_and_refuses_what_does_not_fit()
     with pytest.raises(ValueError, match=r"update at w has shape .*, where the parameter is None"):
         apply_updates({"w": None}, {"w": jnp.ones(2)})
     assert apply_updates(1.0, jnp.float32(0.5)) == 1.5
+
+
+def test_numpy_doubles_are_single_precision_where_jax_has_no_other():
+    """No warning about float64, and the state that a jitted step has."""
+    g, tx = {"w": np.array([3e-7, 4e-7])}, gradtx.chain(gradtx.clip_by_global_norm(1e-7), gradtx.adam(0.1))
+    updates, state = tx.update(g, tx.init(g), g)
+    assert {x.dtype.name for x in jax.tree.leaves((updates, state))} == {"float32", "int32"}
