@@ -7,8 +7,6 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from jax import export
-
 from gradtx.sparse.rows import RowSparse
 from gradtx.storage.fields import Stored
 
@@ -18,6 +16,10 @@ def register_states(candidates: Iterable[Any]) -> None:
 
     A tree of leaves that `pack` has joined cannot be exported: call `unpack` first.
     """
+    try:
+        from jax import export
+    except ImportError:  # with JAX 0.6 it needs absl, which JAX does not install
+        return
     for kind in [Stored, *candidates]:
         if inspect.isclass(kind) and issubclass(kind, tuple) and hasattr(kind, "_fields"):
             _once(export.register_namedtuple_serialization, kind, serialized_name=f"gradtx.{kind.__name__}")

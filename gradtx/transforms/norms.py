@@ -48,9 +48,9 @@ def global_norm(tree: Any, axis_name: AxisName = None) -> jax.Array:
     if not leaves:
         return jnp.zeros((), width)
 
-    if axis_name is None and not any(isinstance(x, Tracer) for x in leaves):
-        return _eager_norm(leaves)
-    return _norm(leaves, axis_name)
+    # Inside jit, even arithmetic on constants is staged.
+    staged = any(isinstance(x, Tracer) for x in leaves) or isinstance(_sum_of_squares(leaves[0], None), Tracer)
+    return _norm(leaves, axis_name) if staged or axis_name is not None else _eager_norm(leaves)
 
 
 def _eager_norm(leaves: list) -> jax.Array:
