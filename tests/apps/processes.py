@@ -6,7 +6,8 @@ import sys
 import time
 from pathlib import Path
 
-WORDS = [sys.executable, "-W", "error", "-m", "gradtx"]
+CACHE = "ignore:Error reading persistent compilation cache entry"  # another process is writing it
+WORDS = [sys.executable, "-W", "error", "-W", CACHE, "-m", "gradtx"]
 
 
 def run(*words, cwd=None, **env):
