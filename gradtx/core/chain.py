@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from gradtx.core.leaves import apply_updates
@@ -11,7 +12,7 @@ from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.values import member_names
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, sign=lambda given, signs: math.prod(signs))
 def chain(*members: Transformation, **named: Transformation):
     """Apply transformations in order: each gets the updates of the one before it.
 

@@ -104,7 +104,7 @@ class GradientTransformation(Value):
     @property
     def traits(self) -> Traits:
         """The traits of the piece combined with those of all transformations inside."""
-        return self.own_traits.around(inner.traits for inner in self.piece._inside())
+        return self.own_traits.around((inner.traits for inner in self.piece._inside()), self.piece._arguments)
 
     @property
     def branch(self) -> Branch | None:

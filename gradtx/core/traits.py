@@ -15,11 +15,21 @@ class Divisor(NamedTuple):
     weight: Any = 1.0
 
 
+Sign = int | Callable[[Mapping[str, Any], list[int]], int]
+"""A declared sign: a factor of the signs inside, or a function of the arguments and of the signs inside."""
+
+
+def agreed(signs: Iterable[int]) -> int:
+    """The sign of transformations side by side: theirs if they agree, else 0; that of none is 1."""
+    found = set(signs) or {1}
+    return found.pop() if len(found) == 1 else 0
+
+
 @dataclasses.dataclass(frozen=True)
 class Traits:
     """Declared properties of a transformation, as `@transformation` describes them.
 
-    sets_params is here the name of the piece that declares it, or "".
+    sets_params is here the name of the piece that declares it, or "". Combined, `sign` is a number.
     """
 
     any_leaves: bool = False
@@ -27,18 +37,23 @@ class Traits:
     sets_params: str = ""
     clips: bool = False
     whole_tree: bool = False
+    needs_matrices: bool = False
+    sign: Sign = 1
     divides: Callable[[Mapping[str, Any], Any], dict[str, Divisor]] | None = None
     words: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
 
-    def around(self, inside: Iterable[Traits]) -> Traits:
-        """These traits, declared by a wrapper, combined with those of the transformations inside it."""
+    def around(self, inside: Iterable[Traits], arguments: Mapping[str, Any]) -> Traits:
+        """These traits, declared by a wrapper with these arguments, combined with those of what is inside it."""
         inside = tuple(inside)
+        signs: list[Any] = [t.sign for t in inside]
         return dataclasses.replace(
             self,
             any_leaves=self.any_leaves and all(t.any_leaves for t in inside),
             sparse_rows=self.sparse_rows and all(t.sparse_rows for t in inside),
             sets_params=self.sets_params or next((t.sets_params for t in inside if t.sets_params), ""),
             clips=all(t.clips for t in inside) if inside else self.clips,
+            needs_matrices=self.needs_matrices or any(t.needs_matrices for t in inside),
+            sign=self.sign(arguments, signs) if callable(self.sign) else self.sign * agreed(signs),
         )
 
 
@@ -50,6 +65,8 @@ class Declared(TypedDict, total=False):
     sets_params: bool
     clips: bool
     whole_tree: bool
+    needs_matrices: bool
+    sign: Sign
     divides: Callable[[Mapping[str, Any], Any], dict[str, Divisor]]
     words: Mapping[str, str]
 

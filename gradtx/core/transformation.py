@@ -48,6 +48,10 @@ def transformation(body: Any = None, /, **traits: Unpack[Declared]) -> Any:
             be added unchanged, so nothing may come after it in a chain.
         clips: declare that it only makes updates smaller, down to a bound.
         whole_tree: declare that it looks at all leaves together, as a global norm does.
+        needs_matrices: declare that it treats a leaf of two axes as a matrix; so has every wrapper round it.
+        sign: 1 if the updates point along the incoming ones, -1 if against them, 0 if that is not known. By default 1,
+            times the sign of what is inside, on which several members must agree. Or a function
+            `(arguments, signs inside) -> sign`. A chain has the product of its members' signs.
         divides: `(arguments, state) -> {field: Divisor}`, for the second moments that updates are divided by.
         words: phrases for `explain`: "rest" if it holds parameters still; "in" and "out" in front of what it did.
 
@@ -90,7 +94,7 @@ def transformation(body: Any = None, /, **traits: Unpack[Declared]) -> Any:
     return decorate if body is None else decorate(body)
 
 
-@transformation
+@transformation(sign=0)
 def foreign(init_fn: Callable, update_fn: Callable):
     """Make a transformation of another library, given by its two functions; `chain` does this with optax's and pairs.
 

@@ -10,10 +10,12 @@ import numpy as np
 
 from gradtx.core.pair import is_transformation
 from gradtx.core.schedule import is_schedule
+from gradtx.core.transformation import as_transformation
+from gradtx.core.trees import is_trained
 from gradtx.packing import pack, unpack
 from gradtx.sparse.rows import RowSparse
 from gradtx.sparse.skipped_rows import decay_skipped_rows
-from gradtx.testing.case import Case
+from gradtx.testing.case import Case, like
 from gradtx.testing.compare import (
     BrokenError,
     SkippedError,
@@ -135,6 +137,34 @@ def idle_factors(case: Case) -> None:
         table = came["layers"]["table"]
         table = table.dense() if isinstance(table, RowSparse) else table
         near(f"step {k + 1} of rows that return", table[ids], expected["layers"]["table"][ids], ulps=ULPS)
+
+
+@law(values_only=True, after=RUNS)
+def signs(case: Case) -> None:
+    """Large constant gradients move the parameters along them if the sign is 1, and against them if it is -1."""
+    sign = as_transformation("tx", case.tx).traits.sign
+    if sign not in (1, -1):
+        raise SkippedError("its sign is not known")
+    if any(map(callable, case.extras.values())):
+        raise SkippedError("its gradients may come from elsewhere")
+    grads = like(case.params, lambda p: (100.0 * (1 + jnp.arange(p.size).reshape(p.shape) % 3)).astype(p.dtype))
+    history, _, _ = case.run([grads] * 3)
+    moved = sum(float(jnp.sum(u.real)) for u in jax.tree.leaves(history) if is_trained(u))
+    if moved * sign < 0:
+        way = "against" if sign > 0 else "along"
+        raise BrokenError(
+            f"its sign is {sign}, and three steps of constant gradients moved the parameters {way} them: declare "
+            f"@transformation(sign={-sign}), or 0 if it may be either"
+        )
+
+
+@law(values_only=True, after=RUNS)
+def matrices(case: Case) -> None:
+    """What needs matrices cannot have its leaves joined, and takes no rows alone."""
+    if case.has("needs_matrices") and (case.has("any_leaves") or case.has("sparse_rows")):
+        raise BrokenError(
+            "it declares needs_matrices together with any_leaves or sparse_rows: these exclude each other"
+        )
 
 
 TOUCHES = [[6, 1], [4], [1, 3, 6], [0, 4]]

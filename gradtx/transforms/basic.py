@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import finite, non_negative
+from gradtx.core.errors import concrete, finite, non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves
 from gradtx.core.states import EmptyState
@@ -37,7 +39,13 @@ def identity():
     return init, update
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+def sign_of(number: Any) -> int:
+    """1, -1, or 0 for zero and for what is not known before the step: a schedule, a traced number."""
+    known = concrete(number) or 0.0
+    return (known > 0) - (known < 0)
+
+
+@transformation(any_leaves=True, sparse_rows=True, sign=lambda given, signs: sign_of(given["step_size"]))
 def scale(step_size: Hyper):
     """Multiply the updates by a factor.
 
@@ -67,7 +75,7 @@ def scale(step_size: Hyper):
     return init, update
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, sign=lambda given, signs: -1 if given["flip_sign"] else 1)
 def scale_by_learning_rate(learning_rate: Hyper, *, flip_sign: bool = True):
     """Turn a direction into a step of descent: multiply it by minus the learning rate.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from gradtx.core.numerics import increment, quotient, zero_count
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
+from gradtx.transforms.basic import sign_of
 from gradtx.transforms.norms import AxisName, device_count, global_norm, leaf_norm, on_all, require_axis_name, summed
 
 
@@ -23,7 +25,11 @@ class ZeroNansState(NamedTuple):
     count: jax.Array  # updates so far that had a NaN; int32 scalar; 0 at init
 
 
-@transformation(any_leaves=True, sparse_rows=True, whole_tree=True)
+def _sign(given: Mapping[str, Any], signs: list[int]) -> int:
+    return sign_of(given["scale_factor"])
+
+
+@transformation(any_leaves=True, sparse_rows=True, whole_tree=True, sign=_sign)
 def normalize_by_update_norm(scale_factor: Hyper = 1.0, eps: Hyper = 1e-6, *, axis_name: AxisName = None):
     """Divide all updates by the norm of the whole tree.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +12,7 @@ from gradtx.core.errors import at_least_one, one_of
 from gradtx.core.hyper import Count
 from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import zero_count
+from gradtx.core.traits import agreed
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.wrappers.conditional import Decision, conditional
 
@@ -26,7 +28,12 @@ class EveryState(NamedTuple):
     inner: Any
 
 
-@transformation(any_leaves=True, sparse_rows=True, words={"rest": "no step: it runs in some steps only"})
+def _sign(given: Mapping[str, Any], signs: list[int]) -> int:
+    """That of the inner transformation; where others pass, only if they have the same."""
+    return agreed([*signs, 1] if given["otherwise"] == "pass" else signs)
+
+
+@transformation(any_leaves=True, sparse_rows=True, sign=_sign, words={"rest": "no step: it runs in some steps only"})
 def every(inner: Transformation, steps: Count, *, otherwise: str = "zero"):
     """Run a transformation in every k-th update: the first, the one k later, and so on.
 

@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 
 from gradtx.core.errors import describe
-from gradtx.core.traits import Closures, Group
+from gradtx.core.traits import Closures, Group, agreed
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names
 from gradtx.wrappers.conditional import at_rest
@@ -18,7 +18,7 @@ from gradtx.wrappers.rules import arity, first_rules, is_function, is_rule, spli
 from gradtx.wrappers.subtree import extras_for, merged, part, prefix_leaves, resolved
 
 
-@transformation(sparse_rows=True)
+@transformation(sparse_rows=True, sign=lambda given, signs: agreed([*signs, 1]))  # other leaves pass
 def masked(inner: Transformation, mask: Any):
     """Apply a transformation to some of the leaves; the updates of all others pass unchanged.
 

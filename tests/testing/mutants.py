@@ -598,3 +598,13 @@ def says_another_factor_for_idle_steps():
         return lambda params: TraceState(zeros(params)), update
 
     return wrong()
+
+
+@mutant("signs")
+def descends_without_saying_so():
+    return traced(lambda g, trace, decay: (-0.1 * (decay * trace + g), decay * trace + g))
+
+
+@mutant("matrices")
+def joins_matrices():
+    return traced(lambda g, trace, decay: (decay * trace + g,) * 2, any_leaves=True, needs_matrices=True)
