@@ -147,7 +147,7 @@ def signs(case: Case) -> None:
         raise SkippedError("its sign is not known")
     if any(map(callable, case.extras.values())):
         raise SkippedError("its gradients may come from elsewhere")
-    grads = like(case.params, lambda p: (100.0 * (1 + jnp.arange(p.size).reshape(p.shape) % 3)).astype(p.dtype))
+    grads = like(case.params, lambda p: jnp.asarray(100.0 * (1 + np.arange(p.size).reshape(p.shape) % 3), p.dtype))
     history, _, _ = case.run([grads] * 3)
     moved = sum(float(jnp.sum(u.real)) for u in jax.tree.leaves(history) if is_trained(u))
     if moved * sign < 0:
