@@ -15,6 +15,7 @@ Pieces
     clip_by_value, clip_by_leaf_norm, clip_by_global_norm, clip_by_block_rms, adaptive_grad_clip, clip_by_z_score
     normalize_by_update_norm, scale_by_trust_ratio, centralize
     add_momentum, add_nesterov_momentum, add_damped_momentum, ema
+    divide_by_rms (with any numerator)
     accumulate_squares, scale_by_rms, scale_by_stddev, scale_by_adadelta, scale_by_adam, scale_by_amsgrad,
     scale_by_adamax, scale_by_nadam, scale_by_scheduled_nadam, scale_by_lion, scale_by_sign, scale_by_rprop,
     scale_by_supersab, scale_by_lbfgs
@@ -169,6 +170,7 @@ from gradtx.transforms.normalize import (
 )
 from gradtx.transforms.norms import global_norm
 from gradtx.transforms.plateau import ReduceOnPlateauState, reduce_on_plateau
+from gradtx.transforms.ratio import DivideByRmsState, divide_by_rms
 from gradtx.transforms.zoom import ScaleByZoomLinesearchState, ZoomLinesearchInfo, scale_by_zoom_linesearch
 from gradtx.wrappers.accumulate import AccumulateState, accumulate
 from gradtx.wrappers.average import AverageState, average, averaged
@@ -196,6 +198,7 @@ __all__ = [
     "CompensateState",
     "Count",
     "DecaySkippedRowsState",
+    "DivideByRmsState",
     "DynamicLossScaleState",
     "EmaState",
     "EmptyState",
@@ -278,6 +281,7 @@ __all__ = [
     "cosine_restarts_schedule",
     "cyclic_schedule",
     "decay_skipped_rows",
+    "divide_by_rms",
     "dynamic_loss_scale",
     "ema",
     "eval_params",

@@ -74,6 +74,10 @@ class SpecialLeaf(Special):
     def entries(self) -> jax.Array:
         """Its numbers, each once, for a norm."""
 
+    @abstractmethod
+    def replaced(self, values: Any) -> SpecialLeaf:
+        """The same places with other numbers, in the order of `entries` of a prepared one."""
+
 
 def is_leaf(x: Any) -> bool:
     """Whether this is one leaf although JAX sees a container: None or a special leaf. The `is_leaf` for updates."""

@@ -109,9 +109,9 @@ class RowSparse(SpecialLeaf):
 
     def opened(self, others: Sequence[Any], idle: Sequence[Any] | None) -> tuple:
         """Its rows, and those of `others` at its indices, which first catch up with the skipped steps."""
-        if any(isinstance(x, RowSparse) for x in others):
+        if any(isinstance(x, RowSparse) and x.indices is not self.indices for x in others):
             raise TypeError("two RowSparse gradients cannot meet in one leaf function: pass .dense() of the second")
-        rows = [take(self, jnp.asarray(x)) for x in others]
+        rows = [x.values if isinstance(x, RowSparse) else take(self, jnp.asarray(x)) for x in others]
         if self.skipped is not None and others:
             if idle is None:
                 raise NoIdleRuleError

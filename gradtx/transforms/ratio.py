@@ -1,0 +1,101 @@
+"""A filtered gradient over the root mean square of the gradient: the quotient of Adam, with any numerator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.errors import below_one, in_unit_interval, non_negative
+from gradtx.core.hyper import Hyper
+from gradtx.core.leaves import float_dtype, map_leaves, zeros
+from gradtx.core.numerics import bias_correction as correction
+from gradtx.core.numerics import clip_and_square, divide_by_root, ema, increment, zero_count
+from gradtx.core.pair import require_changeable
+from gradtx.core.special import SpecialLeaf, is_leaf
+from gradtx.core.states import NonNegative
+from gradtx.core.traits import Divisor
+from gradtx.core.transformation import Transformation, transformation
+
+
+class DivideByRmsState(NamedTuple):
+    """The state of `divide_by_rms`."""
+
+    count: jax.Array  # updates so far; int32 scalar; 0 at init
+    nu: NonNegative  # running mean v of |g|²; like params, real, float32 or wider; 0 at init
+    inner: Any  # the state of the filter
+
+
+def _divisors(given: Mapping[str, Any], state: Any) -> dict[str, Divisor]:
+    """How `nu` is used, for the trait `divides`."""
+    weight = correction(given["b2"], state.count, jnp.float32) if given["bias_correction"] else 1.0
+    return {"nu": Divisor(given["eps_root"], given["eps"], weight)}
+
+
+@transformation(any_leaves=True, sparse_rows=True, divides=_divisors)
+def divide_by_rms(
+    filter: Transformation,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-8,
+    eps_root: Hyper = 0.0,
+    *,
+    bias_correction: bool = True,
+):
+    """Divide what a transformation makes of the gradients by the root of a running mean of their squares.
+
+        m = filter(g)
+        v = b2·v + (1 - b2)·|g|²
+        u = m/(√(v̂ + eps_root) + eps),   v̂ = v/(1 - b2^t)   with bias_correction, else v
+
+    The filter sees the gradients that came in, and v their squares: `divide_by_rms(ema(b1))` is `scale_by_adam(b1)`. An
+    entry whose square would overflow (1.8e19 in float32) is clipped first, for both.
+
+    Args:
+        filter: the transformation that gives the numerator; usually an average of the gradients.
+        b2: the weight of the past in v; in [0, 1]; below 1 with bias_correction.
+        eps: added outside the root; finite, at least 0; gradient units. With 0, an entry whose gradients have all been
+            zero has the update 0.
+        eps_root: added inside the root; finite, at least 0; gradient units squared.
+        bias_correction: divide v by the sum of its weights so far.
+
+    State: `DivideByRmsState`: count, int32 scalar; nu, like params, real; 0 at init; inner, the state of the filter.
+    Raises: ValueError: an argument is out of range.
+    Source: Kingma & Ba 2015 (arXiv:1412.6980), algorithm 1, with any numerator. Not in optax, torch or Keras. Around an
+        average within 30 ulp of exact arithmetic over 1,000 steps in float32.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.divide_by_rms(gradtx.add_momentum(0.9), eps=0.0)
+        >>> print(tx.update(jnp.array([0.01, -100.0]), tx.init(jnp.zeros(2)))[0].round(4))
+        [ 1. -1.]
+    """
+    (below_one if bias_correction else in_unit_interval)(b2=b2)
+    non_negative(eps=eps, eps_root=eps_root)
+    require_changeable("divide_by_rms", filter)
+
+    def init(params):
+        return DivideByRmsState(zero_count(), zeros(params, real=True), filter.init(params))
+
+    def update(updates, state, params=None, **extra):
+        t = increment(state.count)
+        c = correction(b2, t, float_dtype(updates, state.nu)) if bias_correction else 1.0
+
+        def leaf(g, nu, numerator):
+            nu = ema(nu, clip_and_square(g)[1], b2)
+            return divide_by_root(numerator, nu / c if bias_correction else nu, eps, eps_root), nu
+
+        numerators, inner = filter.update(
+            map_leaves(lambda g: clip_and_square(g)[0], updates), state.inner, params, **extra
+        )
+        numerators = jax.tree.map(_in_rows_of, updates, numerators, is_leaf=is_leaf)
+        updates, nu = map_leaves(leaf, updates, state.nu, numerators, idle=(b2, None))
+        return updates, DivideByRmsState(t, nu, inner)
+
+    return init, update
+
+
+def _in_rows_of(g: Any, numerator: Any) -> Any:
+    """The numerator in the very rows of a gradient that comes row by row, which are those of the numerator."""
+    return g.replaced(numerator.entries()) if isinstance(g, SpecialLeaf) else numerator
