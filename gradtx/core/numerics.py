@@ -59,14 +59,14 @@ def abs_sq(x: jax.Array) -> jax.Array:
     return x.real * x.real + x.imag * x.imag if jnp.iscomplexobj(x) else x * x
 
 
-def clip_and_square(g: jax.Array) -> tuple[jax.Array, jax.Array]:
+def clip_and_square(g: jax.Array, room: float = 1.0) -> tuple[jax.Array, jax.Array]:
     """g and |g|² for accumulators of squares, with g clipped where its square would overflow (1.8e19 in float32).
 
     An accumulator that is infinite stays infinite, and every later update would be 0. A clipped entry divided by its
     root mean square still has the right size and sign. An infinite entry is a fault: its square is NaN, so that it
-    shows.
+    shows. With `room`, g is clipped at this share of the limit: 0.5 where differences of two are squared.
     """
-    limit = math.sqrt(float(jnp.finfo(g.dtype).max)) * (1 - 1e-6)
+    limit = math.sqrt(float(jnp.finfo(g.dtype).max)) * (1 - 1e-6) * room
     if jnp.iscomplexobj(g):
         cut = jax.lax.complex(_clamp(g.real, limit * _SQRT_HALF), _clamp(g.imag, limit * _SQRT_HALF))
         return cut, abs_sq(cut) + 0.0 * (g.real + g.imag)

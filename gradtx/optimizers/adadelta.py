@@ -29,7 +29,8 @@ def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6):
         u = √(U + eps)/√(s + eps)·g
         U = rho·U + (1 - rho)·|u|²
 
-    Updates have the units of the parameters, so they need no learning rate.
+    Updates have the units of the parameters, so they need no learning rate. Gradients above 1.8e19 (float32) count as
+    1.8e19, since their squares would overflow.
 
     Args:
         rho: the weight of the past in both means; in [0, 1].

@@ -37,14 +37,16 @@ def accumulate_squares(initial_accumulator_value: Number = 0.1, eps: Hyper = 1e-
         s = s + |g|²
         u = g/√(s + eps)      or g/(√s + eps)
 
+    Gradients above 1.8e19 (float32) count as 1.8e19, since their squares would overflow. The sum stops at 3.4e38, the
+    largest number. From then on updates are too large, by at most √k, where k is the number of steps so far.
+
     Args:
         initial_accumulator_value: s before the first step; finite, at least 0; gradient units squared.
         eps: keeps the divisor from zero; finite, at least 0. With 0, an entry whose gradients have all been zero has
             the update 0.
         eps_in_sqrt: add eps inside the root (the default, as in optax and Keras) or outside (torch, the paper's δ).
 
-    State: `AccumulateSquaresState`: sum_of_squares, like params, real, float32 or wider. It stops at the largest number
-        of its dtype. Gradients above 1.8e19 (float32) count as 1.8e19.
+    State: `AccumulateSquaresState`: sum_of_squares, like params, real, float32 or wider.
     Raises: ValueError: an argument is negative.
     Source: Duchi, Hazan & Singer 2011, section 1.1 and figure 1 (diagonal). optax's `scale_by_rss`, which adds eps
         inside only. torch's `Adagrad`: initial 0, eps 1e-10 outside, and a learning rate that decays. Keras: as here.

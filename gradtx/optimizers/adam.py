@@ -52,6 +52,8 @@ def scale_by_adam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_roo
         v = b2·v + (1 - b2)·|g|²
         u = m̂/(√(v̂ + eps_root) + eps),   m̂ = m/(1 - b1^t),   v̂ = v/(1 - b2^t)
 
+    Gradients above 1.8e19 (float32) count as 1.8e19, since their squares would overflow.
+
     Args:
         b1: the weight of the past in m; in [0, 1).
         b2: the weight of the past in v; in [0, 1).
@@ -95,6 +97,8 @@ def scale_by_nadam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_ro
 
         m, v̂ as in `scale_by_adam`
         u = (b1·m/(1 - b1^(t+1)) + (1 - b1)·g/(1 - b1^t))/(√(v̂ + eps_root) + eps)
+
+    Gradients above 1.8e19 (float32) count as 1.8e19.
 
     Args:
         b1, b2, eps, eps_root: as in `scale_by_adam`.

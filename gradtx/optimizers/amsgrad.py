@@ -47,6 +47,8 @@ def scale_by_amsgrad(
         x = max(x, v), then x/(1 - b2^t)   maximum_of="raw"
         u = m̂/(√(x + eps_root) + eps)
 
+    Gradients above 1.8e19 (float32) count as 1.8e19.
+
     Args:
         b1, b2, eps, eps_root: as in `scale_by_adam`.
         maximum_of: "corrected" takes the maximum of v̂ (optax). "raw" takes that of v and corrects it (torch, Keras).

@@ -50,7 +50,7 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True, *, ax
     rounding unit, 3.5e-4 in float32. (On a quadratic function that holds up to a condition number of 3e7.) So H stays
     positive definite, and -u is a direction of descent. If rounding makes it another direction, or H·g overflows, u is
     that of the first step: g/max(1, ‖g‖), or g without scale_init_precond. Without a line search, pairs of small
-    curvature make long steps.
+    curvature make long steps. Where ‖g‖ is above 8e37 (float32), u becomes 0.
 
     If neither the parameters nor the gradient have changed, as after a line search that failed, all pairs are dropped.
     The real and imaginary parts of complex entries are entries of their own. H·g is computed by the two-loop recursion:

@@ -37,6 +37,8 @@ def scale_by_scheduled_nadam(
         m, v̂ as in `scale_by_adam`
         u = (μ_(t+1)·m/(1 - μ_1·…·μ_(t+1)) + (1 - μ_t)·g/(1 - μ_1·…·μ_t))/(√(v̂ + eps_root) + eps)
 
+    Gradients above 1.8e19 (float32) count as 1.8e19.
+
     Args:
         b1: the weight of the past in m, and the limit of μ; in [0, 1).
         b2, eps, eps_root: as in `scale_by_adam`.

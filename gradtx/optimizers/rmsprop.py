@@ -12,8 +12,8 @@ from gradtx.core.chain import chain
 from gradtx.core.errors import below_one, in_unit_interval, non_negative
 from gradtx.core.hyper import Hyper, Number
 from gradtx.core.leaves import float_dtype, full, map_leaves, zeros
+from gradtx.core.numerics import abs_sq, clip_and_square, divide_by_root, ema, increment, scale_down, zero_count
 from gradtx.core.numerics import bias_correction as correction
-from gradtx.core.numerics import clip_and_square, divide_by_root, ema, increment, scale_down, zero_count
 from gradtx.core.states import NonNegative, Signed
 from gradtx.core.traits import Divisor
 from gradtx.core.transformation import transformation
@@ -59,7 +59,8 @@ def scale_by_rms(
         u = g/√(s + eps)      or g/(√s + eps);   with bias_correction, s/(1 - decay^t) instead of s
 
     From s = 0 the first update is g/|g|·1/√(1 - decay), whatever the size of the gradient. With decay = 0 every update
-    is the sign of the gradient. With decay = 1 the divisor is always √(`initial_scale` + eps).
+    is the sign of the gradient. With decay = 1 the divisor is always √(`initial_scale` + eps). Gradients above 1.8e19
+    (float32) count as 1.8e19, since their squares would overflow.
 
     Args:
         decay: the weight of the past; in [0, 1]; below 1 with bias_correction.
@@ -120,7 +121,8 @@ def scale_by_stddev(
     The state keeps the variance v = s - |m|² itself, by the identity v = decay·(v + (1 - decay)·|g - m|²) with the old
     m. This is a sum of squares and never negative; the difference of two close numbers would lose its digits. With
     bias_correction, s and m are divided by 1 - decay^t first and kept so. The variance of the first step is then 0, and
-    its update g/√eps.
+    its update g/√eps. Gradients above 9.2e18 (float32) count as 9.2e18, since the square of the difference of two would
+    overflow.
 
     Args:
         decay: the weight of the past; in [0, 1]; below 1 with bias_correction.
@@ -156,12 +158,12 @@ def scale_by_stddev(
             rate = jnp.where(state.count == 0, 1.0, rate)  # exactly, so that the first gradient is the first mean
 
         def leaf(g, mu, nu):
-            cut, _ = clip_and_square(g)
+            cut, cut_sq = clip_and_square(g, room=0.5)
             new = mu + rate * (cut - mu) if bias_correction else ema(mu, cut, decay)
             # Where possible, g - m of the old m is computed from the new m: XLA then overwrites the old one in place.
             by_new = not bias_correction and isinstance(decay, float) and decay >= 0.5
-            _, deviation_sq = clip_and_square((g - new) / decay if by_new else g - mu)
-            nu = nu + rate * deviation_sq
+            deviation = (cut - new) / decay if by_new else cut - mu
+            nu = nu + rate * (abs_sq(deviation) + 0.0 * cut_sq)  # NaN for an infinite g
             nu = nu - rate * nu if bias_correction else scale_down(nu, decay)
             return divide_by_root(cut, nu + start, *eps_out_in), new, nu
 

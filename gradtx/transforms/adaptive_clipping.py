@@ -39,7 +39,7 @@ def adaptive_grad_clip(
 
     The axes of a unit depend on the number of axes of the leaf, for kernels of shape (..., in, out). 2 axes (in, out):
     axis 0. 3 axes (in, heads, size): axis 0. 4 and 5 axes (convolutions): all but the last. A leaf in which at most one
-    axis is longer than 1 is one unit. No norm overflows.
+    axis is longer than 1 is one unit. No norm overflows. Above 8e37 times its bound a unit becomes 0.
 
     Args:
         clipping: the largest ratio of the norms; greater than 0; infinity for no bound. The paper uses 0.01.

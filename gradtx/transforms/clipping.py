@@ -118,7 +118,8 @@ def clip_by_leaf_norm(max_norm: Hyper, *, axis_name: AxisName = None):
 
         u = g·min(1, max_norm/‖g‖₂)      ‖g‖₂ is the norm of the leaf
 
-    The norm does not overflow. An infinite entry makes itself NaN and the rest of its leaf 0. A NaN makes its leaf NaN.
+    The norm does not overflow. Above 8e37 times the bound the leaf becomes 0, as in `clip_by_global_norm`. An infinite
+    entry makes itself NaN and the rest of its leaf 0. A NaN makes its leaf NaN.
 
     Args:
         max_norm: the bound; at least 0, which gives zeros; infinity for no bound; in the units of the updates.
@@ -154,7 +155,8 @@ def clip_by_block_rms(threshold: Hyper, *, axis_name: AxisName = None):
 
         u = g/max(1, RMS(g)/threshold)      RMS(g) = ‖g‖₂/√n for a leaf of n entries
 
-    The root mean square does not overflow. Infinite and NaN entries are treated as in `clip_by_leaf_norm`.
+    The root mean square does not overflow. Above 8e37 times the bound the leaf becomes 0. Infinite and NaN
+    entries are treated as in `clip_by_leaf_norm`.
 
     Args:
         threshold: the bound; greater than 0; infinity for no bound; in the units of the updates.

@@ -43,6 +43,8 @@ def add_momentum(decay: Hyper = 0.9):
         b = decay·b + g
         u = b
 
+    b becomes infinite where gradients are above 3.4e38·(1 - decay) (float32).
+
     Args:
         decay: the share of the sum that is kept at each step; in [0, 1]; with 0 the updates do not change.
 
@@ -82,6 +84,8 @@ def add_nesterov_momentum(decay: Hyper = 0.9):
         b = decay·b + g
         u = g + decay·b
 
+    b or u becomes infinite where gradients are above 3.4e38·(1 - decay) (float32).
+
     Args:
         decay: the share of the sum that is kept at each step; in [0, 1].
 
@@ -120,6 +124,8 @@ def add_damped_momentum(decay: Hyper = 0.9, dampening: Hyper = 0.0):
         b = g                                at the first step
         b = decay·b + (1 - dampening)·g      at later steps
         u = b
+
+    b becomes infinite where gradients are above 3.4e38·(1 - decay) (float32).
 
     Args:
         decay: the share of the sum that is kept at each step; in [0, 1].

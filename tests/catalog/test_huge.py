@@ -1,0 +1,91 @@
+"""Five gradients of 1e19, 1e25 and 1e38 against float64: what is not the same number has its bound in a docstring."""
+
+import functools
+import math
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradtx
+from gradtx.catalog import ENTRIES
+from gradtx.core.numerics import double_precision
+from tests.catalog.pieces import pieces
+
+SIZES = (1e19, 1e25, 1e38)
+FACTORS = {"the same": [1.0, 1.0, 1.0, 1.0, 1.0], "others": [1.0, -0.5, 0.25, 1.0, -1.0]}
+ENTRY = np.array([1.0, -1.0, 0.5, 0.7])
+WEIGHTS = np.array([1.0, 2.0, -3.0, 0.5])
+MOST = float(np.finfo(np.float32).max)
+
+GIVEN = {
+    f"{e.name} {setting}".strip(): (e, setting)
+    for e in ENTRIES.values()
+    for setting in e.settings
+    if e.kind in ("piece", "recipe") and not e.make(setting).extras.needed
+}
+
+
+def steps(tx, gradients, dtype):
+    """The updates, and the largest number of the states, for each sequence of gradients, in a precision."""
+
+    def sequence(gs):
+        def step(carry, g):
+            w, state = carry
+            u, state = tx.update(g, state, w)
+            sizes = [jnp.max(jnp.abs(x)) for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.inexact)]
+            return (w, state), (u, jnp.max(jnp.array([0.0, *sizes])))
+
+        w = jnp.asarray(WEIGHTS.reshape(2, 2), dtype)
+        return jax.lax.scan(step, (w, tx.init(w)), gs)[1]
+
+    with double_precision():
+        updates, states = jax.jit(jax.vmap(sequence))(jnp.asarray(gradients.reshape(-1, 5, 2, 2), dtype))
+        return np.asarray(updates, np.float64), np.asarray(states)
+
+
+def cut_at(docs):
+    """The size to which the docstrings say that gradients are cut; what they print is rounded."""
+    found = re.search(r"[Gg]radients\s+above\s+(\S+)\s+\(float32\)\s+count\s+as", docs)
+    shares = {f"{math.sqrt(MOST) * 2.0**-k:.1e}".replace("+", ""): math.sqrt(MOST) * 2.0**-k for k in range(40)}
+    return shares[found[1]] if found else None
+
+
+@pytest.mark.parametrize(("entry", "setting"), GIVEN.values(), ids=GIVEN.keys())
+def test_right_or_bound_stated(entry, setting):
+    tx = entry.make(setting)
+    docs = "\n".join(piece.made_by.__doc__ for piece in pieces(tx))
+    limit = cut_at(docs)
+    gradients = np.stack([np.outer(f, ENTRY) * size for size in SIZES for f in FACTORS.values()])
+    came, _ = steps(tx, gradients, "float32")
+    true, states = steps(tx, gradients, "float64")
+    counted, _ = steps(tx, np.clip(gradients, -limit, limit), "float64") if limit else (true, None)
+    told = "its docstring must say where gradients are cut: `Gradients above 1.8e19 (float32) count as 1.8e19.`"
+    for k, gs in enumerate(gradients):
+        for step, u in enumerate(came[k]):
+            alike = functools.partial(np.isclose, u, rtol=1e-4, atol=1e-5 * np.max(np.abs(true[k, step])))
+            vanishes = (u == 0) & ("8e37" in docs and np.linalg.norm(gs[step]) > 8e36)  # bounds are 0.1 or more
+            overflows = "infinite" in docs and states[k, step] + np.max(np.abs(gs[step])) > MOST
+            least, most = (1 - 1e-5) * counted[k, step], (step + 1 + 1e-4) ** 0.5 * counted[k, step]
+            stops = ("by at most √k" in docs) & (np.abs(u) >= np.abs(least)) & (np.abs(u) <= np.abs(most))
+            right = alike(true[k, step]) | alike(counted[k, step]) | vanishes | overflows | stops
+            assert right.all(), f"{tx} for gradients of {gs[: step + 1, 0]}: {told}"
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_variance_of_five_equal_gradients(size):
+    """m = (1 - 0.9⁵)·g, s = (1 - 0.9⁵)·g², so s - m² = 0.9⁵·(1 - 0.9⁵)·g²."""
+    tx = gradtx.scale_by_stddev(0.9, eps=0.0)
+    state = tx.init(jnp.zeros(1))
+    for _ in range(5):
+        u, state = tx.update(jnp.full(1, size), state)
+    np.testing.assert_allclose(u, (0.9**5 * (1 - 0.9**5)) ** -0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("bias_correction", [False, True])
+def test_an_infinite_gradient_shows_in_the_variance(bias_correction):
+    tx = gradtx.scale_by_stddev(bias_correction=bias_correction)
+    _, state = tx.update(jnp.array([jnp.inf]), tx.init(jnp.zeros(1)))
+    assert np.isnan(state.nu)
