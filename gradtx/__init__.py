@@ -29,6 +29,8 @@ Wrappers: when
     accumulate, every, skip_nonfinite, skip_if, skip_spikes
 Wrappers: averages and other gradients
     average and averaged, lookahead, schedule_free and eval_params, sam
+Wrappers: where steps land
+    project_onto with the sets of `gradtx.sets`: sphere, box, nonnegative, simplex, stiefel, ...
 Memory and precision
     store with the codecs of `gradtx.storage`; round_stochastically, compensate, keep_master, split24;
     dynamic_loss_scale and loss_scale; pack and unpack
@@ -180,6 +182,7 @@ from gradtx.wrappers.inject import InjectState, inject
 from gradtx.wrappers.lookahead import LookaheadState, lookahead
 from gradtx.wrappers.masked import freeze, masked
 from gradtx.wrappers.partition import partition, per_leaf_learning_rate, route
+from gradtx.wrappers.project_onto import ProjectOntoState, project_onto
 from gradtx.wrappers.sam import sam
 from gradtx.wrappers.schedule_free import ScheduleFreeState, eval_params, schedule_free
 from gradtx.wrappers.skip import SkipSpikesState, SkipState, skip_if, skip_nonfinite, skip_spikes
@@ -220,6 +223,7 @@ __all__ = [
     "Params",
     "Plan",
     "Progress",
+    "ProjectOntoState",
     "Readings",
     "ReduceOnPlateauState",
     "RoundStochasticallyState",
@@ -320,6 +324,7 @@ __all__ = [
     "polynomial_schedule",
     "product_schedules",
     "progress",
+    "project_onto",
     "readings",
     "reduce_on_plateau",
     "rmsprop",

@@ -15,7 +15,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from gradtx.catalog import adam, adaptive, descent, general, low_memory, norms, schedules, signs, wrappers
+from gradtx.catalog import (
+    adam,
+    adaptive,
+    descent,
+    general,
+    low_memory,
+    norms,
+    schedules,
+    signs,
+    steps,
+    wrappers,
+)
 from gradtx.catalog.entry import LIBRARIES, Entry, Peer, Setting
 from gradtx.catalog.hyperparameters import HYPERPARAMETERS, Hyperparameter, Range
 
@@ -32,7 +43,18 @@ __all__ = [
     "Setting",
 ]
 
-_MODULES = (descent, adaptive, adam, signs, low_memory, general, norms, wrappers, schedules)
+_MODULES = (
+    descent,
+    adaptive,
+    adam,
+    signs,
+    low_memory,
+    general,
+    norms,
+    wrappers,
+    steps,
+    schedules,
+)
 
 ENTRIES: Mapping[str, Entry] = MappingProxyType({entry.name: entry for module in _MODULES for entry in module.ENTRIES})
 """Every entry by the name of its factory."""

@@ -143,7 +143,7 @@ def states_of_other_params_are_errors(case: Case) -> None:
     _require_ours(case)
     _require_any_tree(case)
     name, leaf = _matrix(case.params)
-    other = _with(case.params, leaf, jnp.zeros((*leaf.shape, 2), leaf.dtype))
+    other = _with(case.params, leaf, jnp.ones((*leaf.shape, 2), leaf.dtype))
     grads, state = case.gradients(1)[0], case.init(other)
     shapes = [np.shape(x) for x in jax.tree.leaves(state)]
     if shapes == [np.shape(x) for x in jax.tree.leaves(case.init(case.params))]:

@@ -23,6 +23,7 @@ FROM_THE_USER = {
     "Callable",
     "Codec",
     "LeafMarker",
+    "Set",
     "Term",
     "dict[",
 }  # what annotations of arguments hold

@@ -19,6 +19,7 @@ from tests.contract import (  # noqa: F401
     cases_rows,
     cases_search,
     cases_sight,
+    cases_steps,
     cases_storage,
 )
 from tests.contract.adding import CALLS, CASES, add, average_init, average_update, falling

@@ -1,0 +1,114 @@
+"""The protocol of sets, what makers of sets share, and the set of all points."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.errors import describe
+
+
+@runtime_checkable
+class Set(Protocol):
+    """A set of values that a parameter may have. Write a frozen dataclass: it must compare, hash and pickle.
+
+    Arrays are float32 or float64, or complex of that width.
+    """
+
+    def refuses(self, leaf: jax.ShapeDtypeStruct) -> str:
+        """What this parameter would have to be, if the set cannot take it: "a matrix"; else ""."""
+        ...
+
+    def starts(self, w: jax.Array) -> jax.Array | None:
+        """What the set needs of the initial parameter, such as its norm; None if nothing."""
+        ...
+
+    def project(self, x: jax.Array, start: Any) -> jax.Array:
+        """The point of the set nearest to x; x itself, the same object, if nothing ever moves.
+
+        `start` is what `starts` gave.
+        """
+        ...
+
+
+def require_set(**sets: Any) -> None:
+    """Raise TypeError unless each value is a set; a class or a function is not."""
+    for name, value in sets.items():
+        if isinstance(value, type) or not isinstance(value, Set):
+            called = f": call it, {value.__name__}()" if callable(value) and hasattr(value, "__name__") else ""
+            raise TypeError(f"{name} must be a set, as gradtx.sets.sphere(); got {describe(value)}{called}")
+
+
+def as_constant(name: str, value: Any, least: float = -math.inf, *, above: bool = False) -> float:
+    """The argument as a Python float; a set is a value, so its numbers are known when it is made.
+
+    Raises: TypeError: it is no number. ValueError: it is not finite, is below `least`, or with `above` equal to it.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a Python number; got {describe(value)}")
+    if not math.isfinite(value) or value < least or (above and value == least):
+        word = "finite" if least == -math.inf else f"finite and {'greater than' if above else 'at least'} {least:g}"
+        raise ValueError(f"{name} must be {word}; got {value!r}")
+    return float(value)
+
+
+def as_axes(axis: Any) -> tuple[int, ...] | None:
+    """An axis or several as a tuple; None stays. Raises TypeError for anything else."""
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    if axis is not None and not all(isinstance(k, int) and not isinstance(k, bool) for k in axes):
+        raise TypeError(f"axis must be a whole number, a tuple of them, or None; got {axis!r}")
+    return None if axis is None else axes
+
+
+def misses_axes(leaf: jax.ShapeDtypeStruct, axes: tuple[int, ...] | None) -> str:
+    """`"an array with axis 2"` if the leaf has not all of these axes; else ""."""
+    missing = [k for k in axes or () if not -leaf.ndim <= k < leaf.ndim]
+    return f"an array with axis {missing[0]}" if missing else ""
+
+
+def is_complex(leaf: Any) -> bool:
+    """Whether the leaf is complex."""
+    return jnp.issubdtype(leaf.dtype, jnp.complexfloating)
+
+
+class CallRepr:
+    """Prints as the call of the function that makes it, whose name is `maker`; needs nothing of initial parameters."""
+
+    maker = ""
+
+    def starts(self, w: jax.Array) -> jax.Array | None:
+        """Nothing."""
+
+    def __repr__(self) -> str:
+        fields = ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))  # pyright: ignore[reportArgumentType]
+        return f"{self.maker}({', '.join(f'{name}={value!r}' for name, value in fields)})"
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Everywhere(CallRepr):
+    """See `everywhere`."""
+
+    maker = "everywhere"
+
+    def refuses(self, leaf: jax.ShapeDtypeStruct) -> str:
+        """Nothing."""
+        return ""
+
+    def project(self, x: jax.Array, start: None) -> jax.Array:
+        """x itself."""
+        return x
+
+
+def everywhere() -> Set:
+    """All points: a projection onto it changes nothing.
+
+    Example:
+        >>> import gradtx
+        >>> gradtx.sets.everywhere()
+        everywhere()
+    """
+    return Everywhere()

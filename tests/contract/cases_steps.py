@@ -1,0 +1,27 @@
+"""Cases of where steps land and what happens to them over time, round SGD, round Adam, and round a user's own."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+import gradtx
+from gradtx import sets
+from tests.contract.adding import ADAM, INNER, NAMESPACE, NEEDS_PARAMS, SGD, add
+
+NAMESPACE.update({name: getattr(sets, name) for name in sets.__all__})
+
+for which, inner in INNER.items():
+    neutral = {**NEEDS_PARAMS, "neutral": inner}
+    add(f"project_onto-{which}-neutral", gradtx.project_onto, inner=inner, onto=sets.everywhere(), case=neutral)
+
+MATRICES = {"w": jnp.asarray([[0.6, 0.8], [-0.8, 0.6], [0.1, 0.0]], jnp.float32), "v": jnp.ones((1, 2), jnp.float32)}
+REAL = {**NEEDS_PARAMS, "complex_leaves": False, "smooth": False}
+# Steps that are large beside the rounding of the parameters, which is all the laws may see of it.
+LARGE = ADAM.replace(learning_rate=0.5)
+add("project_onto", gradtx.project_onto, inner=LARGE, onto=sets.sphere(), case=NEEDS_PARAMS)
+add("project_onto-ball", gradtx.project_onto, inner=SGD, onto=sets.l2_ball(radius=1.0), case=NEEDS_PARAMS)
+for which in (sets.box(lower=-1.0, upper=2.0), sets.simplex(), sets.l1_ball(radius=2.0)):
+    name = repr(which).partition("(")[0]
+    add(f"project_onto-{name}", gradtx.project_onto, inner=SGD, onto=which, case=REAL)
+stiefel = {**NEEDS_PARAMS, "params": MATRICES, "any_tree": False}
+add("project_onto-stiefel", gradtx.project_onto, inner=SGD, onto=sets.stiefel(), case=stiefel)
