@@ -31,6 +31,8 @@ Wrappers: averages and other gradients
     average and averaged, lookahead, schedule_free and eval_params, sam
 Wrappers: where steps land
     project_onto with the sets of `gradtx.sets`: sphere, box, nonnegative, simplex, stiefel, ...
+Wrappers: other coordinates
+    in_frame with the frames of `gradtx.frames`: identity, matrices, real_and_imaginary
 Memory and precision
     store with the codecs of `gradtx.storage`; round_stochastically, compensate, keep_master, split24;
     dynamic_loss_scale and loss_scale; pack and unpack
@@ -177,6 +179,7 @@ from gradtx.transforms.zoom import ScaleByZoomLinesearchState, ZoomLinesearchInf
 from gradtx.wrappers.accumulate import AccumulateState, accumulate
 from gradtx.wrappers.average import AverageState, average, averaged
 from gradtx.wrappers.every import EveryState, every
+from gradtx.wrappers.frame import InFrameState, in_frame
 from gradtx.wrappers.hyperparameters import hyperparameters, set_count, set_hyperparameters
 from gradtx.wrappers.inject import InjectState, inject
 from gradtx.wrappers.lookahead import LookaheadState, lookahead
@@ -212,6 +215,7 @@ __all__ = [
     "GradientTransformationExtraArgs",
     "Hyper",
     "HyperparametersState",
+    "InFrameState",
     "InjectState",
     "KeepMasterState",
     "LeafPlan",
@@ -300,6 +304,7 @@ __all__ = [
     "global_norm",
     "hyperparameters",
     "identity",
+    "in_frame",
     "inject",
     "inverse_sqrt_schedule",
     "inverse_time_schedule",

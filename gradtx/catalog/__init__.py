@@ -19,6 +19,7 @@ from gradtx.catalog import (
     adam,
     adaptive,
     descent,
+    frames,
     general,
     low_memory,
     norms,
@@ -52,6 +53,7 @@ _MODULES = (
     general,
     norms,
     wrappers,
+    frames,
     steps,
     schedules,
 )

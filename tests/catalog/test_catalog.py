@@ -22,6 +22,7 @@ FROM_THE_USER = {
     "Transformation",
     "Callable",
     "Codec",
+    "Frame",
     "LeafMarker",
     "Set",
     "Term",

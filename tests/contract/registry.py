@@ -14,6 +14,7 @@ from gradtx.testing import Case
 from tests.contract import (  # noqa: F401
     cases_averages,
     cases_control,
+    cases_frames,
     cases_moments,
     cases_precision,
     cases_rows,

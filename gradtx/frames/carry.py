@@ -1,0 +1,109 @@
+"""What becomes of an inner state when the basis of a frame changes: each field goes by the role that it declares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.states import declared_roles
+from gradtx.core.trees import flatten_with_paths, is_trained, path_name, shape_of
+
+Turn = Callable[[str, int, jax.Array], jax.Array]
+"""`(role, index of the parameter, field) -> field` in the new coordinates."""
+
+TURNED = {
+    "turn": ("signed", "exact", "nonnegative", "magnitude"),
+    "turn_signed": ("signed", "exact"),
+    "keep": (),
+}
+"""The roles whose fields go to the new coordinates."""
+
+
+def carried(state: Any, inside: Any, roles: tuple[str, ...], turn: Turn | None = None) -> Any:
+    """The inner state, with its fields of these roles turned.
+
+    Args:
+        state: an inner state.
+        inside: the parameters in the coordinates of the frame, or their shapes; None for leaves that it does not take.
+        roles: the roles whose fields are turned.
+        turn: turns one field of one leaf; None to check only.
+
+    Raises: ValueError: a field that is like a parameter has no role, or a field with a role has another shape.
+    """
+    owners = {path: (k, x) for k, (path, x) in enumerate(flatten_with_paths(inside)[0])}
+
+    def owner(path: tuple) -> tuple[int, Any]:
+        found = (owners.get(path[start:]) for start in range(len(path) + 1))
+        return next((x for x in found if x is not None), (-1, None))
+
+    def field(path: tuple, tree: Any, role: str) -> Any:
+        entries, structure = flatten_with_paths(tree)
+        return jax.tree.unflatten(structure, [one((*path, *end), x, role) for end, x in entries])
+
+    def one(path: tuple, x: Any, role: str) -> Any:
+        k, own = owner(path)
+        if own is None or x is None or not shape_of(x):
+            return x
+        if not is_trained(x) or not _fits(shape_of(x), shape_of(own)):
+            raise ValueError(
+                f"the state at {path_name(path)} has shape {shape_of(x)} and type {jnp.result_type(x)}, where its "
+                f"leaf has shape {shape_of(own)} in the frame, so it cannot follow when the frame turns: give "
+                f"carry='keep', or put what changes its form, such as store, outside of in_frame"
+            )
+        return x if turn is None else turn(role, k, x)
+
+    def bare(path: tuple, x: Any) -> Any:
+        _, own = owner(path)
+        if own is not None and is_trained(x) and shape_of(x) and _fits(shape_of(x), shape_of(own)):
+            raise ValueError(
+                f"the state at {path_name(path)} has the shape of its leaf in the frame, and its field has no role, so "
+                f"it cannot follow when the frame turns: annotate the field in the class of the state "
+                f"(gradtx.storage.Signed, NonNegative, Magnitude or Exact), or give carry='keep'"
+            )
+        return x
+
+    def node(path: tuple, tree: Any) -> Any:
+        entries, structure = jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda x: x is not tree)
+        if not entries:
+            return tree
+        if not entries[0][0]:  # a leaf is its own only entry
+            return bare(path, tree)
+        declared, children = declared_roles(type(tree)), []
+        for key, child in entries:
+            here, role = (*path, *key), declared.get(path_name(key))
+            if role is None:
+                children.append(node(here, child))
+            else:
+                children.append(field(here, child, role) if role in roles else child)
+        return jax.tree.unflatten(structure, children)
+
+    return node((), state)
+
+
+def _fits(shape: tuple[int, ...], own: tuple[int, ...]) -> bool:
+    """Whether the last axes are those of the leaf, or of length 1 in place of some."""
+    last = shape[len(shape) - len(own) :]
+    return len(shape) >= len(own) and all(n in (1, mine) for n, mine in zip(last, own, strict=True))
+
+
+def along(axis: int, matrix: jax.Array, role: str, y: jax.Array) -> jax.Array:
+    """A field after its coordinates along an axis, counted from the end, have changed by y → Rᵀ·y.
+
+    Signed and exact fields are vectors, and change so. Of a second moment, the diagonal of a covariance C in the old
+    coordinates, the new diagonal is that of RᵀCR. Where C has no other entries, that is (R∘R)ᵀ·y, which keeps the sign,
+    and for an orthogonal R the sum. A magnitude, a divisor that is no square, changes as the root of such a diagonal:
+    then a permutation of the axes permutes it, and it stays of the same degree in the gradient.
+    """
+    if y.shape[axis] == 1 and matrix.shape[0] != 1:
+        return y  # one number for all coordinates along this axis
+    if role == "magnitude":
+        size = jnp.max(jnp.abs(y))  # so that no square overflows or underflows
+        size = jnp.where((size > 0) & jnp.isfinite(size), size, jnp.ones_like(size))
+        return size * jnp.sqrt(along(axis, matrix, "nonnegative", (y / size) ** 2))
+    if role == "nonnegative":
+        matrix = matrix.real**2 + matrix.imag**2 if jnp.iscomplexobj(matrix) else matrix**2
+    turned = jnp.tensordot(y, matrix.conj() if axis == -2 else matrix, ((axis,), (0,)), precision="highest")
+    return jnp.moveaxis(turned, -1, axis)

@@ -1,0 +1,110 @@
+"""The protocol of frames, and the frame that changes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any, ClassVar
+
+import jax
+import numpy as np
+
+from gradtx.core.errors import describe
+
+Leaf = jax.ShapeDtypeStruct
+"""The shape and type that a leaf of the parameters has outside the frame."""
+
+
+class Frame:
+    """Other coordinates for the leaves of a tree: `in_frame(tx, frame)` runs a transformation in them.
+
+    Write a frozen dataclass that inherits from this class: it must compare, hash and pickle. `into` and `out` are
+    linear, and each is the transpose of the other. What the coordinates depend on, such as a basis, is kept for each
+    leaf between steps: the basis in the arguments below, an array, a tree of arrays, or None.
+
+    In every step the wrapper calls `learn`, in the first and in every `every`-th one `refresh` after it, and then
+    `into` and `out` with the basis that this gave.
+    """
+
+    every: ClassVar[Any] = None
+    """Steps between two calls of `refresh`; None: the coordinates never change."""
+
+    usual_carry: ClassVar[str] = "turn"
+    """What `in_frame` does with the inner state at a refresh, unless it is told: "turn", "turn_signed" or "keep"."""
+
+    carries: ClassVar[tuple[str, ...]] = ("turn", "turn_signed", "keep")
+    """What it can do there. A frame with "turn" has `carry`."""
+
+    def takes(self, leaf: Leaf) -> bool:
+        """Whether such a leaf gets other coordinates. Those that it does not take pass as they are.
+
+        Raises: ValueError: it should, and cannot. The wrapper adds the name of the leaf.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no takes")
+
+    def into(self, basis: Any, x: jax.Array) -> jax.Array:
+        """A leaf in the coordinates of the frame."""
+        raise NotImplementedError(f"{type(self).__name__} has no into")
+
+    def out(self, basis: Any, y: jax.Array, leaf: Leaf) -> jax.Array:
+        """The transpose of `into`: an array of the shape of the leaf."""
+        raise NotImplementedError(f"{type(self).__name__} has no out")
+
+    def init(self, leaf: Leaf, salt: np.ndarray) -> Any:
+        """The basis before the first step. `salt` has two words of random bits, uint32, of its own for each leaf."""
+        return None
+
+    def learn(self, basis: Any, g: jax.Array) -> Any:
+        """The basis after a step has seen the update g, of which the coordinates may be made later."""
+        return basis
+
+    def refresh(self, basis: Any, g: jax.Array, first: jax.Array) -> Any:
+        """New coordinates. `first`, a bool scalar, says whether these are the first ones."""
+        return basis
+
+    def carry(self, role: str, y: jax.Array, old: Any, new: Any) -> jax.Array:
+        """What becomes of a field of the inner state when the basis changes.
+
+        Args:
+            role: "signed", "exact", "nonnegative" or "magnitude".
+            y: the field, in the old coordinates. It may have more axes in front, and axes of length 1 in place of some.
+            old, new: the bases.
+        """
+        return y
+
+
+def require_frame(**frames: Any) -> None:
+    """Raise TypeError unless each value is a frame; a class or a function that makes one is not."""
+    for name, frame in frames.items():
+        if not isinstance(frame, Frame):
+            called = f": call it, {frame.__name__}()" if callable(frame) and hasattr(frame, "__name__") else ""
+            raise TypeError(f"{name} must be a frame, as gradtx.frames.matrices(); got {describe(frame)}{called}")
+
+
+class ShownAsCall:
+    """Prints as the call of the function of `gradtx.frames` that makes it, `real_and_imaginary` of RealAndImaginary."""
+
+    def __repr__(self) -> str:
+        name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+        fields = ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))  # pyright: ignore[reportArgumentType]
+        return f"frames.{name}({', '.join(f'{field}={value!r}' for field, value in fields)})"
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Identity(ShownAsCall, Frame):
+    """See `identity`."""
+
+    def takes(self, leaf: Leaf) -> bool:
+        """No leaf."""
+        return False
+
+
+def identity() -> Frame:
+    """The coordinates that the leaves have: nothing changes, to the bit.
+
+    Example:
+        >>> import gradtx
+        >>> gradtx.in_frame(gradtx.scale(2.0), gradtx.frames.identity())
+        in_frame(inner=scale(step_size=2.0), frame=frames.identity())
+    """
+    return Identity()

@@ -1,0 +1,118 @@
+"""Frames on whole trees: which leaves a frame takes, their bases, and the way in and out."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
+from gradtx.frames.frame import Frame, Leaf
+from gradtx.transforms.seeds import path_hashes
+
+
+def taken(who: str, frame: Frame, tree: Any) -> list[bool]:
+    """For each leaf, also None, whether it gets other coordinates.
+
+    Raises: ValueError: the frame cannot take a leaf, which the error names.
+    """
+    out = []
+    for k, x in enumerate(flatten(tree)[0]):
+        try:
+            out.append(is_trained(x) and bool(frame.takes(_outside(x))))
+        except ValueError as error:
+            raise ValueError(f"{who}: the leaf at {leaf_names(tree)[k]} has shape {shape_of(x)}: {error}") from None
+    return out
+
+
+def first_bases(who: str, frame: Frame, params: Any) -> Any:
+    """The bases before the first step: a tree like the parameters, None for leaves that the frame does not take."""
+    mine, (leaves, structure), salts = taken(who, frame, params), flatten(params), path_hashes(params)
+    rows = zip(mine, leaves, salts, strict=True)
+    return jax.tree.unflatten(structure, [frame.init(_outside(x), salt) if own else None for own, x, salt in rows])
+
+
+def bases_of(who: str, bases: Any, frame: Frame, updates: Any) -> list:
+    """The basis of each leaf.
+
+    Raises: ValueError: a leaf does not fit its basis; the error names it.
+    """
+    leaves, structure = flatten(updates)
+    try:
+        found = structure.flatten_up_to(bases)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{who}: the updates have other leaves than the state was made for: {error}") from None
+    for k, (own, x, basis) in enumerate(zip(taken(who, frame, updates), leaves, found, strict=True)):
+        if _form(basis) != (_form_of(frame, _outside(x)) if own else None):
+            raise ValueError(
+                f"{who}: the update at {leaf_names(updates)[k]} has shape {shape_of(x)}, and the state has a basis for "
+                f"another shape there: make the state with this transformation's own init"
+            )
+    return found
+
+
+def into_frame(frame: Frame, mine: list[bool], bases: list, tree: Any) -> Any:
+    """The tree in the coordinates of the frame. Leaves that are shapes stay shapes."""
+
+    def leaf(basis: Any, x: Any) -> Any:
+        if isinstance(x, jax.ShapeDtypeStruct):
+            return jax.eval_shape(frame.into, basis, x)
+        return into_leaf(frame, basis, jnp.asarray(x))
+
+    leaves, structure = flatten(tree)
+    rows = zip(mine, bases, leaves, strict=True)
+    return jax.tree.unflatten(structure, [leaf(basis, x) if own else x for own, basis, x in rows])
+
+
+def out_of_frame(frame: Frame, mine: list[bool], bases: list, inside: Any, outside: Any) -> Any:
+    """The tree `inside`, which is in the coordinates of the frame, in those of the tree `outside`."""
+    leaves, structure = flatten(outside)
+    rows = zip(mine, bases, flatten(inside)[0], leaves, strict=True)
+    out = [out_leaf(frame, _outside(x), basis, jnp.asarray(y)) if own else y for own, basis, y, x in rows]
+    return jax.tree.unflatten(structure, out)
+
+
+@functools.partial(jax.jit, static_argnums=0, inline=True)  # at module level, so that each shape is traced once
+def into_leaf(frame: Frame, basis: Any, x: jax.Array) -> jax.Array:
+    """A leaf in the coordinates of the frame."""
+    return frame.into(basis, x)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
+def out_leaf(frame: Frame, leaf: Leaf, basis: Any, y: jax.Array) -> jax.Array:
+    """The transpose of `into_leaf`, for leaves of this shape."""
+    return frame.out(basis, y, leaf)
+
+
+@functools.partial(jax.jit, static_argnums=0, inline=True)
+def learn_leaf(frame: Frame, basis: Any, g: jax.Array) -> Any:
+    """The basis of a leaf after an update."""
+    return frame.learn(basis, g)
+
+
+@functools.partial(jax.jit, static_argnums=0, inline=True)
+def refresh_leaf(frame: Frame, basis: Any, g: jax.Array, first: jax.Array) -> Any:
+    """The new basis of a leaf."""
+    return frame.refresh(basis, g, first)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
+def carry_leaf(frame: Frame, role: str, y: jax.Array, old: Any, new: Any) -> jax.Array:
+    """A field of a leaf in a new basis, in the type that it had."""
+    return frame.carry(role, y, old, new).astype(y.dtype)
+
+
+def _outside(x: Any) -> Leaf:
+    return jax.ShapeDtypeStruct(shape_of(x), jnp.result_type(x))
+
+
+@functools.lru_cache(maxsize=4096)
+def _form_of(frame: Frame, leaf: Leaf) -> Any:
+    return _form(jax.eval_shape(lambda: frame.init(leaf, np.zeros(2, np.uint32))))
+
+
+def _form(basis: Any) -> Any:
+    return jax.tree.map(lambda x: (x.shape, x.dtype), basis)

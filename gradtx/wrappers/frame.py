@@ -1,0 +1,166 @@
+"""A transformation in other coordinates."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.errors import one_of
+from gradtx.core.numerics import increment, zero_count
+from gradtx.core.pair import require_changeable
+from gradtx.core.transformation import Transformation, transformation
+from gradtx.core.trees import flatten, is_trained
+from gradtx.frames.carry import TURNED, carried
+from gradtx.frames.frame import Frame, identity, require_frame
+from gradtx.frames.trees import (
+    bases_of,
+    carry_leaf,
+    first_bases,
+    into_frame,
+    learn_leaf,
+    out_of_frame,
+    refresh_leaf,
+    taken,
+)
+from gradtx.wrappers.conditional import only_where
+
+_OUTSIDE = {"grad", "grad_fn", "value_fn"}
+_BELONGS = "which belongs to the coordinates that the parameters have outside of the frame"
+
+
+class InFrameState(NamedTuple):
+    """The state of `in_frame`.
+
+    count: updates so far, int32 scalar; 0 at init.
+    basis: what the coordinates depend on, for each leaf that the frame takes; None for frames that never change.
+    inner: the inner transformation's state, for leaves in the coordinates of the frame.
+    """
+
+    count: jax.Array
+    basis: Any
+    inner: Any
+
+
+@transformation
+def in_frame(inner: Transformation, frame: Frame, *, carry: str | None = None):
+    """Run a transformation in other coordinates: as matrices, as real and imaginary parts, in a basis.
+
+        u = out(inner(into(g)))
+
+    The inner transformation gets the parameters in these coordinates too. What depends on the coordinates that the
+    parameters have outside belongs outside: weight decay may stand on either side, a trust ratio of whole leaves may
+    not. Leaves that the frame does not take pass as they are.
+
+    When the basis of a frame changes, the inner state is carried into the new coordinates by the roles that its fields
+    declare, whatever the transformation is; for a change y → Rᵀ·y:
+
+        Signed, Exact    Rᵀ·y                 exact, so momentum inside a frame is momentum outside
+        NonNegative      (R∘R)ᵀ·y             the new diagonal of a covariance that was diagonal
+        Magnitude        √((R∘R)ᵀ·y²)         the same for its square root
+
+    Args:
+        inner: the transformation.
+        frame: a frame of `gradtx.frames`, or one of your own: `gradtx.frames.Frame`.
+        carry: "turn": every field as above. "turn_signed": only Signed and Exact ones; the others stay, as in the paper
+            of SOAP. "keep": the inner state stays as it is, as in the paper of GaLore. None: what is usual for the
+            frame.
+
+    State: `InFrameState`.
+    Raises:
+        TypeError: `frame` is no frame; a transformation inside needs `value_fn`, `grad_fn` or `grad`, which belong to
+            the coordinates outside. ValueError: `carry` is another word, or nothing that the frame can do; naming the
+            leaf: the frame cannot take it, or a field of the state cannot be carried.
+    Source: the idea of Vyas et al. 2024 (arXiv:2409.11321), SOAP, and Zhao et al. 2024 (arXiv:2403.03507), GaLore,
+        apart from their Adam and their bases. Not in optax, torch or Keras.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.in_frame(gradtx.normalize_by_update_norm(), gradtx.frames.matrices(rows=None))
+        >>> z = jnp.full((2, 2, 1), 3.0)
+        >>> print(tx.update(z, tx.init(z))[0].ravel())
+        [0.5 0.5 0.5 0.5]
+    """
+    require_frame(frame=frame)
+    require_changeable("in_frame", inner)
+    manner = frame.usual_carry if carry is None else carry
+    one_of(tuple(TURNED), carry=manner)
+    if manner not in frame.carries:
+        raise ValueError(f"carry={manner!r} is nothing that {frame!r} can do; it can {' or '.join(frame.carries)}")
+    if not _is_still(frame):
+        _require_inside(inner)
+
+    def init(params):
+        bases = first_bases("in_frame", frame, params)
+        mine, found = taken("in_frame", frame, params), flatten(params)[1].flatten_up_to(bases)
+        inside = into_frame(frame, mine, found, params)
+        state = inner.init(inside)
+        if frame.every is not None:
+            carried(state, _only(mine, inside), TURNED[manner])
+        return InFrameState(zero_count(), bases, state)
+
+    def update(updates, state, params=None, **extra):
+        given = extra if _is_still(frame) else _within(inner, extra)
+        mine, bases = taken("in_frame", frame, updates), bases_of("in_frame", state.basis, frame, updates)
+        bases, inner_state = _turned(frame, TURNED[manner], mine, bases, updates, state)
+        inside = into_frame(frame, mine, bases, updates)
+        params = None if params is None else into_frame(frame, mine, bases, params)
+        inside, inner_state = inner.update(inside, inner_state, params, **given)
+        basis = jax.tree.unflatten(flatten(updates)[1], bases)
+        after = InFrameState(increment(state.count), basis, inner_state)
+        return out_of_frame(frame, mine, bases, inside, updates), after
+
+    return init, update
+
+
+def _turned(
+    frame: Frame, roles: tuple[str, ...], mine: list[bool], bases: list, updates: Any, state: InFrameState
+) -> tuple[list, Any]:
+    """The bases after these updates, and the inner state in them."""
+    if frame.every is None:
+        return bases, state.inner
+    rows = list(zip(mine, bases, flatten(updates)[0], strict=True))
+    bases = [learn_leaf(frame, basis, jnp.asarray(g)) if own else None for own, basis, g in rows]
+    shapes = jax.tree.map(lambda g: jax.ShapeDtypeStruct(g.shape, g.dtype) if is_trained(g) else None, updates)
+
+    def anew() -> tuple[tuple, tuple[list, Any]]:
+        first = state.count == 0
+        rows = zip(mine, bases, flatten(updates)[0], strict=True)
+        new = [refresh_leaf(frame, basis, jnp.asarray(g), first) if own else None for own, basis, g in rows]
+        if not roles:
+            return (), (new, ())
+
+        def turn(role: str, k: int, y: jax.Array) -> jax.Array:
+            return carry_leaf(frame, role, y, bases[k], new[k])
+
+        inside = _only(mine, into_frame(frame, mine, bases, shapes))
+        return (), (new, carried(state.inner, inside, roles, turn))
+
+    due = state.count % frame.every == 0
+    _, (bases, inner_state) = only_where(due, anew, tuple, (bases, state.inner if roles else ()))
+    return bases, inner_state if roles else state.inner
+
+
+def _is_still(frame: Frame) -> bool:
+    return frame == identity()
+
+
+def _only(mine: list[bool], tree: Any) -> Any:
+    leaves, structure = flatten(tree)
+    return jax.tree.unflatten(structure, [x if own else None for own, x in zip(mine, leaves, strict=True)])
+
+
+def _require_inside(inner: Any) -> None:
+    """Raise TypeError if something inside needs what belongs to the coordinates outside."""
+    for name in _OUTSIDE & inner.extras.needed.keys():
+        who = inner.extras.needed[name]
+        raise TypeError(f"in_frame: {who} needs {name}, {_BELONGS}: put {who} around in_frame(...)")
+
+
+def _within(inner: Any, extra: dict[str, Any]) -> dict[str, Any]:
+    """The extra arguments for the inner transformation: none that belong to the coordinates outside."""
+    for name in _OUTSIDE & extra.keys():
+        if extra[name] is not None and (inner.extras.anything or name in inner.extras.known):
+            raise TypeError(f"in_frame: {name} was given for {inner.name}, {_BELONGS}: leave it out")
+    return {name: value for name, value in extra.items() if name not in _OUTSIDE}
