@@ -15,8 +15,8 @@ ENTRIES = (
             "": Setting(
                 optax=Peer(
                     "contrib.split_real_and_imaginary",
-                    differs="optax has no frames; this is `in_frame(tx, gradtx.frames.real_and_imaginary())`, and norms "
-                    "of leaves are those of one part.",
+                    differs="This is `in_frame(tx, gradtx.frames.real_and_imaginary())`. optax has no other frames, "
+                    "and makes two leaves of one, so norms of leaves are those of one part.",
                 )
             )
         },

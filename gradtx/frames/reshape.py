@@ -54,7 +54,10 @@ class Matrices(ShownAsCall, Frame):
 
     def _axes(self, rank: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
         """The axes, counted from the front, that are in front of the matrices, in their rows, and in their columns."""
-        rows, columns = (None if x is None else _from_front(what, x, rank) for what, x in self._named())
+        rows, columns = (
+            None if axes is None else _from_front(what, axes, rank)
+            for what, axes in (("rows", self.rows), ("columns", self.columns))
+        )
         rows = tuple(a for a in range(rank) if a not in (columns or ())) if rows is None else rows
         columns = tuple(a for a in range(rank) if a not in rows) if columns is None else columns
         named = rows + columns
@@ -64,21 +67,12 @@ class Matrices(ShownAsCall, Frame):
             raise ValueError(f"rows={self.rows!r} and columns={self.columns!r} leave no axis there for one of them")
         return tuple(a for a in range(rank) if a not in named), rows, columns
 
-    def _named(self) -> tuple[tuple[str, Any], tuple[str, Any]]:
-        return ("rows", self.rows), ("columns", self.columns)
-
     def _sides(self, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
         """Rows and columns of the matrices, and of the blocks."""
         _, rows, columns = self._axes(len(shape))
         m, n = (math.prod(shape[a] for a in axes) for axes in (rows, columns))
-        r, c = (
-            _block(what, side, size)
-            for what, side, size in zip(("rows", "columns"), (m, n), self._sizes(), strict=True)
-        )
-        return m, n, r, c
-
-    def _sizes(self) -> tuple[int | None, int | None]:
-        return self.blocks or (None, None)
+        height, width = self.blocks or (None, None)
+        return m, n, _block("rows", m, height), _block("columns", n, width)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -105,7 +99,8 @@ def matrices(
 
     Several axes together make the rows or the columns of a matrix; the other axes count the matrices, and come in
     front. Vectors and scalars pass as they are. The coordinates are the same numbers in another order, so only a
-    transformation that looks at rows, columns or matrices does something else in them.
+    transformation that looks at rows, columns or matrices does something else in them. Of several axes that make one
+    side, the first may be split over devices; any other one would be gathered.
 
         convolutions h × w × in × out           matrices(rows=None)           one matrix hwin × out
         heads, in × heads × width               matrices(rows=0, columns=2)   a matrix in × width for each head

@@ -53,7 +53,7 @@ X = np.arange(4 * 6 * 10.0, dtype=np.float32).reshape(4, 6, 10)
         (matrices(blocks=(100, 100)), X),
         (matrices(rows=None, blocks=(12, None)), X.reshape(2, 12, 1, 10).transpose(0, 2, 1, 3)),
     ],
-    ids=repr,
+    ids=lambda x: repr(x) if isinstance(x, Frame) else "",
 )
 def test_matrices(frame, expected):
     """Inside are the matrices that NumPy makes; outside are the same numbers again."""
@@ -99,7 +99,7 @@ def parts_adam_loop(gradients, rate, b1=0.9, b2=0.999, eps=1e-8):
 
 
 def test_complex_adam_by_parts_over_1000_steps():
-    """Within 30 ulp of each update, as Adam; and it is not Adam of complex numbers."""
+    """Within 30 ulp of the learning rate, as Adam; and it is not Adam of complex numbers."""
     random = np.random.default_rng(0)
     size = np.exp(random.normal(size=(1000, 2, 5)) * 2)
     gradients = (random.normal(size=(1000, 2, 5)) * size * [[[1.0], [1e-3]]]).astype(np.float32)
@@ -115,7 +115,7 @@ def test_complex_adam_by_parts_over_1000_steps():
     assert state.inner["scale_by_adam"].nu.shape == (2, 5)
     expected = np.diff(parts_adam_loop(gradients, 0.1), axis=0, prepend=0)
     for part in (np.real, np.imag):
-        np.testing.assert_allclose(part(updates), part(expected), rtol=30 * 2**-23, atol=1e-9)
+        np.testing.assert_allclose(part(updates), part(expected), rtol=0, atol=30 * 2**-23 * 0.1)
     plain = gradtx.adam(0.1)
     whole = jax.lax.scan(lambda s, g: plain.update(g, s)[::-1], plain.init(zeros), jnp.asarray(gradients))[1]
     assert np.max(np.abs(np.imag(whole))) < 0.1 * np.max(np.abs(np.imag(updates)))
@@ -168,7 +168,7 @@ def test_extras_of_the_coordinates_outside_are_refused():
     tx = gradtx.in_frame((lambda params: gradtx.EmptyState(), update), matrices())
     x = jnp.ones((2, 2))
     tx.update(x, tx.init(x), x, value=1.0)
-    with pytest.raises(TypeError, match="value_fn was given for .*belongs to the coordinates"):
+    with pytest.raises(TypeError, match=r"value_fn was given for .*belongs to the coordinates"):
         tx.update(x, tx.init(x), x, value_fn=jnp.sum)
     same = gradtx.in_frame((lambda params: gradtx.EmptyState(), update), identity())
     same.update(x, same.init(x), x, value_fn=jnp.sum)
@@ -189,13 +189,15 @@ def test_a_frame_without_methods_says_which_one_it_lacks():
         gradtx.in_frame(gradtx.scale(1.0), Halves()).init(jnp.ones(2))
 
 
-@pytest.mark.parametrize("spec", [(None, None, "x"), (None, "x", None), ("x", None, None)], ids=str)
-def test_eight_devices(spec):
+@pytest.mark.parametrize(
+    ("spec", "rows"), [((None, None, "x"), (0, 1)), ((None, "x", None), (1, 0)), (("x", None, None), (0, 1))], ids=str
+)
+def test_eight_devices(spec, rows):
     """The numbers of one device, and no device has more of the state than its part."""
     mesh = Mesh(np.asarray(jax.devices()[:8]), ("x",))
     params = {"w": jnp.asarray(np.random.default_rng(0).normal(size=(8, 16, 24)), jnp.float32)}
     split = jax.device_put(params, NamedSharding(mesh, PartitionSpec(*spec)))
-    tx = gradtx.in_frame(gradtx.scale_by_adam(), matrices(rows=None))
+    tx = gradtx.in_frame(gradtx.scale_by_adam(), matrices(rows))
     step = jax.jit(lambda g, s, p: tx.step(g, s, p))
     new, state = step(split, tx.init(split), split)
     expected, _ = step(params, tx.init(params), params)
