@@ -10,6 +10,7 @@ as `initial_scale` of `scale_by_rms`, and whole numbers of steps other than thos
 Recipes
     sgd (with momentum, nesterov, dampening), adagrad, rmsprop (centered, momentum, bias_correction), adadelta, adam,
     adamw, amsgrad, nadam, adamax, lion. For full batches: rprop, supersab, lbfgs (with a line search).
+    Without a learning rate: dog, l_dog, dowg.
 Pieces
     identity, scale, scale_by_learning_rate, set_to_zero, add_decayed_weights, add_noise, zero_nans
     clip_by_value, clip_by_leaf_norm, clip_by_global_norm, clip_by_block_rms, adaptive_grad_clip, clip_by_z_score
@@ -33,6 +34,8 @@ Wrappers: where steps land
     project_onto with the sets of `gradtx.sets`: sphere, box, nonnegative, simplex, stiefel, ...
 Wrappers: other coordinates
     in_frame with the frames of `gradtx.frames`: identity, matrices, real_and_imaginary
+Wrappers: how fast
+    adapt_learning_rate with the estimators of `gradtx.rates`
 Memory and precision
     store with the codecs of `gradtx.storage`; round_stochastically, compensate, keep_master, split24;
     dynamic_loss_scale and loss_scale; pack and unpack
@@ -99,6 +102,7 @@ from gradtx.optimizers.amsgrad import ScaleByAmsgradState, amsgrad, scale_by_ams
 from gradtx.optimizers.lbfgs import ScaleByLbfgsState, lbfgs, scale_by_lbfgs
 from gradtx.optimizers.lion import ScaleByLionState, lion, scale_by_lion
 from gradtx.optimizers.nadam import ScaleByScheduledNadamState, nadam, scale_by_scheduled_nadam
+from gradtx.optimizers.rate_free import dog, dowg, l_dog
 from gradtx.optimizers.rmsprop import ScaleByRmsState, ScaleByStddevState, rmsprop, scale_by_rms, scale_by_stddev
 from gradtx.optimizers.rprop import (
     ScaleByRpropState,
@@ -116,6 +120,7 @@ from gradtx.precision.master import KeepMasterState, keep_master
 from gradtx.precision.rounding import RoundStochasticallyState, round_stochastically
 from gradtx.precision.split import Split24State, split24
 from gradtx.progress import Progress, progress
+from gradtx.rates.adapt import AdaptLearningRateState, adapt_learning_rate
 from gradtx.schedules.cycles import (
     cosine_onecycle_schedule,
     cosine_restarts_schedule,
@@ -195,6 +200,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AccumulateSquaresState",
     "AccumulateState",
+    "AdaptLearningRateState",
     "AddDampedMomentumState",
     "AddMomentumState",
     "AddNoiseState",
@@ -265,6 +271,7 @@ __all__ = [
     "adam",
     "adamax",
     "adamw",
+    "adapt_learning_rate",
     "adaptive_grad_clip",
     "add_damped_momentum",
     "add_decayed_weights",
@@ -290,6 +297,8 @@ __all__ = [
     "cyclic_schedule",
     "decay_skipped_rows",
     "divide_by_rms",
+    "dog",
+    "dowg",
     "dynamic_loss_scale",
     "ema",
     "eval_params",
@@ -310,6 +319,7 @@ __all__ = [
     "inverse_time_schedule",
     "join_schedules",
     "keep_master",
+    "l_dog",
     "lbfgs",
     "linear_onecycle_schedule",
     "linear_schedule",

@@ -25,6 +25,7 @@ FROM_THE_USER = {
     "Frame",
     "LeafMarker",
     "Set",
+    "LearntBy",
     "Term",
     "dict[",
 }  # what annotations of arguments hold

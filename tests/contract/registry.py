@@ -17,6 +17,7 @@ from tests.contract import (  # noqa: F401
     cases_frames,
     cases_moments,
     cases_precision,
+    cases_rates,
     cases_rows,
     cases_search,
     cases_sight,

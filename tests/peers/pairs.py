@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from typing import Any, NamedTuple
 
 import pytest
@@ -36,7 +37,7 @@ class Pair(NamedTuple):
 
     def in_optax(self, optax: Any) -> Any:
         """optax's transformation, with our arguments: those that both have are called the same."""
-        factory = getattr(optax, self.peer.name)
+        factory = operator.attrgetter(self.peer.name)(optax)
         ours = {**self.entry.arguments(self.setting), **self.rate, **self.peer.ours}
         known = inspect.signature(factory).parameters
         return factory(**{**{k: v for k, v in ours.items() if k in known}, **self.peer.theirs})

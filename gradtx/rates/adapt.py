@@ -1,0 +1,123 @@
+"""`adapt_learning_rate`: a learning rate that is learnt while training, around any transformation."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.errors import non_negative, one_of
+from gradtx.core.hyper import Hyper
+from gradtx.core.leaves import float_dtype, map_leaves
+from gradtx.core.pair import GradientTransformation, is_transformation, require_changeable
+from gradtx.core.transformation import Transformation, transformation
+from gradtx.rates.estimator import LearntBy, Now
+from gradtx.rates.leaves import each_leaf, scalars
+
+
+class AdaptLearningRateState(NamedTuple):
+    """The state of `adapt_learning_rate`.
+
+    rate: the learnt rate of the last update, float scalar; 0 at init. With per="leaf" a tree of them.
+    estimator: the state of the estimator.
+    inner: the inner transformation's state.
+    """
+
+    rate: Any
+    estimator: Any
+    inner: Any
+
+
+@transformation(whole_tree=True, words={"out": "times the learnt rate"})
+def adapt_learning_rate(
+    inner: Transformation,
+    estimator: LearntBy,
+    *,
+    learning_rate: Hyper = 1.0,
+    per: str = "tree",
+    gradient_units: tuple[str, ...] = ("eps",),
+):
+    """Multiply the updates of a transformation by a rate that is learnt from the gradients and the parameters.
+
+        u = learning_rate·rate·inner(feed·g)         rate, feed: what the estimator says; feed is 1 for most
+
+    The inner transformation has a learning rate of 1. With `rates.constant(1.0)` the updates are the inner ones, to the
+    bit. A gradient of zero leaves the rate as it is. `state.rate` is the rate in use.
+
+    Args:
+        inner: the transformation, for example `sgd(1.0)`.
+        estimator: how the rate is learnt, one of `gradtx.rates`: `rates.distance()`.
+        learning_rate: a factor of the learnt rate, for a schedule; finite, at least 0.
+        per: "tree" for one rate; "leaf" for one rate for each leaf, learnt from this leaf alone.
+        gradient_units: the hyperparameters inside `inner` that are in units of the gradient. They are multiplied by the
+            feed as well.
+
+    State: `AdaptLearningRateState`. Its update needs `params`, and `value` if the estimator needs it.
+    Raises:
+        ValueError: an argument is out of range; `params` is not given; an estimator that can only learn one rate is to
+            learn one per leaf. TypeError: `estimator` is not one; `value` is needed and not given.
+    Source: each estimator says who found it. optax has a transformation of its own for each of them.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx, w = gradtx.adapt_learning_rate(gradtx.sgd(1.0), gradtx.rates.distance(1e-3)), jnp.zeros(2)
+        >>> for _ in range(100):  # of |w - (3, 4)|: no rate is given
+        ...     u, state = tx.update((w - jnp.array([3.0, 4.0])), tx.init(w) if _ == 0 else state, w)
+        ...     w = gradtx.apply_updates(w, u)
+        >>> print(w.round(2))
+        [3. 4.]
+    """
+    require_changeable("adapt_learning_rate", inner)
+    non_negative(learning_rate=learning_rate)
+    one_of(("tree", "leaf"), per=per)
+    if per == "leaf" and estimator.one_rate:
+        raise ValueError(f"{estimator!r} learns one rate for all leaves together: give per='tree'")
+    one = estimator.estimate()
+    learnt = each_leaf(one) if per == "leaf" else one
+
+    def init(params):
+        rate = scalars(params, 0.0) if per == "leaf" else jnp.zeros((), float_dtype(params))
+        with jax.numpy_dtype_promotion("standard"):  # scalars of the width of the parameters meet numbers of another
+            return AdaptLearningRateState(rate, learnt.init(params), inner.init(params))
+
+    def updated(updates: Any, state: Any, params: Any, value: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
+        with jax.numpy_dtype_promotion("standard"):
+            advice, learning = learnt.before(updates, state.estimator, params, Now(learning_rate, value))
+        rate, feed, tx = advice.rate, advice.feed, inner
+        if feed is not None:
+            updates, tx = map_leaves(lambda g: feed * g, updates), _times(inner, gradient_units, feed)
+        updates, inner_state = tx.update(updates, state.inner, params, **extra)
+        if not (isinstance(learning_rate, float) and learning_rate == 1.0):
+            updates = map_leaves(lambda u: learning_rate * u, updates)
+        with jax.numpy_dtype_promotion("standard"):
+            updates, learning = learnt.after(updates, learning, rate)
+        if per == "tree":
+            rate = jnp.array(1.0 if rate is None else rate)
+        rate, learning = jax.tree.map(_like, (rate, learning), (state.rate, state.estimator))
+        return updates, AdaptLearningRateState(rate, learning, inner_state)
+
+    def update(updates, state, params, **extra):
+        return updated(updates, state, params, None, extra)
+
+    def update_with_value(updates, state, params, *, value, **extra):
+        return updated(updates, state, params, value, {"value": value, **extra})
+
+    return init, update_with_value if estimator.needs_value else update
+
+
+def _like(new: Any, old: Any) -> jax.Array:
+    """A new array of a state in the type that the state has for it."""
+    new = jnp.asarray(new)
+    return new if new.dtype == old.dtype and not new.weak_type else new.astype(old.dtype)
+
+
+def _times(tx: GradientTransformation, names: tuple[str, ...], factor: Any) -> GradientTransformation:
+    """The transformation with its hyperparameters of these names, at any depth, multiplied by a factor."""
+
+    def changed(name: str, child: Any) -> Any:
+        if is_transformation(child):
+            return _times(child, names, factor)
+        return child * factor if name in names else child
+
+    return tx.with_children({name: changed(name, child) for name, child in tx.children.items()})
