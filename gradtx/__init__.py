@@ -36,6 +36,8 @@ Wrappers: other coordinates
     in_frame with the frames of `gradtx.frames`: identity, matrices, real_and_imaginary
 Wrappers: how fast
     adapt_learning_rate with the estimators of `gradtx.rates`
+Wrappers: several at once
+    add, graft, keep_norm; cautious (no entry against the gradient)
 Memory and precision
     store with the codecs of `gradtx.storage`; round_stochastically, compensate, keep_master, split24;
     dynamic_loss_scale and loss_scale; pack and unpack
@@ -183,8 +185,11 @@ from gradtx.transforms.ratio import DivideByRmsState, divide_by_rms
 from gradtx.transforms.zoom import ScaleByZoomLinesearchState, ZoomLinesearchInfo, scale_by_zoom_linesearch
 from gradtx.wrappers.accumulate import AccumulateState, accumulate
 from gradtx.wrappers.average import AverageState, average, averaged
+from gradtx.wrappers.branches import add
+from gradtx.wrappers.cautious import cautious
 from gradtx.wrappers.every import EveryState, every
 from gradtx.wrappers.frame import InFrameState, in_frame
+from gradtx.wrappers.graft import GraftState, graft, keep_norm
 from gradtx.wrappers.hyperparameters import hyperparameters, set_count, set_hyperparameters
 from gradtx.wrappers.inject import InjectState, inject
 from gradtx.wrappers.lookahead import LookaheadState, lookahead
@@ -219,6 +224,7 @@ __all__ = [
     "Finding",
     "GradientTransformation",
     "GradientTransformationExtraArgs",
+    "GraftState",
     "Hyper",
     "HyperparametersState",
     "InFrameState",
@@ -273,6 +279,7 @@ __all__ = [
     "adamw",
     "adapt_learning_rate",
     "adaptive_grad_clip",
+    "add",
     "add_damped_momentum",
     "add_decayed_weights",
     "add_momentum",
@@ -282,6 +289,7 @@ __all__ = [
     "apply_updates",
     "average",
     "averaged",
+    "cautious",
     "centralize",
     "chain",
     "clip_by_block_rms",
@@ -311,6 +319,7 @@ __all__ = [
     "full",
     "function_schedule",
     "global_norm",
+    "graft",
     "hyperparameters",
     "identity",
     "in_frame",
@@ -319,6 +328,7 @@ __all__ = [
     "inverse_time_schedule",
     "join_schedules",
     "keep_master",
+    "keep_norm",
     "l_dog",
     "lbfgs",
     "linear_onecycle_schedule",

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from gradtx.catalog import (
     adam,
     adaptive,
+    combinators,
     descent,
     frames,
     general,
@@ -55,6 +56,7 @@ _MODULES = (
     general,
     norms,
     wrappers,
+    combinators,
     frames,
     steps,
     schedules,

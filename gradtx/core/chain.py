@@ -38,16 +38,8 @@ def chain(*members: Transformation, **named: Transformation):
         >>> gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.sgd(0.1))
         chain(clip_by_global_norm(max_norm=1.0), sgd(learning_rate=0.1))
     """
-    called = set(member_names(members)) & named.keys()
-    if called:
-        raise ValueError(f"there are two members named {min(called)!r}: choose another name")
-    unnamed = tuple(piece for member in members for piece in spliced(member))
-    names = member_names(unnamed)
-    twice = sorted(set(names) & named.keys())
-    if twice:
-        raise ValueError(f"there are two members named {twice[0]!r}: choose another name")
-    steps: dict[str, GradientTransformation] = {**dict(zip(names, unnamed, strict=True)), **named}
-
+    by_name(members, named)
+    steps = by_name(tuple(piece for member in members for piece in spliced(member)), named)
     for member in list(steps.values())[:-1]:
         require_changeable("chain", member)
     plans = {name: step._plan for name, step in steps.items()}
@@ -57,7 +49,7 @@ def chain(*members: Transformation, **named: Transformation):
         return entries({name: plan.init(params) for name, plan in plans.items()})
 
     def update(updates, state, params=None, **extra):
-        _require_known(plans, updates, state)
+        require_known("chain", plans, updates, state)
         states = {}
         for name, plan in plans.items():
             given = plan.extras.taken(extra)
@@ -65,7 +57,7 @@ def chain(*members: Transformation, **named: Transformation):
         return updates, entries(states)
 
     def step(updates, state, params=None, **extra):
-        _require_known(plans, updates, state)
+        require_known("chain", plans, updates, state)
         states, out = {}, updates
         for name, plan in plans.items():
             run = plan.step if name == last else plan.update  # the last member returns the new parameters
@@ -75,16 +67,25 @@ def chain(*members: Transformation, **named: Transformation):
     return init, update, step
 
 
-def _require_known(plans: dict[str, Any], updates: Any, state: Any) -> None:
+def require_known(who: str, plans: dict[str, Any], updates: Any, state: Any) -> None:
     """Raise TypeError if the state has an entry that belongs to no member."""
     unknown = sorted(map(str, state.keys() - plans.keys()))
     if unknown and isinstance(updates, dict) and updates and updates.keys() <= plans.keys():
-        raise TypeError("chain: updates and state are swapped: call update(updates, state, params)")
+        raise TypeError(f"{who}: updates and state are swapped: call update(updates, state, params)")
     if unknown:
         raise TypeError(
-            f"chain: the state has an entry {unknown[0]!r}; the members are {list(plans)}. "
-            f"Make the state with this chain's own init"
+            f"{who}: the state has an entry {unknown[0]!r}; the members are {list(plans)}. "
+            f"Make the state with this {who}'s own init"
         )
+
+
+def by_name(members: tuple, named: dict[str, GradientTransformation]) -> dict[str, GradientTransformation]:
+    """All members by name; ValueError if two have the same."""
+    names = member_names(members)
+    twice = sorted(set(names) & named.keys())
+    if twice:
+        raise ValueError(f"there are two members named {twice[0]!r}: choose another name")
+    return {**dict(zip(names, members, strict=True)), **named}
 
 
 def entries(states: dict[str, Any]) -> dict[str, Any]:

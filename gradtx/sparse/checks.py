@@ -52,3 +52,17 @@ def nan_without(known: jax.Array, rows: jax.Array) -> jax.Array:
     """The rows; NaN for those that are not known."""
     known = known.reshape(*known.shape, *[1] * (rows.ndim - known.ndim))
     return jnp.where(known, rows, jnp.asarray(jnp.nan, rows.dtype))
+
+
+def same_rows(g: Any, other: Any) -> jax.Array:
+    """The values of another RowSparse, made from the same gradient as g, at the rows of g.
+
+    Raises: TypeError: it has other rows; under a trace, where that may not be known, its values become NaN.
+    """
+    if other.indices is g.indices:
+        return other.values
+    fits = g.distinct and other.distinct and jnp.shape(other.indices) == jnp.shape(g.indices)
+    same = jnp.array_equal(g.indices, other.indices) if fits else False
+    if not isinstance(same, jax.core.Tracer) and not same:
+        raise TypeError("two RowSparse gradients cannot meet in one leaf function: pass .dense() of the second")
+    return jnp.where(same, other.values, jnp.asarray(jnp.nan, other.values.dtype))

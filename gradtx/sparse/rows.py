@@ -12,7 +12,7 @@ import numpy as np
 from jax.core import Tracer
 
 from gradtx.core.special import SpecialLeaf
-from gradtx.sparse.checks import INDEX_MAX, as_array, as_int32, require_intact, require_rows
+from gradtx.sparse.checks import INDEX_MAX, as_array, as_int32, require_intact, require_rows, same_rows
 from gradtx.sparse.idle import NoIdleRuleError, power, wide_dtype
 
 
@@ -109,9 +109,7 @@ class RowSparse(SpecialLeaf):
 
     def opened(self, others: Sequence[Any], idle: Sequence[Any] | None) -> tuple:
         """Its rows, and those of `others` at its indices, which first catch up with the skipped steps."""
-        if any(isinstance(x, RowSparse) and x.indices is not self.indices for x in others):
-            raise TypeError("two RowSparse gradients cannot meet in one leaf function: pass .dense() of the second")
-        rows = [x.values if isinstance(x, RowSparse) else take(self, jnp.asarray(x)) for x in others]
+        rows = [same_rows(self, x) if isinstance(x, RowSparse) else take(self, jnp.asarray(x)) for x in others]
         if self.skipped is not None and others:
             if idle is None:
                 raise NoIdleRuleError

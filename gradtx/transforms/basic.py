@@ -40,9 +40,9 @@ def identity():
 
 
 def sign_of(number: Any) -> int:
-    """1, -1, or 0 for zero and for what is not known before the step: a schedule, a traced number."""
-    known = concrete(number) or 0.0
-    return (known > 0) - (known < 0)
+    """-1 for a negative factor, 1 for others, 0 for one that is not known before the step: a schedule, or traced."""
+    known = concrete(number)
+    return 0 if known is None else -1 if known < 0 else 1
 
 
 @transformation(any_leaves=True, sparse_rows=True, sign=lambda given, signs: sign_of(given["step_size"]))

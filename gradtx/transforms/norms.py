@@ -99,7 +99,7 @@ def within(bound: Any, norm: jax.Array) -> jax.Array:
     """The factor that reduces a norm to a bound: `min(1, bound/norm)`, with derivative 0 at norm 0."""
     bound = jnp.asarray(bound, norm.dtype)
     inside = norm <= bound
-    return jnp.where(inside, 1.0, _ratio(bound, jnp.where(inside, 1.0, norm)))
+    return jnp.where(inside, 1.0, ratio(bound, jnp.where(inside, 1.0, norm)))
 
 
 def require_axis_name(axis_name: Any) -> None:
@@ -128,16 +128,16 @@ def on_all(condition: jax.Array, axis_name: AxisName) -> jax.Array:
 
 
 @jax.custom_jvp
-def _ratio(x: jax.Array, y: jax.Array) -> jax.Array:
+def ratio(x: jax.Array, y: jax.Array) -> jax.Array:
     """x / y, with a derivative that is correct wherever x / y is. JAX divides by y², which may overflow."""
     return x / y
 
 
-@_ratio.defjvp
+@ratio.defjvp
 def _(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
     (x, y), (dx, dy) = primals, tangents
-    ratio = _ratio(x, y)
-    return ratio, dx / y - ratio * (dy / y)
+    z = ratio(x, y)
+    return z, dx / y - z * (dy / y)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))

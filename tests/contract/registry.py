@@ -13,6 +13,7 @@ from gradtx.catalog import ENTRIES
 from gradtx.testing import Case
 from tests.contract import (  # noqa: F401
     cases_averages,
+    cases_combinators,
     cases_control,
     cases_frames,
     cases_moments,

@@ -34,7 +34,7 @@ def holds_two(a: Transformation, b: Transformation):
         (gradtx.scale_by_learning_rate(0.1, flip_sign=False), 1),
         (gradtx.scale(-0.1), -1),
         (gradtx.scale(jnp.float32(-0.1)), -1),
-        (gradtx.scale(0.0), 0),
+        (gradtx.scale(0.0), 1),
         (gradtx.scale(lambda step: -0.1), 0),
         (gradtx.chain(), 1),
         (gradtx.chain(ADAM, gradtx.scale(-1.0)), 1),

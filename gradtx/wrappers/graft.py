@@ -1,0 +1,145 @@
+"""The direction of one transformation with the length of another."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.errors import one_of
+from gradtx.core.leaves import map_leaves
+from gradtx.core.numerics import on_real_and_imag
+from gradtx.core.pair import require_changeable
+from gradtx.core.transformation import Transformation, transformation
+from gradtx.core.trees import flatten, is_trained, leaf_names, require_same_tree, shape_of
+from gradtx.transforms.basic import identity
+from gradtx.transforms.norms import AxisName, global_norm, leaf_norm, ratio, require_axis_name
+
+_PER = ("tree", "leaf", "channel", "entry")
+
+
+class GraftState(NamedTuple):
+    """The state of `graft`: the states of both transformations."""
+
+    direction: Any
+    magnitude: Any
+
+
+@transformation
+def graft(
+    direction: Transformation,
+    magnitude: Transformation,
+    per: str | int = "leaf",
+    *,
+    axis_name: AxisName = None,
+):
+    """Give the same updates to two transformations; take the direction of one, with the length of the other.
+
+        u = d·‖m‖₂/‖d‖₂,      d = direction(g),   m = magnitude(g);   0 where d is 0
+
+    The norms are those of each leaf, or of parts of it. They do not overflow. Where they differ by a factor of more
+    than 1e38, a direction with a norm above 8e37 becomes 0. `graft(tx, tx)` gives the updates of `tx`, to the bit.
+
+    Args:
+        direction, magnitude: the transformations. Their updates must point the same way, along the gradient or against
+            it: of two whole optimizers, or of two pieces in front of one learning rate.
+        per: what has a norm of its own. "leaf": each leaf. "channel": each index of the last axis, the outputs of a
+            kernel as in Flax and Keras; leaves with fewer than two axes are one channel. A whole number: the same for
+            another axis. "entry": each entry, so u = |m|·sign(d). "tree": all leaves together.
+        axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which every leaf is split, along
+            other axes than that of the channels. The norms are then those of all parts.
+
+    State: `GraftState`: the states of both.
+    Raises: ValueError: `per` is another word, or an axis that a leaf does not have; one of the two sets the parameters,
+        such as `compensate`; the updates of the two do not fit each other. TypeError: axis_name is not a name.
+    Source: Agarwal et al. 2020 (arXiv:2002.11803), equation 1, per leaf or for the whole tree. Not in optax. Within 6
+        ulp of the exact quotient.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.graft(gradtx.scale_by_sign(), gradtx.identity())
+        >>> print(tx.update(jnp.array([7.0, 1.0, -1.0, 7.0]), tx.init(jnp.zeros(4)))[0])
+        [ 5.  5. -5.  5.]
+    """
+    if not isinstance(per, int) or isinstance(per, bool):
+        one_of(_PER, per=per)
+    require_axis_name(axis_name)
+    for inner in (direction, magnitude):
+        require_changeable("graft", inner)
+
+    def init(params):
+        return GraftState(direction.init(params), magnitude.init(params))
+
+    def update(updates, state, params=None, **extra):
+        d, of_d = direction.update(updates, state.direction, params, **direction.extras.taken(extra))
+        m, of_m = magnitude.update(updates, state.magnitude, params, **magnitude.extras.taken(extra))
+        require_same_tree("update of the magnitude", m, "update of the direction", d)
+        if isinstance(per, int):
+            _require_axis(per, d)
+        return grafted(d, m, per, axis_name), GraftState(of_d, of_m)
+
+    return init, update
+
+
+@transformation
+def keep_norm(inner: Transformation, per: str | int = "leaf", *, axis_name: AxisName = None):
+    """Let a transformation change the direction of the updates, and give them back the norm that they had.
+
+        u = inner(g)·‖g‖₂/‖inner(g)‖₂
+
+    Args:
+        inner: the transformation; a piece whose updates point along the gradient.
+        per, axis_name: as in `graft`.
+
+    State: `GraftState`: that of `inner`, and none.
+    Source: `graft(inner, identity())`.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.keep_norm(gradtx.scale_by_sign())
+        >>> print(tx.update(jnp.array([7.0, 1.0, -1.0, 7.0]), tx.init(jnp.zeros(4)))[0])
+        [ 5.  5. -5.  5.]
+    """
+    return graft(inner, identity(), per, axis_name=axis_name)
+
+
+def grafted(d: Any, m: Any, per: str | int = "leaf", axis_name: AxisName = None) -> Any:
+    """A tree with the directions of `d` and the lengths of `m`, as in `graft`."""
+    if per == "tree":
+        norms = global_norm(d, axis_name), global_norm(m, axis_name)
+        return map_leaves(lambda d: _with_length(d, *(x.astype(d.real.dtype) for x in norms)), d)
+
+    def leaf(d: jax.Array, m: jax.Array) -> jax.Array:
+        if per == "entry" and not jnp.iscomplexobj(d):
+            return jnp.sign(d) * jnp.abs(m)
+        norms = (jnp.abs(x) if per == "entry" else leaf_norm(x, _axes(per, x.ndim), axis_name) for x in (d, m))
+        return _with_length(d, *norms)
+
+    return map_leaves(leaf, d, m)
+
+
+def _with_length(d: jax.Array, old: jax.Array, new: jax.Array) -> jax.Array:
+    """d·new/old; d itself where the lengths are equal, to the bit, or where d is 0."""
+    nothing = old == 0
+    factor = jnp.where(nothing, 1.0, ratio(new, jnp.where(nothing, 1.0, old)))
+    # Where the ratio of the lengths overflows or underflows, the direction is computed first.
+    info = jnp.finfo(old.dtype)
+    inside = (factor >= info.tiny) & (factor <= info.max)
+    divisor, factor = jnp.where(inside | nothing, 1.0, old), jnp.where(inside, factor, new)
+    return on_real_and_imag(lambda x: (x / divisor * factor,))(d)[0]  # a product of complex numbers is not exact
+
+
+def _axes(per: str | int, ndim: int) -> tuple[int, ...] | None:
+    """The axes over which a norm is summed; None for all."""
+    if per == "leaf" or ndim < 2:
+        return None
+    kept = (-1 if per == "channel" else per) % ndim
+    return tuple(k for k in range(ndim) if k != kept)
+
+
+def _require_axis(axis: int, tree: Any) -> None:
+    for name, x in zip(leaf_names(tree), flatten(tree)[0], strict=True):
+        n = len(shape_of(x)) if is_trained(x) else 0
+        if n > 1 and not -n <= axis < n:
+            raise ValueError(f"the update at {name} has shape {shape_of(x)}, no axis {axis}")
