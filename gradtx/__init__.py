@@ -29,7 +29,8 @@ Wrappers: which leaves
 Wrappers: when
     accumulate, every, skip_nonfinite, skip_if, skip_spikes
 Wrappers: averages and other gradients
-    average and averaged, lookahead, schedule_free and eval_params, sam
+    average and averaged, lookahead, schedule_free and eval_params, sam; outer (an optimizer over the steps of another),
+    restart
 Wrappers: where steps land
     project_onto with the sets of `gradtx.sets`: sphere, box, nonnegative, simplex, stiefel, ...
 Wrappers: other coordinates
@@ -194,8 +195,10 @@ from gradtx.wrappers.hyperparameters import hyperparameters, set_count, set_hype
 from gradtx.wrappers.inject import InjectState, inject
 from gradtx.wrappers.lookahead import LookaheadState, lookahead
 from gradtx.wrappers.masked import freeze, masked
+from gradtx.wrappers.outer import OuterState, outer
 from gradtx.wrappers.partition import partition, per_leaf_learning_rate, route
 from gradtx.wrappers.project_onto import ProjectOntoState, project_onto
+from gradtx.wrappers.restart import RestartState, restart
 from gradtx.wrappers.sam import sam
 from gradtx.wrappers.schedule_free import ScheduleFreeState, eval_params, schedule_free
 from gradtx.wrappers.skip import SkipSpikesState, SkipState, skip_if, skip_nonfinite, skip_spikes
@@ -235,6 +238,7 @@ __all__ = [
     "MaskedNode",
     "Number",
     "OptState",
+    "OuterState",
     "Packed",
     "Params",
     "Plan",
@@ -242,6 +246,7 @@ __all__ = [
     "ProjectOntoState",
     "Readings",
     "ReduceOnPlateauState",
+    "RestartState",
     "RoundStochasticallyState",
     "RowSparse",
     "ScalarOrSchedule",
@@ -340,6 +345,7 @@ __all__ = [
     "masked",
     "nadam",
     "normalize_by_update_norm",
+    "outer",
     "pack",
     "partition",
     "per_leaf_learning_rate",
@@ -352,6 +358,7 @@ __all__ = [
     "project_onto",
     "readings",
     "reduce_on_plateau",
+    "restart",
     "rmsprop",
     "round_stochastically",
     "route",

@@ -6,13 +6,16 @@ import jax.numpy as jnp
 
 import gradtx
 from gradtx import sets
-from tests.contract.adding import ADAM, INNER, NAMESPACE, NEEDS_PARAMS, SGD, add
+from tests.contract.adding import ADAM, INNER, NAMESPACE, NEEDS_PARAMS, SGD, add, falling
 
 NAMESPACE.update({name: getattr(sets, name) for name in sets.__all__})
 
+ALL_THE_WAY = SGD.replace(learning_rate=1.0)
 for which, inner in INNER.items():
     neutral = {**NEEDS_PARAMS, "neutral": inner}
     add(f"project_onto-{which}-neutral", gradtx.project_onto, inner=inner, onto=sets.everywhere(), case=neutral)
+    add(f"outer-{which}-neutral", gradtx.outer, inner=inner, outer_tx=ALL_THE_WAY, every=2, case=neutral)
+    add(f"restart-{which}-neutral", gradtx.restart, inner=inner, every=None, warmup=2, case=neutral)
 
 MATRICES = {"w": jnp.asarray([[0.6, 0.8], [-0.8, 0.6], [0.1, 0.0]], jnp.float32), "v": jnp.ones((1, 2), jnp.float32)}
 REAL = {**NEEDS_PARAMS, "complex_leaves": False, "smooth": False}
@@ -25,3 +28,7 @@ for which in (sets.box(lower=-1.0, upper=2.0), sets.simplex(), sets.l1_ball(radi
     add(f"project_onto-{name}", gradtx.project_onto, inner=SGD, onto=which, case=REAL)
 stiefel = {**NEEDS_PARAMS, "params": MATRICES, "any_tree": False}
 add("project_onto-stiefel", gradtx.project_onto, inner=SGD, onto=sets.stiefel(), case=stiefel)
+
+momentum = gradtx.sgd(learning_rate=falling, momentum=0.5, nesterov=True, dampening=None)
+add("outer", gradtx.outer, inner=ADAM, outer_tx=momentum, every=2, case=NEEDS_PARAMS)
+add("restart", gradtx.restart, inner=ADAM, every=2, warmup=3, case=NEEDS_PARAMS)
