@@ -11,6 +11,7 @@ Recipes
     sgd (with momentum, nesterov, dampening), adagrad, rmsprop (centered, momentum, bias_correction), adadelta, adam,
     adamw, amsgrad, nadam, adamax, lion. For full batches: rprop, supersab, lbfgs (with a line search).
     Without a learning rate: dog, l_dog, dowg.
+    Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam.
 Pieces
     identity, scale, scale_by_learning_rate, set_to_zero, add_decayed_weights, add_noise, zero_nans
     clip_by_value, clip_by_leaf_norm, clip_by_global_norm, clip_by_block_rms, adaptive_grad_clip, clip_by_z_score
@@ -20,6 +21,7 @@ Pieces
     accumulate_squares, scale_by_rms, scale_by_stddev, scale_by_adadelta, scale_by_adam, scale_by_amsgrad,
     scale_by_adamax, scale_by_nadam, scale_by_scheduled_nadam, scale_by_lion, scale_by_sign, scale_by_rprop,
     scale_by_supersab, scale_by_lbfgs
+    scale_by_belief, scale_by_acprop, scale_by_yogi, scale_by_radam
     scale_by_backtracking_linesearch, scale_by_zoom_linesearch, value_and_grad_from_state, reduce_on_plateau
 Wrappers: which leaves
     masked, freeze, route, partition, per_leaf_learning_rate
@@ -100,11 +102,13 @@ from gradtx.inspection.watch_state import WatchState
 from gradtx.optimizers.adadelta import ScaleByAdadeltaState, adadelta, scale_by_adadelta
 from gradtx.optimizers.adagrad import AccumulateSquaresState, accumulate_squares, adagrad
 from gradtx.optimizers.adam import ScaleByAdamState, adam, adamw, scale_by_adam, scale_by_nadam
-from gradtx.optimizers.adamax import ScaleByAdamaxState, adamax, scale_by_adamax
+from gradtx.optimizers.adamax import ScaleByAdamaxState, adamax, adamaxw, scale_by_adamax
 from gradtx.optimizers.amsgrad import ScaleByAmsgradState, amsgrad, scale_by_amsgrad
+from gradtx.optimizers.belief import ScaleByBeliefState, acprop, adabelief, scale_by_acprop, scale_by_belief
 from gradtx.optimizers.lbfgs import ScaleByLbfgsState, lbfgs, scale_by_lbfgs
 from gradtx.optimizers.lion import ScaleByLionState, lion, scale_by_lion
-from gradtx.optimizers.nadam import ScaleByScheduledNadamState, nadam, scale_by_scheduled_nadam
+from gradtx.optimizers.nadam import ScaleByScheduledNadamState, nadam, nadamw, scale_by_scheduled_nadam
+from gradtx.optimizers.radam import radam, scale_by_radam
 from gradtx.optimizers.rate_free import dog, dowg, l_dog
 from gradtx.optimizers.rmsprop import ScaleByRmsState, ScaleByStddevState, rmsprop, scale_by_rms, scale_by_stddev
 from gradtx.optimizers.rprop import (
@@ -116,6 +120,7 @@ from gradtx.optimizers.rprop import (
     supersab,
 )
 from gradtx.optimizers.sgd import sgd
+from gradtx.optimizers.yogi import scale_by_yogi, yogi
 from gradtx.packing import Packed, pack, unpack
 from gradtx.precision.compensate import CompensateState, compensate
 from gradtx.precision.loss_scale import DynamicLossScaleState, dynamic_loss_scale, loss_scale
@@ -255,6 +260,7 @@ __all__ = [
     "ScaleByAdamaxState",
     "ScaleByAmsgradState",
     "ScaleByBacktrackingLinesearchState",
+    "ScaleByBeliefState",
     "ScaleByLbfgsState",
     "ScaleByLionState",
     "ScaleByRmsState",
@@ -277,10 +283,13 @@ __all__ = [
     "ZoomLinesearchInfo",
     "accumulate",
     "accumulate_squares",
+    "acprop",
+    "adabelief",
     "adadelta",
     "adagrad",
     "adam",
     "adamax",
+    "adamaxw",
     "adamw",
     "adapt_learning_rate",
     "adaptive_grad_clip",
@@ -344,6 +353,7 @@ __all__ = [
     "map_leaves",
     "masked",
     "nadam",
+    "nadamw",
     "normalize_by_update_norm",
     "outer",
     "pack",
@@ -356,6 +366,7 @@ __all__ = [
     "product_schedules",
     "progress",
     "project_onto",
+    "radam",
     "readings",
     "reduce_on_plateau",
     "restart",
@@ -365,15 +376,18 @@ __all__ = [
     "rprop",
     "sam",
     "scale",
+    "scale_by_acprop",
     "scale_by_adadelta",
     "scale_by_adam",
     "scale_by_adamax",
     "scale_by_amsgrad",
     "scale_by_backtracking_linesearch",
+    "scale_by_belief",
     "scale_by_lbfgs",
     "scale_by_learning_rate",
     "scale_by_lion",
     "scale_by_nadam",
+    "scale_by_radam",
     "scale_by_rms",
     "scale_by_rprop",
     "scale_by_scheduled_nadam",
@@ -381,6 +395,7 @@ __all__ = [
     "scale_by_stddev",
     "scale_by_supersab",
     "scale_by_trust_ratio",
+    "scale_by_yogi",
     "scale_by_zoom_linesearch",
     "schedule",
     "schedule_free",
@@ -409,6 +424,7 @@ __all__ = [
     "warmup_schedule",
     "warmup_stable_decay_schedule",
     "watch",
+    "yogi",
     "zero_nans",
     "zero_shardings",
     "zeros",

@@ -17,6 +17,8 @@ from types import MappingProxyType
 
 from gradtx.catalog import (
     adam,
+    adam_forms,
+    adam_kin,
     adaptive,
     combinators,
     descent,
@@ -50,6 +52,8 @@ _MODULES = (
     descent,
     adaptive,
     adam,
+    adam_forms,
+    adam_kin,
     signs,
     low_memory,
     rate_free,

@@ -45,7 +45,7 @@ def describe(value: Any) -> str:
     return repr(value) if isinstance(value, str | int | float | None) else f"something of type {type(value).__name__}"
 
 
-def _range_check(words: str, holds: Callable[[float], bool]) -> Callable[..., None]:
+def range_check(words: str, holds: Callable[[float], bool]) -> Callable[..., None]:
     """A check that raises ValueError unless every keyword argument, if it is concrete, lies in a range."""
 
     def check(**values: Any) -> None:
@@ -57,13 +57,13 @@ def _range_check(words: str, holds: Callable[[float], bool]) -> Callable[..., No
     return check
 
 
-in_unit_interval = _range_check("in [0, 1]", lambda x: 0.0 <= x <= 1.0)
-below_one = _range_check("in [0, 1)", lambda x: 0.0 <= x < 1.0)
-at_least_one = _range_check("finite and at least 1", lambda x: 1.0 <= x < math.inf)
-non_negative = _range_check("finite and at least 0", lambda x: 0.0 <= x < math.inf)
-not_below_zero = _range_check("at least 0", lambda x: x >= 0.0)  # also infinity
-positive = _range_check("greater than 0", lambda x: x > 0.0)  # also infinity
-finite = _range_check("finite", math.isfinite)
+in_unit_interval = range_check("in [0, 1]", lambda x: 0.0 <= x <= 1.0)
+below_one = range_check("in [0, 1)", lambda x: 0.0 <= x < 1.0)
+at_least_one = range_check("finite and at least 1", lambda x: 1.0 <= x < math.inf)
+non_negative = range_check("finite and at least 0", lambda x: 0.0 <= x < math.inf)
+not_below_zero = range_check("at least 0", lambda x: x >= 0.0)  # also infinity
+positive = range_check("greater than 0", lambda x: x > 0.0)  # also infinity
+finite = range_check("finite", math.isfinite)
 
 
 def ordered(**values: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from gradtx.core.numerics import bias_correction, clip_and_square, ema, incremen
 from gradtx.core.states import Magnitude, Signed
 from gradtx.core.transformation import transformation
 from gradtx.optimizers.adam import zero_moments
+from gradtx.optimizers.decay import weight_decay_of
 from gradtx.transforms.basic import scale_by_learning_rate
 
 
@@ -86,3 +87,29 @@ def adamax(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper 
     Source: Kingma & Ba 2015 (arXiv:1412.6980), section 7.1. Same as optax and torch.
     """
     return chain(scale_by_adamax(b1, b2, eps), scale_by_learning_rate(learning_rate))
+
+
+@transformation
+def adamaxw(
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-8,
+    weight_decay: Hyper = 1e-4,
+    mask: Any = None,
+):
+    """AdaMax with decoupled weight decay: `scale_by_adamax`, `add_decayed_weights`, then `scale_by_learning_rate`.
+
+    Args:
+        learning_rate: at least 0; usually 2e-3. It multiplies the weight decay too.
+        b1, b2, eps: as in `scale_by_adamax`.
+        weight_decay: as in `add_decayed_weights`.
+        mask: which leaves decay, as in `masked`: `"**/kernel"`; None for all.
+
+    State: a chain's dict, with one entry: `ScaleByAdamaxState`. Its update needs `params`.
+    Source: Loshchilov & Hutter 2019 (arXiv:1711.05101), section 4, for AdaMax. Same as optax. torch's `Adamax` adds its
+        weight_decay to the gradient instead.
+    """
+    return chain(
+        scale_by_adamax(b1, b2, eps), weight_decay_of(weight_decay, mask), scale_by_learning_rate(learning_rate)
+    )

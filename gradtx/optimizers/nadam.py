@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +12,11 @@ from gradtx.core.errors import below_one, non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import bias_correction, divide_by_root, increment, zero_count
+from gradtx.core.pair import GradientTransformation
 from gradtx.core.states import NonNegative, Signed
 from gradtx.core.transformation import transformation
 from gradtx.optimizers.adam import divisors, next_moments, scale_by_nadam
+from gradtx.optimizers.decay import weight_decay_of
 from gradtx.transforms.basic import scale_by_learning_rate
 
 
@@ -103,8 +105,41 @@ def nadam(
     State: a chain's dict, with one entry: `ScaleByAdamState` or `ScaleByScheduledNadamState`.
     Source: Dozat 2016 (ICLR workshop).
     """
+    return chain(_scaling(b1, b2, eps, eps_root, momentum_decay), scale_by_learning_rate(learning_rate))
+
+
+@transformation
+def nadamw(
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-8,
+    eps_root: Hyper = 0.0,
+    *,
+    weight_decay: Hyper = 1e-4,
+    mask: Any = None,
+    momentum_decay: Hyper | None = None,
+):
+    """NAdam with decoupled weight decay: the scaling of `nadam`, `add_decayed_weights`, then `scale_by_learning_rate`.
+
+    Args:
+        learning_rate: at least 0; usually 1e-3 or 2e-3. It multiplies the weight decay too.
+        b1, b2, eps, eps_root, momentum_decay: as in `nadam`.
+        weight_decay: as in `add_decayed_weights`.
+        mask: which leaves decay, as in `masked`: `"**/kernel"`; None for all.
+
+    State: a chain's dict, with one entry: `ScaleByAdamState` or `ScaleByScheduledNadamState`. It needs `params`.
+    Source: Dozat 2016 (ICLR workshop) with Loshchilov & Hutter 2019 (arXiv:1711.05101). optax's `nadamw`, which has no
+        momentum_decay; torch's `NAdam(decoupled_weight_decay=True)`, with momentum_decay 4e-3.
+    """
+    return chain(
+        _scaling(b1, b2, eps, eps_root, momentum_decay),
+        weight_decay_of(weight_decay, mask),
+        scale_by_learning_rate(learning_rate),
+    )
+
+
+def _scaling(b1: Any, b2: Any, eps: Any, eps_root: Any, momentum_decay: Any) -> GradientTransformation:
     if momentum_decay is None:
-        scaling = scale_by_nadam(b1, b2, eps, eps_root)
-    else:
-        scaling = scale_by_scheduled_nadam(b1, b2, eps, eps_root, momentum_decay=momentum_decay)
-    return chain(scaling, scale_by_learning_rate(learning_rate))
+        return scale_by_nadam(b1, b2, eps, eps_root)
+    return scale_by_scheduled_nadam(b1, b2, eps, eps_root, momentum_decay=momentum_decay)

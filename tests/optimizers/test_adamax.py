@@ -21,3 +21,5 @@ class TestAgreement(agreement.DocumentedAgreement):
 def test_chain():
     numbers = (0.8, 0.99, 1e-6)
     assert_same_chain(gradtx.adamax(RATE, *numbers), gradtx.scale_by_adamax(*numbers), lr(RATE))
+    decayed = gradtx.adamaxw(RATE, *numbers, weight_decay=0.1)
+    assert_same_chain(decayed, gradtx.scale_by_adamax(*numbers), gradtx.add_decayed_weights(0.1), lr(RATE))

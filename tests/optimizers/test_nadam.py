@@ -34,3 +34,6 @@ def test_chains():
     assert_same_chain(gradtx.nadam(RATE), gradtx.scale_by_nadam(), lr(RATE))
     rising = gradtx.scale_by_scheduled_nadam(momentum_decay=0.004)
     assert_same_chain(gradtx.nadam(RATE, momentum_decay=0.004), rising, lr(RATE))
+    decay = gradtx.add_decayed_weights(0.1)
+    assert_same_chain(gradtx.nadamw(RATE, weight_decay=0.1), gradtx.scale_by_nadam(), decay, lr(RATE))
+    assert_same_chain(gradtx.nadamw(RATE, weight_decay=0.1, momentum_decay=0.004), rising, decay, lr(RATE))
