@@ -15,7 +15,7 @@ Recipes
 Pieces
     identity, scale, scale_by_learning_rate, set_to_zero, add_decayed_weights, add_noise, zero_nans
     clip_by_value, clip_by_leaf_norm, clip_by_global_norm, clip_by_block_rms, adaptive_grad_clip, clip_by_z_score
-    normalize_by_update_norm, scale_by_trust_ratio, centralize
+    normalize_by_update_norm, scale_by_trust_ratio, floor_by_weight_norm, remove_radial, centralize
     add_momentum, add_nesterov_momentum, add_damped_momentum, ema
     divide_by_rms (with any numerator)
     accumulate_squares, scale_by_rms, scale_by_stddev, scale_by_adadelta, scale_by_adam, scale_by_amsgrad,
@@ -187,6 +187,7 @@ from gradtx.transforms.normalize import (
 )
 from gradtx.transforms.norms import global_norm
 from gradtx.transforms.plateau import ReduceOnPlateauState, reduce_on_plateau
+from gradtx.transforms.radial import floor_by_weight_norm, remove_radial
 from gradtx.transforms.ratio import DivideByRmsState, divide_by_rms
 from gradtx.transforms.zoom import ScaleByZoomLinesearchState, ZoomLinesearchInfo, scale_by_zoom_linesearch
 from gradtx.wrappers.accumulate import AccumulateState, accumulate
@@ -328,6 +329,7 @@ __all__ = [
     "explain",
     "exponential_decay",
     "factored_sharding",
+    "floor_by_weight_norm",
     "foreign",
     "freeze",
     "full",
@@ -369,6 +371,7 @@ __all__ = [
     "radam",
     "readings",
     "reduce_on_plateau",
+    "remove_radial",
     "restart",
     "rmsprop",
     "round_stochastically",

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.numerics import quotient
-from gradtx.sets.set import CallRepr, Set, as_axes, as_constant, misses_axes
+from gradtx.sets.set import CallRepr, Set, as_constant, misses_axes
 from gradtx.transforms.norms import leaf_norm, within
+from gradtx.transforms.radial import as_axes
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -56,14 +56,6 @@ def as_constant(name: str, value: Any, least: float = -math.inf, *, above: bool 
     return float(value)
 
 
-def as_axes(axis: Any) -> tuple[int, ...] | None:
-    """An axis or several as a tuple; None stays. Raises TypeError for anything else."""
-    axes = axis if isinstance(axis, tuple) else (axis,)
-    if axis is not None and not all(isinstance(k, int) and not isinstance(k, bool) for k in axes):
-        raise TypeError(f"axis must be a whole number, a tuple of them, or None; got {axis!r}")
-    return None if axis is None else axes
-
-
 def misses_axes(leaf: jax.ShapeDtypeStruct, axes: tuple[int, ...] | None) -> str:
     """`"an array with axis 2"` if the leaf has not all of these axes; else ""."""
     missing = [k for k in axes or () if not -leaf.ndim <= k < leaf.ndim]

@@ -9,7 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.sets.set import CallRepr, Set, as_axes, as_constant, is_complex, misses_axes
+from gradtx.sets.set import CallRepr, Set, as_constant, is_complex, misses_axes
+from gradtx.transforms.radial import as_axes
 
 
 class _Sums(CallRepr, abc.ABC):
