@@ -17,6 +17,7 @@ Pieces
     clip_by_value, clip_by_leaf_norm, clip_by_global_norm, clip_by_block_rms, adaptive_grad_clip, clip_by_z_score
     normalize_by_update_norm, scale_by_trust_ratio, floor_by_weight_norm, remove_radial, centralize
     add_momentum, add_nesterov_momentum, add_damped_momentum, ema
+    nesterov_ema, reduce_variance, amplify_slow, scale_by_optimistic_gradient
     divide_by_rms (with any numerator)
     accumulate_squares, scale_by_rms, scale_by_stddev, scale_by_adadelta, scale_by_adam, scale_by_amsgrad,
     scale_by_adamax, scale_by_nadam, scale_by_scheduled_nadam, scale_by_lion, scale_by_sign, scale_by_rprop,
@@ -167,6 +168,15 @@ from gradtx.transforms.backtracking import (
 from gradtx.transforms.basic import identity, scale, scale_by_learning_rate, scale_by_sign, set_to_zero
 from gradtx.transforms.clipping import clip_by_block_rms, clip_by_global_norm, clip_by_leaf_norm, clip_by_value
 from gradtx.transforms.decay import add_decayed_weights
+from gradtx.transforms.filters import (
+    AmplifySlowState,
+    NesterovEmaState,
+    PreviousGradientState,
+    amplify_slow,
+    nesterov_ema,
+    reduce_variance,
+    scale_by_optimistic_gradient,
+)
 from gradtx.transforms.from_state import value_and_grad_from_state
 from gradtx.transforms.momentum import (
     AddDampedMomentumState,
@@ -218,6 +228,7 @@ __all__ = [
     "AddDampedMomentumState",
     "AddMomentumState",
     "AddNoiseState",
+    "AmplifySlowState",
     "AverageState",
     "BacktrackingLinesearchInfo",
     "ClipByZScoreState",
@@ -242,12 +253,14 @@ __all__ = [
     "LeafPlan",
     "LookaheadState",
     "MaskedNode",
+    "NesterovEmaState",
     "Number",
     "OptState",
     "OuterState",
     "Packed",
     "Params",
     "Plan",
+    "PreviousGradientState",
     "Progress",
     "ProjectOntoState",
     "Readings",
@@ -300,6 +313,7 @@ __all__ = [
     "add_momentum",
     "add_nesterov_momentum",
     "add_noise",
+    "amplify_slow",
     "amsgrad",
     "apply_updates",
     "average",
@@ -356,6 +370,7 @@ __all__ = [
     "masked",
     "nadam",
     "nadamw",
+    "nesterov_ema",
     "normalize_by_update_norm",
     "outer",
     "pack",
@@ -371,6 +386,7 @@ __all__ = [
     "radam",
     "readings",
     "reduce_on_plateau",
+    "reduce_variance",
     "remove_radial",
     "restart",
     "rmsprop",
@@ -390,6 +406,7 @@ __all__ = [
     "scale_by_learning_rate",
     "scale_by_lion",
     "scale_by_nadam",
+    "scale_by_optimistic_gradient",
     "scale_by_radam",
     "scale_by_rms",
     "scale_by_rprop",

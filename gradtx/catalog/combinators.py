@@ -14,7 +14,7 @@ ENTRIES = (
         "wrapper",
         "several",
         usual={"per": "leaf", "axis_name": None},
-        source="Agarwal et al., arXiv:2002.11803, equation 1",
+        source="Agarwal et al., arXiv:2002.11803",
         year=2020,
     ),
     Entry(keep_norm, "wrapper", "several", usual={"per": "leaf", "axis_name": None}),

@@ -47,8 +47,8 @@ def cautious(inner: Transformation, floor: Hyper = 1e-3, *, sign: int | None = N
     State: that of `inner`.
     Raises: ValueError: `floor` is out of range; the sign is not known; `inner` sets the parameters, such as
         `compensate`. TypeError: axis_name is not a name.
-    Source: Liang et al. 2024 (arXiv:2411.16085), algorithm 1, which divides by the mean plus 1/n; the authors' code and
-        timm divide as here. Not in optax. Within 4 ulp of exact arithmetic on the updates of `inner`.
+    Source: Liang et al. 2024 (arXiv:2411.16085), algorithm 1, which adds a small number to the mean; the authors' code
+        and timm divide as here. Not in optax. Within 4 ulp of exact arithmetic on the updates of `inner`.
 
     Example:
         >>> import gradtx, jax.numpy as jnp

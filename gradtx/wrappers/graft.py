@@ -53,7 +53,7 @@ def graft(
     State: `GraftState`: the states of both.
     Raises: ValueError: `per` is another word, or an axis that a leaf does not have; one of the two sets the parameters,
         such as `compensate`; the updates of the two do not fit each other. TypeError: axis_name is not a name.
-    Source: Agarwal et al. 2020 (arXiv:2002.11803), equation 1, per leaf or for the whole tree. Not in optax. Within 6
+    Source: Agarwal et al. 2020 (arXiv:2002.11803), AdaGraft, per leaf or for the whole tree. Not in optax. Within 6
         ulp of the exact quotient.
 
     Example:
