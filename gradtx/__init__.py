@@ -45,6 +45,8 @@ Wrappers: several at once
 Memory and precision
     store with the codecs of `gradtx.storage`; round_stochastically, compensate, keep_master, split24;
     dynamic_loss_scale and loss_scale; pack and unpack
+Second moments: of which entries a mean is
+    the values of `gradtx.moments`: full, per_leaf, per_row, per_column, per, blocks, factored, max_of_axes
 Sparse rows
     RowSparse, sparse_value_and_grad, sparse_lookup, decay_skipped_rows
 Schedules (the first update sees step 0; `+` and `*` combine them; `schedule.plot()` draws one)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gradtx import moments
 from gradtx.catalog.entry import Entry, Peer, Setting
 from gradtx.catalog.hyperparameters import POSITIVE
 from gradtx.optimizers.adadelta import adadelta, scale_by_adadelta
@@ -9,6 +10,7 @@ from gradtx.optimizers.adagrad import accumulate_squares, adagrad
 from gradtx.optimizers.rmsprop import rmsprop, scale_by_rms, scale_by_stddev
 
 _RMS = {"decay": 0.9, "eps": 1e-8, "initial_scale": 0.0, "eps_in_sqrt": True, "bias_correction": False}
+_MOMENT = {"moment": moments.full()}
 _RMSPROP = {"centered": False, "momentum": None, "nesterov": False, "rate_in_momentum": True}
 _RMS_OFFERED = {
     "learning_rate": 0.05,
@@ -36,12 +38,13 @@ ENTRIES = (
         accumulate_squares,
         "piece",
         "adagrad",
-        usual={"initial_accumulator_value": 0.1, "eps": 1e-7, "eps_in_sqrt": True},
+        usual={"initial_accumulator_value": 0.1, "eps": 1e-7, "eps_in_sqrt": True, **_MOMENT},
         source="Duchi, Hazan & Singer",
         year=2011,
         settings={
             "": Setting(optax=Peer("scale_by_rss")),
             "outside": Setting(arguments={"initial_accumulator_value": 0.0, "eps": 0.0, "eps_in_sqrt": False}),
+            "max of axes": Setting(arguments={"moment": moments.max_of_axes()}),
         },
         fields={"sum_of_squares": "sum of |g|²"},
         optax_names=("scale_by_rss",),
@@ -74,10 +77,14 @@ ENTRIES = (
         scale_by_rms,
         "piece",
         "rmsprop",
-        usual=_RMS,
+        usual={**_RMS, **_MOMENT},
         source="Tieleman & Hinton, lecture 6.5",
         year=2012,
-        settings=_rms_settings("scale_by_rms"),
+        settings={
+            **_rms_settings("scale_by_rms"),
+            "per leaf": Setting(arguments={"moment": moments.per_leaf(), "bias_correction": True}),
+            "factored": Setting(arguments={"moment": moments.factored(), "eps": 0.0}),
+        },
         fields={"count": "updates so far", "nu": "running mean of |g|²"},
         normalizes=True,
     ),

@@ -13,7 +13,7 @@ import numpy as np
 from jax.core import Tracer
 
 from gradtx.core.special import SpecialLeaf
-from gradtx.core.trees import flatten, is_none, is_trained, require_arrays, require_same_tree
+from gradtx.core.trees import beside, flatten, is_none, is_trained, require_arrays, require_same_tree
 
 _SINGLE, _WIDE = jnp.dtype("float32"), jnp.dtype("float64")
 
@@ -78,7 +78,8 @@ def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any, idle: Sequence
 
     * `fn` computes in float32, or in the widest dtype among its leaves. Complex leaves stay complex.
     * `fn` returns one array or several. The first is the new update, in the dtype of the computation. The k-th after it
-      is the new value of the k-th tree; it keeps the dtype of that tree, so a state never changes its dtype.
+      is the new value of the k-th tree; it keeps the dtype of that tree, so a state never changes its dtype, and the
+      shape.
     * Leaves that are not trained (None, integers, keys, float0) pass through unchanged; `fn` does not see them.
     * For a special leaf such as a `RowSparse`, `fn` gets its rows, (k, ...), and the same rows of the other trees. All
       other rows keep their state, to the bit, and cost nothing.
@@ -88,6 +89,7 @@ def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any, idle: Sequence
         fn: a function of arrays of the same shape, one leaf of each tree; it returns arrays of that shape.
         updates: the tree to transform.
         *trees: states or parameters, one for each further argument of `fn`. Errors use the names of these arguments.
+            In an `OwnShapes` the leaves may have other shapes than the updates, or be None.
         idle: for each of these trees, the factor by which a step without gradient multiplies it, or None if such a step
             does not change it: `idle=(b1, b2)` for two moments. `decay_skipped_rows` needs it. Leave it out if a step
             without gradient does something else.
@@ -108,7 +110,7 @@ def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any, idle: Sequence
     names = _argument_names(fn, len(trees))
     columns = []
     for name, tree in zip(names[1:], trees, strict=True):
-        require_same_tree("update", updates, name, tree)
+        tree = beside(updates, structure, name, tree)
         columns.append(flatten(tree)[0])
     if not all(map(is_trained, leaves)):
         require_arrays("update", updates)
@@ -153,24 +155,27 @@ def _wide(fn: Callable) -> Callable:
 
     @functools.wraps(fn)
     def on_leaf(*row: Any) -> tuple[jax.Array, ...]:
-        row = tuple(x if isinstance(x, jax.Array) else jnp.asarray(x) for x in row)
+        row = tuple(x if x is None or isinstance(x, jax.Array) else jnp.asarray(x) for x in row)
         width = float_dtype(*row)
         with jax.numpy_dtype_promotion("standard"):  # a float32 learning rate may meet a float64 leaf
-            out = fn(*(_cast(x, at_width(x.dtype, width)) for x in row))
+            out = fn(*(None if x is None else _cast(x, at_width(x.dtype, width)) for x in row))
         out = out if isinstance(out, tuple) else (out,)
         if len(out) > len(row):
             raise ValueError(f"{_name(fn)} returned {len(out)} arrays for {len(row)} trees: one new value each at most")
         out = [_stored(x, row[k] if 0 < k < len(row) else None, row[0].shape, width, fn) for k, x in enumerate(out)]
         for k in range(1, len(out)):  # a state that shares a buffer would be deleted when the other array is donated
-            if not isinstance(out[k], Tracer) and any(out[k] is x for x in (*row, *out[:k])):
+            known = out[k] is not None and not isinstance(out[k], Tracer)
+            if known and any(out[k] is x for x in (*row, *out[:k])):
                 out[k] = jnp.array(out[k])
         return tuple(out)
 
     return on_leaf
 
 
-def _stored(x: Any, like: jax.Array | None, shape: tuple, width: Any, fn: Callable) -> jax.Array:
-    x = jnp.asarray(x)
+def _stored(x: Any, like: jax.Array | None, shape: tuple, width: Any, fn: Callable) -> jax.Array | None:
+    if x is None:  # an array that this leaf does not have
+        return None
+    x, shape = jnp.asarray(x), shape if like is None else like.shape
     if x.shape != shape:
         raise ValueError(f"{_name(fn)} returned shape {x.shape} for a leaf of shape {shape}")
     return _cast(x, at_width(x.dtype, width) if like is None else like.dtype)
@@ -186,7 +191,10 @@ def _name(fn: Callable) -> str:
 
 
 def _argument_names(fn: Callable, others: int) -> list[str]:
-    names = [p.name for p in inspect.signature(fn).parameters.values()]
+    parameters = inspect.signature(fn).parameters.values()
+    names = [p.name for p in parameters]
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):  # `*nu` has the last ones
+        names += [names[-1]] * (1 + others - len(names))
     return names if len(names) == 1 + others else ["g", *(f"tree {k + 1}" for k in range(others))]
 
 

@@ -14,7 +14,7 @@ from gradtx.core.plan import Extras, Piece, Scheduled
 from gradtx.core.schedule import at_step, is_schedule
 from gradtx.core.special import refusals_name
 from gradtx.core.states import finished
-from gradtx.core.traits import Branch, Closures, Group, Traits
+from gradtx.core.traits import Branch, Closures, Group, Traits, narrowed
 from gradtx.core.values import Value
 
 
@@ -99,7 +99,7 @@ class GradientTransformation(Value):
     @property
     def own_traits(self) -> Traits:
         """The traits that the piece itself declares."""
-        return self.piece._factory.traits
+        return narrowed(self.piece._factory.traits, self.piece._arguments.values())
 
     @property
     def traits(self) -> Traits:
@@ -159,7 +159,8 @@ class GradientTransformation(Value):
             self._cache["plan"], self._cache["piece"] = kept._plan, kept.piece
             return self
         wraps = any(marker.wraps for marker in factory.leaves.values())
-        piece = Piece(self.name, result, factory.traits, wraps=wraps, inside=[x.extras for x in self._inside()])
+        traits = narrowed(factory.traits, self._arguments.values())
+        piece = Piece(self.name, result, traits, wraps=wraps, inside=[x.extras for x in self._inside()])
         self._cache["plan"] = Scheduled(piece, schedules, self._body) if schedules else piece
         self._cache["piece"] = self
         return self

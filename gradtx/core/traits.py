@@ -57,6 +57,23 @@ class Traits:
         )
 
 
+class Narrowing:
+    """Base of an argument with which a transformation can take less than its factory declares."""
+
+    __slots__ = ()
+
+    def narrowed(self, traits: Traits) -> Traits:
+        """The traits of a transformation with this argument."""
+        return traits
+
+
+def narrowed(traits: Traits, arguments: Iterable[Any]) -> Traits:
+    """The traits that a factory declares, with these arguments."""
+    for argument in arguments:
+        traits = argument.narrowed(traits) if isinstance(argument, Narrowing) else traits
+    return traits
+
+
 class Declared(TypedDict, total=False):
     """The keywords of `@transformation`; each is a trait."""
 

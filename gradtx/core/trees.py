@@ -102,6 +102,23 @@ def require_arrays(what: str, tree: Any) -> None:
             )
 
 
+class OwnShapes:
+    """A tree for `map_leaves` whose leaves have shapes of their own, as means of rows do, or are None."""
+
+    def __init__(self, tree: Any):
+        self.tree = tree
+
+
+def beside(updates: Any, structure: Any, name: str, tree: Any) -> Any:
+    """A tree for `map_leaves`, checked against the updates; of an `OwnShapes`, only the structure must fit."""
+    if not isinstance(tree, OwnShapes):
+        require_same_tree("update", updates, name, tree)
+        return tree
+    if flatten(tree.tree)[1] != structure:
+        require_same_tree("update", updates, name, tree.tree)
+    return tree.tree
+
+
 def require_plain_parameters(piece: str, traits: Traits, params: Any) -> None:
     """Raise if the parameters hold a container that this piece cannot take, or a leaf that only gradients may have."""
     _require_trait(piece, traits, params)

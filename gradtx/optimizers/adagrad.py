@@ -10,11 +10,12 @@ import jax.numpy as jnp
 from gradtx.core.chain import chain
 from gradtx.core.errors import non_negative
 from gradtx.core.hyper import Hyper, Number
-from gradtx.core.leaves import full, map_leaves
-from gradtx.core.numerics import clip_and_square, divide_by_root
+from gradtx.core.numerics import divide_by_root
 from gradtx.core.states import NonNegative
 from gradtx.core.traits import Divisor
 from gradtx.core.transformation import transformation
+from gradtx.moments.means import ENTRYWISE
+from gradtx.moments.moment import Moment, divided, require_moment, started
 from gradtx.transforms.basic import scale_by_learning_rate
 
 
@@ -31,7 +32,13 @@ def _divisors(given: Mapping[str, Any], state: Any) -> dict[str, Divisor]:
 
 
 @transformation(any_leaves=True, sparse_rows=True, divides=_divisors)
-def accumulate_squares(initial_accumulator_value: Number = 0.1, eps: Hyper = 1e-7, *, eps_in_sqrt: bool = True):
+def accumulate_squares(
+    initial_accumulator_value: Number = 0.1,
+    eps: Hyper = 1e-7,
+    *,
+    eps_in_sqrt: bool = True,
+    moment: Moment = ENTRYWISE,
+):
     """Divide each entry by the root of the sum of the squares of all its gradients so far.
 
         s = s + |g|²
@@ -45,9 +52,12 @@ def accumulate_squares(initial_accumulator_value: Number = 0.1, eps: Hyper = 1e-
         eps: keeps the divisor from zero; finite, at least 0. With 0, an entry whose gradients have all been zero has
             the update 0.
         eps_in_sqrt: add eps inside the root (the default, as in optax and Keras) or outside (torch, the paper's δ).
+        moment: of which squares s is the sum, as in `divide_by_rms`; with another one than `moments.full()`, s is a sum
+            of means, or a bound of the sums.
 
-    State: `AccumulateSquaresState`: sum_of_squares, like params, real, float32 or wider.
-    Raises: ValueError: an argument is negative.
+    State: `AccumulateSquaresState`: sum_of_squares, like params, real, float32 or wider; with another moment, what that
+        keeps.
+    Raises: ValueError: an argument is negative, or the moment cannot take a leaf. TypeError: moment is none.
     Source: Duchi, Hazan & Singer 2011, section 1.1 and figure 1 (diagonal). optax's `scale_by_rss`, which adds eps
         inside only. torch's `Adagrad`: initial 0, eps 1e-10 outside, and a learning rate that decays. Keras: as here.
         Within 40 ulp of exact arithmetic over 1,000 steps in float32.
@@ -60,19 +70,21 @@ def accumulate_squares(initial_accumulator_value: Number = 0.1, eps: Hyper = 1e-
         1.0 0.8
     """
     non_negative(initial_accumulator_value=initial_accumulator_value, eps=eps)
+    require_moment(moment)
     eps_out_in = (0.0, eps) if eps_in_sqrt else (eps, 0.0)
 
     def init(params):
-        return AccumulateSquaresState(full(params, initial_accumulator_value, real=True))
+        return AccumulateSquaresState(started(moment, params, initial_accumulator_value))
 
     def update(updates, state, params=None):
         def leaf(g, s):
-            g, g_sq = clip_and_square(g)
-            # The square is bounded before the addition. XLA would compute a bounded sum twice, and copy s for that.
-            s = s + jnp.minimum(g_sq, float(jnp.finfo(s.dtype).max) * (1 - 1e-6) - s)
-            return divide_by_root(g, s, *eps_out_in), s
+            return divide_by_root(g, s, *eps_out_in)
 
-        updates, s = map_leaves(leaf, updates, state.sum_of_squares, idle=(None,))
+        def step(s, g_sq):
+            # The square is bounded before the addition. XLA would compute a bounded sum twice, and copy s for that.
+            return s + jnp.minimum(g_sq, float(jnp.finfo(s.dtype).max) * (1 - 1e-6) - s)
+
+        updates, s = divided(moment, leaf, updates, state.sum_of_squares, step=step)
         return updates, AccumulateSquaresState(s)
 
     return init, update

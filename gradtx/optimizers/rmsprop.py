@@ -17,6 +17,8 @@ from gradtx.core.numerics import bias_correction as correction
 from gradtx.core.states import NonNegative, Signed
 from gradtx.core.traits import Divisor
 from gradtx.core.transformation import transformation
+from gradtx.moments.means import ENTRYWISE
+from gradtx.moments.moment import Moment, divided, require_moment, started
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.momentum import add_momentum, add_nesterov_momentum
 
@@ -25,7 +27,7 @@ class ScaleByRmsState(NamedTuple):
     """The state of `scale_by_rms`."""
 
     count: jax.Array  # updates so far; int32 scalar; 0 at init
-    nu: NonNegative  # running mean s of |g|²; like params, real, float32 or wider; `initial_scale` at init
+    nu: NonNegative  # running mean s of |g|²; like params, real, or what the moment keeps; `initial_scale` at init
 
 
 class ScaleByStddevState(NamedTuple):
@@ -52,6 +54,7 @@ def scale_by_rms(
     *,
     eps_in_sqrt: bool = True,
     bias_correction: bool = False,
+    moment: Moment = ENTRYWISE,
 ):
     """Divide each entry by a running root mean square of its gradients.
 
@@ -69,10 +72,11 @@ def scale_by_rms(
         initial_scale: s before the first step; finite, at least 0; gradient units squared.
         eps_in_sqrt: add eps inside the root (the default, as in optax and Keras) or outside (torch).
         bias_correction: divide s by the sum of its weights so far.
+        moment: of which squares s is the mean, as in `divide_by_rms`.
 
     State: `ScaleByRmsState`: count, int32 scalar, 0 at init; nu, like params, real, float32 or wider, `initial_scale`
-        at init. The same with and without bias_correction.
-    Raises: ValueError: an argument is out of range.
+        at init; with another moment, what that keeps. The same with and without bias_correction.
+    Raises: ValueError: an argument is out of range, or the moment cannot take a leaf. TypeError: moment is none.
     Source: Tieleman & Hinton 2012, lecture 6.5; Graves 2013 (arXiv:1308.0850), equations 38 to 45, without the mean.
         Same as optax, whose state has a count only with bias_correction. torch: decay 0.99, eps outside. Keras: eps
         1e-7. Within 20 ulp of exact arithmetic over 1,000 steps in float32.
@@ -84,20 +88,22 @@ def scale_by_rms(
         [ 2. -2.]
     """
     eps_out_in = _checked(decay, eps, initial_scale, eps_in_sqrt, bias_correction)
+    require_moment(moment)
 
     def init(params):
-        return ScaleByRmsState(count=zero_count(), nu=full(params, initial_scale, real=True))
+        return ScaleByRmsState(zero_count(), started(moment, params, initial_scale))
 
     def update(updates, state, params=None):
         t = increment(state.count)
         c = correction(decay, t, float_dtype(updates, state.nu)) if bias_correction else 1.0
 
         def leaf(g, nu):
-            g, g_sq = clip_and_square(g)
-            nu = ema(nu, g_sq, decay)
-            return divide_by_root(g, nu / c if bias_correction else nu, *eps_out_in), nu
+            return divide_by_root(g, nu / c if bias_correction else nu, *eps_out_in)
 
-        updates, nu = map_leaves(leaf, updates, state.nu, idle=(decay,))
+        def step(nu, g_sq):
+            return ema(nu, g_sq, decay)
+
+        updates, nu = divided(moment, leaf, updates, state.nu, step=step, idle=decay)
         return updates, ScaleByRmsState(t, nu)
 
     return init, update

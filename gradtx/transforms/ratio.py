@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import below_one, in_unit_interval, non_negative
 from gradtx.core.hyper import Hyper
-from gradtx.core.leaves import float_dtype, map_leaves, zeros
+from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.numerics import bias_correction as correction
 from gradtx.core.numerics import clip_and_square, divide_by_root, ema, increment, zero_count
 from gradtx.core.pair import require_changeable
@@ -18,13 +18,15 @@ from gradtx.core.special import SpecialLeaf, is_leaf
 from gradtx.core.states import NonNegative
 from gradtx.core.traits import Divisor
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.moments.means import ENTRYWISE
+from gradtx.moments.moment import Moment, divided, require_moment, started
 
 
 class DivideByRmsState(NamedTuple):
     """The state of `divide_by_rms`."""
 
     count: jax.Array  # updates so far; int32 scalar; 0 at init
-    nu: NonNegative  # running mean v of |g|²; like params, real, float32 or wider; 0 at init
+    nu: NonNegative  # running mean v of |g|²; what the moment keeps: like params, real, float32 or wider, or less
     inner: Any  # the state of the filter
 
 
@@ -42,6 +44,7 @@ def divide_by_rms(
     eps_root: Hyper = 0.0,
     *,
     bias_correction: bool = True,
+    moment: Moment = ENTRYWISE,
 ):
     """Divide what a transformation makes of the gradients by the root of a running mean of their squares.
 
@@ -59,9 +62,13 @@ def divide_by_rms(
             zero has the update 0.
         eps_root: added inside the root; finite, at least 0; gradient units squared.
         bias_correction: divide v by the sum of its weights so far.
+        moment: of which squares v is the mean, a value of `gradtx.moments`: `full()`, each entry's own; `per_leaf()`,
+            `per_row()`, `per_column()`, `per(axes)`, `blocks(count)`; `factored()` for a product of the means of rows
+            and columns; `max_of_axes()`.
 
-    State: `DivideByRmsState`: count, int32 scalar; nu, like params, real; 0 at init; inner, the state of the filter.
-    Raises: ValueError: an argument is out of range.
+    State: `DivideByRmsState`: count, int32 scalar; nu, like params, real, or what another moment keeps; 0 at init;
+        inner, the state of the filter.
+    Raises: ValueError: an argument is out of range, or the moment cannot take a leaf. TypeError: moment is none.
     Source: Kingma & Ba 2015 (arXiv:1412.6980), algorithm 1, with any numerator. Not in optax, torch or Keras. Around an
         average within 30 ulp of exact arithmetic over 1,000 steps in float32.
 
@@ -74,23 +81,26 @@ def divide_by_rms(
     (below_one if bias_correction else in_unit_interval)(b2=b2)
     non_negative(eps=eps, eps_root=eps_root)
     require_changeable("divide_by_rms", filter)
+    require_moment(moment)
 
     def init(params):
-        return DivideByRmsState(zero_count(), zeros(params, real=True), filter.init(params))
+        return DivideByRmsState(zero_count(), started(moment, params), filter.init(params))
 
     def update(updates, state, params=None, **extra):
         t = increment(state.count)
         c = correction(b2, t, float_dtype(updates, state.nu)) if bias_correction else 1.0
 
-        def leaf(g, nu, numerator):
-            nu = ema(nu, clip_and_square(g)[1], b2)
-            return divide_by_root(numerator, nu / c if bias_correction else nu, eps, eps_root), nu
+        def leaf(g, v, numerator):
+            return divide_by_root(numerator, v / c if bias_correction else v, eps, eps_root)
+
+        def step(nu, g_sq):
+            return ema(nu, g_sq, b2)
 
         numerators, inner = filter.update(
             map_leaves(lambda g: clip_and_square(g)[0], updates), state.inner, params, **extra
         )
         numerators = jax.tree.map(_in_rows_of, updates, numerators, is_leaf=is_leaf)
-        updates, nu = map_leaves(leaf, updates, state.nu, numerators, idle=(b2, None))
+        updates, nu = divided(moment, leaf, updates, state.nu, numerators, step=step, idle=b2)
         return updates, DivideByRmsState(t, nu, inner)
 
     return init, update

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
+
 import gradtx
+from gradtx import moments
 from tests.contract.adding import USER, add, falling
 
 ADAM = gradtx.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0)
-QUOTIENT = {"b2": 0.999, "eps": 1e-8, "eps_root": 0.0, "bias_correction": True}
-UNCORRECTED = {"b2": 0.99, "eps": 0.0, "eps_root": 1e-8, "bias_correction": False}
+FULL = {"moment": moments.full()}
+QUOTIENT = {"b2": 0.999, "eps": 1e-8, "eps_root": 0.0, "bias_correction": True, **FULL}
+UNCORRECTED = {"b2": 0.99, "eps": 0.0, "eps_root": 1e-8, "bias_correction": False, **FULL}
 AVERAGE = gradtx.ema(decay=0.9, debias=True)
 
 add("divide_by_rms", gradtx.divide_by_rms, filter=AVERAGE, **QUOTIENT, case={"neutral": ADAM})
 add("divide_by_rms-uncorrected", gradtx.divide_by_rms, filter=gradtx.add_momentum(decay=0.9), **UNCORRECTED)
 add("divide_by_rms-user", gradtx.divide_by_rms, filter=USER, **QUOTIENT)
 add("divide_by_rms-scheduled", gradtx.divide_by_rms, filter=AVERAGE, **{**QUOTIENT, "b2": falling})
+
+KERNEL = {"layers": [{"w": jnp.asarray([[1.0, -2.0, 0.5, 0.25], [0.75, 3.0, -0.5, 2.0]])}]}
+for moment in (moments.per_row(), moments.per_column(0), moments.blocks(2)):
+    which = type(moment).__name__.lower()
+    own = {"params": KERNEL, "any_tree": False}
+    add(f"divide_by_rms-{which}", gradtx.divide_by_rms, filter=AVERAGE, **{**QUOTIENT, "moment": moment}, case=own)

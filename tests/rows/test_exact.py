@@ -19,7 +19,7 @@ EXACT = {
         f"{entry.name} {setting}".strip(): entry.make(setting)
         for entry in PIECES
         for setting in entry.settings
-        if entry.make().traits.sparse_rows
+        if entry.make(setting).traits.sparse_rows
         and "variance" not in entry.fields.get("nu", "")  # does not say what skipped steps do
     },
     "no past": gradtx.ema(0.0),

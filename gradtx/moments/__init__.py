@@ -1,0 +1,30 @@
+"""Second moments as values: of which entries a running mean of squares is the mean.
+
+    >>> import gradtx
+    >>> from gradtx import moments
+    >>> tx = gradtx.scale_by_rms(0.999, moment=moments.factored())
+    >>> tx.moment
+    moments.factored(eps=1e-30, axes=None, min_dim_size=2)
+
+`scale_by_rms`, `accumulate_squares` and `divide_by_rms` take one. It decides what the state keeps, and by what an entry
+is divided. `gradtx.storage` is about something else: codecs keep a second moment of every entry in fewer bytes between
+two steps, and the step itself divides by the whole one.
+"""
+
+from gradtx.moments.factored import FactoredMoment, factored
+from gradtx.moments.largest import max_of_axes
+from gradtx.moments.means import blocks, full, per, per_column, per_leaf, per_row
+from gradtx.moments.moment import Moment
+
+__all__ = [
+    "FactoredMoment",
+    "Moment",
+    "blocks",
+    "factored",
+    "full",
+    "max_of_axes",
+    "per",
+    "per_column",
+    "per_leaf",
+    "per_row",
+]
