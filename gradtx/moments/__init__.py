@@ -6,7 +6,7 @@
     >>> tx.moment
     moments.factored(eps=1e-30, axes=None, min_dim_size=2)
 
-`scale_by_rms`, `accumulate_squares` and `divide_by_rms` take one. It decides what the state keeps, and by what an entry
+`scale_by_rms`, `divide_by_rms` and the piece of Adagrad take one. It decides what the state keeps, and by what an entry
 is divided. `gradtx.storage` is about something else: codecs keep a second moment of every entry in fewer bytes between
 two steps, and the step itself divides by the whole one.
 """

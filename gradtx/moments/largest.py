@@ -46,7 +46,7 @@ def max_of_axes() -> Moment:
         v_ij = min(r_i, c_j), one step on with |g_ij|²
         r_i = max_j v_ij,   c_j = max_i v_ij
 
-    v is at least the second moment of the entry. It is meant for sums of squares: `accumulate_squares`.
+    v is at least the second moment of the entry. It is meant for sums of squares, as in Adagrad.
 
     Source: SM3-II, Anil et al. 2019 (arXiv:1901.11150), algorithm 2, with the rows and columns of a tensor as cover.
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import gradtx
-from gradtx import accumulate_squares, divide_by_rms, moments, scale_by_rms
+from gradtx import divide_by_rms, moments, scale_by_rms
 from tests.transforms.agreement import enable_x64, run, ulps
 
 SHAPE = (6, 8)
@@ -138,14 +138,6 @@ def test_what_is_kept(moment):
     assert tuple(jax.tree.map(jnp.shape, nu)) == tuple(KEPT[moment])
 
 
-def test_a_sum_of_squares_is_bounded_from_above():
-    """SM3's bound: at least the sum of squares of every entry, and exact for the largest of each row."""
-    gs = matrices()[:50]
-    _, state = run(accumulate_squares(0.0, eps=0.0, moment=moments.max_of_axes()), gs)
-    row, column = (np.asarray(x, np.float64) for x in state.sum_of_squares)
-    assert np.all(np.minimum(row, column) >= np.sum(gs.astype(np.float64) ** 2, 0) * (1 - 1e-5))
-
-
 def test_a_product_is_factored_exactly():
     """|g| of rank one: the update is the sign."""
     rng = np.random.default_rng(0)
@@ -166,11 +158,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("moment", "leaf", "error"), REFUSED, ids=lambda x: repr(x)[:40])
 def test_leaves_that_it_cannot_take(moment, leaf, error):
-    for tx in (
-        scale_by_rms(moment=moment),
-        accumulate_squares(moment=moment),
-        divide_by_rms(gradtx.ema(), moment=moment),
-    ):
+    for tx in (scale_by_rms(moment=moment), divide_by_rms(gradtx.ema(), moment=moment)):
         with pytest.raises(ValueError, match=error):
             tx.init({"deep": jnp.ones((3, 3, 3)), leaf: TREE[leaf]})
 
