@@ -42,6 +42,7 @@ Wrappers: how fast
     adapt_learning_rate with the estimators of `gradtx.rates`
 Wrappers: several at once
     add, graft, keep_norm; cautious (no entry against the gradient)
+    in_frame with the frames of `gradtx.frames`: identity, matrices, real_and_imaginary, low_rank, eigenbasis
 Memory and precision
     store with the codecs of `gradtx.storage`; round_stochastically, compensate, keep_master, split24;
     dynamic_loss_scale and loss_scale; pack and unpack

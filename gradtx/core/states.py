@@ -78,15 +78,27 @@ Magnitude = Annotated[Any, Role("magnitude")]
 Exact = Annotated[Any, Role("exact")]
 """Numbers that must not be rounded: copies of parameters, signs, sums much larger than their terms."""
 
+ExactMagnitude = Annotated[Any, Role("exact"), Role("magnitude")]
+"""Positive numbers that must not be rounded, such as step sizes: in other coordinates they change as a `Magnitude`."""
+
 ROLES = ("signed", "nonnegative", "magnitude", "exact")
 
 
-@functools.cache
 def declared_roles(kind: type) -> dict[str, str]:
     """The roles that the class of a state declares, by field: `mu: Signed` gives {"mu": "signed"}.
 
     An annotation that cannot be evaluated, as in other libraries, declares no role.
     """
+    return {field: roles[0] for field, roles in _all_roles(kind).items()}
+
+
+def turning_roles(kind: type) -> dict[str, str]:
+    """The same, as far as they tell how a field changes in other coordinates."""
+    return {field: roles[-1] for field, roles in _all_roles(kind).items()}
+
+
+@functools.cache
+def _all_roles(kind: type) -> dict[str, list[str]]:
     if not (issubclass(kind, tuple) and hasattr(kind, "_fields")):
         return {}
     found = {}
@@ -98,5 +110,5 @@ def declared_roles(kind: type) -> dict[str, str]:
             except Exception:
                 continue
         roles = [x.name for x in getattr(annotation, "__metadata__", ()) if isinstance(x, Role)]
-        found.update({field: roles[0]} if roles else {})
+        found.update({field: roles} if roles else {})
     return found

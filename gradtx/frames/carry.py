@@ -8,7 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.states import declared_roles
+from gradtx.core.numerics import abs_sq, safe_sqrt
+from gradtx.core.states import turning_roles
 from gradtx.core.trees import flatten_with_paths, is_trained, path_name, shape_of
 
 Turn = Callable[[str, int, jax.Array], jax.Array]
@@ -71,7 +72,7 @@ def carried(state: Any, inside: Any, roles: tuple[str, ...], turn: Turn | None =
             return tree
         if not entries[0][0]:  # a leaf is its own only entry
             return bare(path, tree)
-        declared, children = declared_roles(type(tree)), []
+        declared, children = turning_roles(type(tree)), []
         for key, child in entries:
             here, role = (*path, *key), declared.get(path_name(key))
             if role is None:
@@ -84,26 +85,34 @@ def carried(state: Any, inside: Any, roles: tuple[str, ...], turn: Turn | None =
 
 
 def _fits(shape: tuple[int, ...], own: tuple[int, ...]) -> bool:
-    """Whether the last axes are those of the leaf, or of length 1 in place of some."""
+    """Whether the last axes are those of the leaf, the last two perhaps of length 1."""
+    if len(shape) < len(own):
+        return False
     last = shape[len(shape) - len(own) :]
-    return len(shape) >= len(own) and all(n in (1, mine) for n, mine in zip(last, own, strict=True))
+    return last[:-2] == own[:-2] and all(n in (1, mine) for n, mine in zip(last[-2:], own[-2:], strict=True))
 
 
-def along(axis: int, matrix: jax.Array, role: str, y: jax.Array) -> jax.Array:
-    """A field after its coordinates along an axis, counted from the end, have changed by y → Rᵀ·y.
+def along_rows(matrix: jax.Array, role: str, y: jax.Array) -> jax.Array:
+    """A field whose coordinates along its rows, the last axis but one, change by y → Rᴴ·y; see `along_columns`."""
+    return jnp.swapaxes(along_columns(matrix.conj(), role, jnp.swapaxes(y, -1, -2)), -1, -2)
+
+
+def along_columns(matrix: jax.Array, role: str, y: jax.Array) -> jax.Array:
+    """A field whose coordinates along its columns, the last axis, change by y → y·R.
 
     Signed and exact fields are vectors, and change so. Of a second moment, the diagonal of a covariance C in the old
-    coordinates, the new diagonal is that of RᵀCR. Where C has no other entries, that is (R∘R)ᵀ·y, which keeps the sign,
+    coordinates, the new diagonal is that of RᴴCR. Where C has no other entries, that is y·(R∘R), which keeps the sign,
     and for an orthogonal R the sum. A magnitude, a divisor that is no square, changes as the root of such a diagonal:
-    then a permutation of the axes permutes it, and it stays of the same degree in the gradient.
+    then a permutation of the coordinates permutes it, and it stays of the first degree in the gradient.
     """
-    if y.shape[axis] == 1 and matrix.shape[0] != 1:
-        return y  # one number for all coordinates along this axis
+    if y.shape[-1] == 1 and matrix.shape[-2] != 1:
+        return y  # one number for all coordinates
     if role == "magnitude":
-        size = jnp.max(jnp.abs(y))  # so that no square overflows or underflows
+        size = jnp.max(jnp.abs(y), initial=0.0)  # so that no square overflows or underflows
         size = jnp.where((size > 0) & jnp.isfinite(size), size, jnp.ones_like(size))
-        return size * jnp.sqrt(along(axis, matrix, "nonnegative", (y / size) ** 2))
+        return size * safe_sqrt(along_columns(matrix, "nonnegative", (y / size) ** 2))
     if role == "nonnegative":
-        matrix = matrix.real**2 + matrix.imag**2 if jnp.iscomplexobj(matrix) else matrix**2
-    turned = jnp.tensordot(y, matrix.conj() if axis == -2 else matrix, ((axis,), (0,)), precision="highest")
-    return jnp.moveaxis(turned, -1, axis)
+        matrix = abs_sq(matrix)
+    dtype = jnp.result_type(y) if jnp.iscomplexobj(y) or not jnp.iscomplexobj(matrix) else matrix.dtype
+    front = (1,) * (y.ndim - matrix.ndim)
+    return jnp.matmul(y.astype(dtype), matrix.astype(dtype).reshape(*front, *matrix.shape), precision="highest")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import numpy as np
@@ -22,18 +22,22 @@ class Frame:
     linear, and each is the transpose of the other. What the coordinates depend on, such as a basis, is kept for each
     leaf between steps: the basis in the arguments below, an array, a tree of arrays, or None.
 
-    In every step the wrapper calls `learn`, in the first and in every `every`-th one `refresh` after it, and then
+    In every step the wrapper calls `learn`; in the first one, and again after every `period` steps, `refresh`; and then
     `into` and `out` with the basis that this gave.
     """
 
-    every: ClassVar[Any] = None
-    """Steps between two calls of `refresh`; None: the coordinates never change."""
+    @property
+    def period(self) -> int | None:
+        """Steps between two calls of `refresh`; None: the coordinates never change."""
+        return None
 
-    usual_carry: ClassVar[str] = "turn"
-    """What `in_frame` does with the inner state at a refresh, unless it is told: "turn", "turn_signed" or "keep"."""
+    @property
+    def carries(self) -> tuple[str, ...]:
+        """What `in_frame` may do with the inner state at a refresh; the first one is usual.
 
-    carries: ClassVar[tuple[str, ...]] = ("turn", "turn_signed", "keep")
-    """What it can do there. A frame with "turn" has `carry`."""
+        "turn", "turn_signed" and "keep", as there. The first two need `carry`.
+        """
+        return ("turn", "turn_signed", "keep")
 
     def takes(self, leaf: Leaf) -> bool:
         """Whether such a leaf gets other coordinates. Those that it does not take pass as they are.
@@ -62,13 +66,14 @@ class Frame:
         """New coordinates. `first`, a bool scalar, says whether these are the first ones."""
         return basis
 
-    def carry(self, role: str, y: jax.Array, old: Any, new: Any) -> jax.Array:
+    def carry(self, role: str, y: jax.Array, old: Any, new: Any, leaf: Leaf) -> jax.Array:
         """What becomes of a field of the inner state when the basis changes.
 
         Args:
             role: "signed", "exact", "nonnegative" or "magnitude".
-            y: the field, in the old coordinates. It may have more axes in front, and axes of length 1 in place of some.
+            y: the field, in the old coordinates. It may have more axes in front, and length 1 along the last two.
             old, new: the bases.
+            leaf: the shape and type outside.
         """
         return y
 

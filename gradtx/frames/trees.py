@@ -22,7 +22,7 @@ def taken(who: str, frame: Frame, tree: Any) -> list[bool]:
     out = []
     for k, x in enumerate(flatten(tree)[0]):
         try:
-            out.append(is_trained(x) and bool(frame.takes(_outside(x))))
+            out.append(is_trained(x) and bool(frame.takes(outside(x))))
         except ValueError as error:
             raise ValueError(f"{who}: the leaf at {leaf_names(tree)[k]} has shape {shape_of(x)}: {error}") from None
     return out
@@ -32,7 +32,7 @@ def first_bases(who: str, frame: Frame, params: Any) -> Any:
     """The bases before the first step: a tree like the parameters, None for leaves that the frame does not take."""
     mine, (leaves, structure), salts = taken(who, frame, params), flatten(params), path_hashes(params)
     rows = zip(mine, leaves, salts, strict=True)
-    return jax.tree.unflatten(structure, [frame.init(_outside(x), salt) if own else None for own, x, salt in rows])
+    return jax.tree.unflatten(structure, [frame.init(outside(x), salt) if own else None for own, x, salt in rows])
 
 
 def bases_of(who: str, bases: Any, frame: Frame, updates: Any) -> list:
@@ -46,7 +46,7 @@ def bases_of(who: str, bases: Any, frame: Frame, updates: Any) -> list:
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{who}: the updates have other leaves than the state was made for: {error}") from None
     for k, (own, x, basis) in enumerate(zip(taken(who, frame, updates), leaves, found, strict=True)):
-        if _form(basis) != (_form_of(frame, _outside(x)) if own else None):
+        if _shapes(basis) != (_shapes_of(frame, outside(x)) if own else None):
             raise ValueError(
                 f"{who}: the update at {leaf_names(updates)[k]} has shape {shape_of(x)}, and the state has a basis for "
                 f"another shape there: make the state with this transformation's own init"
@@ -67,11 +67,11 @@ def into_frame(frame: Frame, mine: list[bool], bases: list, tree: Any) -> Any:
     return jax.tree.unflatten(structure, [leaf(basis, x) if own else x for own, basis, x in rows])
 
 
-def out_of_frame(frame: Frame, mine: list[bool], bases: list, inside: Any, outside: Any) -> Any:
-    """The tree `inside`, which is in the coordinates of the frame, in those of the tree `outside`."""
-    leaves, structure = flatten(outside)
+def out_of_frame(frame: Frame, mine: list[bool], bases: list, inside: Any, like: Any) -> Any:
+    """The tree `inside`, which is in the coordinates of the frame, in the coordinates that the tree `like` has."""
+    leaves, structure = flatten(like)
     rows = zip(mine, bases, flatten(inside)[0], leaves, strict=True)
-    out = [out_leaf(frame, _outside(x), basis, jnp.asarray(y)) if own else y for own, basis, y, x in rows]
+    out = [out_leaf(frame, outside(x), basis, jnp.asarray(y)) if own else y for own, basis, y, x in rows]
     return jax.tree.unflatten(structure, out)
 
 
@@ -99,20 +99,21 @@ def refresh_leaf(frame: Frame, basis: Any, g: jax.Array, first: jax.Array) -> An
     return frame.refresh(basis, g, first)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
-def carry_leaf(frame: Frame, role: str, y: jax.Array, old: Any, new: Any) -> jax.Array:
+@functools.partial(jax.jit, static_argnums=(0, 1, 2), inline=True)
+def carry_leaf(frame: Frame, leaf: Leaf, role: str, y: jax.Array, old: Any, new: Any) -> jax.Array:
     """A field of a leaf in a new basis, in the type that it had."""
-    return frame.carry(role, y, old, new).astype(y.dtype)
+    return frame.carry(role, y, old, new, leaf).astype(y.dtype)
 
 
-def _outside(x: Any) -> Leaf:
+def outside(x: Any) -> Leaf:
+    """The shape and type of a leaf."""
     return jax.ShapeDtypeStruct(shape_of(x), jnp.result_type(x))
 
 
 @functools.lru_cache(maxsize=4096)
-def _form_of(frame: Frame, leaf: Leaf) -> Any:
-    return _form(jax.eval_shape(lambda: frame.init(leaf, np.zeros(2, np.uint32))))
+def _shapes_of(frame: Frame, leaf: Leaf) -> Any:
+    return _shapes(jax.eval_shape(lambda: frame.init(leaf, np.zeros(2, np.uint32))))
 
 
-def _form(basis: Any) -> Any:
-    return jax.tree.map(lambda x: (x.shape, x.dtype), basis)
+def _shapes(basis: Any) -> Any:
+    return jax.tree.map(lambda x: x.shape, basis)

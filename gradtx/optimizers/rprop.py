@@ -11,7 +11,7 @@ from gradtx.core.errors import at_least_one, below_one, finite, ordered, positiv
 from gradtx.core.hyper import Hyper, Number
 from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import on_real_and_imag, scale_down
-from gradtx.core.states import Exact
+from gradtx.core.states import Exact, ExactMagnitude
 from gradtx.core.transformation import transformation
 from gradtx.transforms.basic import scale
 
@@ -19,7 +19,7 @@ from gradtx.transforms.basic import scale
 class ScaleByRpropState(NamedTuple):
     """The state of `scale_by_rprop`. Both fields must be kept exactly: each step multiplies the step sizes."""
 
-    step_sizes: Exact  # like params, float32 or wider; `learning_rate` at init
+    step_sizes: ExactMagnitude  # like params, float32 or wider; `learning_rate` at init
     prev_sign: (
         Exact  # the sign of the last gradient, 0 after a change of sign; like params, float32 or wider; 0 at init
     )
@@ -28,7 +28,7 @@ class ScaleByRpropState(NamedTuple):
 class ScaleBySupersabState(NamedTuple):
     """The state of `scale_by_supersab`. All fields must be kept exactly: a step is undone by its exact opposite."""
 
-    rates: Exact  # learning rates; like params, float32 or wider; `learning_rate` at init
+    rates: ExactMagnitude  # learning rates; like params, float32 or wider; `learning_rate` at init
     prev_update: Exact  # the last update, 0 after it was undone; like params, float32 or wider; 0 at init
     prev_sign: (
         Exact  # the sign of the last gradient, 0 after a change of sign; like params, float32 or wider; 0 at init

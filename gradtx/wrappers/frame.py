@@ -11,7 +11,7 @@ from gradtx.core.errors import one_of
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.pair import require_changeable
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.core.trees import flatten, is_trained
+from gradtx.core.trees import flatten
 from gradtx.frames.carry import TURNED, carried
 from gradtx.frames.frame import Frame, identity, require_frame
 from gradtx.frames.trees import (
@@ -21,6 +21,7 @@ from gradtx.frames.trees import (
     into_frame,
     learn_leaf,
     out_of_frame,
+    outside,
     refresh_leaf,
     taken,
 )
@@ -56,9 +57,9 @@ def in_frame(inner: Transformation, frame: Frame, *, carry: str | None = None):
     When the basis of a frame changes, the inner state is carried into the new coordinates by the roles that its fields
     declare, whatever the transformation is; for a change y → Rᵀ·y:
 
-        Signed, Exact    Rᵀ·y                 exact, so momentum inside a frame is momentum outside
-        NonNegative      (R∘R)ᵀ·y             the new diagonal of a covariance that was diagonal
-        Magnitude        √((R∘R)ᵀ·y²)         the same for its square root
+        Signed, Exact                Rᵀ·y            exact, so momentum inside a frame is momentum outside
+        NonNegative                  (R∘R)ᵀ·y        the new diagonal of a covariance that was diagonal
+        Magnitude, ExactMagnitude    √((R∘R)ᵀ·y²)    the same for its square root
 
     Args:
         inner: the transformation.
@@ -84,7 +85,7 @@ def in_frame(inner: Transformation, frame: Frame, *, carry: str | None = None):
     """
     require_frame(frame=frame)
     require_changeable("in_frame", inner)
-    manner = frame.usual_carry if carry is None else carry
+    manner = frame.carries[0] if carry is None else carry
     one_of(tuple(TURNED), carry=manner)
     if manner not in frame.carries:
         raise ValueError(f"carry={manner!r} is nothing that {frame!r} can do; it can {' or '.join(frame.carries)}")
@@ -96,7 +97,7 @@ def in_frame(inner: Transformation, frame: Frame, *, carry: str | None = None):
         mine, found = taken("in_frame", frame, params), flatten(params)[1].flatten_up_to(bases)
         inside = into_frame(frame, mine, found, params)
         state = inner.init(inside)
-        if frame.every is not None:
+        if frame.period is not None and TURNED[manner]:
             carried(state, _only(mine, inside), TURNED[manner])
         return InFrameState(zero_count(), bases, state)
 
@@ -118,26 +119,29 @@ def _turned(
     frame: Frame, roles: tuple[str, ...], mine: list[bool], bases: list, updates: Any, state: InFrameState
 ) -> tuple[list, Any]:
     """The bases after these updates, and the inner state in them."""
-    if frame.every is None:
+    if frame.period is None:
         return bases, state.inner
-    rows = list(zip(mine, bases, flatten(updates)[0], strict=True))
+    leaves, structure = flatten(updates)
+    rows = list(zip(mine, bases, leaves, strict=True))
     bases = [learn_leaf(frame, basis, jnp.asarray(g)) if own else None for own, basis, g in rows]
-    shapes = jax.tree.map(lambda g: jax.ShapeDtypeStruct(g.shape, g.dtype) if is_trained(g) else None, updates)
 
     def anew() -> tuple[tuple, tuple[list, Any]]:
         first = state.count == 0
-        rows = zip(mine, bases, flatten(updates)[0], strict=True)
+        rows = zip(mine, bases, leaves, strict=True)
         new = [refresh_leaf(frame, basis, jnp.asarray(g), first) if own else None for own, basis, g in rows]
         if not roles:
             return (), (new, ())
 
         def turn(role: str, k: int, y: jax.Array) -> jax.Array:
-            return carry_leaf(frame, role, y, bases[k], new[k])
+            return carry_leaf(frame, outside(leaves[k]), role, y, bases[k], new[k])
 
-        inside = _only(mine, into_frame(frame, mine, bases, shapes))
+        shapes = jax.tree.unflatten(
+            structure, [outside(g) if own else None for own, g in zip(mine, leaves, strict=True)]
+        )
+        inside = into_frame(frame, mine, bases, shapes)
         return (), (new, carried(state.inner, inside, roles, turn))
 
-    due = state.count % frame.every == 0
+    due = state.count % frame.period == 0
     _, (bases, inner_state) = only_where(due, anew, tuple, (bases, state.inner if roles else ()))
     return bases, inner_state if roles else state.inner
 

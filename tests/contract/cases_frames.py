@@ -6,8 +6,15 @@ import gradtx
 from gradtx import frames
 from tests.contract.adding import ADAM, INNER, add
 
+TURNING = {"smooth": False}  # the basis counts as a constant in derivatives
+
 add("in_frame", gradtx.in_frame, inner=ADAM, frame=frames.matrices(-2, -1, (None, 1)), carry=None)
 add("in_frame-parts", gradtx.in_frame, inner=ADAM, frame=frames.real_and_imaginary(), carry=None)
+SVD = frames.low_rank(rank=1, every=2, basis="svd", seed=0)
+BASIS = frames.eigenbasis(decay=0.9, every=2, sides="both", max_dim=100)
+add("in_frame-svd", gradtx.in_frame, inner=ADAM, frame=SVD, carry="turn", case=TURNING)
+add("in_frame-random", gradtx.in_frame, inner=ADAM, frame=frames.low_rank(1, 2, "random", 0), carry="keep")
+add("in_frame-eigenbasis", gradtx.in_frame, inner=ADAM, frame=BASIS, carry="turn", case=TURNING)
 for which, inner in INNER.items():
     neutral = {"neutral": inner}
     add(f"in_frame-{which}-neutral", gradtx.in_frame, inner=inner, frame=frames.identity(), carry=None, case=neutral)
