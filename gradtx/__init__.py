@@ -11,7 +11,8 @@ Recipes
     sgd (with momentum, nesterov, dampening), adagrad, rmsprop (centered, momentum, bias_correction), adadelta, adam,
     adamw, amsgrad, nadam, adamax, lion. For full batches: rprop, supersab, lbfgs (with a line search).
     Without a learning rate: dog, l_dog, dowg.
-    Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam.
+    Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan.
+    Signs, noise, dual averages: sign_sgd, signum, noisy_sgd.
 Pieces
     identity, scale, scale_by_learning_rate, set_to_zero, add_decayed_weights, add_noise, zero_nans
     clip_by_value, clip_by_leaf_norm, clip_by_global_norm, clip_by_block_rms, adaptive_grad_clip, clip_by_z_score
@@ -22,7 +23,7 @@ Pieces
     accumulate_squares, scale_by_rms, scale_by_stddev, scale_by_adadelta, scale_by_adam, scale_by_amsgrad,
     scale_by_adamax, scale_by_nadam, scale_by_scheduled_nadam, scale_by_lion, scale_by_sign, scale_by_rprop,
     scale_by_supersab, scale_by_lbfgs
-    scale_by_belief, scale_by_acprop, scale_by_yogi, scale_by_radam
+    scale_by_belief, scale_by_acprop, scale_by_yogi, scale_by_radam, scale_by_adan
     scale_by_backtracking_linesearch, scale_by_zoom_linesearch, value_and_grad_from_state, reduce_on_plateau
 Wrappers: which leaves
     masked, freeze, route, partition, per_leaf_learning_rate
@@ -107,6 +108,7 @@ from gradtx.optimizers.adadelta import ScaleByAdadeltaState, adadelta, scale_by_
 from gradtx.optimizers.adagrad import AccumulateSquaresState, accumulate_squares, adagrad
 from gradtx.optimizers.adam import ScaleByAdamState, adam, adamw, scale_by_adam, scale_by_nadam
 from gradtx.optimizers.adamax import ScaleByAdamaxState, adamax, adamaxw, scale_by_adamax
+from gradtx.optimizers.adan import ScaleByAdanState, adan, scale_by_adan
 from gradtx.optimizers.amsgrad import ScaleByAmsgradState, amsgrad, scale_by_amsgrad
 from gradtx.optimizers.belief import ScaleByBeliefState, acprop, adabelief, scale_by_acprop, scale_by_belief
 from gradtx.optimizers.lbfgs import ScaleByLbfgsState, lbfgs, scale_by_lbfgs
@@ -123,7 +125,8 @@ from gradtx.optimizers.rprop import (
     scale_by_supersab,
     supersab,
 )
-from gradtx.optimizers.sgd import sgd
+from gradtx.optimizers.sgd import noisy_sgd, sgd
+from gradtx.optimizers.sign_sgd import sign_sgd, signum
 from gradtx.optimizers.yogi import scale_by_yogi, yogi
 from gradtx.packing import Packed, pack, unpack
 from gradtx.precision.compensate import CompensateState, compensate
@@ -275,6 +278,7 @@ __all__ = [
     "ScaleByAdadeltaState",
     "ScaleByAdamState",
     "ScaleByAdamaxState",
+    "ScaleByAdanState",
     "ScaleByAmsgradState",
     "ScaleByBacktrackingLinesearchState",
     "ScaleByBeliefState",
@@ -308,6 +312,7 @@ __all__ = [
     "adamax",
     "adamaxw",
     "adamw",
+    "adan",
     "adapt_learning_rate",
     "adaptive_grad_clip",
     "add",
@@ -374,6 +379,7 @@ __all__ = [
     "nadam",
     "nadamw",
     "nesterov_ema",
+    "noisy_sgd",
     "normalize_by_update_norm",
     "outer",
     "pack",
@@ -402,6 +408,7 @@ __all__ = [
     "scale_by_adadelta",
     "scale_by_adam",
     "scale_by_adamax",
+    "scale_by_adan",
     "scale_by_amsgrad",
     "scale_by_backtracking_linesearch",
     "scale_by_belief",
@@ -426,6 +433,8 @@ __all__ = [
     "set_hyperparameters",
     "set_to_zero",
     "sgd",
+    "sign_sgd",
+    "signum",
     "skip_if",
     "skip_nonfinite",
     "skip_spikes",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gradtx.catalog.entry import Entry, Peer, Setting
-from gradtx.catalog.hyperparameters import Range
+from gradtx.catalog.hyperparameters import BELOW_ONE, Range
+from gradtx.optimizers.adan import adan, scale_by_adan
 from gradtx.optimizers.belief import acprop, adabelief, scale_by_acprop, scale_by_belief
 from gradtx.optimizers.radam import radam, scale_by_radam
 from gradtx.optimizers.yogi import scale_by_yogi, yogi
@@ -12,6 +13,7 @@ _MOMENTS = {"b1": 0.9, "b2": 0.999, "eps": 1e-8}
 _ROOTED = {**_MOMENTS, "eps_root": 0.0}
 _BELIEF = {"b1": 0.9, "b2": 0.999, "eps": 1e-16, "eps_root": 1e-16}
 _YOGI = {"b1": 0.9, "b2": 0.999, "eps": 1e-3}
+_ADAN = {"b1": 0.98, "b2": 0.92, "b3": 0.99, "eps": 1e-8, "eps_root": 0.0}
 _RECTIFIED = {**_ROOTED, "threshold": 5.0}
 _FIELDS = {"count": "updates so far", "mu": "running mean of g", "nu": "running mean of |g|²"}
 _BELIEF_FIELDS = {**_FIELDS, "nu": "running mean of |g - m|²"}
@@ -24,6 +26,13 @@ _YOGI_ABOUTS = {"b2": "1 minus the share of a square by which the second moment 
 _YOGI_START = "optax starts the first moment at 1e-6 too, so that a parameter without gradients moves."
 _THRESHOLD = {"threshold": Range("linear", 4.0, 20.0)}
 _THRESHOLD_ABOUT = {"threshold": "how many squares the second moment must hold before it divides; at least 4"}
+_ADAN_RANGE = {"b3": BELOW_ONE}
+_ADAN_ABOUTS = {
+    "b2": "the weight of the past in the running mean of the changes of gradients; in [0, 1)",
+    "b3": "the weight of the past in the running mean of squares; in [0, 1)",
+}
+_ADAN_OPTAX = "optax takes 1 - b2 for both factors b2 of the differences."
+_ADAN_SOURCE = "Xie et al., arXiv:2208.06677, algorithm 1"
 _BELIEF_SOURCE = "Zhuang et al., arXiv:2010.07468, algorithm 2"
 _ACPROP_SOURCE = "Zhuang et al., arXiv:2110.05454, algorithm 2"
 _YOGI_SOURCE = "Zaheer et al., NeurIPS, algorithm 2"
@@ -175,5 +184,45 @@ ENTRIES = (
                 offered={"learning_rate": 0.2, **_RECTIFIED},
             )
         },
+    ),
+    Entry(
+        scale_by_adan,
+        "piece",
+        "adan",
+        usual=_ADAN,
+        source=_ADAN_SOURCE,
+        year=2022,
+        ranges=_ADAN_RANGE,
+        abouts=_ADAN_ABOUTS,
+        settings={"": Setting(optax=Peer("scale_by_adan", differs=_ADAN_OPTAX))},
+        fields={
+            "count": "updates so far",
+            "m": "running mean of g",
+            "v": "running mean of the changes of g",
+            "n": "running mean of the squares of both",
+            "g": "the last gradient",
+        },
+    ),
+    Entry(
+        adan,
+        "recipe",
+        "adan",
+        usual={"learning_rate": 1e-3, **_ADAN, "weight_decay": 0.0, "mask": None},
+        source=_ADAN_SOURCE,
+        year=2022,
+        ranges=_ADAN_RANGE,
+        abouts=_ADAN_ABOUTS,
+        settings={
+            "": Setting(
+                called="adan",
+                label="Adan",
+                optax=Peer("adan", differs=_ADAN_OPTAX),
+                traffic=(80, 4),  # the last gradient has two readers before it is overwritten; optax 80
+                rates=(0.001, 0.003, 0.01, 0.03),
+                shared={**_ADAN, "weight_decay": 0.0},
+                offered={"learning_rate": 0.2, **_ADAN, "weight_decay": 0.0},
+            )
+        },
+        laws={"needs_params": True},
     ),
 )

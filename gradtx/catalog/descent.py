@@ -84,6 +84,7 @@ ENTRIES = (
         year=1989,
         settings={"": Setting(optax=Peer("lbfgs", differs="optax keeps pairs of negative curvature."))},
         full_batch=True,
+        not_offered="it needs functions of the loss",
         laws={"needs_params": True, "smooth": False},
     ),
 )

@@ -72,6 +72,7 @@ class Entry:
     factors: the fields of the state by which steps are multiplied, entry by entry.
     optax_names: its names in optax that gradtx does not have.
     full_batch: whether it needs gradients without noise.
+    not_offered: why an editor for functions of two numbers does not offer a recipe; "" if it does.
     laws: fields of `gradtx.testing.Case` in which its cases differ from a smooth transformation of complex leaves that
         does not need the parameters.
     normalizes: whether the size of its steps does not depend on the size of the gradients. None where the question
@@ -96,6 +97,7 @@ class Entry:
     factors: tuple[str, ...] = ()
     optax_names: tuple[str, ...] = ()
     full_batch: bool = False
+    not_offered: str = ""
     laws: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     normalizes: bool | None = None
     after_huge: str = "fast"

@@ -1,12 +1,15 @@
-"""Gradient descent, plain and with momentum."""
+"""Gradient descent: plain, with momentum, with noise."""
 
 from __future__ import annotations
+
+import jax
 
 from gradtx.core.chain import chain
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import transformation
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.momentum import add_damped_momentum, add_momentum, add_nesterov_momentum
+from gradtx.transforms.noise import add_noise
 
 
 @transformation
@@ -43,3 +46,18 @@ def sgd(learning_rate: Hyper, momentum: Hyper | None = None, nesterov: bool = Fa
     if dampening is not None:
         return chain(add_damped_momentum(momentum, dampening), scale_by_learning_rate(learning_rate))
     return chain(add_momentum(momentum), scale_by_learning_rate(learning_rate))
+
+
+@transformation
+def noisy_sgd(learning_rate: Hyper, eta: Hyper = 0.01, gamma: Hyper = 0.55, *, seed: int | jax.Array):
+    """Gradient descent with Gaussian noise in the gradients: `add_noise`, then `scale_by_learning_rate`.
+
+    Args:
+        learning_rate: at least 0.
+        eta, gamma, seed: as in `add_noise`.
+
+    State: a chain's dict, with one entry: `AddNoiseState`.
+    Source: Neelakantan et al. 2015 (arXiv:1511.06807). optax has the same variances with other random numbers, and
+        draws them without a seed if none is given.
+    """
+    return chain(add_noise(eta, gamma, seed), scale_by_learning_rate(learning_rate))

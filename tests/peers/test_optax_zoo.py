@@ -31,3 +31,9 @@ def test_its_rho_of_radam_loses_digits_in_float32():
     mine, theirs = (float(agreement.run(tx, gs)[0][-1, 0]) for tx in (gradtx.scale_by_radam(), optax.scale_by_radam()))
     assert abs(mine / want - 1) < 1e-6
     assert abs(theirs / want - 1) > 1e-5
+
+
+def test_its_factors_of_the_differences_in_adan_are_small():
+    """1 - b2 where the paper has b2: with b2 = ½ both are the same."""
+    differ(gradtx.adan(0.1), ours(optax.adan(0.1, eps_root=0.0)), by=1e-2)
+    same(gradtx.adan(0.1, b2=0.5), ours(optax.adan(0.1, b2=0.5, eps_root=0.0)))

@@ -112,8 +112,13 @@ def text():
     return rules()
 
 
-def test_every_recipe_is_offered_but_lbfgs():
-    assert {offered.entry.name for offered in OFFERED.values()} == RECIPES.keys() - {"lbfgs"}
+def test_every_recipe_is_offered_or_says_why_not():
+    """Two numbers of one function are two leaves there, so what looks at whole trees or leaves may be missing."""
+    offered = {offered.entry.name for offered in OFFERED.values()}
+    assert all(
+        RECIPES[name].not_offered or not RECIPES[name].make().traits.any_leaves for name in RECIPES.keys() - offered
+    )
+    assert not any(RECIPES[name].not_offered for name in offered)
 
 
 def test_rules_are_the_same_each_time_and_write_nothing_twice(text):
