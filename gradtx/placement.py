@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax.core import Tracer
-from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
+from jax.sharding import AxisType, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from gradtx.core.states import finishes_states
 from gradtx.core.trees import is_none, shape_of
@@ -26,11 +28,16 @@ def abstract(params: Any) -> Any:
 
 
 class Mirror(NamedTuple):
-    """A leaf of a state, its path, and the index of its parameter among the leaves of the parameters, or None."""
+    """A leaf of a state, its path, and the index of its parameter among the leaves of the parameters, or None.
+
+    coded: "codes" or "scales" for a leaf of an encoded field, else "". partner: the other one of these two, or None.
+    """
 
     path: tuple
     leaf: Any
     parameter: int | None
+    coded: str = ""
+    partner: Any = None
 
 
 def owner_index(params: Any) -> Callable[[tuple], int | None]:
@@ -59,8 +66,17 @@ def mirrors(params: Any, state: Any) -> list[Mirror]:
             return None
         return k if entries[k][0] or (is_behind(shape, own) and (shape or not own)) else None
 
-    found = jax.tree_util.tree_flatten_with_path(state)[0]
-    return [Mirror(tuple(path), leaf, parameter(tuple(path), leaf)) for path, leaf in found]
+    found = {tuple(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]}
+    return [Mirror(path, leaf, parameter(path, leaf), *_coded(path, found)) for path, leaf in found.items()]
+
+
+def _coded(path: tuple, found: dict[tuple, Any]) -> tuple[str, Any]:
+    """Of a leaf among the codes or the scales of a `Stored`: which of the two it is, and its partner."""
+    own = next((k for k, key in enumerate(path) if getattr(key, "name", None) in ("codes", "scales")), None)
+    if own is None:
+        return "", None
+    other = "scales" if path[own].name == "codes" else "codes"
+    return path[own].name, found.get((*path[:own], jax.tree_util.GetAttrKey(other), *path[own + 1 :]))
 
 
 def is_behind(shape: tuple[int, ...], longer: tuple[int, ...]) -> bool:
@@ -68,50 +84,106 @@ def is_behind(shape: tuple[int, ...], longer: tuple[int, ...]) -> bool:
     return longer[len(longer) - len(shape) :] == shape if len(longer) >= len(shape) else False
 
 
-def sharding_like(shape: tuple[int, ...], parameter: Any, sharding: Any, path: tuple = ()) -> Any:
+def sharding_like(row: Mirror, parameter: Any, sharding: Any) -> Any:
     """The sharding of a parameter, for a leaf of its shape; more axes in front are not split. None for other shapes.
 
-    The codes and scales of an encoded leaf, which the path tells, are split as far as their leading axes are those of
-    the parameter.
+    The codes and scales of an encoded leaf are split as the leaf is, where a block lies on one device.
     """
-    if not is_behind(shape_of(parameter), shape):
-        return _of_codes(shape, shape_of(parameter), sharding) if _is_coded(path) else None
-    further = len(shape) - len(shape_of(parameter))
+    shape, whole = shape_of(row.leaf), shape_of(parameter)
+    if row.coded and isinstance(sharding, NamedSharding):
+        return resharded(sharding, _of_codes(row, parameter, sharding), len(shape))
+    if not is_behind(whole, shape):
+        return sharding if row.coded else None
+    further = len(shape) - len(whole)
     if not further or not isinstance(sharding, NamedSharding):
         return sharding
-    return resharded(sharding, PartitionSpec(*[None] * further, *sharding.spec))
+    return resharded(sharding, (*[None] * further, *sharding.spec), len(shape))
 
 
-def _is_coded(path: tuple) -> bool:
-    """Whether this leaf belongs to the codes or the scales of a `Stored`."""
-    return any(getattr(key, "name", None) in ("codes", "scales") for key in path)
+def _of_codes(row: Mirror, parameter: Any, sharding: NamedSharding) -> tuple:
+    """The entries of the spec for codes or scales: those with which XLA leaves them after an update."""
+    own, whole = shape_of(row.leaf), shape_of(parameter)
+    entries = (*sharding.spec, *[None] * (len(whole) - len(sharding.spec)))
+    forms = [(whole, entries)]
+    if jnp.iscomplexobj(parameter):  # the real and the imaginary part are stacked along a first axis of length 2
+        forms.append(((2, *whole), (None, *entries)))
+    for shape, spec in forms if row.partner is not None else ():
+        both = (own, shape_of(row.partner))
+        codes, scales = both if row.coded == "codes" else both[::-1]
+        if len(shape) > 1 and jnp.issubdtype(row.leaf.dtype, jnp.floating):  # means of rows, and of columns
+            ends = longest_axes(shape)
+            if (scales, codes) == tuple(_without(shape, axis) for axis in ends):
+                return _without(spec, ends[row.coded == "codes"])
+        cut = len(scales) - 1
+        if 0 <= cut < len(shape) and scales[:cut] == codes[:cut] == shape[:cut]:
+            return _of_blocks(row, shape, spec, cut, scales[cut], sharding.mesh)
+    shape, spec = next((form for form in forms if form[0] == own), forms[0])
+    leading = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(own, shape, strict=False))
+    return spec[: len(list(leading))]
 
 
-def _of_codes(shape: tuple[int, ...], whole: tuple[int, ...], sharding: Any) -> Any:
-    """Split the leading axes that the parameter has too, and the next one if its blocks can be divided."""
+def _of_blocks(row: Mirror, shape: tuple, spec: tuple, cut: int, count: int, mesh: Any) -> tuple:
+    """The entries for blocks that are cut along the axis `cut`, into `count` of them, with all axes behind it."""
+    own, lead, entry = shape_of(row.leaf), spec[:cut], spec[cut]
+    if row.coded == "codes" and own == shape:
+        size = parts(mesh, entry)
+        even = shape[cut] % count == 0 and (count % size == 0 or size % count == 0)
+        return (*lead, entry if even else None)
+    if count > 1:  # by the first mesh axes of the entry that divide the number of blocks
+        names = entry if isinstance(entry, tuple) else (entry,) if entry else ()
+        fits = [names[:k] for k in range(len(names), 0, -1) if count % parts(mesh, names[:k]) == 0]
+        return (*lead, None if not fits else fits[0] if len(fits[0]) > 1 else fits[0][0])
+    # A row is one block, and may lie on several devices: its scale is then on all of them.
+    fits = row.coded == "codes" and len(own) > cut + 1 and own[cut + 1] % parts(mesh, entry) == 0
+    return (*lead, None, entry) if fits else lead
+
+
+def _without(items: tuple, axis: int) -> tuple:
+    return (*items[:axis], *items[axis + 1 :])
+
+
+def longest_axes(shape: tuple[int, ...]) -> tuple[int, int]:
+    """The two longest axes, in order; the last ones of several that are as long."""
+    first, second = sorted(sorted(range(len(shape)), key=lambda k: (shape[k], k))[-2:])
+    return first, second
+
+
+def resharded(sharding: NamedSharding, entries: tuple, rank: int) -> NamedSharding:
+    """The sharding with other entries, on the same mesh and in the same kind of memory, for arrays of this rank.
+
+    In the form in which JAX gives it to the results of a program; another form of the same one compiles twice.
+    """
+    entries = (*entries, *[None] * (rank - len(entries)))
+    if not is_explicit(sharding.mesh):
+        while entries and entries[-1] is None:
+            entries = entries[:-1]
+    return NamedSharding(sharding.mesh, PartitionSpec(*entries), memory_kind=sharding.memory_kind)
+
+
+def replicated(sharding: Any, rank: int = 0) -> Any:
+    """Replicated on every device of this sharding, in their default memory."""
     if not isinstance(sharding, NamedSharding):
         return sharding
-    # The real and the imaginary part of a complex leaf are stacked along a first axis of length 2.
-    front = int(len(shape) > 1 and shape[0] == 2 != whole[0] and shape[1] == whole[0])
-    entries = (*sharding.spec, *[None] * (len(whole) - len(sharding.spec)))
-    spec: list[Any] = [None] * front
-    for n, length, entry in zip(shape[front:], whole, entries, strict=False):
-        axes = () if entry is None else entry if isinstance(entry, tuple) else (entry,)
-        parts = math.prod(sharding.mesh.shape[axis] for axis in axes)
-        spec.append(entry if n % parts == 0 and length % n == 0 else None)
-        if n != length:
-            break
-    return resharded(sharding, PartitionSpec(*spec))
+    return resharded(NamedSharding(sharding.mesh, PartitionSpec()), (), rank)
 
 
-def resharded(sharding: NamedSharding, spec: PartitionSpec) -> NamedSharding:
-    """The sharding with another spec, on the same mesh and in the same kind of memory."""
-    return NamedSharding(sharding.mesh, spec, memory_kind=sharding.memory_kind)
+def is_explicit(mesh: Any) -> bool:
+    """Whether a mesh has axes with which the types of arrays say how they are split."""
+    return AxisType.Explicit in mesh.axis_types
 
 
-def replicated(sharding: Any) -> Any:
-    """Replicated on every device of this sharding, in their default memory."""
-    return NamedSharding(sharding.mesh, PartitionSpec()) if isinstance(sharding, NamedSharding) else sharding
+def split_spec(x: Any) -> tuple | None:
+    """The entries, one for each axis, of an array that is split over an Explicit mesh; None for all others."""
+    sharding = getattr(jax.typeof(x), "sharding", None) if isinstance(x, jax.Array) else None
+    if sharding is None or not is_explicit(sharding.mesh) or all(entry is None for entry in sharding.spec):
+        return None
+    return (*sharding.spec, *[None] * (x.ndim - len(sharding.spec)))
+
+
+def parts(mesh: Any, entry: Any) -> int:
+    """Over how many devices of a mesh an entry of a spec splits an axis."""
+    axes = () if entry is None else entry if isinstance(entry, tuple) else (entry,)
+    return math.prod(mesh.shape[axis] for axis in axes)
 
 
 @finishes_states
@@ -128,8 +200,8 @@ def placed(state: Any, params: Any) -> Any:
 
     def where(row: Mirror) -> Any:
         owner: Any = None if row.parameter is None else owners[row.parameter]
-        own = sharding_like(row.leaf.shape, owner, owner.sharding, row.path) if _is_put(owner) else None
-        return replicated(home) if own is None else own
+        own = sharding_like(row, owner, owner.sharding) if _is_put(owner) else None
+        return replicated(home, row.leaf.ndim) if own is None else own
 
     moved = [_move(row.leaf, where(row)) if _is_adrift(row.leaf) else row.leaf for row in mirrors(params, state)]
     return jax.tree.unflatten(jax.tree.structure(state), moved)
@@ -143,9 +215,9 @@ def move_codes(state: Any, params: Any) -> Any:
 
     def moved(row: Mirror) -> Any:
         owner: Any = None if row.parameter is None else owners[row.parameter]
-        if not (_is_array(row.leaf) and _is_put(owner) and _is_coded(row.path)):
+        if not (_is_array(row.leaf) and _is_put(owner) and row.coded):
             return row.leaf
-        own = sharding_like(row.leaf.shape, owner, owner.sharding, row.path)
+        own = sharding_like(row, owner, owner.sharding)
         return _move(row.leaf, own.with_memory_kind(row.leaf.sharding.memory_kind))
 
     return jax.tree.unflatten(jax.tree.structure(state), [moved(row) for row in mirrors(params, state)])

@@ -155,12 +155,14 @@ def _of_state(tx: Any, params: Any, like: list, whole: Any, others: Others | Non
     """The tree of shardings; `like` holds, for each parameter, the sharding of leaves of its shape."""
     state, owners = jax.eval_shape(as_transformation("tx", tx).init, abstract(params)), flatten(params)[0]
     out = []
-    for path, leaf, k in mirrors(params, state):
-        name, sharding = path_name(path), None if k is None else sharding_like(leaf.shape, owners[k], like[k], path)
+    for row in mirrors(params, state):
+        leaf, k = row.leaf, row.parameter
+        name, sharding = path_name(row.path), None if k is None else sharding_like(row, owners[k], like[k])
         if sharding is None and others is not None:
             owner = None if k is None else _shape_with(owners[k], like[k])
             sharding = _answer(name, others(name, leaf, owner), whole)
-        out.append(_fitting(name, leaf.shape, whole if sharding is None else sharding))
+        sharding = replicated(whole, len(leaf.shape)) if sharding is None else sharding
+        out.append(_fitting(name, leaf.shape, sharding))
     return jax.tree.unflatten(jax.tree.structure(state), out)
 
 
@@ -201,7 +203,7 @@ def _split(shape: tuple[int, ...], sharding: NamedSharding, axes: tuple[str, ...
         return sharding
     longest = max(free, key=lambda i: shape[i])
     entry: Any = axes[0] if len(axes) == 1 else axes
-    return resharded(sharding, PartitionSpec(*(entry if i == longest else name for i, name in enumerate(names))))
+    return resharded(sharding, tuple(entry if i == longest else name for i, name in enumerate(names)), len(shape))
 
 
 def _padded(spec: Any, rank: int) -> tuple:

@@ -15,7 +15,8 @@ import numpy as np
 from gradtx.core.leaves import at_width
 from gradtx.core.numerics import abs_sq
 from gradtx.core.trees import is_trained, shape_of
-from gradtx.inspection.sampling import is_split, sample, whole
+from gradtx.inspection.sampling import sample, whole
+from gradtx.placement import split_spec
 from gradtx.sparse.rows import RowSparse, distinct
 
 SMALL = 2**14
@@ -94,7 +95,7 @@ class Stacks:
         size = math.prod(shape_of(row[0]))
         if size <= SMALL and (self.copies or not any(isinstance(x, RowSparse) for x in row)):
             return "small", 2 ** math.ceil(math.log(max(size, 16), 4) - 1e-9), types
-        return "large", shape_of(row[0]) if self.copies and not any(map(is_split, row)) else k, types
+        return "large", shape_of(row[0]) if self.copies and not any(map(split_spec, row)) else k, types
 
     def _stack(self, kind: tuple, leaves: list[Any]) -> tuple[jax.Array | None, jax.Array | None]:
         if not is_trained(leaves[0]):

@@ -8,8 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
+from gradtx.placement import split_spec
 from gradtx.sparse.rows import RowSparse, distinct
 
 
@@ -39,23 +40,16 @@ def sample(x: Any, most: int) -> jax.Array:
 
 def whole(x: jax.Array) -> jax.Array:
     """The array whole on each device of an Explicit mesh, where leaves that are split differently cannot be joined."""
-    return jax.sharding.reshard(x, NamedSharding(jax.typeof(x).sharding.mesh, PartitionSpec())) if is_split(x) else x
-
-
-def is_split(x: Any) -> bool:
-    """Whether this is an array that is split over an Explicit mesh."""
-    sharding = getattr(jax.typeof(x), "sharding", None) if isinstance(x, jax.Array) else None
-    return (
-        sharding is not None
-        and AxisType.Explicit in sharding.mesh.axis_types
-        and any(entry is not None for entry in sharding.spec)
-    )
+    if split_spec(x) is None:
+        return x
+    return jax.sharding.reshard(x, NamedSharding(jax.typeof(x).sharding.mesh, PartitionSpec()))
 
 
 def _grid(x: jax.Array, counts: Any, starts: Any, steps: Any) -> jax.Array:
-    if is_split(x):  # JAX 0.10 cannot cut a split axis into a number of entries that the devices do not divide
-        sharding = jax.typeof(x).sharding
-        cut = [n % sharding.mesh.size for n, entry in zip(counts, sharding.spec, strict=False) if entry is not None]
+    spec = split_spec(x)
+    if spec:  # JAX 0.10 cannot cut a split axis into a number of entries that the devices do not divide
+        size = jax.typeof(x).sharding.mesh.size
+        cut = [n % size for n, entry in zip(counts, spec, strict=True) if entry is not None]
         x = whole(x) if any(cut) else x
     ends = [start + (count - 1) * step + 1 for start, count, step in zip(starts, counts, steps, strict=True)]
     return whole(jax.lax.slice(x, starts, ends, steps))

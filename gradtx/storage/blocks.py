@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
+
+from gradtx.placement import parts, split_spec
 
 
 class Blocks(NamedTuple):
@@ -39,15 +42,36 @@ class Blocks(NamedTuple):
         more = self.rows * self.count - self.shape[self.axis]
         if more:
             x = jnp.pad(x, [(0, more if k == self.axis else 0) for k in range(len(self.shape))])
-        return x.reshape(*self.shape[: self.axis], self.count, self.chunk)
+        shape, spec = (*self.shape[: self.axis], self.count, self.chunk), split_spec(x)
+        mesh = None if spec is None else jax.typeof(x).sharding.mesh
+        if spec is None or any(spec[self.axis + 1 :]) or (self.count > 1 and self.count % parts(mesh, spec[self.axis])):
+            return x.reshape(shape)  # of what JAX cannot divide so, it says what it would have to know
+        entry = (spec[self.axis], None) if self.count > 1 else (None, spec[self.axis])
+        return _split_so(x, shape, (*spec[: self.axis], *entry))
 
     def whole(self, view: jax.Array) -> jax.Array:
         """The inverse of `viewed`."""
         length = self.rows * self.count
-        x = view.reshape(*self.shape[: self.axis], length, *self.shape[self.axis + 1 :])
+        shape, spec = (*self.shape[: self.axis], length, *self.shape[self.axis + 1 :]), split_spec(view)
+        if spec is None or (self.count > 1 and spec[-1] is not None):
+            x = view.reshape(shape)
+        else:
+            x = _split_so(view, shape, (*spec[: self.axis], spec[-2] or spec[-1]))
         return (
             jax.lax.slice_in_dim(x, 0, self.shape[self.axis], axis=self.axis) if length > self.shape[self.axis] else x
         )
+
+
+def joined(x: jax.Array) -> jax.Array:
+    """The array with its last two axes as one."""
+    shape, spec = (*x.shape[:-2], x.shape[-2] * x.shape[-1]), split_spec(x)
+    return x.reshape(shape) if spec is None else _split_so(x, shape, (*spec[:-2], spec[-1]))
+
+
+def _split_so(x: jax.Array, shape: tuple[int, ...], entries: tuple) -> jax.Array:
+    """The array in another shape, on an Explicit mesh; JAX asks how the result is split if an axis is cut or joined."""
+    entries = (*entries, *[None] * (len(shape) - len(entries)))
+    return jnp.reshape(x, shape, out_sharding=NamedSharding(jax.typeof(x).sharding.mesh, PartitionSpec(*entries)))
 
 
 @functools.cache

@@ -9,11 +9,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
 
 from gradtx.core.errors import describe
 from gradtx.core.leaves import float_dtype
 from gradtx.core.numerics import clip_and_square
 from gradtx.core.trees import flatten, is_none, is_trained, path_name, shape_of
+from gradtx.placement import split_spec
 from gradtx.storage.bits import hashed_bits
 from gradtx.storage.codec import Codec
 from gradtx.storage.fields import Stored
@@ -87,6 +89,24 @@ def _promised(codec: Codec, role: str, shape: tuple[int, ...], dtype: Any) -> tu
     number = jax.ShapeDtypeStruct((), jnp.uint32)
     codes, scales = jax.eval_shape(functools.partial(encode, codec, role), jax.ShapeDtypeStruct(shape, dtype), number)
     return (codes.shape, codes.dtype), scales if scales is None else scales.shape
+
+
+def encoded(codec: Codec, role: str, path: tuple, x: jax.Array, number: jax.Array) -> tuple[jax.Array, Any]:
+    """As `encode`, for the leaf at a path.
+
+    Raises: ValueError: the leaf is split over an Explicit mesh, in another way than its blocks.
+    """
+    try:
+        return encode(codec, role, x, number)
+    except Exception as error:
+        spec = split_spec(x)
+        if spec is None or type(error).__name__ != "ShardingTypeError":  # JAX has no public name for it
+            raise
+        raise ValueError(
+            f"store: {codec} cannot encode {path_name(path)} of shape {x.shape}, split as {PartitionSpec(*spec)} over "
+            f"an Explicit mesh: some of its blocks lie on several devices. Use an Auto mesh, bfloat16(), or a `block` "
+            f"that divides the part of a row on one device; min_size keeps small leaves exact"
+        ) from error
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.numerics import quotient
+from gradtx.placement import longest_axes
 from gradtx.storage.codec import Bits, CallRepr, Codec, Float32, require_codec
 
 
@@ -25,14 +26,14 @@ class Factored(CallRepr):
         """The means of rows, and of columns."""
         if role == "signed":
             return self.signed.encode(role, x, bits)
-        row, column = _axes(x.shape)
+        row, column = longest_axes(x.shape)
         return _mean(x, column), _mean(x, row)
 
     def decode(self, role: str, codes: jax.Array, scales: jax.Array | None, leaf: jax.ShapeDtypeStruct) -> jax.Array:
         """Row times column, divided by the mean of all."""
         if role == "signed" or scales is None:
             return self.signed.decode(role, codes, scales, leaf)
-        row, column = _axes(leaf.shape)
+        row, column = longest_axes(leaf.shape)
         along = row - (column < row)  # the axis of the rows, once that of the columns is gone
         rows = quotient(codes, jnp.broadcast_to(jnp.expand_dims(_mean(codes, along), along), codes.shape))
         rows, columns = jnp.expand_dims(rows, column), jnp.expand_dims(scales, row)
@@ -48,12 +49,6 @@ def _mean(x: jax.Array, axis: int) -> jax.Array:
         jnp.asarray(jnp.finfo(x.dtype).tiny, x.dtype),
     )
     return jnp.where(mean < tiny, jnp.where(jnp.max(x, axis) > 0, tiny, 0), mean)
-
-
-def _axes(shape: tuple[int, ...]) -> tuple[int, int]:
-    """The two longest axes, in order; the last ones of several that are as long."""
-    first, second = sorted(sorted(range(len(shape)), key=lambda k: (shape[k], k))[-2:])
-    return first, second
 
 
 def factored(signed: Codec | None = None) -> Codec:

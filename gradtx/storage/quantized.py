@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.errors import whole
-from gradtx.storage.blocks import Blocks, cut, scales_of, widened
+from gradtx.storage.blocks import Blocks, cut, joined, scales_of, widened
 from gradtx.storage.codebook import Book
 from gradtx.storage.codec import Bits, CallRepr, Codec, without_derivative
 
@@ -109,7 +109,7 @@ class Int4(_Blocked):
     def read(self, role: str, codes: jax.Array, blocks: Blocks) -> jax.Array:
         """By the book."""
         place = jnp.asarray([0, 4], jnp.uint8).reshape((1,) * (codes.ndim - 1) + (2, 1))
-        both = ((codes[..., None, :] >> place) & jnp.uint8(15)).reshape(*codes.shape[:-1], -1)
+        both = joined((codes[..., None, :] >> place) & jnp.uint8(15))
         if not blocks.even:
             both = both[..., : math.prod(blocks.shape[blocks.axis :])]
             both = blocks.viewed(both.reshape(blocks.shape))

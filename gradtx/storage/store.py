@@ -18,7 +18,7 @@ from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_none, is_trained, path_name, shape_of
 from gradtx.placement import move_codes, owner_index
 from gradtx.storage.codec import Codec, require_codec
-from gradtx.storage.encode import decoded_field, encode, seed, stored, supports
+from gradtx.storage.encode import decoded_field, encoded, seed, stored, supports
 from gradtx.storage.fields import Stored, StoreState, given_role, map_fields
 
 __all__ = ["StoreState", "store"]
@@ -35,7 +35,7 @@ def store(inner: Transformation, codec: Codec, *, min_size: int = 4096, roles: M
 
     Under jit, init makes the codes directly; outside, it makes the whole state first. Codes have no derivative. Numbers
     that share a scale share a NaN: one NaN in a gradient makes its block NaN (with `factored`, its matrix), so put
-    `skip_nonfinite` outside. On a mesh with Explicit axes JAX refuses blocks that lie across devices.
+    `skip_nonfinite` outside. On a mesh with Explicit axes a block must lie on one device, or be a whole row.
 
     Args:
         inner: any transformation, also a chain or wrapper, or one of another library with `roles`.
@@ -81,7 +81,9 @@ def store(inner: Transformation, codec: Codec, *, min_size: int = 4096, roles: M
 
             def coded(end, x):
                 fits = _mirrors(x, owner((*path, *end)), min_size)
-                return encode(codec, role, x, seed(np.uint32(0), salt)) if fits and supports(codec, role, x) else None
+                if not (fits and supports(codec, role, x)):
+                    return None
+                return encoded(codec, role, (*path, *end), x, seed(np.uint32(0), salt))
 
             return tree if role == "exact" else stored(tree, coded)
 
@@ -98,15 +100,19 @@ def store(inner: Transformation, codec: Codec, *, min_size: int = 4096, roles: M
             codes[path] = flatten(kept.codes)[0]
             return decoded_field(codec, role, path, kept, owner)
 
-        def encoded(path, tree, role):
+        def coded_again(path, tree, role):
             if path not in codes:
                 return tree
             had = iter(codes[path])
-            return stored(tree, lambda end, x: None if next(had) is None else encode(codec, role, x, seed(step, salt)))
+
+            def coded(end, x):
+                return None if next(had) is None else encoded(codec, role, (*path, *end), x, seed(step, salt))
+
+            return stored(tree, coded)
 
         whole_state = map_fields(decoded, _as_it_is, state.inner, given)
         updates, after = inner.update(updates, whole_state, params, **extra)
-        return updates, StoreState(count, map_fields(encoded, _as_it_is, after, given))
+        return updates, StoreState(count, map_fields(coded_again, _as_it_is, after, given))
 
     return init, update
 
