@@ -126,6 +126,8 @@ def examine(case: Case, laws: Iterable[Law]) -> Report:
             broken[law.name] = str(sentence)
         except Exception as error:  # whatever a stranger's transformation raises is a finding, not a crash
             broken[law.name] = f"it raised {first_line(error)}"
+            if case.complex_leaves and "complex" in str(error):
+                broken[law.name] += " (if it is for real leaves only, say so: complex_leaves=False)"
             errors.append(error)
     return Report(_subject(case.tx), tuple(held), broken, skipped, tuple(errors))
 
