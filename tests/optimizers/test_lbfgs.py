@@ -225,6 +225,32 @@ def test_without_a_search_it_is_the_rate_alone():
     np.testing.assert_allclose(u, [-0.3, -0.4], rtol=1e-6)
 
 
+@pytest.mark.parametrize("start", [(0.0, 0.0), (1.0, 1.0), (-1.0, -1.0), (-0.3, -0.9), (4.0, -1.0)])
+def test_a_clip_holds_steps_where_the_curvature_nearly_vanishes(start):
+    """Himmelblau's function between its valleys: a cosine of 0.01 makes a step of hundreds if nothing shortens it."""
+
+    def himmelblau(w):
+        return (w[0] ** 2 + w[1] - 11) ** 2 + (w[0] + w[1] ** 2 - 7) ** 2
+
+    directions = gradtx.lbfgs(1e-3, linesearch=None, scale_init_precond=False)
+    tx = gradtx.chain(directions, gradtx.clip_by_global_norm(0.01))
+
+    @jax.jit
+    def values():
+        def step(carry, _):
+            w, state = carry
+            value, grad = jax.value_and_grad(himmelblau)(w)
+            updates, state = tx.update(grad, state, w)
+            return (gradtx.apply_updates(w, updates), state), value
+
+        w = jnp.array(start)
+        return jax.lax.scan(step, (w, tx.init(w)), length=6000)[1]
+
+    seen = np.asarray(values())
+    assert np.max(np.diff(seen)) < 0.5
+    assert seen[-1] < 0.1
+
+
 def test_the_search_is_an_argument_like_any_other():
     tx = gradtx.lbfgs()
     assert tx.linesearch == gradtx.scale_by_zoom_linesearch(20, initial_guess_strategy="one")
