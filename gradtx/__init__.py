@@ -61,7 +61,8 @@ Around a transformation
     chain; inject and set_hyperparameters; hyperparameters; set_count; apply_updates; global_norm; sweep;
     `tx.step(grads, state, params)`, which is `update` and `apply_updates` in one
 Inspection
-    plan (before training), watch and readings (during training), explain (one step), stages; progress
+    plan (before training), watch and readings (during training), explain (one step), stages; progress;
+    debug_checks (ranges of hyperparameters under jit)
 Devices
     state_shardings, zero_shardings, factored_sharding
 Write your own
@@ -96,6 +97,7 @@ from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import Schedule, function_schedule, product_schedules, schedule, sum_schedules
 from gradtx.core.states import EmptyState, HyperparametersState
 from gradtx.core.transformation import Transformation, foreign, transformation
+from gradtx.debugging import debug_checks
 from gradtx.export import register_states as _register_states
 from gradtx.inspection.explain import Explanation, explain
 from gradtx.inspection.findings import Finding
@@ -340,6 +342,7 @@ __all__ = [
     "cosine_onecycle_schedule",
     "cosine_restarts_schedule",
     "cyclic_schedule",
+    "debug_checks",
     "decay_skipped_rows",
     "divide_by_rms",
     "dog",

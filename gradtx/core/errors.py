@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -45,33 +47,74 @@ def describe(value: Any) -> str:
     return repr(value) if isinstance(value, str | int | float | None) else f"something of type {type(value).__name__}"
 
 
-def range_check(words: str, holds: Callable[[float], bool]) -> Callable[..., None]:
-    """A check that raises ValueError unless every keyword argument, if it is concrete, lies in a range."""
+traced_check: ContextVar[Callable[[Any, list], None] | None] = ContextVar("traced_check", default=None)
+"""What checks of traced numbers do, `(whether it holds, parts of the message)`; nothing by default."""
+
+
+@contextlib.contextmanager
+def says(before: str, after: Callable[[str], list] = lambda text: []) -> Iterator[None]:
+    """Extend the messages of the checks inside: `before`, the message, and the parts that `after(message)` returns."""
+    outside = traced_check.get()
+
+    def extended(holds: Any, parts: list) -> None:
+        text = "".join(x for x in parts if isinstance(x, str))
+        outside(holds, [before, *parts, *after(text)])  # type: ignore[misc]
+
+    token = traced_check.set(outside and extended)
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError("".join(map(str, [before, error, *after(str(error))]))) from None
+    finally:
+        traced_check.reset(token)
+
+
+def _require(holds: Any, *parts: Any) -> None:
+    """Raise ValueError with these parts of a message if a condition is false; a traced one is for `traced_check`."""
+    if isinstance(holds, Tracer):
+        check = traced_check.get()
+        if check is not None:
+            check(holds, list(parts))
+    elif not holds:
+        raise ValueError("".join(map(str, parts)))
+
+
+def _checked(value: Any) -> Any:
+    """The value as a number, or a tracer if `traced_check` is set; None if it cannot be checked."""
+    if isinstance(value, Tracer):
+        return value if traced_check.get() is not None else None
+    return concrete(value)
+
+
+def range_check(words: str, holds: Callable[[Any], Any]) -> Callable[..., None]:
+    """A check that raises ValueError unless every keyword argument, if it is a number, lies in a range.
+
+    holds: also for arrays, so with `&` instead of `and`.
+    """
 
     def check(**values: Any) -> None:
         for name, value in values.items():
-            number = concrete(value)
-            if number is not None and not holds(number):
-                raise ValueError(f"{name} must be {words}; got {number!r}")
+            number = _checked(value)
+            if number is not None:
+                _require(holds(number), f"{name} must be {words}; got ", number)
 
     return check
 
 
-in_unit_interval = range_check("in [0, 1]", lambda x: 0.0 <= x <= 1.0)
-below_one = range_check("in [0, 1)", lambda x: 0.0 <= x < 1.0)
-at_least_one = range_check("finite and at least 1", lambda x: 1.0 <= x < math.inf)
-non_negative = range_check("finite and at least 0", lambda x: 0.0 <= x < math.inf)
+in_unit_interval = range_check("in [0, 1]", lambda x: (0.0 <= x) & (x <= 1.0))
+below_one = range_check("in [0, 1)", lambda x: (0.0 <= x) & (x < 1.0))
+at_least_one = range_check("finite and at least 1", lambda x: (1.0 <= x) & (x < math.inf))
+non_negative = range_check("finite and at least 0", lambda x: (0.0 <= x) & (x < math.inf))
 not_below_zero = range_check("at least 0", lambda x: x >= 0.0)  # also infinity
 positive = range_check("greater than 0", lambda x: x > 0.0)  # also infinity
-finite = range_check("finite", math.isfinite)
+finite = range_check("finite", lambda x: abs(x) < math.inf)
 
 
 def ordered(**values: Any) -> None:
-    """Raise ValueError unless no concrete value is greater than the next one, in the order in which they are given."""
-    known = [(name, concrete(value)) for name, value in values.items() if concrete(value) is not None]
+    """Raise ValueError unless no number is greater than the next one, in the order in which they are given."""
+    known = [(name, _checked(value)) for name, value in values.items() if _checked(value) is not None]
     for (low, x), (high, y) in itertools.pairwise(known):
-        if x > y:  # type: ignore[operator]
-            raise ValueError(f"{low} must not be greater than {high}; got {x!r} and {y!r}")
+        _require(x <= y, f"{low} must not be greater than {high}; got ", x, " and ", y)
 
 
 def whole(at_least: float = -math.inf, **values: Any) -> None:

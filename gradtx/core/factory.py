@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gradtx.core.errors import describe, instead_of, suggestion
+from gradtx.core.errors import describe, instead_of, says, suggestion
 from gradtx.core.traits import Traits
 
 POSITIONAL, KEYWORDS = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
@@ -127,10 +127,8 @@ class Factory:
     def run_body(self, arguments: dict[str, Any]) -> Any:
         """What the body returns for these arguments; its ValueErrors get the name of the factory in front."""
         args, kwargs = self.spread(arguments)
-        try:
+        with says(f"{self.name}: "):
             return self.body(*args, **kwargs)
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from None
 
     def _require_known(self, kwargs: Mapping[str, Any]) -> None:
         parameters = self.signature.parameters

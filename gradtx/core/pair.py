@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
-from gradtx.core.errors import describe
+from gradtx.core.errors import describe, says
 from gradtx.core.leaves import without_python_numbers
 from gradtx.core.numerics import zero_count
 from gradtx.core.plan import Extras, Piece, Scheduled
@@ -165,11 +165,18 @@ class GradientTransformation(Value):
         self._cache["piece"] = self
         return self
 
-    def _body(self, values: Mapping[str, Any]) -> Any:
-        """The result of the body with these values of hyperparameters: a transformation or closures."""
+    def _body(self, values: Mapping[str, Any], step: Any = 0) -> Any:
+        """The result of the body with the values of schedules at a step: a transformation or closures."""
+
+        def follows(message: str) -> list:
+            at_fault = [k for k in values if k in message] or [*values]
+            which = ", ".join(f"{k} follows {self.hypers[k]!r}" for k in at_fault)
+            return [f"; {which}, and this is step ", step] if which else []
+
         leaves = self._factory.leaves
         given = {c.name: _delivered(values.get(c.name, c.value), leaves[c.owner].whole) for c in self._slots}
-        result = self._factory.run_body(self.with_children(given)._arguments)
+        with says("", follows):
+            result = self._factory.run_body(self.with_children(given)._arguments)
         if isinstance(result, tuple) and len(result) in (2, 3) and all(map(callable, result)):
             return Closures(*result)
         if isinstance(result, GradientTransformation | Closures):

@@ -159,10 +159,12 @@ class Piece:
 class Scheduled:
     """The plan of a piece with hyperparameters that follow schedules: it counts the steps and computes the values.
 
-    piece: with the values of step 0. body: values of the hyperparameters -> closures.
+    piece: with the values of step 0. body: values of the hyperparameters, and the step -> closures.
     """
 
-    def __init__(self, piece: Piece, schedules: Mapping[str, Schedule], body: Callable[[Mapping[str, Any]], Closures]):
+    def __init__(
+        self, piece: Piece, schedules: Mapping[str, Schedule], body: Callable[[Mapping[str, Any], Any], Closures]
+    ):
         self.name, self.extras = piece.name, piece.extras
         self._piece, self._schedules, self._body = piece, schedules, body
 
@@ -183,7 +185,7 @@ class Scheduled:
         """The count, the values at step 0, and the state of the piece."""
         count, dtype = zero_count(), float_dtype(params)
         values = {k: at_step(f"{self.name}'s {k}", v, count, dtype) for k, v in self._schedules.items()}
-        return HyperparametersState(count, values, self._piece.with_closures(self._body(values)).init(params))
+        return HyperparametersState(count, values, self._piece.with_closures(self._body(values, count)).init(params))
 
     def update(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
         """The update of the piece with the values of this step."""
@@ -202,9 +204,4 @@ class Scheduled:
         require_scheduled(self.name, self._schedules, state)
         dtypes = {k: jnp.result_type(x) for k, x in state.hyperparameters.items()}
         values = {k: at_step(f"{self.name}'s {k}", v, state.count, dtypes[k]) for k, v in self._schedules.items()}
-        try:
-            return self._piece.with_closures(self._body(values)), values
-        except ValueError as error:  # outside jit, where values are known: one has left the range of its argument
-            at_fault = {k: v for k, v in self._schedules.items() if k in str(error)} or self._schedules
-            which = ", ".join(f"{name} follows {schedule!r}" for name, schedule in at_fault.items())
-            raise ValueError(f"{error}; {which}, and this is step {int(state.count)}") from None
+        return self._piece.with_closures(self._body(values, state.count)), values

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import finite, in_unit_interval, positive
+from gradtx.core.errors import in_unit_interval, non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import abs_sq, clip_and_square, divide_by_root, ema, safe_sqrt
@@ -34,7 +34,8 @@ def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6):
 
     Args:
         rho: the weight of the past in both means; in [0, 1].
-        eps: makes the first updates and keeps the divisor from zero; greater than 0. With 0 every update would be 0.
+        eps: makes the first updates and keeps the divisor from zero; finite, at least 0. With 0 from the start
+            every update is 0.
 
     State: `ScaleByAdadeltaState`: e_g and e_x, like params, real, float32 or wider, 0 at init.
     Raises: ValueError: an argument is out of range.
@@ -49,8 +50,7 @@ def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6):
         [ 0.002 -0.002]
     """
     in_unit_interval(rho=rho)
-    positive(eps=eps)
-    finite(eps=eps)
+    non_negative(eps=eps)
 
     def init(params):
         return ScaleByAdadeltaState(e_g=zeros(params, real=True), e_x=zeros(params, real=True))

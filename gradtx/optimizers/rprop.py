@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import at_least_one, below_one, finite, ordered, positive
+from gradtx.core.errors import at_least_one, finite, in_unit_interval, non_negative, ordered, positive
 from gradtx.core.hyper import Hyper, Number
 from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import on_real_and_imag, scale_down
@@ -55,9 +55,9 @@ def scale_by_rprop(
 
     Args:
         learning_rate: Δ before the first step; finite, greater than 0; parameter units.
-        eta_minus: the factor of Δ after a change of sign; in [0, 1).
+        eta_minus: the factor of Δ after a change of sign; in [0, 1].
         eta_plus: the factor of Δ while the sign stays the same; at least 1.
-        min_step_size, max_step_size: the bounds of Δ, in this order; greater than 0, finite; parameter units.
+        min_step_size, max_step_size: the bounds of Δ, in this order; at least 0, finite; parameter units.
 
     State: `ScaleByRpropState`: step_sizes and prev_sign, like params, float32 or wider.
     Raises: ValueError: an argument is out of range.
@@ -72,10 +72,11 @@ def scale_by_rprop(
         >>> print(u, tx.update(jnp.array([1.0, 1.0]), state)[0])
         [ 0.1 -0.1] [0.12 0.  ]
     """
-    positive(learning_rate=learning_rate, min_step_size=min_step_size)
+    positive(learning_rate=learning_rate)
+    non_negative(min_step_size=min_step_size)
     finite(learning_rate=learning_rate, max_step_size=max_step_size)
     ordered(min_step_size=min_step_size, max_step_size=max_step_size)
-    below_one(eta_minus=eta_minus)
+    in_unit_interval(eta_minus=eta_minus)
     at_least_one(eta_plus=eta_plus)
 
     @on_real_and_imag
@@ -115,10 +116,10 @@ def scale_by_supersab(
 
     Args:
         learning_rate: η before the first step; finite, greater than 0; parameter units per gradient unit.
-        eta_minus: the factor of η after a change of sign; in [0, 1).
+        eta_minus: the factor of η after a change of sign; in [0, 1].
         eta_plus: the factor of η while the sign stays the same; at least 1.
-        momentum: the share of the last update that is kept; in [0, 1).
-        min_learning_rate, max_learning_rate: the bounds of η, in this order; greater than 0, finite.
+        momentum: the share of the last update that is kept; in [0, 1].
+        min_learning_rate, max_learning_rate: the bounds of η, in this order; at least 0, finite.
 
     State: `ScaleBySupersabState`: rates, prev_update and prev_sign, like params, float32 or wider.
     Raises: ValueError: an argument is out of range.
@@ -134,10 +135,11 @@ def scale_by_supersab(
         >>> print(u, tx.update(jnp.array(-1.0), state)[0])
         0.2 -0.2
     """
-    positive(learning_rate=learning_rate, min_learning_rate=min_learning_rate)
+    positive(learning_rate=learning_rate)
+    non_negative(min_learning_rate=min_learning_rate)
     finite(learning_rate=learning_rate, max_learning_rate=max_learning_rate)
     ordered(min_learning_rate=min_learning_rate, max_learning_rate=max_learning_rate)
-    below_one(eta_minus=eta_minus, momentum=momentum)
+    in_unit_interval(eta_minus=eta_minus, momentum=momentum)
     at_least_one(eta_plus=eta_plus)
 
     @on_real_and_imag

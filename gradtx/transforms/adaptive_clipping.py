@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import finite, in_unit_interval, positive, whole
+from gradtx.core.errors import in_unit_interval, non_negative, not_below_zero, positive, whole
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.numerics import increment, safe_sqrt, zero_count
@@ -42,7 +42,7 @@ def adaptive_grad_clip(
     axis is longer than 1 is one unit. No norm overflows. Above 8e37 times its bound a unit becomes 0.
 
     Args:
-        clipping: the largest ratio of the norms; greater than 0; infinity for no bound. The paper uses 0.01.
+        clipping: the largest ratio of the norms; at least 0, which gives zeros; infinity for no bound. The paper uses 0.01.
         eps: the smallest weight norm, so that weights that start at 0 can move; greater than 0; parameter units.
         axis: the axes of a unit, in all leaves of two axes or more. A leaf of fewer axes is one unit.
         axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which every leaf is split, updates
@@ -64,7 +64,8 @@ def adaptive_grad_clip(
         [[1.5 0.1]
          [2.  0.1]]
     """
-    positive(clipping=clipping, eps=eps)
+    not_below_zero(clipping=clipping)
+    positive(eps=eps)
     require_axis_name(axis_name)
     given = None if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
 
@@ -102,7 +103,7 @@ def clip_by_z_score(
     variance, so that the square of a large norm does not overflow.
 
     Args:
-        z_threshold: the largest z that is not clipped; finite, greater than 0.
+        z_threshold: the largest z that is not clipped; finite, at least 0.
         decay: the weight of the past; in [0, 1].
         warmup_steps: updates without clipping; at least 2, since one number has no deviation.
         axis_name: as in `clip_by_global_norm`.
@@ -120,8 +121,7 @@ def clip_by_z_score(
         >>> print(*(tx.update(g, state)[0] for g in (3.5, 6.0, 10.0)))
         3.5 3.0 2.5
     """
-    positive(z_threshold=z_threshold)
-    finite(z_threshold=z_threshold)
+    non_negative(z_threshold=z_threshold)
     in_unit_interval(decay=decay)
     require_axis_name(axis_name)
     whole(2, warmup_steps=warmup_steps)

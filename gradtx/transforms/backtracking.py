@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import below_one, finite, non_negative, positive, whole
+from gradtx.core.errors import below_one, non_negative, positive, whole
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, zeros
 from gradtx.core.numerics import increment, zero_count
@@ -71,7 +71,7 @@ def scale_by_backtracking_linesearch(
         decrease_factor: the ratio of a step to the one tried before; in [0, 1).
         increase_factor: the ratio of the first step to that of the last search; greater than 0; infinity for
             max_learning_rate.
-        max_learning_rate: the longest step; greater than 0 and finite.
+        max_learning_rate: the longest step; finite, at least 0.
         atol: an increase that is allowed; finite, at least 0; in the units of the value.
         rtol: the same, relative to |φ(0)|; finite, at least 0.
         store_grad: compute the gradient after the step and keep it for `value_and_grad_from_state`. It costs a value
@@ -96,9 +96,8 @@ def scale_by_backtracking_linesearch(
     """
     whole(1, max_backtracking_steps=max_backtracking_steps)
     below_one(slope_rtol=slope_rtol, decrease_factor=decrease_factor)
-    positive(increase_factor=increase_factor, max_learning_rate=max_learning_rate)
-    finite(max_learning_rate=max_learning_rate)
-    non_negative(atol=atol, rtol=rtol)
+    positive(increase_factor=increase_factor)
+    non_negative(max_learning_rate=max_learning_rate, atol=atol, rtol=rtol)
     require_axis_name(axis_name)
 
     def init(params):

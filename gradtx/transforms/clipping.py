@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from gradtx.core.errors import not_below_zero, one_of, positive
+from gradtx.core.errors import not_below_zero, one_of
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves
 from gradtx.core.special import SpecialLeaf
@@ -72,8 +72,8 @@ def clip_by_global_norm(max_norm: Hyper, *, nonfinite: str = "propagate", axis_n
             not. A norm above the largest number counts as infinite.
             "zero": they become 0, and the rest is clipped by the norm of the rest.
             "raise": outside jit, FloatingPointError for the first leaf that has one. Under a trace, each leaf has a
-            `checkify.debug_check`, which `checkify.checkify(step)` reports. Without checkify it costs nothing, and
-            they propagate.
+            `checkify.debug_check`, which `checkify.checkify(step)` reports. Without checkify they propagate, and JAX
+            dispatches the step in 0.3 ms instead of 0.04 ms.
         axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which the updates are split. The
             norm is then that of all parts, and "skip" skips on all devices. See `global_norm`.
 
@@ -159,11 +159,11 @@ def clip_by_block_rms(threshold: Hyper, *, axis_name: AxisName = None):
     entries are treated as in `clip_by_leaf_norm`.
 
     Args:
-        threshold: the bound; greater than 0; infinity for no bound; in the units of the updates.
+        threshold: the bound; at least 0, which gives zeros; infinity for no bound; in the units of the updates.
         axis_name: as in `clip_by_leaf_norm`; n then counts the entries of all parts.
 
     State: none.
-    Raises: ValueError: the bound is not positive. TypeError: axis_name is not a name.
+    Raises: ValueError: the bound is negative or NaN. TypeError: axis_name is not a name.
     Source: Shazeer & Stern 2018 (arXiv:1804.04235), algorithm 4, where the threshold is 1. Same as optax, whose mean of
         squares overflows at 1.8e19. Within 4 ulp of exact arithmetic over 1,000 steps in float32.
 
@@ -173,7 +173,7 @@ def clip_by_block_rms(threshold: Hyper, *, axis_name: AxisName = None):
         >>> print(tx.update(jnp.array([2.0, 2.0, -2.0, 2.0]), tx.init(jnp.zeros(4)))[0])
         [ 1.  1. -1.  1.]
     """
-    positive(threshold=threshold)
+    not_below_zero(threshold=threshold)
     require_axis_name(axis_name)
 
     def leaf(g):

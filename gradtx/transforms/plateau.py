@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import at_least_one, below_one, in_unit_interval, non_negative
+from gradtx.core.errors import at_least_one, in_unit_interval, non_negative
 from gradtx.core.hyper import Count, Hyper
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.numerics import zero_count
@@ -49,7 +49,7 @@ def reduce_on_plateau(
     Args:
         factor: the scale is multiplied by this; in [0, 1].
         patience: how many v in a row that are not better reduce the scale; whole, at least 1.
-        rtol: how much lower than the best a better v must be, relative to the best; in [0, 1).
+        rtol: how much lower than the best a better v must be, relative to the best; in [0, 1].
         atol: the same in units of the value; finite, at least 0.
         cooldown: how many v are not counted after a reduction; whole, at least 0.
         accumulation_size: how many values are averaged to one v; whole, at least 1.
@@ -72,8 +72,7 @@ def reduce_on_plateau(
         >>> print(u, state.scale)
         [0.5 0.5] 0.5
     """
-    in_unit_interval(factor=factor, min_scale=min_scale)
-    below_one(rtol=rtol)
+    in_unit_interval(factor=factor, min_scale=min_scale, rtol=rtol)
     non_negative(atol=atol, cooldown=cooldown)
     at_least_one(patience=patience, accumulation_size=accumulation_size)
 

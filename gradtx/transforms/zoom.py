@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import at_least_one, below_one, concrete, non_negative, one_of, positive, whole
+from gradtx.core.errors import below_one, non_negative, one_of, ordered, positive, range_check, whole
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, zeros
 from gradtx.core.numerics import increment, zero_count
@@ -34,6 +34,10 @@ class ScaleByZoomLinesearchState(NamedTuple):
     value: jax.Array  # the value after that step; float scalar; 0 at init
     grad: Exact  # the gradient there, which the next step gets; like params; 0 at init
     info: ZoomLinesearchInfo  # what the last search did
+
+
+_growing = range_check("greater than 1 and finite", lambda x: (x > 1.0) & (x < jnp.inf))
+_below_one_or_infinite = range_check("in [0, 1), or infinity", lambda x: (x >= 0.0) & ((x < 1.0) | (x == jnp.inf)))
 
 
 @transformation(any_leaves=True)
@@ -107,15 +111,10 @@ def scale_by_zoom_linesearch(
     whole(1, max_linesearch_steps=max_linesearch_steps)
     positive(max_learning_rate=max_learning_rate)
     non_negative(tol=tol, approx_dec_rtol=approx_dec_rtol, stepsize_precision=stepsize_precision)
-    at_least_one(increase_factor=increase_factor)
-    if concrete(increase_factor) == 1.0:
-        raise ValueError("increase_factor must be greater than 1, or the step never grows; got 1.0")
+    _growing(increase_factor=increase_factor)
     below_one(slope_rtol=slope_rtol)
-    if concrete(curv_rtol) != jnp.inf:
-        below_one(curv_rtol=curv_rtol)
-    decrease, curvature = concrete(slope_rtol), concrete(curv_rtol)
-    if decrease is not None and curvature is not None and decrease > curvature:
-        raise ValueError(f"slope_rtol must be at most curv_rtol, or no step may meet both; got {decrease}, {curvature}")
+    _below_one_or_infinite(curv_rtol=curv_rtol)
+    ordered(slope_rtol=slope_rtol, curv_rtol=curv_rtol)  # or no step may meet both
     require_axis_name(axis_name)
     one_of(("keep", "one"), initial_guess_strategy=initial_guess_strategy)
     longest = jnp.inf if max_learning_rate is None else max_learning_rate

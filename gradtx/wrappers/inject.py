@@ -34,7 +34,8 @@ def inject(inner: Transformation):
 
     `set_hyperparameters(state, learning_rate=x)` changes a value without a new trace. Schedules stay in the
     transformation, with their own counts; `hyperparameters(state)` reads both. Numbers that only `init` uses, and whole
-    numbers of steps, are not in the state. Values in the state are not checked against a range.
+    numbers of steps, are not in the state. Under jit the values are checked against their ranges inside `debug_checks`
+    only.
 
     Args:
         inner: the transformation. The names are those of its arguments (`learning_rate`), in a chain with the name of

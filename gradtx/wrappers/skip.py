@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.arguments import show
-from gradtx.core.errors import non_negative, positive, whole
+from gradtx.core.errors import non_negative, not_below_zero, whole
 from gradtx.core.hyper import Count, Hyper
 from gradtx.core.leaves import float_dtype
 from gradtx.core.numerics import increment, zero_count
@@ -151,12 +151,12 @@ def skip_spikes(inner: Transformation, k_sigma: Hyper = 6.0, window: int = 128, 
 
     Args:
         inner: the transformation.
-        k_sigma: standard deviations above the mean; greater than 0. With infinity no finite norm is skipped.
+        k_sigma: standard deviations above the mean; at least 0. With infinity no finite norm is skipped.
         window: the number of norms to remember; a whole number, at least 2.
         axis_name: as in `skip_nonfinite`; the norm is then that of all parts.
 
     State: `SkipSpikesState`.
-    Raises: ValueError: `k_sigma` is not above 0, or `window` is below 2.
+    Raises: ValueError: `k_sigma` is below 0, or `window` is below 2.
     Source: the skip step of levanter and OLMo, which also look at the loss. Not in optax.
 
     Example:
@@ -168,7 +168,7 @@ def skip_spikes(inner: Transformation, k_sigma: Hyper = 6.0, window: int = 128, 
         >>> print(updates, state.skipped)
         [-0.] 1
     """
-    positive(k_sigma=k_sigma)
+    not_below_zero(k_sigma=k_sigma)
     whole(2, window=window)
     require_axis_name(axis_name)
 

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import gradtx
 from gradtx.catalog import ENTRIES
 from gradtx.core.numerics import double_precision
 from tests.catalog.pieces import pieces
@@ -72,20 +71,3 @@ def test_right_or_bound_stated(entry, setting):
             stops = ("by at most √k" in docs) & (np.abs(u) >= np.abs(least)) & (np.abs(u) <= np.abs(most))
             right = alike(true[k, step]) | alike(counted[k, step]) | vanishes | overflows | stops
             assert right.all(), f"{tx} for gradients of {gs[: step + 1, 0]}: {told}"
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_the_variance_of_five_equal_gradients(size):
-    """m = (1 - 0.9⁵)·g, s = (1 - 0.9⁵)·g², so s - m² = 0.9⁵·(1 - 0.9⁵)·g²."""
-    tx = gradtx.scale_by_stddev(0.9, eps=0.0)
-    state = tx.init(jnp.zeros(1))
-    for _ in range(5):
-        u, state = tx.update(jnp.full(1, size), state)
-    np.testing.assert_allclose(u, (0.9**5 * (1 - 0.9**5)) ** -0.5, rtol=1e-6)
-
-
-@pytest.mark.parametrize("bias_correction", [False, True])
-def test_an_infinite_gradient_shows_in_the_variance(bias_correction):
-    tx = gradtx.scale_by_stddev(bias_correction=bias_correction)
-    _, state = tx.update(jnp.array([jnp.inf]), tx.init(jnp.zeros(1)))
-    assert np.isnan(state.nu)

@@ -128,3 +128,20 @@ def test_opposite_huge_gradients_do_not_freeze_the_variance(corrected):
     us, state = agreement.run(tx, jnp.array([[1e25], [-1e25], [1e25], [-1e25]]))
     assert all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves((us, state)))
     assert np.array_equal(np.sign(us[:, 0]), [1, -1, 1, -1])
+
+
+@pytest.mark.parametrize("size", [1e19, 1e25, 1e38])
+def test_the_variance_of_five_equal_gradients(size):
+    """m = (1 - 0.9⁵)·g, s = (1 - 0.9⁵)·g², so s - m² = 0.9⁵·(1 - 0.9⁵)·g²."""
+    tx = gradtx.scale_by_stddev(0.9, eps=0.0)
+    state = tx.init(jnp.zeros(1))
+    for _ in range(5):
+        u, state = tx.update(jnp.full(1, size), state)
+    np.testing.assert_allclose(u, (0.9**5 * (1 - 0.9**5)) ** -0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("bias_correction", [False, True])
+def test_an_infinite_gradient_shows_in_the_variance(bias_correction):
+    tx = gradtx.scale_by_stddev(bias_correction=bias_correction)
+    _, state = tx.update(jnp.array([jnp.inf]), tx.init(jnp.zeros(1)))
+    assert np.isnan(state.nu)

@@ -164,7 +164,7 @@ def test_any_values(values, patience, cooldown, size):
         ({"patience": 0}, ValueError, "patience must be finite and at least 1; got 0"),
         ({"patience": -5}, ValueError, "patience must be"),
         ({"patience": 1.5}, TypeError, "patience must be a whole number; got 1.5"),
-        ({"rtol": 1.0}, ValueError, r"rtol must be in \[0, 1\)"),
+        ({"rtol": 1.1}, ValueError, r"rtol must be in \[0, 1\]"),
         ({"atol": -1.0}, ValueError, "atol must be"),
         ({"cooldown": -1}, ValueError, "cooldown must be finite and at least 0"),
         ({"accumulation_size": 0}, ValueError, "accumulation_size must be"),

@@ -235,7 +235,7 @@ class TestEvery:
     [
         (lambda tx: gradtx.skip_nonfinite(tx, -1), ValueError, "max_consecutive must be finite and at least 0"),
         (lambda tx: gradtx.skip_nonfinite(tx, 1.5), TypeError, "max_consecutive must be a whole number; got 1.5"),
-        (lambda tx: gradtx.skip_spikes(tx, k_sigma=0.0), ValueError, "k_sigma must be greater than 0"),
+        (lambda tx: gradtx.skip_spikes(tx, k_sigma=-0.1), ValueError, "k_sigma must be at least 0"),
         (lambda tx: gradtx.skip_spikes(tx, window=1), ValueError, "window must be at least 2; got 1"),
         (lambda tx: gradtx.skip_spikes(tx, window=8.0), TypeError, "window must be a whole number"),
         (lambda tx: gradtx.every(tx, 0), ValueError, "every: steps must be finite and at least 1"),
