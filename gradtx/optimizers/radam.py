@@ -17,7 +17,7 @@ from gradtx.core.transformation import transformation
 from gradtx.optimizers.adam import ScaleByAdamState, divisors, next_moments, zero_moments
 from gradtx.transforms.basic import scale_by_learning_rate
 
-_at_least_four = range_check("finite and at least 4", lambda x: 4.0 <= x < math.inf)
+_at_least_four = range_check("finite and at least 4", lambda x: (x >= 4.0) & (x < math.inf))
 
 
 @transformation(any_leaves=True, sparse_rows=True, divides=divisors)
