@@ -17,8 +17,8 @@ def debug_checks() -> Iterator[None]:
 
     Outside jit a hyperparameter that leaves its range, as a schedule may, is a ValueError. Under jit its value is not
     known when the step is traced, and nothing is checked. A step that is traced inside `with debug_checks():` has a
-    `checkify.debug_check` for each range, and `checkify.checkify(step)` reports the first that fails, with the schedule,
-    the step and the value. Such a step is slower: JAX dispatches it in 0.3 ms instead of 0.04 ms.
+    `checkify.debug_check` for each range, and `checkify.checkify(step)` reports the first that fails, with the
+    schedule, the step and the value. Such a step is slower: JAX dispatches it in 0.3 ms instead of 0.04 ms.
 
     A step that was traced before stays as it is. So make a new jitted function inside, as in the example.
 

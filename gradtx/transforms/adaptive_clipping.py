@@ -42,7 +42,8 @@ def adaptive_grad_clip(
     axis is longer than 1 is one unit. No norm overflows. Above 8e37 times its bound a unit becomes 0.
 
     Args:
-        clipping: the largest ratio of the norms; at least 0, which gives zeros; infinity for no bound. The paper uses 0.01.
+        clipping: the largest ratio of the norms; at least 0, which gives zeros; infinity for no bound. The paper
+            uses 0.01.
         eps: the smallest weight norm, so that weights that start at 0 can move; greater than 0; parameter units.
         axis: the axes of a unit, in all leaves of two axes or more. A leaf of fewer axes is one unit.
         axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which every leaf is split, updates
