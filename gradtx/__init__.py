@@ -13,10 +13,12 @@ Recipes
     Without a learning rate: dog, l_dog, dowg.
     Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan.
     Signs, noise, dual averages: sign_sgd, signum, noisy_sgd.
+    By the size of the parameters: lars, lamb, fromage, adamh (on a sphere). Over steps: diloco, asgd.
 Pieces
     identity, scale, scale_by_learning_rate, set_to_zero, add_decayed_weights, add_noise, zero_nans
     clip_by_value, clip_by_leaf_norm, clip_by_global_norm, clip_by_block_rms, adaptive_grad_clip, clip_by_z_score
-    normalize_by_update_norm, scale_by_trust_ratio, floor_by_weight_norm, remove_radial, centralize
+    normalize_by_update_norm, scale_by_trust_ratio, floor_by_weight_norm, remove_radial, centralize,
+    turn_by_learning_rate
     add_momentum, add_nesterov_momentum, add_damped_momentum, ema
     nesterov_ema, reduce_variance, amplify_slow, scale_by_optimistic_gradient
     divide_by_rms (with any numerator)
@@ -116,6 +118,7 @@ from gradtx.optimizers.belief import ScaleByBeliefState, acprop, adabelief, scal
 from gradtx.optimizers.lbfgs import ScaleByLbfgsState, lbfgs, scale_by_lbfgs
 from gradtx.optimizers.lion import ScaleByLionState, lion, scale_by_lion
 from gradtx.optimizers.nadam import ScaleByScheduledNadamState, nadam, nadamw, scale_by_scheduled_nadam
+from gradtx.optimizers.over_steps import adamh, asgd, diloco
 from gradtx.optimizers.radam import radam, scale_by_radam
 from gradtx.optimizers.rate_free import dog, dowg, l_dog
 from gradtx.optimizers.rmsprop import ScaleByRmsState, ScaleByStddevState, rmsprop, scale_by_rms, scale_by_stddev
@@ -129,6 +132,7 @@ from gradtx.optimizers.rprop import (
 )
 from gradtx.optimizers.sgd import noisy_sgd, sgd
 from gradtx.optimizers.sign_sgd import sign_sgd, signum
+from gradtx.optimizers.trust_ratio import fromage, lamb, lars, turn_by_learning_rate
 from gradtx.optimizers.yogi import scale_by_yogi, yogi
 from gradtx.packing import Packed, pack, unpack
 from gradtx.precision.compensate import CompensateState, compensate
@@ -313,6 +317,7 @@ __all__ = [
     "adam",
     "adamax",
     "adamaxw",
+    "adamh",
     "adamw",
     "adan",
     "adapt_learning_rate",
@@ -326,6 +331,7 @@ __all__ = [
     "amplify_slow",
     "amsgrad",
     "apply_updates",
+    "asgd",
     "average",
     "averaged",
     "cautious",
@@ -344,6 +350,7 @@ __all__ = [
     "cyclic_schedule",
     "debug_checks",
     "decay_skipped_rows",
+    "diloco",
     "divide_by_rms",
     "dog",
     "dowg",
@@ -357,6 +364,7 @@ __all__ = [
     "floor_by_weight_norm",
     "foreign",
     "freeze",
+    "fromage",
     "full",
     "function_schedule",
     "global_norm",
@@ -371,6 +379,8 @@ __all__ = [
     "keep_master",
     "keep_norm",
     "l_dog",
+    "lamb",
+    "lars",
     "lbfgs",
     "linear_onecycle_schedule",
     "linear_schedule",
@@ -451,6 +461,7 @@ __all__ = [
     "supersab",
     "sweep",
     "transformation",
+    "turn_by_learning_rate",
     "unpack",
     "value_and_grad_from_state",
     "warmup_constant_schedule",

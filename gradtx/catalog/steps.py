@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from gradtx.catalog.entry import Entry, Peer, Setting
+from gradtx.optimizers.over_steps import adamh, asgd, diloco
+from gradtx.optimizers.trust_ratio import fromage, lamb, lars, turn_by_learning_rate
 from gradtx.transforms.radial import floor_by_weight_norm, remove_radial
 from gradtx.wrappers.outer import outer
 from gradtx.wrappers.project_onto import project_onto
@@ -57,6 +59,154 @@ ENTRIES = (
         usual={"ratio": 0.35, "axis": None, "axis_name": None},
         source="modded-nanogpt's speed runs",
         year=2026,
+        laws={"needs_params": True},
+    ),
+    Entry(
+        turn_by_learning_rate,
+        "piece",
+        "trust ratio",
+        usual={"learning_rate": 0.01},
+        source="Bernstein et al., arXiv:2002.03432, algorithm 1",
+        year=2020,
+        laws={"needs_params": True},
+    ),
+    Entry(
+        lars,
+        "recipe",
+        "trust ratio",
+        usual={
+            "learning_rate": 1.0,
+            "momentum": 0.9,
+            "weight_decay": 0.0001,
+            "weight_decay_mask": None,
+            "trust_coefficient": 0.001,
+            "eps": 0.0,
+            "trust_ratio_mask": None,
+            "nesterov": False,
+        },
+        source="You et al., arXiv:1708.03888, algorithm 1",
+        year=2017,
+        settings={
+            "": Setting(
+                called="lars",
+                label="LARS",
+                optax=Peer("lars", {"weight_decay_mask": True, "trust_ratio_mask": True}),
+                rates=(1.0, 3.0, 10.0, 30.0),
+                shared={"momentum": 0.9, "weight_decay": 0.0001, "trust_coefficient": 0.001},
+                offered={"learning_rate": 10.0, "momentum": 0.9, "nesterov": False},
+            ),
+            "nesterov": Setting(
+                arguments={"nesterov": True}, optax=Peer("lars", {"weight_decay_mask": True, "trust_ratio_mask": True})
+            ),
+        },
+        laws={"needs_params": True},
+    ),
+    Entry(
+        lamb,
+        "recipe",
+        "trust ratio",
+        usual={
+            "learning_rate": 0.003,
+            "b1": 0.9,
+            "b2": 0.999,
+            "eps": 1e-6,
+            "eps_root": 0.0,
+            "weight_decay": 0.01,
+            "mask": None,
+        },
+        source="You et al., arXiv:1904.00962, algorithm 2",
+        year=2020,
+        settings={
+            "": Setting(
+                called="lamb",
+                label="LAMB",
+                optax=Peer("lamb"),
+                keras=Peer(
+                    "Lamb",
+                    {"epsilon": 1e-6},
+                    ours={"weight_decay": 0.0},
+                    differs="Keras has the weight decay outside the trust ratio.",
+                ),
+                rates=(0.001, 0.003, 0.01, 0.03),
+                shared={"b1": 0.9, "b2": 0.999, "eps": 1e-6, "weight_decay": 0.01},
+                offered={"learning_rate": 0.1, "b1": 0.9, "b2": 0.999, "eps": 1e-6, "weight_decay": 0.0},
+            )
+        },
+        laws={"needs_params": True},
+    ),
+    Entry(
+        fromage,
+        "recipe",
+        "trust ratio",
+        usual={"learning_rate": 0.01, "min_norm": 1e-6},
+        source="Bernstein et al., arXiv:2002.03432, algorithm 1",
+        year=2020,
+        settings={
+            "": Setting(
+                called="fromage",
+                label="Fromage",
+                optax=Peer("fromage"),
+                rates=(0.003, 0.01, 0.03, 0.1),
+                shared={"min_norm": 1e-6},
+                offered={"learning_rate": 0.1},
+            )
+        },
+        laws={"needs_params": True},
+    ),
+    Entry(
+        adamh,
+        "recipe",
+        "sphere",
+        usual={"learning_rate": 0.018, "b1": 0.9, "b2": 0.999, "eps": 1e-8},
+        source="arXiv:2606.16899",
+        year=2026,
+        settings={"": Setting(called="adamh", label="AdamH")},
+        laws={"needs_params": True},
+    ),
+    Entry(
+        diloco,
+        "recipe",
+        "outer",
+        usual={
+            "learning_rate": 1e-3,
+            "b1": 0.9,
+            "b2": 0.999,
+            "eps": 1e-8,
+            "weight_decay": 1e-2,
+            "mask": None,
+            "outer_learning_rate": 0.7,
+            "outer_momentum": 0.5,
+            "every": 30,
+        },
+        source="Douillard et al., arXiv:2311.08105, algorithm 1",
+        year=2023,
+        settings={
+            "": Setting(
+                called="diloco",
+                label="DiLoCo",
+                rates=(0.0003, 0.001, 0.003, 0.01),
+                shared={"b1": 0.9, "b2": 0.999, "weight_decay": 1e-2},
+                offered={"learning_rate": 0.1, "b1": 0.9, "b2": 0.999, "eps": 1e-8},
+            )
+        },
+        laws={"needs_params": True},
+    ),
+    Entry(
+        asgd,
+        "recipe",
+        "averaged",
+        usual={"learning_rate": 1e-2, "decay": 1e-4, "power": 0.75, "start": 1_000_000},
+        source="Polyak & Juditsky, doi:10.1137/0330046",
+        year=1992,
+        settings={
+            "": Setting(
+                called="asgd",
+                label="ASGD",
+                torch=Peer("ASGD"),
+                rates=(0.01, 0.03, 0.1, 0.3),
+                offered={"learning_rate": 0.05},
+            )
+        },
         laws={"needs_params": True},
     ),
 )

@@ -78,8 +78,8 @@ def scale_by_trust_ratio(
         u = g·trust_coefficient·max(‖w‖₂, min_norm)/(max(‖g‖₂, min_norm) + eps)      norms of the leaf
         u = g      if one of the two maxima is 0
 
-    Neither the norms nor their ratio overflow. A leaf becomes 0 if its ‖g‖₂ is above 8e37. LAMB and LARS do not apply
-    this to biases and gains.
+    Neither the norms nor their ratio overflow, up to the largest number. LAMB and LARS do not apply this to biases and
+    gains.
 
     Args:
         min_norm: smaller norms count as this; finite, at least 0.
@@ -105,8 +105,11 @@ def scale_by_trust_ratio(
     def leaf(g, w):
         of_w, of_g = (jnp.maximum(leaf_norm(x, None, axis_name), min_norm) for x in (w, g))
         nothing = (of_w == 0) | (of_g == 0)
-        # The direction is computed first: the ratio of a large and a small norm may overflow, the update does not.
-        direction = g / jnp.where(nothing, 1.0, of_g + eps)
+        # The direction is computed first: the ratio of a large and a small norm may overflow, the update does not. Both
+        # are made smaller where the reciprocal of the norm, by which XLA multiplies, would be below the normal numbers.
+        divisor = jnp.where(nothing, 1.0, of_g + eps)
+        unit = jnp.where(divisor > float(jnp.finfo(divisor.dtype).max) / 64, 1 / 64, 1.0).astype(divisor.dtype)
+        direction = g * unit.astype(g.dtype) / (divisor * unit)
         return direction * jnp.where(nothing, 1.0, trust_coefficient * of_w)
 
     def init(params):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from gradtx.core.errors import at_least_one
 from gradtx.core.hyper import Count
 from gradtx.core.leaves import map_leaves
-from gradtx.core.numerics import zero_count
+from gradtx.core.numerics import increment, zero_count
 from gradtx.core.pair import require_changeable
 from gradtx.core.states import Exact
 from gradtx.core.transformation import Transformation, transformation
@@ -74,7 +74,7 @@ def outer(inner: Transformation, outer_tx: Transformation, every: Count):
 
     def update(updates, state, params, **extra):
         updates, inner_state = inner.update(updates, state.inner, params, **inner.extras.taken(extra))
-        steps = state.steps_since_sync + 1
+        steps = increment(state.steps_since_sync)
         meet = steps >= every
 
         def meeting() -> tuple[Any, Any]:
