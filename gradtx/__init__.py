@@ -179,7 +179,6 @@ from gradtx.transforms.backtracking import (
 )
 from gradtx.transforms.basic import identity, scale, scale_by_learning_rate, scale_by_sign, set_to_zero
 from gradtx.transforms.clipping import clip_by_block_rms, clip_by_global_norm, clip_by_leaf_norm, clip_by_value
-from gradtx.transforms.decay import add_decayed_weights
 from gradtx.transforms.filters import (
     AmplifySlowState,
     NesterovEmaState,
@@ -216,6 +215,7 @@ from gradtx.wrappers.accumulate import AccumulateState, accumulate
 from gradtx.wrappers.average import AverageState, average, averaged
 from gradtx.wrappers.branches import add
 from gradtx.wrappers.cautious import cautious
+from gradtx.wrappers.decay import add_decayed_weights
 from gradtx.wrappers.every import EveryState, every
 from gradtx.wrappers.frame import InFrameState, in_frame
 from gradtx.wrappers.graft import GraftState, graft, keep_norm

@@ -5,11 +5,11 @@ from __future__ import annotations
 from gradtx.catalog.entry import Entry, Peer, Setting
 from gradtx.transforms.backtracking import scale_by_backtracking_linesearch
 from gradtx.transforms.basic import identity, scale, scale_by_learning_rate, scale_by_sign, set_to_zero
-from gradtx.transforms.decay import add_decayed_weights
 from gradtx.transforms.momentum import add_damped_momentum, add_momentum, add_nesterov_momentum, ema
 from gradtx.transforms.noise import add_noise
 from gradtx.transforms.plateau import reduce_on_plateau
 from gradtx.transforms.zoom import scale_by_zoom_linesearch
+from gradtx.wrappers.decay import add_decayed_weights
 
 _COUNTED = {"count": "updates so far"}
 _TRACE = {"trace": "running sum of g"}
@@ -55,7 +55,7 @@ ENTRIES = (
         add_decayed_weights,
         "piece",
         "basic",
-        usual={"weight_decay": 0.01},
+        usual={"weight_decay": 0.01, "mask": None},
         source="Loshchilov & Hutter, arXiv:1711.05101, algorithm 2",
         year=2019,
         settings=_same("add_decayed_weights"),

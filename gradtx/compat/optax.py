@@ -70,10 +70,10 @@ Two schedules
 
 A name that both libraries have means the same and takes the same arguments, with these exceptions. `freeze(tx, frozen)`
 and `sam(tx, rho)` are wrappers here, and `sam` takes no second optimizer. `partition` calls its `param_labels`
-`labels`. There is no `mu_dtype`: use `store(tx, gradtx.storage.bfloat16())`. `add_decayed_weights` has no mask: use
-`masked(add_decayed_weights(x), mask)`. optax.contrib's `schedule_free_eval_params` is `eval_params`. If you ask gradtx
-for a name that only optax has, such as `gradtx.MultiSteps`, the error says the name here. `gradtx.catalog.ENTRIES`
-has, for each transformation and schedule, its names in optax, torch and Keras.
+`labels`. There is no `mu_dtype`: use `store(tx, gradtx.storage.bfloat16())`. optax.contrib's
+`schedule_free_eval_params` is `eval_params`. If you ask gradtx for a name that only optax has, such as
+`gradtx.MultiSteps`, the error says the name here. `gradtx.catalog.ENTRIES` has, for each transformation and schedule,
+its names in optax, torch and Keras.
 
 **Before you change over**
 

@@ -16,8 +16,8 @@ from gradtx.core.numerics import bias_correction, clip_and_square, divide_by_roo
 from gradtx.core.states import NonNegative, Signed
 from gradtx.core.traits import Divisor
 from gradtx.core.transformation import transformation
-from gradtx.optimizers.decay import weight_decay_of
 from gradtx.transforms.basic import scale_by_learning_rate
+from gradtx.wrappers.decay import add_decayed_weights
 
 
 class ScaleByAdamState(NamedTuple):
@@ -185,5 +185,5 @@ def adamw(
     """
     scaling = scale_by_nadam if nesterov else scale_by_adam
     return chain(
-        scaling(b1, b2, eps, eps_root), weight_decay_of(weight_decay, mask), scale_by_learning_rate(learning_rate)
+        scaling(b1, b2, eps, eps_root), add_decayed_weights(weight_decay, mask), scale_by_learning_rate(learning_rate)
     )

@@ -15,8 +15,8 @@ from gradtx.core.numerics import bias_correction, clip_and_square, ema, incremen
 from gradtx.core.states import Magnitude, Signed
 from gradtx.core.transformation import transformation
 from gradtx.optimizers.adam import zero_moments
-from gradtx.optimizers.decay import weight_decay_of
 from gradtx.transforms.basic import scale_by_learning_rate
+from gradtx.wrappers.decay import add_decayed_weights
 
 
 class ScaleByAdamaxState(NamedTuple):
@@ -111,5 +111,5 @@ def adamaxw(
         weight_decay to the gradient instead.
     """
     return chain(
-        scale_by_adamax(b1, b2, eps), weight_decay_of(weight_decay, mask), scale_by_learning_rate(learning_rate)
+        scale_by_adamax(b1, b2, eps), add_decayed_weights(weight_decay, mask), scale_by_learning_rate(learning_rate)
     )

@@ -24,8 +24,8 @@ from gradtx.core.numerics import (
 from gradtx.core.states import NonNegative, Signed
 from gradtx.core.traits import Divisor
 from gradtx.core.transformation import transformation
-from gradtx.optimizers.decay import weight_decay_of
 from gradtx.transforms.basic import scale_by_learning_rate
+from gradtx.wrappers.decay import add_decayed_weights
 
 
 class ScaleByAdanState(NamedTuple):
@@ -124,6 +124,6 @@ def adan(
     """
     return chain(
         scale_by_adan(b1, b2, b3, eps, eps_root),
-        weight_decay_of(weight_decay, mask),
+        add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )

@@ -16,8 +16,8 @@ from gradtx.core.numerics import abs_sq, bias_correction, clip_and_square, divid
 from gradtx.core.states import NonNegative, Signed
 from gradtx.core.traits import Divisor
 from gradtx.core.transformation import transformation
-from gradtx.optimizers.decay import weight_decay_of
 from gradtx.transforms.basic import scale_by_learning_rate
+from gradtx.wrappers.decay import add_decayed_weights
 
 
 class ScaleByBeliefState(NamedTuple):
@@ -178,6 +178,6 @@ def acprop(
     """
     return chain(
         scale_by_acprop(b1, b2, eps, eps_root),
-        weight_decay_of(weight_decay, mask),
+        add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gradtx.core.pair import GradientTransformation
-from gradtx.transforms.decay import add_decayed_weights
+from gradtx.wrappers.decay import add_decayed_weights
 from gradtx.wrappers.masked import masked
 
 

@@ -13,8 +13,8 @@ from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import ema
 from gradtx.core.states import Signed
 from gradtx.core.transformation import transformation
-from gradtx.optimizers.decay import weight_decay_of
 from gradtx.transforms.basic import scale_by_learning_rate
+from gradtx.wrappers.decay import add_decayed_weights
 
 
 class ScaleByLionState(NamedTuple):
@@ -76,4 +76,4 @@ def lion(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.99, *, weight_deca
     State: a chain's dict, with one entry: `ScaleByLionState`. Its update needs `params`.
     Source: Chen et al. 2023 (arXiv:2302.06675), algorithm 2. Defaults as in optax.
     """
-    return chain(scale_by_lion(b1, b2), weight_decay_of(weight_decay, mask), scale_by_learning_rate(learning_rate))
+    return chain(scale_by_lion(b1, b2), add_decayed_weights(weight_decay, mask), scale_by_learning_rate(learning_rate))

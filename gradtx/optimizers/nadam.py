@@ -16,8 +16,8 @@ from gradtx.core.pair import GradientTransformation
 from gradtx.core.states import NonNegative, Signed
 from gradtx.core.transformation import transformation
 from gradtx.optimizers.adam import divisors, next_moments, scale_by_nadam
-from gradtx.optimizers.decay import weight_decay_of
 from gradtx.transforms.basic import scale_by_learning_rate
+from gradtx.wrappers.decay import add_decayed_weights
 
 
 class ScaleByScheduledNadamState(NamedTuple):
@@ -134,7 +134,7 @@ def nadamw(
     """
     return chain(
         _scaling(b1, b2, eps, eps_root, momentum_decay),
-        weight_decay_of(weight_decay, mask),
+        add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )
 

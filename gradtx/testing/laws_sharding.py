@@ -67,7 +67,7 @@ def _places(params: Any, devices: list) -> Callable[[Any], Any]:
 def _at_parameters(what: str, params: Any, state: Any) -> None:
     """Raise unless each leaf that has the shape of its parameter is split as that is."""
     owners, names = flatten(params)[0], leaf_names(params)
-    for path, leaf, k in mirrors(params, state):
+    for path, leaf, k in ((row.path, row.leaf, row.parameter) for row in mirrors(params, state)):
         if k is None or not is_trained(leaf) or leaf.shape != owners[k].shape:
             continue
         if not leaf.sharding.is_equivalent_to(owners[k].sharding, leaf.ndim):

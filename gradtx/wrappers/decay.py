@@ -1,16 +1,26 @@
-"""Weight decay."""
+"""Weight decay, for all leaves or some."""
 
 from __future__ import annotations
 
-from gradtx.core.errors import non_negative
+import math
+from typing import Any
+
+from gradtx.core.errors import range_check
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
+from gradtx.wrappers.masked import masked
+
+_decay = range_check(
+    "finite and at least 0 (behind a learning rate, which flips the sign, write scale_by_learning_rate(rate, "
+    "flip_sign=False), add_decayed_weights(x), scale(-1.0))",
+    lambda x: (x >= 0.0) & (x < math.inf),
+)
 
 
 @transformation(any_leaves=True, sparse_rows=True)
-def add_decayed_weights(weight_decay: Hyper = 0.0):
+def add_decayed_weights(weight_decay: Hyper = 0.0, mask: Any = None):
     """Add a multiple of the parameters to the updates.
 
         u = g + weight_decay·w
@@ -19,9 +29,13 @@ def add_decayed_weights(weight_decay: Hyper = 0.0):
 
     Args:
         weight_decay: the factor; finite, at least 0; gradient units per parameter unit.
+        mask: which leaves decay, as in `masked`: `"**/kernel"`; None for all.
+
+    Behind a learning rate, which flips the sign, the factor would have to be negative. Flip the sign last:
+    `chain(scale_by_learning_rate(rate, flip_sign=False), add_decayed_weights(x), scale(-1.0))`.
 
     State: none.
-    Raises: ValueError: the factor is negative; update is called without params.
+    Raises: ValueError: the factor is negative; update is called without params; and as `masked`.
     Source: Loshchilov & Hutter 2019 (arXiv:1711.05101), line 12 of algorithm 2. Same as optax. torch's
         `Adam(weight_decay)` is this as the first member of a chain, Keras' `weight_decay` as the last. Within 2 ulp of
         exact arithmetic over 1,000 steps in float32.
@@ -32,7 +46,9 @@ def add_decayed_weights(weight_decay: Hyper = 0.0):
         >>> print(tx.update(jnp.array(1.0), tx.init(jnp.array(5.0)), jnp.array(5.0))[0])
         1.5
     """
-    non_negative(weight_decay=weight_decay)
+    _decay(weight_decay=weight_decay)
+    if mask is not None:
+        return masked(add_decayed_weights(weight_decay), mask)
 
     def init(params):
         return EmptyState()

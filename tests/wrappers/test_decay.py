@@ -48,3 +48,26 @@ def test_errors():
         CASE.tx.update(jnp.array(1.0), gradtx.EmptyState())
     with pytest.raises(ValueError, match="weight_decay must be finite and at least 0"):
         gradtx.add_decayed_weights(-0.1)
+
+
+def test_a_mask_says_which_leaves_decay():
+    params = {"kernel": jnp.ones(2), "bias": jnp.ones(2)}
+    for mask in ("**/kernel", {"kernel": True, "bias": False}):
+        tx = gradtx.add_decayed_weights(0.5, mask)
+        updates, _ = tx.update(params, tx.init(params), params)
+        np.testing.assert_array_equal([updates["kernel"], updates["bias"]], [[1.5, 1.5], [1.0, 1.0]])
+        assert tx.piece == gradtx.masked(gradtx.add_decayed_weights(0.5), mask)
+        assert eval(repr(tx), vars(gradtx).copy()) == tx
+    scheduled = gradtx.add_decayed_weights(gradtx.linear_schedule(0.5, 1.0, 1), "**/kernel")
+    state = scheduled.init(params)
+    for decay in (0.5, 1.0):
+        updates, state = scheduled.update(params, state, params)
+        np.testing.assert_array_equal([updates["kernel"], updates["bias"]], [[1 + decay] * 2, [1.0, 1.0]])
+
+
+def test_a_negative_factor_behind_the_rate_names_the_way():
+    with pytest.raises(ValueError, match=r"behind a learning rate.*flip_sign=False.*scale\(-1.0\)\); got -0.1"):
+        gradtx.chain(gradtx.adam(1e-3), gradtx.add_decayed_weights(-0.1))
+    rate, w = gradtx.scale_by_learning_rate(0.1, flip_sign=False), jnp.array([2.0])
+    tx = gradtx.chain(rate, gradtx.add_decayed_weights(0.5), gradtx.scale(-1.0))
+    np.testing.assert_allclose(tx.update(jnp.array([1.0]), tx.init(w), w)[0], [-1.1], rtol=1e-6)
