@@ -13,9 +13,9 @@ from gradtx.optimizers.adam import adamw, scale_by_adam
 from gradtx.optimizers.sgd import sgd
 from gradtx.sets.balls import sphere
 from gradtx.transforms.basic import scale_by_learning_rate
-from gradtx.transforms.decay import add_decayed_weights
 from gradtx.transforms.normalize import scale_by_trust_ratio
 from gradtx.wrappers.average import average
+from gradtx.wrappers.decay import add_decayed_weights
 from gradtx.wrappers.outer import outer
 from gradtx.wrappers.project_onto import project_onto
 
