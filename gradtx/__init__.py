@@ -11,14 +11,15 @@ Recipes
     sgd (with momentum, nesterov, dampening), adagrad, rmsprop (centered, momentum, bias_correction), adadelta, adam,
     adamw, amsgrad, nadam, adamax, lion. For full batches: rprop, supersab, lbfgs (with a line search).
     Without a learning rate: dog, l_dog, dowg.
+    With little memory: adafactor.
     Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan.
     Signs, noise, dual averages: sign_sgd, signum, noisy_sgd.
     By the size of the parameters: lars, lamb, fromage, adamh (on a sphere). Over steps: diloco, asgd.
 Pieces
     identity, scale, scale_by_learning_rate, set_to_zero, add_decayed_weights, add_noise, zero_nans
     clip_by_value, clip_by_leaf_norm, clip_by_global_norm, clip_by_block_rms, adaptive_grad_clip, clip_by_z_score
-    normalize_by_update_norm, scale_by_trust_ratio, floor_by_weight_norm, remove_radial, centralize,
-    turn_by_learning_rate
+    normalize_by_update_norm, scale_by_trust_ratio, scale_by_param_block_rms, floor_by_weight_norm, remove_radial,
+    centralize, turn_by_learning_rate
     add_momentum, add_nesterov_momentum, add_damped_momentum, ema
     nesterov_ema, reduce_variance, amplify_slow, scale_by_optimistic_gradient
     divide_by_rms (with any numerator)
@@ -109,6 +110,7 @@ from gradtx.inspection.stages import stages
 from gradtx.inspection.watch import watch
 from gradtx.inspection.watch_state import WatchState
 from gradtx.optimizers.adadelta import ScaleByAdadeltaState, adadelta, scale_by_adadelta
+from gradtx.optimizers.adafactor import adafactor
 from gradtx.optimizers.adagrad import AccumulateSquaresState, accumulate_squares, adagrad
 from gradtx.optimizers.adam import ScaleByAdamState, adam, adamw, scale_by_adam, scale_by_nadam
 from gradtx.optimizers.adamax import ScaleByAdamaxState, adamax, adamaxw, scale_by_adamax
@@ -207,6 +209,7 @@ from gradtx.transforms.normalize import (
     zero_nans,
 )
 from gradtx.transforms.norms import global_norm
+from gradtx.transforms.parameter_scale import scale_by_param_block_rms
 from gradtx.transforms.plateau import ReduceOnPlateauState, reduce_on_plateau
 from gradtx.transforms.radial import floor_by_weight_norm, remove_radial
 from gradtx.transforms.ratio import DivideByRmsState, divide_by_rms
@@ -313,6 +316,7 @@ __all__ = [
     "acprop",
     "adabelief",
     "adadelta",
+    "adafactor",
     "adagrad",
     "adam",
     "adamax",
@@ -430,6 +434,7 @@ __all__ = [
     "scale_by_lion",
     "scale_by_nadam",
     "scale_by_optimistic_gradient",
+    "scale_by_param_block_rms",
     "scale_by_radam",
     "scale_by_rms",
     "scale_by_rprop",

@@ -48,7 +48,7 @@ def state_shardings(tx: Any, params: Any, *, others: Others | None = None) -> An
         TypeError: `tx` is not a transformation; `others` returned something else; a sharding has an unknown type.
         ValueError: no parameter has a sharding; parameters are on different devices; a leaf cannot be split this way.
 
-    Source: optax's `tree_map_params`, used for this, gives the rows of `adafactor` the sharding of a matrix, and fails
+    Source: optax's `tree_map_params`, used for this, gives the rows of Adafactor the sharding of a matrix, and fails
         on `lbfgs` and `sm3`.
 
     Example:
