@@ -31,7 +31,8 @@ def chain(*members: Transformation, **named: Transformation):
         TypeError: a member is not a transformation; the state has an entry of no member.
         ValueError: two members have the same name; a member comes after one that sets the parameters, such as
             `compensate`.
-    Source: optax's `chain`, whose state is a tuple: there, every change of the chain moves entries.
+    Source: optax's `chain`, whose state is a tuple: there, every change of the chain moves entries. What is `state[0]`
+        or `state[-1]` there is `state["scale_by_adam"]` here.
 
     Example:
         >>> import gradtx

@@ -19,7 +19,7 @@ from gradtx.core.schedule import Schedule, at_step
 from gradtx.core.special import refusals_name
 from gradtx.core.states import EmptyState, HyperparametersState, require_scheduled
 from gradtx.core.traits import Branch, Closures, Traits
-from gradtx.core.trees import require_arrays, require_plain_parameters, require_same_tree, taken_by
+from gradtx.core.trees import require_arrays, require_plain_parameters, require_same_tree, taken_by, warn_of_integers
 
 ALWAYS_ALLOWED = frozenset({"value", "grad", "value_fn"})  # other libraries pass these to every transformation
 _SWAPPED = "updates and state are swapped: call update(updates, state, params)"
@@ -142,6 +142,7 @@ class Piece:
             if jax.tree.structure(state) == jax.tree.structure(updates) != wanted:
                 raise TypeError(f"{self.name}: {_SWAPPED.replace('updates', 'params', 1)}") from None
             raise
+        warn_of_integers(updates, params)
 
     def _require_extras(self, extra: Mapping[str, Any]) -> None:
         for name, who in self.extras.needed.items():

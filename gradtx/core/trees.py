@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from typing import Any
 
 import jax
@@ -91,6 +92,26 @@ def require_same_tree(what: str, tree: Any, other_what: str, other: Any, *, same
     if any(bad):
         k = bad.index(True)
         _raise_leaf(what, leaves[k], other_what, others[k], leaf_names(tree)[k])
+
+
+def warn_of_integers(updates: Any, params: Any) -> None:
+    """Warn, once for each name, of an integer gradient of an integer parameter: it has no effect."""
+    for k, (leaf, target) in enumerate(zip(flatten(updates)[0], flatten(params)[0], strict=True)):
+        if _is_integer(target) and _is_integer(leaf) and (name := leaf_names(params)[k]) not in _WARNED:
+            _WARNED.add(name)
+            warnings.warn(
+                f"gradient at {name} is {_dtype(leaf)}, as the parameter: only real and complex leaves are trained, so "
+                f"it never changes. Make the parameter a float, or give None as its gradient",
+                stacklevel=6,
+            )
+
+
+_WARNED: set[str] = set()
+
+
+def _is_integer(leaf: Any) -> bool:
+    dtype = getattr(leaf, "dtype", None)
+    return type(leaf) is int if dtype is None else getattr(dtype, "kind", None) in ("i", "u")
 
 
 def require_arrays(what: str, tree: Any) -> None:

@@ -27,6 +27,14 @@ class InjectState(NamedTuple):
     hyperparameters: dict[str, jax.Array]
     inner: Any
 
+    @property
+    def hyperparams(self) -> Any:
+        """optax's name, for which the AttributeError says what is here."""
+        raise AttributeError(
+            "InjectState has no attribute 'hyperparams': gradtx.hyperparameters(state) reads the hyperparameters of a "
+            "state, and gradtx.set_hyperparameters(state, learning_rate=x) returns a state with another value"
+        )
+
 
 @transformation(any_leaves=True, sparse_rows=True)
 def inject(inner: Transformation):

@@ -231,3 +231,10 @@ def test_two_of_one_name_are_never_taken_for_one():
     for call in (hyperparameters, lambda state: set_hyperparameters(state, {"a/b/learning_rate": 0.5})):
         with pytest.raises(ValueError, match=r"two hyperparameters of this state are called '.*b/.*learning_rate'"):
             call(tx.init(W))
+
+
+def test_the_name_that_optax_has_leads_to_the_one_here():
+    state = gradtx.inject(gradtx.sgd(0.1)).init(jnp.ones(1))
+    assert not hasattr(state, "hyperparams")
+    with pytest.raises(AttributeError, match=r"hyperparameters\(state\) reads.*set_hyperparameters\(state, learning_"):
+        state.hyperparams["learning_rate"]
