@@ -14,7 +14,7 @@ Recipes
     With little memory: adafactor.
     Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan.
     Signs, noise, dual averages: sign_sgd, signum, noisy_sgd.
-    By the size of the parameters: lars, lamb, fromage, adamh (on a sphere). Over steps: diloco, asgd.
+    By the size of the parameters: lars, lamb, fromage, adamh (on a sphere), adamp, sgdp. Over steps: diloco, asgd.
 Pieces
     identity, scale, scale_by_learning_rate, set_to_zero, add_decayed_weights, add_noise, zero_nans
     clip_by_value, clip_by_leaf_norm, clip_by_global_norm, clip_by_block_rms, adaptive_grad_clip, clip_by_z_score
@@ -39,7 +39,8 @@ Wrappers: averages and other gradients
     average and averaged, lookahead, schedule_free and eval_params, sam; outer (an optimizer over the steps of another),
     restart
 Wrappers: where steps land
-    project_onto with the sets of `gradtx.sets`: sphere, box, nonnegative, simplex, stiefel, ...
+    project_onto with the sets of `gradtx.sets`: sphere, box, nonnegative, simplex, stiefel, ...;
+    project_scale_invariant
 Wrappers: other coordinates
     in_frame with the frames of `gradtx.frames`: identity, matrices, real_and_imaginary
 Wrappers: how fast
@@ -132,6 +133,7 @@ from gradtx.optimizers.rprop import (
     scale_by_supersab,
     supersab,
 )
+from gradtx.optimizers.scale_invariant import ProjectScaleInvariantState, adamp, project_scale_invariant, sgdp
 from gradtx.optimizers.sgd import noisy_sgd, sgd
 from gradtx.optimizers.sign_sgd import sign_sgd, signum
 from gradtx.optimizers.trust_ratio import fromage, lamb, lars, turn_by_learning_rate
@@ -278,6 +280,7 @@ __all__ = [
     "PreviousGradientState",
     "Progress",
     "ProjectOntoState",
+    "ProjectScaleInvariantState",
     "Readings",
     "ReduceOnPlateauState",
     "RestartState",
@@ -322,6 +325,7 @@ __all__ = [
     "adamax",
     "adamaxw",
     "adamh",
+    "adamp",
     "adamw",
     "adan",
     "adapt_learning_rate",
@@ -409,6 +413,7 @@ __all__ = [
     "product_schedules",
     "progress",
     "project_onto",
+    "project_scale_invariant",
     "radam",
     "readings",
     "reduce_on_plateau",
@@ -451,6 +456,7 @@ __all__ = [
     "set_hyperparameters",
     "set_to_zero",
     "sgd",
+    "sgdp",
     "sign_sgd",
     "signum",
     "skip_if",

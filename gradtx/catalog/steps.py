@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gradtx.catalog.entry import Entry, Peer, Setting
 from gradtx.optimizers.over_steps import adamh, asgd, diloco
+from gradtx.optimizers.scale_invariant import adamp, project_scale_invariant, sgdp
 from gradtx.optimizers.trust_ratio import fromage, lamb, lars, turn_by_learning_rate
 from gradtx.transforms.radial import floor_by_weight_norm, remove_radial
 from gradtx.wrappers.outer import outer
@@ -208,5 +209,64 @@ ENTRIES = (
             )
         },
         laws={"needs_params": True},
+    ),
+    Entry(
+        project_scale_invariant,
+        "wrapper",
+        "where steps land",
+        usual={"delta": 0.1, "weight_decay": 0.01, "decay_ratio": 0.1, "output_axis": -1},
+        source="Heo et al., arXiv:2006.08217, equations 11 and 12",
+        year=2021,
+    ),
+    Entry(
+        adamp,
+        "recipe",
+        "scale invariant",
+        usual={
+            "learning_rate": 1e-3,
+            "b1": 0.9,
+            "b2": 0.999,
+            "eps": 1e-8,
+            "weight_decay": 0.01,
+            "delta": 0.1,
+            "decay_ratio": 0.1,
+            "output_axis": -1,
+        },
+        source="Heo et al., arXiv:2006.08217, algorithm 2",
+        year=2021,
+        settings={
+            "": Setting(
+                called="adamp",
+                label="AdamP",
+                rates=(0.0003, 0.001, 0.003, 0.01),
+                shared={"b1": 0.9, "b2": 0.999, "eps": 1e-8, "weight_decay": 0.01},
+            )
+        },
+        laws={"needs_params": True, "smooth": False},
+    ),
+    Entry(
+        sgdp,
+        "recipe",
+        "scale invariant",
+        usual={
+            "learning_rate": 0.1,
+            "momentum": 0.9,
+            "weight_decay": 0.0001,
+            "delta": 0.1,
+            "decay_ratio": 0.1,
+            "nesterov": False,
+            "output_axis": -1,
+        },
+        source="Heo et al., arXiv:2006.08217, algorithm 1",
+        year=2021,
+        settings={
+            "": Setting(
+                called="sgdp",
+                label="SGDP",
+                rates=(0.01, 0.03, 0.1, 0.3),
+                shared={"momentum": 0.9, "weight_decay": 0.0001},
+            )
+        },
+        laws={"needs_params": True, "smooth": False},
     ),
 )

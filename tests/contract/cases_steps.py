@@ -33,3 +33,11 @@ add("project_onto-stiefel", gradtx.project_onto, inner=SGD, onto=sets.stiefel(),
 momentum = gradtx.sgd(learning_rate=falling, momentum=0.5, nesterov=True, dampening=None)
 add("outer", gradtx.outer, inner=ADAM, outer_tx=momentum, every=2, case=NEEDS_PARAMS)
 add("restart", gradtx.restart, inner=ADAM, every=2, warmup=3, case=NEEDS_PARAMS)
+how = {"delta": 0.1, "weight_decay": 0.01, "decay_ratio": 0.1, "output_axis": -1}
+DIRECTION = gradtx.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0)
+rough = {**NEEDS_PARAMS, "smooth": False}
+add("project_scale_invariant", gradtx.project_scale_invariant, inner=DIRECTION, **how, case=rough)
+none = {**how, "delta": 0.0, "weight_decay": 0.0}
+for which, inner in INNER.items():
+    neutral = {**rough, "neutral": inner}
+    add(f"project_scale_invariant-{which}-neutral", gradtx.project_scale_invariant, inner=inner, **none, case=neutral)
