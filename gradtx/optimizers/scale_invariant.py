@@ -72,7 +72,7 @@ def project_scale_invariant(
     in_unit_interval(decay_ratio=decay_ratio)
     whole(output_axis=output_axis)
     require_changeable("project_scale_invariant", inner)
-    if inner.traits.sign < 0 and concrete(weight_decay) != 0:
+    if inner.traits.sign < 0 and concrete(weight_decay) not in (None, 0.0):
         raise ValueError(
             f"inner must be a direction, to which the decay is added: {inner.name} has its learning rate already; give "
             f"the rate behind, chain(project_scale_invariant(...), scale_by_learning_rate(...)), or no weight_decay"
