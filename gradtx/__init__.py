@@ -10,11 +10,11 @@ as `initial_scale` of `scale_by_rms`, and whole numbers of steps other than thos
 Recipes
     sgd (with momentum, nesterov, dampening), adagrad, rmsprop (centered, momentum, bias_correction), adadelta, adam,
     adamw, amsgrad, nadam, adamax, lion. For full batches: rprop, supersab, lbfgs (with a line search).
-    Without a learning rate: dog, l_dog, dowg.
     With little memory: adafactor.
     Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan.
     Signs, noise, dual averages: sign_sgd, signum, noisy_sgd.
     By the size of the parameters: lars, lamb, fromage, adamh (on a sphere), adamp, sgdp. Over steps: diloco, asgd.
+    Without a learning rate: dog, l_dog, dowg, prodigy, polyak_sgd. With one that is learnt: sgd_hd, adam_hd.
 Pieces
     identity, scale, scale_by_learning_rate, set_to_zero, add_decayed_weights, add_noise, zero_nans
     clip_by_value, clip_by_leaf_norm, clip_by_global_norm, clip_by_block_rms, adaptive_grad_clip, clip_by_z_score
@@ -118,12 +118,13 @@ from gradtx.optimizers.adamax import ScaleByAdamaxState, adamax, adamaxw, scale_
 from gradtx.optimizers.adan import ScaleByAdanState, adan, scale_by_adan
 from gradtx.optimizers.amsgrad import ScaleByAmsgradState, amsgrad, scale_by_amsgrad
 from gradtx.optimizers.belief import ScaleByBeliefState, acprop, adabelief, scale_by_acprop, scale_by_belief
+from gradtx.optimizers.hypergradient import adam_hd, sgd_hd
 from gradtx.optimizers.lbfgs import ScaleByLbfgsState, lbfgs, scale_by_lbfgs
 from gradtx.optimizers.lion import ScaleByLionState, lion, scale_by_lion
 from gradtx.optimizers.nadam import ScaleByScheduledNadamState, nadam, nadamw, scale_by_scheduled_nadam
 from gradtx.optimizers.over_steps import adamh, asgd, diloco
 from gradtx.optimizers.radam import radam, scale_by_radam
-from gradtx.optimizers.rate_free import dog, dowg, l_dog
+from gradtx.optimizers.rate_free import dog, dowg, l_dog, polyak_sgd, prodigy
 from gradtx.optimizers.rmsprop import ScaleByRmsState, ScaleByStddevState, rmsprop, scale_by_rms, scale_by_stddev
 from gradtx.optimizers.rprop import (
     ScaleByRpropState,
@@ -322,6 +323,7 @@ __all__ = [
     "adafactor",
     "adagrad",
     "adam",
+    "adam_hd",
     "adamax",
     "adamaxw",
     "adamh",
@@ -409,7 +411,9 @@ __all__ = [
     "piecewise_constant_schedule",
     "piecewise_interpolate_schedule",
     "plan",
+    "polyak_sgd",
     "polynomial_schedule",
+    "prodigy",
     "product_schedules",
     "progress",
     "project_onto",
@@ -456,6 +460,7 @@ __all__ = [
     "set_hyperparameters",
     "set_to_zero",
     "sgd",
+    "sgd_hd",
     "sgdp",
     "sign_sgd",
     "signum",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from gradtx.catalog.entry import Entry, Peer, Setting
-from gradtx.catalog.hyperparameters import POSITIVE
-from gradtx.optimizers.rate_free import dog, dowg, l_dog
+from gradtx.catalog.hyperparameters import POSITIVE, UP_TO_ONE, Range
+from gradtx.optimizers.hypergradient import adam_hd, sgd_hd
+from gradtx.optimizers.rate_free import dog, dowg, l_dog, polyak_sgd, prodigy
 from gradtx.rates.adapt import adapt_learning_rate
 
 _RATES = (0.3, 1.0, 3.0)
@@ -12,6 +13,14 @@ _ABOUTS = {"learning_rate": "the factor of the learnt rate; at least 0"}
 _DOG = {"reps_rel": 1e-6, "eps": 1e-8}
 _DOG_ABOUTS = {**_ABOUTS, "reps_rel": "the first distance, relative to one more than the norm of the parameters; > 0"}
 _DOWG = {"init_dist": 1e-2, "eps": 1e-4}
+_PRODIGY = {"b1": 0.9, "b2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
+_PRODIGY_REST = {"b3": None, "estim_lr0": 1e-6, "estim_lr_coef": 1.0, "mask": None}
+_POLYAK = {"max_learning_rate": 1.0, "scaling": 1.0, "f_min": 0.0, "eps": 0.0}
+_HYPER = {
+    "learning_rate": "the learning rate of the first step; at least 0",
+    "hyper_rate": "the rate at which the learning rate descends; at least 0",
+    "max_rate": "the largest learning rate; greater than 0",
+}
 _LAWS = {"needs_params": True}
 
 ENTRIES = (
@@ -59,6 +68,89 @@ ENTRIES = (
         },
         ranges={"init_dist": POSITIVE},
         abouts={**_ABOUTS, "init_dist": "the first distance from the start; greater than 0"},
+        laws=_LAWS,
+    ),
+    Entry(
+        prodigy,
+        "recipe",
+        "rate-free",
+        usual={"learning_rate": 1.0, **_PRODIGY, **_PRODIGY_REST, "bias_correction": False},
+        source="Mishchenko & Defazio, arXiv:2306.06101, algorithm 4",
+        year=2023,
+        settings={
+            "": Setting(
+                called="prodigy",
+                label="Prodigy",
+                optax=Peer(
+                    "contrib.prodigy",
+                    ours={"bias_correction": True, "eps": 1e-30},
+                    differs="optax's always has bias corrections, and adds eps times the new rate.",
+                ),
+                rates=_RATES,
+                shared=_PRODIGY,
+            ),
+            "corrected": Setting(arguments={"bias_correction": True, "weight_decay": 0.1, "mask": "**"}),
+        },
+        ranges={"b1": UP_TO_ONE, "b2": UP_TO_ONE, "b3": UP_TO_ONE, "estim_lr0": POSITIVE, "estim_lr_coef": POSITIVE},
+        abouts={
+            **_ABOUTS,
+            "b3": "the weight of the past in the estimate; in [0, 1]",
+            "estim_lr0": "the rate before the first step; greater than 0",
+            "estim_lr_coef": "a factor of the estimate; greater than 0",
+        },
+        laws=_LAWS,
+    ),
+    Entry(
+        polyak_sgd,
+        "recipe",
+        "rate-free",
+        usual=_POLYAK,
+        source="Loizou et al., arXiv:2002.10542",
+        year=2021,
+        settings={
+            "": Setting(
+                called="polyak_sgd",
+                label="Polyak SGD",
+                optax=Peer("polyak_sgd", differs="optax's leads uphill where the loss is below f_min, unless asked."),
+            )
+        },
+        ranges={"max_learning_rate": Range("log", 0.0, 10.0)},
+        abouts={"max_learning_rate": "the largest learning rate; at least 0"},
+    ),
+    Entry(
+        sgd_hd,
+        "recipe",
+        "hypergradient",
+        usual={"learning_rate": 1e-3, "hyper_rate": 1e-3, "max_rate": 1.0},
+        source="Baydin et al., arXiv:1703.04782, algorithm 4",
+        year=2018,
+        settings={
+            "": Setting(
+                called="sgd_hd",
+                label="SGD-HD",
+                rates=(0.001, 0.01, 0.1),
+                shared={"hyper_rate": 1e-3, "max_rate": 1.0},
+            )
+        },
+        abouts=_HYPER,
+        laws=_LAWS,
+    ),
+    Entry(
+        adam_hd,
+        "recipe",
+        "hypergradient",
+        usual={"learning_rate": 1e-3, "b1": 0.9, "b2": 0.999, "eps": 1e-8, "hyper_rate": 1e-7, "max_rate": 1.0},
+        source="Baydin et al., arXiv:1703.04782, algorithm 6",
+        year=2018,
+        settings={
+            "": Setting(
+                called="adam_hd",
+                label="Adam-HD",
+                rates=(0.0001, 0.001, 0.01),
+                shared={"b1": 0.9, "b2": 0.999, "eps": 1e-8, "hyper_rate": 1e-7, "max_rate": 1.0},
+            )
+        },
+        abouts=_HYPER,
         laws=_LAWS,
     ),
 )

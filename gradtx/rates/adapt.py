@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import non_negative, one_of
+from gradtx.core.errors import describe, non_negative, one_of
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.pair import GradientTransformation, is_transformation, require_changeable
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.rates.estimator import LearntBy, Now
-from gradtx.rates.leaves import each_leaf, scalars
+from gradtx.rates.leaves import each_leaf, require_fitting, scalars
 
 
 class AdaptLearningRateState(NamedTuple):
@@ -74,6 +74,8 @@ def adapt_learning_rate(
     one_of(("tree", "leaf"), per=per)
     if per == "leaf" and estimator.one_rate:
         raise ValueError(f"{estimator!r} learns one rate for all leaves together: give per='tree'")
+    if estimator.descends and inner.traits.sign == 1:
+        raise ValueError(f"{estimator!r} needs steps of descent, and {inner!r} points uphill: put scale(-1.0) after it")
     one = estimator.estimate()
     learnt = each_leaf(one) if per == "leaf" else one
 
@@ -83,6 +85,7 @@ def adapt_learning_rate(
             return AdaptLearningRateState(rate, learnt.init(params), inner.init(params))
 
     def updated(updates: Any, state: Any, params: Any, value: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
+        require_fitting(updates, state.estimator)
         with jax.numpy_dtype_promotion("standard"):
             advice, learning = learnt.before(updates, state.estimator, params, Now(learning_rate, value))
         rate, feed, tx = advice.rate, advice.feed, inner
@@ -102,6 +105,10 @@ def adapt_learning_rate(
         return updated(updates, state, params, None, extra)
 
     def update_with_value(updates, state, params, *, value, **extra):
+        if value is None or jnp.shape(value) != ():
+            raise ValueError(
+                f"{estimator!r} needs value, the loss at the parameters, as a scalar; got {describe(value)}"
+            )
         return updated(updates, state, params, value, {"value": value, **extra})
 
     return init, update_with_value if estimator.needs_value else update

@@ -91,7 +91,7 @@ def weighted_distance(init_dist: Number = 1e-2, eps: Number = 1e-4):
     State: `DistanceState`; its norm is √v.
     Raises: ValueError: an argument is out of range.
     Source: Khaled et al. 2023 (arXiv:2305.16284), algorithm 1, without eps. optax's `contrib.dowg`, which is given the
-        square of the first distance. Around `sgd(1.0)` the parameters are within 60 ulp of the largest parameter so
+        square of the first distance. Around `sgd(1.0)` the parameters are within 2000 ulp of the largest parameter so
         far over 1,000 steps in float32.
 
     Example:

@@ -70,6 +70,11 @@ class Estimator(Value):
         """Whether it can only learn one rate for all leaves together."""
         return self.made_by.one_rate
 
+    @property
+    def descends(self) -> bool:
+        """Whether the inner transformation must make steps of descent, and not directions of ascent."""
+        return self.made_by.descends
+
     def estimate(self) -> Estimate:
         """Its functions."""
         return Estimate(*self._factory.run_body(self._arguments))
@@ -79,12 +84,15 @@ class Estimator(Value):
         return f"{where}{super().__repr__()}"
 
 
-def estimator(*, needs_value: bool = False, one_rate: bool = False) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
+def estimator(
+    *, needs_value: bool = False, one_rate: bool = False, descends: bool = False
+) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
     """Make the factory of an estimator from a function of numbers that returns `(init, before)`, or also `after`.
 
     Args:
         needs_value: whether each update must be given the loss, as `value`.
         one_rate: whether it can only learn one rate for all leaves together.
+        descends: whether the inner transformation must make steps of descent, and not directions of ascent.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -110,7 +118,7 @@ def estimator(*, needs_value: bool = False, one_rate: bool = False) -> Callable[
             return value
 
         public = factory.publish(make)
-        public.__dict__.update(needs_value=needs_value, one_rate=one_rate)
+        public.__dict__.update(needs_value=needs_value, one_rate=one_rate, descends=descends)
         return public
 
     return decorate

@@ -22,6 +22,12 @@ def scalars(params: Any, value: float) -> Any:
     return jax.tree.map(leaf, params, is_leaf=is_none)
 
 
+def require_fitting(g: Any, state: Any) -> None:
+    """Raise ValueError, naming the leaf, unless the fields of a state that have a role fit the gradients."""
+    for field in declared_roles(type(state)):
+        require_same_tree("gradient", g, field, getattr(state, field))
+
+
 def each_leaf(one: Estimate) -> Estimate:
     """The estimate that does to each trained leaf what `one` does to a tree of this leaf alone.
 
@@ -36,8 +42,6 @@ def each_leaf(one: Estimate) -> Estimate:
 
     def before(g: Any, state: Any, params: Any, now: Any) -> tuple[Advice, Any]:
         leaves, structure = flatten(g)
-        for field in declared_roles(type(state)):  # those that are like the parameters: here the leaf has a name
-            require_same_tree("gradient", g, field, getattr(state, field))
         rows = zip(leaves, flatten(params)[0], _apart(state, leaves), strict=True)
         done = [one.before(x, s, p, now) if is_trained(x) else (None, None) for x, p, s in rows]
         rates = [

@@ -22,7 +22,7 @@ def _numbers(entry):
     return [name for name, x in usual.items() if name in known and isinstance(x, float) and np.isfinite(x)]
 
 
-SIMPLE = [e for e in ENTRIES.values() if e.kind in ("piece", "recipe") and not e.full_batch]
+SIMPLE = [e for e in ENTRIES.values() if e.kind in ("piece", "recipe") and not (e.full_batch or e.make().extras.needed)]
 EACH = [(e.name, name) for e in SIMPLE for name in _numbers(e)]
 
 

@@ -7,32 +7,41 @@ import pytest
 
 import gradtx
 from gradtx import adapt_learning_rate, rates, sgd
-from tests.rates.paths import W0, assert_agrees, assert_scale_free, falls, stated, walked
+from tests.rates.paths import STEPS, W0, along, assert_agrees, assert_scale_free, falls, gradient, stated
 from tests.transforms.agreement import enable_x64
 
 
-def dog_loop(gs, w0, reps_rel=1e-6, eps=1e-8):
+def dog_loop(w0, reps_rel=1e-6, eps=1e-8):
     """Ivgi et al. 2023, equations 1 to 3."""
     w, r, squares, path = w0.copy(), reps_rel * (1 + np.linalg.norm(w0)), 0.0, []
-    for g in gs:
-        r = max(r, np.linalg.norm(w - w0))
+    for t in range(STEPS):
+        g, r = gradient(t, w), max(r, np.linalg.norm(w - w0))
         squares += np.sum(g**2)
         w = w - r / np.sqrt(squares + eps) * g
         path.append(w)
     return np.array(path)
 
 
-def l_dog_loop(gs, w0, reps_rel=1e-6, eps=1e-8):
+def l_dog_loop(w0, reps_rel=1e-6, eps=1e-8):
     """The same for each leaf by itself: here for each third of the entries."""
-    thirds = [dog_loop(g, w, reps_rel, eps) for g, w in zip(np.split(gs, 3, 1), np.split(w0, 3), strict=True)]
-    return np.concatenate(thirds, 1)
+
+    def norms(x):
+        return np.repeat(np.linalg.norm(x.reshape(3, -1), axis=1), x.size // 3)
+
+    w, r, squares, path = w0.copy(), reps_rel * (1 + norms(w0)), 0.0, []
+    for t in range(STEPS):
+        g, r = gradient(t, w), np.maximum(r, norms(w - w0))
+        squares = squares + norms(g) ** 2
+        w = w - r / np.sqrt(squares + eps) * g
+        path.append(w)
+    return np.array(path)
 
 
-def dowg_loop(gs, w0, init_dist=1e-2, eps=1e-4):
+def dowg_loop(w0, init_dist=1e-2, eps=1e-4):
     """Khaled et al. 2023, algorithm 1; eps as optax has it."""
     w, r, v, path = w0.copy(), init_dist, 0.0, []
-    for g in gs:
-        r = max(r, np.linalg.norm(w - w0))
+    for t in range(STEPS):
+        g, r = gradient(t, w), max(r, np.linalg.norm(w - w0))
         v += r**2 * np.sum(g**2)
         w = w - r**2 / (np.sqrt(v) + eps) * g
         path.append(w)
@@ -53,12 +62,12 @@ def thirds(tx):
 
 
 def test_dog():
-    assert_agrees(gradtx.dog(reps_rel=1e-2), lambda gs, w: dog_loop(gs, w, 1e-2), stated(rates.distance))
+    assert_agrees(gradtx.dog(reps_rel=1e-2), lambda w: dog_loop(w, 1e-2), stated(rates.distance))
 
 
 def test_l_dog():
     tx = thirds(gradtx.l_dog(reps_rel=1e-2))
-    assert_agrees(tx, lambda gs, w: l_dog_loop(gs, w, 1e-2), stated(rates.distance))
+    assert_agrees(tx, lambda w: l_dog_loop(w, 1e-2), stated(rates.distance))
 
 
 def test_dowg():
@@ -91,9 +100,9 @@ def test_no_rate_is_needed(tx):
 def test_gradients_of_zero(tx):
     """A first gradient of zero moves nothing and is forgotten."""
     gs = np.concatenate([np.zeros((3, W0.size)), np.ones((5, W0.size))]).astype(np.float32)
-    path, rate = walked(tx, gs, read=lambda state: state.rate)
+    path, rate = along(tx, gs, read=lambda state: state.rate)
     np.testing.assert_array_equal(path[:3], np.broadcast_to(W0, (3, W0.size)))
-    np.testing.assert_array_equal(path[3:], walked(tx, gs[3:])[0])
+    np.testing.assert_array_equal(path[3:], along(tx, gs[3:])[0])
     assert np.isfinite(rate).all()
 
 
@@ -101,7 +110,7 @@ def test_gradients_of_zero(tx):
 def test_huge_gradients(tx):
     """Their squares would overflow; the first step has the length of the first distance."""
     gs = np.full((3, 2), 1e25, np.float32)
-    path, _ = walked(tx, gs, np.zeros(2, np.float32))
+    path, _ = along(tx, gs, np.zeros(2, np.float32))
     first = {"dog": 1e-6, "l_dog": 1e-6, "dowg": 1e-2}[tx.name]
     np.testing.assert_allclose(np.linalg.norm(path[0]), first, rtol=1e-5)
     assert np.isfinite(path).all()

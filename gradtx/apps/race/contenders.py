@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.util
+import inspect
 import math
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -128,14 +130,17 @@ def _maker(library: str, entry: Entry, setting: Setting) -> Callable[..., Any] |
         own = {**entry.usual, **setting.arguments}
         return functools.partial(entry.factory, **{name: x for name, x in own.items() if name != "learning_rate"})
     if library == "optax":  # one that differs is another algorithm, since the arguments are ours
-        return functools.partial(_optax, setting.optax.name) if setting.optax and not setting.optax.differs else None
+        peer = setting.optax
+        return functools.partial(_optax, peer.name, peer.theirs) if peer and not peer.differs else None
     return functools.partial(_torch, setting.torch.name, setting.torch.theirs) if setting.torch else None
 
 
-def _optax(name: str, rate: Any, **hyperparameters: Any) -> Any:
+def _optax(name: str, more: Mapping[str, Any], rate: Any, **hyperparameters: Any) -> Any:
     with extra("peers"):
         import optax
-    return getattr(optax, name)(rate, **hyperparameters)
+    factory = operator.attrgetter(name)(optax)
+    known = inspect.signature(factory).parameters
+    return factory(rate, **{**{k: x for k, x in hyperparameters.items() if k in known}, **more})
 
 
 def _torch(name: str, more: Mapping[str, Any], groups: list[dict[str, Any]], **hyperparameters: Any) -> Any:
