@@ -15,6 +15,10 @@ Recipes
     Signs, noise, dual averages: sign_sgd, signum, noisy_sgd.
     By the size of the parameters: lars, lamb, fromage, adamh (on a sphere), adamp, sgdp. Over steps: diloco, asgd.
     Without a learning rate: dog, l_dog, dowg, prodigy, polyak_sgd. With one that is learnt: sgd_hd, adam_hd.
+    Without a learning rate: dog, l_dog, dowg.
+    With other numerators than Adam's mean: ademamix, simplified_ademamix, qhadam, mars, optimistic_adam. Cautious:
+    c_adamw, c_lion, grams. laprop, tiger, optimistic_gradient_descent.
+    Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam.
 Pieces
     identity, scale, scale_by_learning_rate, set_to_zero, add_decayed_weights, add_noise, zero_nans
     clip_by_value, clip_by_leaf_norm, clip_by_global_norm, clip_by_block_rms, adaptive_grad_clip, clip_by_z_score
@@ -57,10 +61,10 @@ Sparse rows
     RowSparse, sparse_value_and_grad, sparse_lookup, decay_skipped_rows
 Schedules (the first update sees step 0; `+` and `*` combine them; `schedule.plot()` draws one)
     constant_schedule, linear_schedule, polynomial_schedule, exponential_decay, inverse_time_schedule,
-    inverse_sqrt_schedule, cosine_decay_schedule, cosine_restarts_schedule, cyclic_schedule, linear_onecycle_schedule,
-    cosine_onecycle_schedule, warmup_schedule, warmup_constant_schedule, warmup_cosine_decay_schedule,
-    warmup_exponential_decay_schedule, warmup_stable_decay_schedule, piecewise_constant_schedule,
-    piecewise_interpolate_schedule, join_schedules, product_schedules, sum_schedules
+    half_life_schedule, inverse_sqrt_schedule, cosine_decay_schedule, cosine_restarts_schedule, cyclic_schedule,
+    linear_onecycle_schedule, cosine_onecycle_schedule, warmup_schedule, warmup_constant_schedule,
+    warmup_cosine_decay_schedule, warmup_exponential_decay_schedule, warmup_stable_decay_schedule,
+    piecewise_constant_schedule, piecewise_interpolate_schedule, join_schedules, product_schedules, sum_schedules
 Around a transformation
     chain; inject and set_hyperparameters; hyperparameters; set_count; apply_updates; global_norm; sweep;
     `tx.step(grads, state, params)`, which is `update` and `apply_updates` in one
@@ -116,13 +120,19 @@ from gradtx.optimizers.adagrad import AccumulateSquaresState, accumulate_squares
 from gradtx.optimizers.adam import ScaleByAdamState, adam, adamw, scale_by_adam, scale_by_nadam
 from gradtx.optimizers.adamax import ScaleByAdamaxState, adamax, adamaxw, scale_by_adamax
 from gradtx.optimizers.adan import ScaleByAdanState, adan, scale_by_adan
+from gradtx.optimizers.ademamix import ademamix, simplified_ademamix
 from gradtx.optimizers.amsgrad import ScaleByAmsgradState, amsgrad, scale_by_amsgrad
 from gradtx.optimizers.belief import ScaleByBeliefState, acprop, adabelief, scale_by_acprop, scale_by_belief
+from gradtx.optimizers.caution import c_adamw, c_lion, grams
 from gradtx.optimizers.hypergradient import adam_hd, sgd_hd
+from gradtx.optimizers.laprop import laprop
 from gradtx.optimizers.lbfgs import ScaleByLbfgsState, lbfgs, scale_by_lbfgs
 from gradtx.optimizers.lion import ScaleByLionState, lion, scale_by_lion
+from gradtx.optimizers.mars import mars
 from gradtx.optimizers.nadam import ScaleByScheduledNadamState, nadam, nadamw, scale_by_scheduled_nadam
+from gradtx.optimizers.optimistic import optimistic_adam, optimistic_gradient_descent
 from gradtx.optimizers.over_steps import adamh, asgd, diloco
+from gradtx.optimizers.qhadam import qhadam
 from gradtx.optimizers.radam import radam, scale_by_radam
 from gradtx.optimizers.rate_free import dog, dowg, l_dog, polyak_sgd, prodigy
 from gradtx.optimizers.rmsprop import ScaleByRmsState, ScaleByStddevState, rmsprop, scale_by_rms, scale_by_stddev
@@ -137,6 +147,7 @@ from gradtx.optimizers.rprop import (
 from gradtx.optimizers.scale_invariant import ProjectScaleInvariantState, adamp, project_scale_invariant, sgdp
 from gradtx.optimizers.sgd import noisy_sgd, sgd
 from gradtx.optimizers.sign_sgd import sign_sgd, signum
+from gradtx.optimizers.tiger import tiger
 from gradtx.optimizers.trust_ratio import fromage, lamb, lars, turn_by_learning_rate
 from gradtx.optimizers.yogi import scale_by_yogi, yogi
 from gradtx.packing import Packed, pack, unpack
@@ -162,6 +173,7 @@ from gradtx.schedules.decay import (
     linear_schedule,
     polynomial_schedule,
 )
+from gradtx.schedules.half_life import half_life_schedule
 from gradtx.schedules.piecewise import join_schedules, piecewise_constant_schedule, piecewise_interpolate_schedule
 from gradtx.schedules.warmup import (
     warmup_constant_schedule,
@@ -338,12 +350,15 @@ __all__ = [
     "add_momentum",
     "add_nesterov_momentum",
     "add_noise",
+    "ademamix",
     "amplify_slow",
     "amsgrad",
     "apply_updates",
     "asgd",
     "average",
     "averaged",
+    "c_adamw",
+    "c_lion",
     "cautious",
     "centralize",
     "chain",
@@ -379,6 +394,8 @@ __all__ = [
     "function_schedule",
     "global_norm",
     "graft",
+    "grams",
+    "half_life_schedule",
     "hyperparameters",
     "identity",
     "in_frame",
@@ -390,6 +407,7 @@ __all__ = [
     "keep_norm",
     "l_dog",
     "lamb",
+    "laprop",
     "lars",
     "lbfgs",
     "linear_onecycle_schedule",
@@ -398,12 +416,15 @@ __all__ = [
     "lookahead",
     "loss_scale",
     "map_leaves",
+    "mars",
     "masked",
     "nadam",
     "nadamw",
     "nesterov_ema",
     "noisy_sgd",
     "normalize_by_update_norm",
+    "optimistic_adam",
+    "optimistic_gradient_descent",
     "outer",
     "pack",
     "partition",
@@ -418,6 +439,7 @@ __all__ = [
     "progress",
     "project_onto",
     "project_scale_invariant",
+    "qhadam",
     "radam",
     "readings",
     "reduce_on_plateau",
@@ -464,6 +486,7 @@ __all__ = [
     "sgdp",
     "sign_sgd",
     "signum",
+    "simplified_ademamix",
     "skip_if",
     "skip_nonfinite",
     "skip_spikes",
@@ -476,6 +499,7 @@ __all__ = [
     "sum_schedules",
     "supersab",
     "sweep",
+    "tiger",
     "transformation",
     "turn_by_learning_rate",
     "unpack",

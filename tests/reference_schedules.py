@@ -45,6 +45,12 @@ def staircase(n, init, every, rate):
     return out
 
 
+def half_life(n, init, end, steps, begin=0):
+    """The half-life goes along a line; the value is what halves in that time."""
+    lives = linear(n, math.log(0.5) / math.log(init), math.log(0.5) / math.log(end), steps, begin)
+    return [0.5 ** (1 / life) for life in lives]
+
+
 def inverse_time(n, init, steps, rate, begin=0, staircase=False):
     out = []
     for t in range(n):

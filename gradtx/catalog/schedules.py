@@ -22,6 +22,7 @@ from gradtx.schedules.decay import (
     linear_schedule,
     polynomial_schedule,
 )
+from gradtx.schedules.half_life import half_life_schedule
 from gradtx.schedules.piecewise import join_schedules, piecewise_constant_schedule, piecewise_interpolate_schedule
 from gradtx.schedules.warmup import (
     warmup_constant_schedule,
@@ -86,6 +87,14 @@ ENTRIES = (
         decay_rate=0.1,
         end_value=None,
         **_POWERS,
+    ),
+    _entry(
+        half_life_schedule,
+        "decay",
+        init_value=0.9,
+        end_value=0.9999,
+        transition_steps=1000,
+        transition_begin=0,
     ),
     _entry(
         inverse_time_schedule,

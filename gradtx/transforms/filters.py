@@ -207,7 +207,7 @@ def scale_by_optimistic_gradient(alpha: Hyper = 1.0, beta: Hyper = 1.0):
             u = alpha * g
             return u + factor * (g - previous_gradient) if changes else u, g
 
-        updates, previous = map_leaves(leaf, updates, state.previous_gradient, idle=(0.0,))
+        updates, previous = map_leaves(leaf, updates, state.previous_gradient)
         return updates, PreviousGradientState(increment(state.count), previous)
 
     return _no_previous, update

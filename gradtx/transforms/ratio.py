@@ -52,8 +52,8 @@ def divide_by_rms(
         v = b2·v + (1 - b2)·|g|²
         u = m/(√(v̂ + eps_root) + eps),   v̂ = v/(1 - b2^t)   with bias_correction, else v
 
-    The filter sees the gradients that came in, and v their squares: `divide_by_rms(ema(b1))` is `scale_by_adam(b1)`. An
-    entry whose square would overflow (1.8e19 in float32) is clipped first, for both.
+    The filter sees the gradients that came in, and v their squares: `divide_by_rms(ema(b1))` is `scale_by_adam(b1)`.
+    Gradients above 1.8e19 (float32) count as 1.8e19 for both, since their squares would overflow.
 
     Args:
         filter: the transformation that gives the numerator; usually an average of the gradients.

@@ -52,6 +52,8 @@ CASES = {
     "inverse sqrt": (gradtx.inverse_sqrt_schedule(0.1, 1.0, 20), loops.inverse_sqrt(N, 0.1, 1.0, 20)),
     "inverse sqrt noam": (gradtx.inverse_sqrt_schedule(0.0, (64 * 30) ** -0.5, 30), loops.noam(N, 64, 30)),
     "inverse sqrt t5": (gradtx.inverse_sqrt_schedule(40**-0.5, 40**-0.5, 40), loops.t5(N, 40)),
+    "half-life": (gradtx.half_life_schedule(0.3, 0.9, 90, 5), loops.half_life(N, 0.3, 0.9, 90, 5)),
+    "half-life down": (gradtx.half_life_schedule(0.9, 0.01, 60.5), loops.half_life(N, 0.9, 0.01, 60.5)),
     "cosine": (gradtx.cosine_decay_schedule(1.0, 98), loops.cosine(N, 1.0, 98)),
     "cosine exponent": (gradtx.cosine_decay_schedule(0.8, 100, 0.1, 1.7), loops.cosine(N, 0.8, 100, 0.1, 1.7)),
     "cosine small exponent": (gradtx.cosine_decay_schedule(1.0, 90, 0.2, 0.4), loops.cosine(N, 1.0, 90, 0.2, 0.4)),

@@ -1,0 +1,37 @@
+"""Tiger: the sign of a running mean of gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradtx.core.chain import chain
+from gradtx.core.hyper import Hyper
+from gradtx.core.transformation import transformation
+from gradtx.optimizers.decay import weight_decay_of
+from gradtx.transforms.basic import scale_by_learning_rate, scale_by_sign
+from gradtx.transforms.momentum import ema
+
+
+@transformation
+def tiger(learning_rate: Hyper, decay: Hyper = 0.965, *, weight_decay: Hyper = 0.01, mask: Any = None):
+    """Tiger: `ema`, `scale_by_sign`, `add_decayed_weights`, then `scale_by_learning_rate`. It is Lion with b1 = b2.
+
+    The author makes the step of each leaf proportional to the size of its parameters: put `scale_by_trust_ratio()`
+    behind `scale_by_sign()` in a chain of these parts. He halves the rate of biases and gains, and gives them no decay:
+    `per_leaf_learning_rate` and `mask` do that. Accumulation in the moment is `accumulate`.
+
+    Args:
+        learning_rate: at least 0; usually 1e-3.
+        decay: the weight of the past, as in `ema`.
+        weight_decay: as in `add_decayed_weights`.
+        mask: which leaves decay, as in `masked`: `"**/kernel"`; None for all.
+
+    State: a chain's dict, with one entry: `EmaState`. Its update needs `params`.
+    Source: Su 2023, github.com/bojone/tiger. Not in optax.
+    """
+    return chain(
+        ema(decay, debias=False),
+        scale_by_sign(),
+        weight_decay_of(weight_decay, mask),
+        scale_by_learning_rate(learning_rate),
+    )
