@@ -72,7 +72,7 @@ Inspection
     plan (before training), watch and readings (during training), explain (one step), stages; progress;
     debug_checks (ranges of hyperparameters under jit)
 Devices
-    state_shardings, zero_shardings, factored_sharding
+    state_shardings, zero_shardings, factored_sharding; split_over
 Write your own
     transformation, schedule, Hyper, Number, Count, Steps, map_leaves, zeros, full, EmptyState
 Names for annotations, as in optax
@@ -228,6 +228,7 @@ from gradtx.transforms.parameter_scale import scale_by_param_block_rms
 from gradtx.transforms.plateau import ReduceOnPlateauState, reduce_on_plateau
 from gradtx.transforms.radial import floor_by_weight_norm, remove_radial
 from gradtx.transforms.ratio import DivideByRmsState, divide_by_rms
+from gradtx.transforms.split import split_over
 from gradtx.transforms.zoom import ScaleByZoomLinesearchState, ZoomLinesearchInfo, scale_by_zoom_linesearch
 from gradtx.wrappers.accumulate import AccumulateState, accumulate
 from gradtx.wrappers.average import AverageState, average, averaged
@@ -493,6 +494,7 @@ __all__ = [
     "sparse_lookup",
     "sparse_value_and_grad",
     "split24",
+    "split_over",
     "stages",
     "state_shardings",
     "store",

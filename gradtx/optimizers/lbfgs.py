@@ -17,7 +17,8 @@ from gradtx.core.states import Exact
 from gradtx.core.transformation import as_transformation, transformation
 from gradtx.transforms.basic import scale, scale_by_learning_rate
 from gradtx.transforms.line import like_trained
-from gradtx.transforms.norms import AxisName, global_norm, require_axis_name
+from gradtx.transforms.norms import global_norm
+from gradtx.transforms.split import AxisName, listed, require_axis_name
 from gradtx.transforms.vectors import inner, trained
 from gradtx.transforms.zoom import scale_by_zoom_linesearch
 
@@ -63,8 +64,8 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True, *, ax
         memory_size: how many pairs are kept; at least 1; usually 3 to 20.
         scale_init_precond: start from γ·I (and from g/max(1, ‖g‖) without pairs) instead of I.
         axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which every leaf of updates and
-            parameters is split. Products and norms are then sums over devices: one sum for each pair and pass. A leaf
-            that is replicated would count once per device.
+            parameters is split. Products and norms are then sums over devices: one sum for each pair and pass. For
+            leaves that are whole see `split_over`.
 
     State: `ScaleByLbfgsState`: count and slot, int32 scalars; params and updates, like params; the memories of s and y,
         like params with a first axis; weights_memory, one float per pair; all 0 at init; float32 or wider.
@@ -97,8 +98,9 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True, *, ax
         diff_updates, last_updates = map_leaves(lambda g, updates: (g - updates, g), updates, state.updates)
         width = float_dtype(updates, state.params)
         s, y = trained(diff_params, width), trained(diff_updates, width)
-        size_s, size_y = global_norm(s, axis_name), global_norm(y, axis_name)
-        s, y, weight = _scaled_pair(s, y, size_s, size_y, width, axis_name)
+        axes = listed(axis_name, updates)
+        size_s, size_y = global_norm(s, axes), global_norm(y, axes)
+        s, y, weight = _scaled_pair(s, y, size_s, size_y, width, axes)
         keep, slot = (weight > 0) & (state.count > 0), state.slot
         weights = jnp.where((size_s == 0) & (size_y == 0), 0.0, state.weights_memory)
 
@@ -115,7 +117,7 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True, *, ax
             keep & (jnp.arange(memory_size, dtype=slot.dtype) == slot), weight.astype(weights.dtype), weights
         )
         slot = jnp.where(keep, (slot + 1) % memory_size, slot)
-        u = _direction(trained(updates, width), trained(s_memory), trained(y_memory), weights, slot, width)
+        u = _direction(trained(updates, width), trained(s_memory), trained(y_memory), weights, slot, width, axes)
         own = [
             at_width(x.dtype, float_dtype(g, w)) for x, g, w in zip(u, trained(updates), trained(params), strict=True)
         ]
@@ -123,9 +125,9 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True, *, ax
         count = increment(state.count)
         return u, ScaleByLbfgsState(count, slot, last_params, last_updates, s_memory, y_memory, weights)
 
-    def _direction(g, s, y, weights, slot, width):
+    def _direction(g, s, y, weights, slot, width, axes):
         """The two-loop recursion, with g scaled to length one; the newest pair is at slot - 1."""
-        norm = global_norm(g, axis_name)
+        norm = global_norm(g, axes)
         unit = [quotient(x, norm.astype(x.dtype)) for x in g]
         first = 1 / jnp.maximum(norm, 1.0) if scale_init_precond else jnp.ones_like(norm)
         newest = _at(weights, (slot - 1) % memory_size).astype(width)
@@ -134,17 +136,17 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True, *, ax
         def back(i, carry):
             q, alphas = carry
             k = (slot - 1 - i) % memory_size
-            alpha = jnp.where(_at(weights, k) > 0, inner(_row(s, k), q, width, axis_name), 0.0)
+            alpha = jnp.where(_at(weights, k) > 0, inner(_row(s, k), q, width, axes), 0.0)
             return _plus(q, -alpha, _row(y, k)), jnp.where(jnp.arange(memory_size, dtype=k.dtype) == k, alpha, alphas)
 
         def forth(i, r):
             k = (slot + i) % memory_size
-            beta = jnp.where(_at(weights, k) > 0, inner(_row(y, k), r, width, axis_name), 0.0)
+            beta = jnp.where(_at(weights, k) > 0, inner(_row(y, k), r, width, axes), 0.0)
             return _plus(r, _at(alphas, k) - beta, _row(s, k))
 
         q, alphas = jax.lax.fori_loop(0, memory_size, back, (unit, jnp.zeros(memory_size, width)))
         r = jax.lax.fori_loop(0, memory_size, forth, [gamma.astype(x.dtype) * x for x in q])
-        good = (inner(unit, r, width, axis_name) > 0) & jnp.isfinite(norm * global_norm(r, axis_name))
+        good = (inner(unit, r, width, axes) > 0) & jnp.isfinite(norm * global_norm(r, axes))
         return [jnp.where(good, norm.astype(x.dtype) * x, first.astype(x.dtype) * z) for x, z in zip(r, g, strict=True)]
 
     return init, update

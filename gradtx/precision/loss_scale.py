@@ -12,7 +12,7 @@ from gradtx.core.hyper import Count, Hyper, Number
 from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.transforms.norms import AxisName, on_all, require_axis_name
+from gradtx.transforms.split import AxisName, on_all, require_axis_name
 from gradtx.wrappers.conditional import Decision, all_finite, conditional
 from gradtx.wrappers.lookup import the_state
 

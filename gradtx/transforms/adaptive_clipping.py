@@ -14,7 +14,8 @@ from gradtx.core.numerics import increment, safe_sqrt, zero_count
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
-from gradtx.transforms.norms import AxisName, global_norm, leaf_norm, require_axis_name, within
+from gradtx.transforms.norms import global_norm, leaf_norm, within
+from gradtx.transforms.split import AxisName, map_split, own_axes, require_axis_name
 
 
 class ClipByZScoreState(NamedTuple):
@@ -70,10 +71,13 @@ def adaptive_grad_clip(
     require_axis_name(axis_name)
     given = None if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
 
-    def leaf(g, w):
-        axes = _unit_axes(g.shape, given, split=axis_name is not None)
-        of_w, of_g = (leaf_norm(x, axes, axis_name) for x in (w, g))
-        return g * within(clipping * jnp.maximum(of_w, eps), of_g)
+    def leaf_of(split):
+        def leaf(g, w):
+            axes = _unit_axes(g.shape, given, split=own_axes(g, split) is not None)
+            of_w, of_g = (leaf_norm(x, axes, split) for x in (w, g))
+            return g * within(clipping * jnp.maximum(of_w, eps), of_g)
+
+        return leaf
 
     def init(params):
         return EmptyState()
@@ -81,7 +85,7 @@ def adaptive_grad_clip(
     def update(updates, state, params):
         for name, g in zip(leaf_names(updates), flatten(updates)[0], strict=True):
             _require_units(name, shape_of(g) if is_trained(g) else (), given)
-        return map_leaves(leaf, updates, params), state
+        return map_split(leaf_of, axis_name, updates, params), state
 
     return init, update
 

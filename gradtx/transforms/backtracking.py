@@ -14,7 +14,7 @@ from gradtx.core.numerics import increment, zero_count
 from gradtx.core.states import Exact
 from gradtx.core.transformation import transformation
 from gradtx.transforms.line import chosen, line, moved, stored
-from gradtx.transforms.norms import AxisName, require_axis_name
+from gradtx.transforms.split import AxisName, require_axis_name
 
 
 class BacktrackingLinesearchInfo(NamedTuple):

@@ -14,7 +14,8 @@ from gradtx.core.special import SpecialLeaf
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names
-from gradtx.transforms.norms import AxisName, device_count, global_norm, leaf_norm, require_axis_name, within
+from gradtx.transforms.norms import global_norm, leaf_norm, within
+from gradtx.transforms.split import AxisName, device_count, map_split, own_axes, require_axis_name
 
 
 @transformation(any_leaves=True, sparse_rows=True, clips=True)
@@ -124,7 +125,7 @@ def clip_by_leaf_norm(max_norm: Hyper, *, axis_name: AxisName = None):
     Args:
         max_norm: the bound; at least 0, which gives zeros; infinity for no bound; in the units of the updates.
         axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which every leaf is split. Its
-            norm is then that of all parts. A leaf that is replicated would count once per device.
+            norm is then that of all parts. For leaves that are whole see `split_over`.
 
     State: none.
     Raises: ValueError: the bound is negative or NaN. TypeError: axis_name is not a name.
@@ -140,11 +141,14 @@ def clip_by_leaf_norm(max_norm: Hyper, *, axis_name: AxisName = None):
     not_below_zero(max_norm=max_norm)
     require_axis_name(axis_name)
 
+    def leaf_of(axes):
+        return lambda g: g * within(max_norm, leaf_norm(g, None, axes))
+
     def init(params):
         return EmptyState()
 
     def update(updates, state, params=None):
-        return map_leaves(lambda g: g * within(max_norm, leaf_norm(g, None, axis_name)), updates), state
+        return map_split(leaf_of, axis_name, updates), state
 
     return init, update
 
@@ -176,15 +180,18 @@ def clip_by_block_rms(threshold: Hyper, *, axis_name: AxisName = None):
     not_below_zero(threshold=threshold)
     require_axis_name(axis_name)
 
-    def leaf(g):
-        entries = max(g.size, 1) * device_count(axis_name)
-        return g * within(threshold, leaf_norm(g, None, axis_name) / entries**0.5)
+    def leaf_of(axes):
+        def leaf(g):
+            entries = max(g.size, 1) * device_count(own_axes(g, axes))
+            return g * within(threshold, leaf_norm(g, None, axes) / entries**0.5)
+
+        return leaf
 
     def init(params):
         return EmptyState()
 
     def update(updates, state, params=None):
-        return map_leaves(leaf, updates), state
+        return map_split(leaf_of, axis_name, updates), state
 
     return init, update
 

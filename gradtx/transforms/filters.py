@@ -13,7 +13,8 @@ from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import ema, increment, zero_count
 from gradtx.core.states import Signed
 from gradtx.core.transformation import transformation
-from gradtx.transforms.norms import AxisName, leaf_norm, require_axis_name, within
+from gradtx.transforms.norms import leaf_norm, within
+from gradtx.transforms.split import AxisName, require_axis_name
 
 
 class NesterovEmaState(NamedTuple):

@@ -12,7 +12,7 @@ from gradtx.core.errors import describe
 from gradtx.core.trees import flatten, is_trained, require_same_tree
 from gradtx.transforms.backtracking import ScaleByBacktrackingLinesearchState
 from gradtx.transforms.line import like_trained, on_trained, value_and_grad
-from gradtx.transforms.norms import AxisName, on_all, require_axis_name
+from gradtx.transforms.split import AxisName, listed, on_all, require_axis_name
 from gradtx.transforms.vectors import trained
 from gradtx.transforms.zoom import ScaleByZoomLinesearchState
 
@@ -54,7 +54,7 @@ def value_and_grad_from_state(
         scalar = on_trained(lambda p: value_fn(p, *args, **kwargs), params)
 
         def computed(ws: list) -> tuple[Any, list]:
-            return value_and_grad(scalar, ws, axis_name=axis_name)
+            return value_and_grad(scalar, ws, axis_name=listed(axis_name, params))
 
         # Leaves that another transformation trains, or that are frozen, are not in the state. Then all is computed.
         if found.grad is None or _lacks(found.grad, params):

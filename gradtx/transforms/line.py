@@ -12,7 +12,7 @@ from jax import core as jax_core
 from gradtx.core.errors import describe
 from gradtx.core.leaves import apply_updates, float_dtype, map_leaves
 from gradtx.core.trees import flatten, is_trained, require_same_tree
-from gradtx.transforms.norms import AxisName, device_count, summed
+from gradtx.transforms.split import AxisName, device_count, listed, names_of, over_whole, summed
 from gradtx.transforms.vectors import inner, trained
 
 
@@ -56,6 +56,7 @@ def line(updates: Any, params: Any, value: Any, grad: Any, value_fn: Any, axis_n
     # The step is a constant for derivatives: reverse mode cannot differentiate a while loop, and at the best step the
     # derivative is zero.
     ws, us = jax.lax.stop_gradient((trained(params), trained(updates)))
+    axis_name = listed(axis_name, params)
     traced, held = _converted(on_trained(value_fn, params), ws)
     held = jax.lax.stop_gradient(held)
     dtype = float_dtype(updates, params, jax.eval_shape(traced, ws, *held))
@@ -126,7 +127,7 @@ def value_and_grad(scalar: Callable, ws: list, *held: Any, axis_name: AxisName =
 
     value, pullback = jax.vjp(part, ws)
     (gs,) = pullback(_own(jnp.ones_like(value), axis_name))
-    return summed(value, axis_name), [jnp.conj(g) for g in gs]
+    return summed(value, axis_name), [jnp.conj(g) for g in over_whole(gs, axis_name)]
 
 
 def mean(value: jax.Array, axis_name: AxisName) -> jax.Array:
@@ -136,7 +137,7 @@ def mean(value: jax.Array, axis_name: AxisName) -> jax.Array:
 
 def _own(x: jax.Array, axis_name: AxisName) -> jax.Array:
     """x as a value that may differ between devices, whatever JAX knows about it."""
-    return jnp.where(jax.lax.axis_index(axis_name) >= 0, x, jnp.zeros_like(x))
+    return jnp.where(jax.lax.axis_index(names_of(axis_name)) >= 0, x, jnp.zeros_like(x))
 
 
 def like_trained(params: Any, leaves: list, *, others: bool = False) -> Any:

@@ -13,9 +13,7 @@ from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.numerics import abs_sq
 from gradtx.core.special import SpecialLeaf
 from gradtx.core.trees import flatten, is_trained
-
-AxisName = str | tuple[str, ...] | None
-"""Names of mesh axes, or of those of `jax.vmap` and `jax.pmap`."""
+from gradtx.transforms.split import AxisName, leaf_axes, own_axes, require_axis_name, sum_of_terms, summed
 
 
 def global_norm(tree: Any, axis_name: AxisName = None) -> jax.Array:
@@ -29,8 +27,8 @@ def global_norm(tree: Any, axis_name: AxisName = None) -> jax.Array:
     Args:
         tree: the updates; leaves that are not trained do not count.
         axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which the leaves are split. The
-            sum is then that over all devices, and all have the same norm. A leaf that is replicated would count once
-            per device.
+            sum is then that over all devices, and all have the same norm. A leaf that is whole on each device counts
+            once if JAX knows it, as it does in `shard_map`; elsewhere `split_over` says which leaves these are.
 
     Raises:
         TypeError: axis_name is not a name. NameError: it is not an axis that is mapped over here.
@@ -43,6 +41,9 @@ def global_norm(tree: Any, axis_name: AxisName = None) -> jax.Array:
     require_axis_name(axis_name)
     width = float_dtype(tree)
     leaves = [_entries(x) for x in flatten(tree)[0] if is_trained(x)]
+    axes = None if axis_name is None else tuple(leaf_axes(leaves, tree, axis_name))
+    if axes is not None:
+        axes = tuple(own for own, x in zip(axes, leaves, strict=True) if x.size)
     leaves = [x for x in leaves if x.size]
     leaves = [x if x.dtype == width and not x.weak_type else x.astype(at_width(x.dtype, width)) for x in leaves]
     if not leaves:
@@ -50,7 +51,7 @@ def global_norm(tree: Any, axis_name: AxisName = None) -> jax.Array:
 
     # Inside jit, even arithmetic on constants is staged.
     staged = any(isinstance(x, Tracer) for x in leaves) or isinstance(_sum_of_squares(leaves[0], None), Tracer)
-    return _norm(leaves, axis_name) if staged or axis_name is not None else _eager_norm(leaves)
+    return _norm(leaves, axes) if staged or axes is not None else _eager_norm(leaves)
 
 
 def _eager_norm(leaves: list) -> jax.Array:
@@ -79,6 +80,7 @@ def leaf_norm(x: jax.Array, axes: tuple[int, ...] | None = None, axis_name: Axis
         axes: sum over these axes, which then have length 1; if None, over all, and the result is a scalar.
         axis_name: mesh axes over which the array is split, along `axes`; the norm is then that of all parts.
     """
+    axis_name = own_axes(x, axis_name)
     # The unit is the same on all devices, since it depends on the sum over all.
     squares = summed(_sum_of_squares(x, axes), axis_name)
     safe, unit = _is_safe(squares), _unit(squares)
@@ -92,7 +94,7 @@ def leaf_norm(x: jax.Array, axes: tuple[int, ...] | None = None, axis_name: Axis
 def _(axes: Any, axis_name: AxisName, primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
     (x,), (dx,) = primals, tangents
     norm = leaf_norm(x, axes, axis_name)
-    return norm, summed(_along(x, dx, norm, axes), axis_name)
+    return norm, summed(_along(x, dx, norm, axes), own_axes(x, axis_name))
 
 
 def within(bound: Any, norm: jax.Array) -> jax.Array:
@@ -100,31 +102,6 @@ def within(bound: Any, norm: jax.Array) -> jax.Array:
     bound = jnp.asarray(bound, norm.dtype)
     inside = norm <= bound
     return jnp.where(inside, 1.0, ratio(bound, jnp.where(inside, 1.0, norm)))
-
-
-def require_axis_name(axis_name: Any) -> None:
-    """Raise TypeError unless this is None, the name of an axis, or a tuple of names."""
-    names = axis_name if isinstance(axis_name, tuple) else (axis_name,)
-    if axis_name is not None and not all(isinstance(name, str) for name in names):
-        raise TypeError(f"axis_name must be the name of an axis or a tuple of names; got {axis_name!r}")
-
-
-def device_count(axis_name: AxisName) -> int:
-    """The number of devices along these axes; NameError for an axis that is not mapped over here."""
-    return 1 if axis_name is None else jax.lax.psum(1, axis_name)
-
-
-def summed(x: Any, axis_name: AxisName) -> Any:
-    """The sum over all devices of these axes, on each of them; x itself without axes."""
-    if axis_name is None:
-        return x
-    device_count(axis_name)  # costs nothing, and its error names an axis that does not exist
-    return jax.lax.psum(x, axis_name)
-
-
-def on_all(condition: jax.Array, axis_name: AxisName) -> jax.Array:
-    """Whether a condition holds on every device of these axes, so that all take the same branch."""
-    return condition if axis_name is None else summed((~condition).astype(jnp.int32), axis_name) == 0
 
 
 @jax.custom_jvp
@@ -141,20 +118,26 @@ def _(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _norm_of_all(leaves: list, axis_name: AxisName) -> jax.Array:
+def _norm_of_all(leaves: list, axes: tuple[AxisName, ...] | None) -> jax.Array:
     """The root of the sum of squares. If that overflows or underflows, the leaves are scaled by a power of two."""
+
+    kinds: list[AxisName] = [None] if axes is None else list(dict.fromkeys(axes))
+    groups = [leaves if axes is None else [x for x, a in zip(leaves, axes, strict=True) if a == k] for k in kinds]
 
     def scaled(squares: jax.Array) -> jax.Array:
         unit = _unit(squares)
-        # The barrier hides the factors: for a constant c, XLA turns (c*unit)**2 into c**2 * unit**2, which overflows.
-        # Around the products it would cost a buffer of the size of the leaves.
-        entries, factor = jax.lax.optimization_barrier((leaves, unit))
-        products = [jax.lax.mul(x, factor.astype(x.dtype)) for x in entries]
-        return jnp.sqrt(summed(_total(products), axis_name)) / unit
+        return jnp.sqrt(sum_of_terms([_total(_scaled_by(unit, group)) for group in groups], kinds)) / unit
 
     # The second pass runs only if needed. All devices take the same branch, since it depends on the sum over all.
-    squares = summed(_total(leaves), axis_name)
+    squares = sum_of_terms(map(_total, groups), kinds)
     return jax.lax.cond(_is_safe(squares), jnp.sqrt, scaled, squares)
+
+
+def _scaled_by(unit: jax.Array, leaves: list) -> list:
+    # The barrier hides the factors: for a constant c, XLA turns (c*unit)**2 into c**2 * unit**2, which overflows.
+    # Around the products it would cost a buffer of the size of the leaves.
+    entries, factor = jax.lax.optimization_barrier((leaves, unit))
+    return [jax.lax.mul(x, factor.astype(x.dtype)) for x in entries]
 
 
 @jax.jit  # at the top of the module: both passes share one function, which is traced and lowered once
@@ -170,10 +153,11 @@ def _of_squares(x: jax.Array) -> jax.Array:
 
 
 @_norm_of_all.defjvp
-def _(axis_name: AxisName, primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
+def _(axes: tuple[AxisName, ...] | None, primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
     (leaves,), (steps,) = primals, tangents
-    norm = _norm_of_all(leaves, axis_name)
-    return norm, summed(sum(_along(x, dx, norm, None) for x, dx in zip(leaves, steps, strict=True)), axis_name)
+    norm = _norm_of_all(leaves, axes)
+    terms = [_along(x, dx, norm, None) for x, dx in zip(leaves, steps, strict=True)]
+    return norm, sum_of_terms(terms, axes or [None] * len(terms))
 
 
 _norm = jax.jit(_norm_of_all, static_argnums=1)  # at the top: eager calls do not trace the branches again

@@ -14,7 +14,8 @@ from gradtx.core.numerics import quotient
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
-from gradtx.transforms.norms import AxisName, leaf_norm, require_axis_name, summed
+from gradtx.transforms.norms import leaf_norm
+from gradtx.transforms.split import AxisName, require_axis_name, summed
 
 Axes = int | tuple[int, ...] | None
 

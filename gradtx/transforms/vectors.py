@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gradtx.core.leaves import at_width
 from gradtx.core.trees import flatten, is_trained
-from gradtx.transforms.norms import AxisName, summed
+from gradtx.transforms.split import AxisName, leaf_axes, sum_of_terms
 
 
 def trained(tree: Any, width: Any = None) -> list[jax.Array]:
@@ -20,7 +20,7 @@ def trained(tree: Any, width: Any = None) -> list[jax.Array]:
 
 def inner(xs: list[jax.Array], ys: list[jax.Array], width: Any, axis_name: AxisName = None) -> jax.Array:
     """Σ Re(conj(x)·y) over all entries, a real scalar of this dtype; with an axis_name, over those of all devices."""
-    total = jnp.zeros((), width)
-    for x, y in zip(trained(xs, width), trained(ys, width), strict=True):
-        total = total + jnp.sum((jnp.conj(x) * y).real)  # not vdot, which accelerators compute in fewer digits
-    return summed(total, axis_name)
+    pairs = zip(trained(xs, width), trained(ys, width), strict=True)
+    terms = [jnp.sum((jnp.conj(x) * y).real) for x, y in pairs]  # not vdot, which accelerators compute in fewer digits
+    zero = jnp.zeros((), width)
+    return sum_of_terms([zero, *terms], [None, *leaf_axes(terms, xs, axis_name)])

@@ -15,7 +15,7 @@ from gradtx.core.numerics import on_real_and_imag
 from gradtx.core.pair import GradientTransformation, require_changeable
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import require_same_tree
-from gradtx.transforms.norms import AxisName, device_count, require_axis_name, summed
+from gradtx.transforms.split import AxisName, device_count, require_axis_name, summed
 
 
 def _sign(given: Mapping[str, Any], signs: list[int]) -> int:

@@ -14,7 +14,8 @@ from gradtx.core.pair import require_changeable
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, require_same_tree, shape_of
 from gradtx.transforms.basic import identity
-from gradtx.transforms.norms import AxisName, global_norm, leaf_norm, ratio, require_axis_name
+from gradtx.transforms.norms import global_norm, leaf_norm, ratio
+from gradtx.transforms.split import AxisName, require_axis_name
 
 _PER = ("tree", "leaf", "channel", "entry")
 

@@ -10,7 +10,8 @@ from gradtx.core.leaves import apply_updates, map_leaves
 from gradtx.core.numerics import quotient
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import is_none, is_trained, require_same_tree
-from gradtx.transforms.norms import AxisName, global_norm, require_axis_name
+from gradtx.transforms.norms import global_norm
+from gradtx.transforms.split import AxisName, require_axis_name
 
 
 @transformation(any_leaves=True, words={"in": "the gradient from a little uphill instead"})

@@ -16,7 +16,8 @@ from gradtx.core.hyper import Count, Hyper
 from gradtx.core.leaves import float_dtype
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.transforms.norms import AxisName, global_norm, on_all, require_axis_name
+from gradtx.transforms.norms import global_norm
+from gradtx.transforms.split import AxisName, on_all, require_axis_name
 from gradtx.wrappers.conditional import Decision, all_finite, all_finite_as_computed, conditional
 from gradtx.wrappers.rules import arity
 

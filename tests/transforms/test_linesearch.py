@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jax.sharding import Mesh, PartitionSpec
 
 import gradtx
-from gradtx.transforms.norms import summed
+from gradtx.transforms.split import summed
 from tests import reference_lbfgs
 from tests.double import enable_x64
 from tests.reference_norms import shard_map
