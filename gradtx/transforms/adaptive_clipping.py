@@ -71,13 +71,10 @@ def adaptive_grad_clip(
     require_axis_name(axis_name)
     given = None if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
 
-    def leaf_of(split):
-        def leaf(g, w):
-            axes = _unit_axes(g.shape, given, split=own_axes(g, split) is not None)
-            of_w, of_g = (leaf_norm(x, axes, split) for x in (w, g))
-            return g * within(clipping * jnp.maximum(of_w, eps), of_g)
-
-        return leaf
+    def leaf(split, g, w):
+        axes = _unit_axes(g.shape, given, split=own_axes(g, split) is not None)
+        of_w, of_g = (leaf_norm(x, axes, split) for x in (w, g))
+        return g * within(clipping * jnp.maximum(of_w, eps), of_g)
 
     def init(params):
         return EmptyState()
@@ -85,7 +82,7 @@ def adaptive_grad_clip(
     def update(updates, state, params):
         for name, g in zip(leaf_names(updates), flatten(updates)[0], strict=True):
             _require_units(name, shape_of(g) if is_trained(g) else (), given)
-        return map_split(leaf_of, axis_name, updates, params), state
+        return map_split(leaf, axis_name, updates, params), state
 
     return init, update
 

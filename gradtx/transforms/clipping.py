@@ -141,14 +141,14 @@ def clip_by_leaf_norm(max_norm: Hyper, *, axis_name: AxisName = None):
     not_below_zero(max_norm=max_norm)
     require_axis_name(axis_name)
 
-    def leaf_of(axes):
-        return lambda g: g * within(max_norm, leaf_norm(g, None, axes))
+    def leaf(axes, g):
+        return g * within(max_norm, leaf_norm(g, None, axes))
 
     def init(params):
         return EmptyState()
 
     def update(updates, state, params=None):
-        return map_split(leaf_of, axis_name, updates), state
+        return map_split(leaf, axis_name, updates), state
 
     return init, update
 
@@ -180,18 +180,15 @@ def clip_by_block_rms(threshold: Hyper, *, axis_name: AxisName = None):
     not_below_zero(threshold=threshold)
     require_axis_name(axis_name)
 
-    def leaf_of(axes):
-        def leaf(g):
-            entries = max(g.size, 1) * device_count(own_axes(g, axes))
-            return g * within(threshold, leaf_norm(g, None, axes) / entries**0.5)
-
-        return leaf
+    def leaf(axes, g):
+        entries = max(g.size, 1) * device_count(own_axes(g, axes))
+        return g * within(threshold, leaf_norm(g, None, axes) / entries**0.5)
 
     def init(params):
         return EmptyState()
 
     def update(updates, state, params=None):
-        return map_split(leaf_of, axis_name, updates), state
+        return map_split(leaf, axis_name, updates), state
 
     return init, update
 

@@ -14,7 +14,7 @@ from gradtx.core.numerics import ema, increment, zero_count
 from gradtx.core.states import Signed
 from gradtx.core.transformation import transformation
 from gradtx.transforms.norms import leaf_norm, within
-from gradtx.transforms.split import AxisName, require_axis_name
+from gradtx.transforms.split import AxisName, map_split, require_axis_name
 
 
 class NesterovEmaState(NamedTuple):
@@ -117,11 +117,11 @@ def reduce_variance(gamma: Hyper = 0.025, decay: Hyper = 0.95, max_norm: Hyper =
     def update(updates, state, params=None):
         factor = jnp.where(state.count == 0, 0.0, gamma * decay / (1.0 - decay))
 
-        def leaf(g, previous_gradient):
+        def leaf(axes, g, previous_gradient):
             c = g + factor * (g - previous_gradient) if changes else g
-            return c * within(max_norm, leaf_norm(c, None, axis_name)), g
+            return c * within(max_norm, leaf_norm(c, None, axes)), g
 
-        updates, previous = map_leaves(leaf, updates, state.previous_gradient)
+        updates, previous = map_split(leaf, axis_name, updates, state.previous_gradient)
         return updates, PreviousGradientState(increment(state.count), previous)
 
     return _no_previous, update

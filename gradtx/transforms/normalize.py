@@ -103,25 +103,22 @@ def scale_by_trust_ratio(
     non_negative(min_norm=min_norm, trust_coefficient=trust_coefficient, eps=eps)
     require_axis_name(axis_name)
 
-    def leaf_of(axes):
-        def leaf(g, w):
-            of_w, of_g = (jnp.maximum(leaf_norm(x, None, axes), min_norm) for x in (w, g))
-            nothing = (of_w == 0) | (of_g == 0)
-            # The direction is computed first: the ratio of a large and a small norm may overflow, the update does not.
-            # Both are made smaller where the reciprocal of the norm, by which XLA multiplies, would be below the normal
-            # numbers.
-            divisor = jnp.where(nothing, 1.0, of_g + eps)
-            unit = jnp.where(divisor > float(jnp.finfo(divisor.dtype).max) / 64, 1 / 64, 1.0).astype(divisor.dtype)
-            direction = g * unit.astype(g.dtype) / (divisor * unit)
-            return direction * jnp.where(nothing, 1.0, trust_coefficient * of_w)
-
-        return leaf
+    def leaf(axes, g, w):
+        of_w, of_g = (jnp.maximum(leaf_norm(x, None, axes), min_norm) for x in (w, g))
+        nothing = (of_w == 0) | (of_g == 0)
+        # The direction is computed first: the ratio of a large and a small norm may overflow, the update does not.
+        # Both are made smaller where the reciprocal of the norm, by which XLA multiplies, would be below the normal
+        # numbers.
+        divisor = jnp.where(nothing, 1.0, of_g + eps)
+        unit = jnp.where(divisor > float(jnp.finfo(divisor.dtype).max) / 64, 1 / 64, 1.0).astype(divisor.dtype)
+        direction = g * unit.astype(g.dtype) / (divisor * unit)
+        return direction * jnp.where(nothing, 1.0, trust_coefficient * of_w)
 
     def init(params):
         return EmptyState()
 
     def update(updates, state, params):
-        return map_split(leaf_of, axis_name, updates, params), state
+        return map_split(leaf, axis_name, updates, params), state
 
     return init, update
 
@@ -158,16 +155,13 @@ def centralize(output_axis: int = -1, *, axis_name: AxisName = None):
     whole(output_axis=output_axis)
     require_axis_name(axis_name)
 
-    def leaf_of(split):
-        def leaf(g):
-            if g.ndim < 2 or g.size == 0:
-                return g
-            axes, own = tuple(k for k in range(g.ndim) if k != output_axis % g.ndim), own_axes(g, split)
-            count = g.size // g.shape[output_axis] * device_count(own)
-            unit = 0.5 ** count.bit_length()  # a power of two, so that nothing is rounded and no sum overflows
-            return g - summed(jnp.sum(g * unit, axes, keepdims=True), own) / (count * unit)
-
-        return leaf
+    def leaf(split, g):
+        if g.ndim < 2 or g.size == 0:
+            return g
+        axes, own = tuple(k for k in range(g.ndim) if k != output_axis % g.ndim), own_axes(g, split)
+        count = g.size // g.shape[output_axis] * device_count(own)
+        unit = 0.5 ** count.bit_length()  # a power of two, so that nothing is rounded and no sum overflows
+        return g - summed(jnp.sum(g * unit, axes, keepdims=True), own) / (count * unit)
 
     def init(params):
         return EmptyState()
@@ -177,7 +171,7 @@ def centralize(output_axis: int = -1, *, axis_name: AxisName = None):
             n = len(shape_of(g)) if is_trained(g) else 0
             if n > 1 and not -n <= output_axis < n:
                 raise ValueError(f"centralize: the update at {name} has shape {shape_of(g)}, no axis {output_axis}")
-        return map_split(leaf_of, axis_name, updates), state
+        return map_split(leaf, axis_name, updates), state
 
     return init, update
 

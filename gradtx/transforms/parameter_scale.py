@@ -6,11 +6,11 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import non_negative
 from gradtx.core.hyper import Hyper
-from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import on_real_and_imag
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
-from gradtx.transforms.norms import AxisName, device_count, leaf_norm, require_axis_name
+from gradtx.transforms.norms import leaf_norm
+from gradtx.transforms.split import AxisName, device_count, map_split, own_axes, require_axis_name
 
 
 @transformation
@@ -39,10 +39,10 @@ def scale_by_param_block_rms(min_scale: Hyper = 1e-3, *, axis_name: AxisName = N
     non_negative(min_scale=min_scale)
     require_axis_name(axis_name)
 
-    def leaf(g, w):
-        entries = max(w.size, 1) * device_count(axis_name)
+    def leaf(axes, g, w):
+        entries = max(w.size, 1) * device_count(own_axes(w, axes))
         most = float(jnp.finfo(w.dtype).max)
-        rms = leaf_norm(w, None, axis_name) / entries**0.5
+        rms = leaf_norm(w, None, axes) / entries**0.5
         size = jnp.minimum(jnp.maximum(rms, min_scale), most)
 
         def product(g):
@@ -54,6 +54,6 @@ def scale_by_param_block_rms(min_scale: Hyper = 1e-3, *, axis_name: AxisName = N
         return EmptyState()
 
     def update(updates, state, params):
-        return map_leaves(leaf, updates, params), state
+        return map_split(leaf, axis_name, updates, params), state
 
     return init, update

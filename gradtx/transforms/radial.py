@@ -9,13 +9,12 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import in_unit_interval, non_negative, one_of
 from gradtx.core.hyper import Hyper
-from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import quotient
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
 from gradtx.transforms.norms import leaf_norm
-from gradtx.transforms.split import AxisName, require_axis_name, summed
+from gradtx.transforms.split import AxisName, map_split, own_axes, require_axis_name, summed
 
 Axes = int | tuple[int, ...] | None
 
@@ -68,13 +67,13 @@ def remove_radial(
     require_axis_name(axis_name)
     nothing = isinstance(factor, float) and factor == 0.0
 
-    def leaf(g, w):
-        along, direction = radial_part(g, w, axes, axis_name)
+    def leaf(split, g, w):
+        along, direction = radial_part(g, w, axes, split)
         share = factor if when == "always" else jnp.where(along < 0, factor, 0.0)
         u = g - share * along * direction
         if not keep_norm:
             return u
-        of_g, of_u = (leaf_norm(x, axes, axis_name) for x in (g, u))
+        of_g, of_u = (leaf_norm(x, axes, split) for x in (g, u))
         unchanged = share * along == 0
         return jnp.where(unchanged, g, u * quotient(of_g, jnp.where(of_u > 1e-6 * of_g, of_u, 0.0)))
 
@@ -83,7 +82,7 @@ def remove_radial(
 
     def update(updates, state, params):
         require_axes("remove_radial", axes, updates)
-        return map_leaves((lambda g, w: g) if nothing else leaf, updates, params), state
+        return map_split(_unchanged if nothing else leaf, axis_name, updates, params), state
 
     return init, update
 
@@ -118,8 +117,8 @@ def floor_by_weight_norm(ratio: Hyper = 0.35, *, axis: Axes = None, axis_name: A
     axes = as_axes(axis)
     require_axis_name(axis_name)
 
-    def leaf(g, w):
-        of_g, least = leaf_norm(g, axes, axis_name), ratio * leaf_norm(w, axes, axis_name)
+    def leaf(split, g, w):
+        of_g, least = leaf_norm(g, axes, split), ratio * leaf_norm(w, axes, split)
         short = of_g < least
         # The direction first: the ratio of the norms may overflow, the update does not.
         direction = quotient(g, jnp.broadcast_to(of_g, g.shape).astype(g.dtype))
@@ -130,7 +129,7 @@ def floor_by_weight_norm(ratio: Hyper = 0.35, *, axis: Axes = None, axis_name: A
 
     def update(updates, state, params):
         require_axes("floor_by_weight_norm", axes, updates)
-        return map_leaves(leaf, updates, params), state
+        return map_split(leaf, axis_name, updates, params), state
 
     return init, update
 
@@ -141,7 +140,12 @@ def radial_part(
     """How far g goes along w, and the unit vector of w; both are 0 where w is."""
     norm = leaf_norm(w, axes, axis_name)
     direction = quotient(w, jnp.broadcast_to(norm, w.shape).astype(w.dtype))
-    return summed(jnp.sum((direction.conj() * g).real, axes, keepdims=axes is not None), axis_name), direction
+    part = jnp.sum((direction.conj() * g).real, axes, keepdims=axes is not None)
+    return summed(part, own_axes(part, axis_name)), direction
+
+
+def _unchanged(axes: AxisName, g: jax.Array, w: jax.Array) -> jax.Array:
+    return g
 
 
 def as_axes(axis: Any) -> tuple[int, ...] | None:

@@ -164,22 +164,29 @@ def sum_of_terms(terms: Iterable[jax.Array], axes: Iterable[AxisName]) -> jax.Ar
     return functools.reduce(jax.lax.add, [summed(term, own) for own, term in groups.items()])
 
 
-def map_split(leaf_of: Callable[[AxisName], Callable], axis_name: AxisName, updates: Any, *trees: Any) -> Any:
-    """`map_leaves` with the function that `leaf_of` makes for the axes over which a leaf is split."""
+def map_split(fn: Callable[..., Any], axis_name: AxisName, updates: Any, *trees: Any) -> Any:
+    """`map_leaves` with `fn(axes, g, *others)`: its first argument are the axes over which the leaf is split."""
+
+    def bound(axes: AxisName) -> Callable[..., Any]:
+        part: Any = functools.partial(fn, axes)
+        part.__name__ = fn.__name__  # for errors
+        return part
+
     if not isinstance(axis_name, SplitOver):
-        return map_leaves(leaf_of(axis_name), updates, *trees)
+        return map_leaves(bound(axis_name), updates, *trees)
     for tree in trees:
         require_same_tree("update", updates, "parameter", tree)
-    (out, structure), axes = flatten(updates), axis_name.axes(updates)
-
-    def those(tree: Any, wanted: AxisName) -> Any:
-        kept = [x if own == wanted else None for x, own in zip(flatten(tree)[0], axes, strict=True)]
-        return jax.tree.unflatten(structure, kept)
-
-    for wanted in dict.fromkeys(axes):
-        new = flatten(map_leaves(leaf_of(wanted), *(those(tree, wanted) for tree in (updates, *trees))))[0]
-        out = [x if own == wanted else old for x, own, old in zip(new, axes, out, strict=True)]
-    return jax.tree.unflatten(structure, out)
+    (leaves, structure), axes = flatten(updates), axis_name.axes(updates)
+    columns = [leaves, *(flatten(tree)[0] for tree in trees)]
+    out: list = list(leaves)
+    for kind in dict.fromkeys(axes):  # flat lists, so that a result of several trees is a tuple of lists
+        places = [k for k, own in enumerate(axes) if own == kind]
+        new = map_leaves(bound(kind), *([column[k] for k in places] for column in columns))
+        rows = list(zip(*new, strict=True)) if isinstance(new, tuple) else [(x,) for x in new]
+        for k, row in zip(places, rows, strict=True):
+            out[k] = row
+    made = [jax.tree.unflatten(structure, list(column)) for column in zip(*out, strict=True)]
+    return tuple(made) if len(made) > 1 else made[0]
 
 
 def names_of(axis_name: Any) -> Any:

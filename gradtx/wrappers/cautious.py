@@ -10,12 +10,11 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import in_unit_interval, positive
 from gradtx.core.hyper import Hyper
-from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import on_real_and_imag
 from gradtx.core.pair import GradientTransformation, require_changeable
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import require_same_tree
-from gradtx.transforms.split import AxisName, device_count, require_axis_name, summed
+from gradtx.transforms.split import AxisName, device_count, map_split, own_axes, require_axis_name, summed
 
 
 def _sign(given: Mapping[str, Any], signs: list[int]) -> int:
@@ -70,15 +69,16 @@ def cautious(inner: Transformation, floor: Hyper = 1e-3, *, sign: int | None = N
         new, state = inner.update(updates, state, params, **inner.extras.taken(extra))
         require_same_tree("update", new, "gradient", updates)
 
-        def leaf(u: jax.Array, g: jax.Array) -> jax.Array:
+        def leaf(axes: AxisName, u: jax.Array, g: jax.Array) -> jax.Array:
             # By signs, since the product of two small numbers may be 0; what is NaN is kept.
             keep = ~((jnp.sign(u) * jnp.sign(g).conj()).real * along <= 0)
-            entries = max(u.size, 1) * device_count(axis_name)
-            share = summed(jnp.sum(keep, dtype=jnp.int32), axis_name) / jnp.asarray(entries, u.real.dtype)
+            kept, axes = jnp.sum(keep, dtype=jnp.int32), own_axes(u, axes)
+            entries = max(u.size, 1) * device_count(axes)
+            share = summed(kept, axes) / jnp.asarray(entries, u.real.dtype)
             divisor = jnp.maximum(share, floor)
             return on_real_and_imag(lambda x: (jnp.where(keep, x / divisor, 0.0),))(u)[0]
 
-        return map_leaves(leaf, new, updates), state
+        return map_split(leaf, axis_name, new, updates), state
 
     return init, update
 

@@ -15,7 +15,7 @@ from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, require_same_tree, shape_of
 from gradtx.transforms.basic import identity
 from gradtx.transforms.norms import global_norm, leaf_norm, ratio
-from gradtx.transforms.split import AxisName, require_axis_name
+from gradtx.transforms.split import AxisName, map_split, require_axis_name
 
 _PER = ("tree", "leaf", "channel", "entry")
 
@@ -111,13 +111,13 @@ def grafted(d: Any, m: Any, per: str | int = "leaf", axis_name: AxisName = None)
         norms = global_norm(d, axis_name), global_norm(m, axis_name)
         return map_leaves(lambda d: _with_length(d, *(x.astype(d.real.dtype) for x in norms)), d)
 
-    def leaf(d: jax.Array, m: jax.Array) -> jax.Array:
+    def leaf(axes: AxisName, d: jax.Array, m: jax.Array) -> jax.Array:
         if per == "entry" and not jnp.iscomplexobj(d):
             return jnp.sign(d) * jnp.abs(m)
-        norms = (jnp.abs(x) if per == "entry" else leaf_norm(x, _axes(per, x.ndim), axis_name) for x in (d, m))
+        norms = (jnp.abs(x) if per == "entry" else leaf_norm(x, _axes(per, x.ndim), axes) for x in (d, m))
         return _with_length(d, *norms)
 
-    return map_leaves(leaf, d, m)
+    return map_split(leaf, axis_name, d, m)
 
 
 def _with_length(d: jax.Array, old: jax.Array, new: jax.Array) -> jax.Array:
