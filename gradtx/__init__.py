@@ -19,6 +19,7 @@ Recipes
     With other numerators than Adam's mean: ademamix, simplified_ademamix, qhadam, mars, optimistic_adam. Cautious:
     c_adamw, c_lion, grams. laprop, tiger, optimistic_gradient_descent.
     Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam.
+    By the size of the parameters: lars, lamb, fromage, adamh (on a sphere), adamp, sgdp. Over steps: diloco, gpa, asgd.
 Pieces
     identity, scale, scale_by_learning_rate, set_to_zero, add_decayed_weights, add_noise, zero_nans
     clip_by_value, clip_by_leaf_norm, clip_by_global_norm, clip_by_block_rms, adaptive_grad_clip, clip_by_z_score
@@ -131,7 +132,7 @@ from gradtx.optimizers.lion import ScaleByLionState, lion, scale_by_lion
 from gradtx.optimizers.mars import mars
 from gradtx.optimizers.nadam import ScaleByScheduledNadamState, nadam, nadamw, scale_by_scheduled_nadam
 from gradtx.optimizers.optimistic import optimistic_adam, optimistic_gradient_descent
-from gradtx.optimizers.over_steps import adamh, asgd, diloco
+from gradtx.optimizers.over_steps import adamh, asgd, diloco, gpa
 from gradtx.optimizers.qhadam import qhadam
 from gradtx.optimizers.radam import radam, scale_by_radam
 from gradtx.optimizers.rate_free import dog, dowg, l_dog, polyak_sgd, prodigy
@@ -394,6 +395,7 @@ __all__ = [
     "full",
     "function_schedule",
     "global_norm",
+    "gpa",
     "graft",
     "grams",
     "half_life_schedule",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gradtx.catalog.entry import Entry, Peer, Setting
-from gradtx.optimizers.over_steps import adamh, asgd, diloco
+from gradtx.catalog.hyperparameters import Range
+from gradtx.optimizers.over_steps import adamh, asgd, diloco, gpa
 from gradtx.optimizers.scale_invariant import adamp, project_scale_invariant, sgdp
 from gradtx.optimizers.trust_ratio import fromage, lamb, lars, turn_by_learning_rate
 from gradtx.transforms.radial import floor_by_weight_norm, remove_radial
@@ -190,6 +191,34 @@ ENTRIES = (
                 offered={"learning_rate": 0.1, "b1": 0.9, "b2": 0.999, "eps": 1e-8},
             )
         },
+        laws={"needs_params": True},
+    ),
+    Entry(
+        gpa,
+        "recipe",
+        "averaged",
+        usual={
+            "learning_rate": 0.03,
+            "average_decay": 0.9,
+            "b1": 0.8,
+            "b2": 0.999,
+            "eps": 1e-8,
+            "weight_decay": 1e-2,
+            "mask": None,
+        },
+        source="arXiv:2512.17131",
+        year=2025,
+        settings={
+            "": Setting(
+                called="gpa",
+                label="GPA",
+                rates=(0.001, 0.003, 0.01, 0.03),
+                shared={"b2": 0.999, "eps": 1e-8, "weight_decay": 1e-2},
+                offered={"learning_rate": 0.2, "b1": 0.8, "b2": 0.999, "eps": 1e-8},
+            )
+        },
+        ranges={"b1": Range("linear", 0.01, 1.0)},
+        abouts={"b1": "the weight of the average in the point where gradients are taken; in (0, 1]"},
         laws={"needs_params": True},
     ),
     Entry(

@@ -113,7 +113,7 @@ ENTRIES = (
         schedule_free,
         "wrapper",
         "averages",
-        usual={"learning_rate": 1.0, "b1": 0.9, "weight_lr_power": 2.0},
+        usual={"learning_rate": 1.0, "b1": 0.9, "weight_lr_power": 2.0, "average_decay": None},
         source="Defazio et al., arXiv:2405.15682, equations 3 to 5",
         year=2024,
         settings=_differs("contrib.schedule_free", "optax's reads a schedule one step late."),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import in_unit_interval, non_negative, positive
+from gradtx.core.errors import below_one, in_unit_interval, non_negative, positive
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.numerics import quotient
@@ -37,11 +37,19 @@ class ScheduleFreeState(NamedTuple):
 
 
 @transformation(any_leaves=True, words={"out": "the step of the average"})
-def schedule_free(inner: Transformation, learning_rate: Hyper, b1: Hyper = 0.9, *, weight_lr_power: Hyper = 2.0):
+def schedule_free(
+    inner: Transformation,
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    *,
+    weight_lr_power: Hyper = 2.0,
+    average_decay: Hyper | None = None,
+):
     """Take gradients between the inner steps and their average, and evaluate the model at the average.
 
         z = z + u                            u: the inner update, for the gradient at y
         x = x + c·(z - x)                    c = p/Σp,   p = (the largest learning_rate so far)^weight_lr_power
+                                             c = 1 - average_decay, if that is given
         y = (1 - b1)·z + b1·x                y: the parameters
 
     Evaluate the model at x: `eval_params(state, params)` computes x = y + (1/b1 - 1)·(y - z). Anything else that moves
@@ -55,10 +63,14 @@ def schedule_free(inner: Transformation, learning_rate: Hyper, b1: Hyper = 0.9, 
             finite, at least 0.
         b1: the weight of the average in the point where gradients are taken; in (0, 1].
         weight_lr_power: how much less the steps of a warm-up count; finite, at least 0. With 0 all count alike.
+        average_decay: the weight of the past in x, in [0, 1); None for the mean of all steps. With a number this is
+            primal averaging, and weight_lr_power has no effect: around sgd(η/(1 - average_decay)), with b1 = 1 the path
+            of momentum, with b1 = average_decay that of Nesterov's.
 
     State: `ScheduleFreeState`.
     Raises: ValueError: an argument is out of range, or `params` is not given.
-    Source: Defazio et al. 2024 (arXiv:2405.15682), equations 3 to 5; the weights as in its authors' code. optax's reads
+    Source: Defazio et al. 2024 (arXiv:2405.15682), equations 3 to 5; the weights as in its authors' code; with
+        average_decay, generalized primal averaging (2512.17131 on arXiv), where it is μ_x, and b1 is μ_y. optax's reads
         a scheduled learning_rate one step later than its inner transformation does. y within 150 ulp of the largest
         parameter so far over 1,000 steps in float32, x within 150/b1, since x is a difference of rounded numbers.
 
@@ -74,6 +86,7 @@ def schedule_free(inner: Transformation, learning_rate: Hyper, b1: Hyper = 0.9, 
     in_unit_interval(b1=b1)
     require_changeable("schedule_free", inner)
     non_negative(learning_rate=learning_rate, weight_lr_power=weight_lr_power)
+    below_one(average_decay=average_decay)
 
     def init(params):
         dtype = float_dtype(params)
@@ -86,7 +99,8 @@ def schedule_free(inner: Transformation, learning_rate: Hyper, b1: Hyper = 0.9, 
         largest = jnp.maximum(state.max_learning_rate, jnp.asarray(learning_rate, dtype))
         weight = _power(largest, jnp.asarray(weight_lr_power, dtype))
         weight_sum = state.weight_sum + weight
-        c = quotient(weight, weight_sum)  # the average does not move before the first rate above 0
+        # The mean does not move before the first rate above 0.
+        c = quotient(weight, weight_sum) if average_decay is None else jnp.asarray(1.0 - average_decay, dtype)
         b, old = jnp.array(b1, dtype), state.b1
 
         def leaf(u, z, y):

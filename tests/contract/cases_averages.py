@@ -37,7 +37,7 @@ for which, inner in INNER.items():
     settings = {"sync_period": 2, "reset_state": False}
     add(f"lookahead-{which}", gradtx.lookahead, inner=inner, slow_step_size=0.5, **settings, case=NEEDS_PARAMS)
     add(f"lookahead-{which}-neutral", gradtx.lookahead, inner=inner, slow_step_size=1.0, **settings, case=neutral)
-    settings = {"learning_rate": 1.0, "b1": 0.9, "weight_lr_power": 2.0}
+    settings = {"learning_rate": 1.0, "b1": 0.9, "weight_lr_power": 2.0, "average_decay": None}
     add(f"schedule_free-{which}", gradtx.schedule_free, inner=inner, **settings, case=NEEDS_PARAMS)
     add(f"sam-{which}", gradtx.sam, inner=inner, rho=0.05, axis_name=None, case=GRAD_FN)
     neutral = {**GRAD_FN, "neutral": gradtx.chain((nothing, take_grad_fn), inner)}
@@ -50,8 +50,10 @@ add("average-scheduled", gradtx.average, inner=SGD, decay=falling, start=0, ever
 array = jnp.float32(0.9)
 add("average-array", gradtx.average, inner=SGD, decay=array, start=0, every=1, debias=True, case=NEEDS_PARAMS)
 add("lookahead", gradtx.lookahead, inner=ADAM, sync_period=6, slow_step_size=0.5, reset_state=True, case=NEEDS_PARAMS)
-falling_rates = {"learning_rate": falling, "weight_lr_power": 2.0}
-add("schedule_free", gradtx.schedule_free, inner=SGD, b1=1.0, learning_rate=0.0, weight_lr_power=0.0, case=NEEDS_PARAMS)
+falling_rates = {"learning_rate": falling, "weight_lr_power": 2.0, "average_decay": None}
+alike = {"learning_rate": 0.0, "weight_lr_power": 0.0}
+add("schedule_free", gradtx.schedule_free, inner=SGD, b1=1.0, **alike, average_decay=None, case=NEEDS_PARAMS)
+add("schedule_free-constant", gradtx.schedule_free, inner=ADAM, b1=0.8, **alike, average_decay=0.9, case=NEEDS_PARAMS)
 add("schedule_free-scheduled", gradtx.schedule_free, inner=SGD, b1=0.9, **falling_rates, case=NEEDS_PARAMS)
 add("schedule_free-array", gradtx.schedule_free, inner=SGD, b1=array, **falling_rates, case=NEEDS_PARAMS)
 add("sam", gradtx.sam, inner=SGD, rho=falling, axis_name=None, case=GRAD_FN)

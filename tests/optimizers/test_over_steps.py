@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import gradtx
-from gradtx import adamh, asgd, diloco
+from gradtx import adamh, asgd, diloco, gpa, schedule_free, sgd
 from tests.reference_averages import walk
 from tests.transforms.agreement import enable_x64, gradients
 
@@ -49,10 +49,23 @@ def averaged_descent(gs, w, eta, lam, power):
         yield w
 
 
+def primal_averages(gs, w, eta, lam, mu_x, mu_y, b2=0.999, eps=1e-8):
+    """x and z side by side; gradients, and the decay, at y between them."""
+    x = z = y = w
+    v = np.zeros_like(w)
+    for t, g in enumerate(gs, 1):
+        v = b2 * v + (1 - b2) * g * g
+        z = z - eta * (g / (np.sqrt(v / (1 - b2**t)) + eps) + lam * y)
+        x = mu_x * x + (1 - mu_x) * z
+        y = mu_y * x + (1 - mu_y) * z
+        yield y
+
+
 CASES = {
     "adamh": (adamh(), hyperball, (0.018,)),
     "diloco": (diloco(0.003), local_steps, (0.003, 0.01, 0.7, 0.9, 500)),
     "diloco often": (diloco(0.003, every=30, outer_momentum=0.5), local_steps, (0.003, 0.01, 0.7, 0.5, 30)),
+    "gpa": (gpa(0.003), primal_averages, (0.003, 0.01, 0.9, 0.8)),
     "asgd": (asgd(0.125, 0.5, 0.75), averaged_descent, (0.125, 0.5, 0.75)),
 }
 
@@ -122,3 +135,27 @@ def test_a_restart_in_the_middle_of_a_period_of_diloco():
     for g in GS[:10]:
         w, state = tx.step(jnp.asarray(g), state, w)
     np.testing.assert_allclose(w, whole[-1], rtol=1e-5, atol=1e-6)
+
+
+class TestPrimalAverages:
+    """Around plain descent with the rate η/(1 - μ)."""
+
+    @pytest.mark.parametrize("mu", [0.5, 0.9])
+    def test_the_average_is_the_path_of_momentum(self, mu):
+        with enable_x64(True):
+            gs, w = GS[:200].astype(np.float64), W0.astype(np.float64)
+            got = walk(schedule_free(sgd(0.1 / (1 - mu)), 1.0, 1.0, average_decay=mu), gs, w)[0]
+            want = walk(sgd(0.1, mu), gs, w)[0]
+        np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-12)
+
+    @pytest.mark.parametrize("mu", [0.5, 0.9])
+    def test_the_point_between_is_the_path_of_nesterov(self, mu):
+        with enable_x64(True):
+            gs, w = GS[:200].astype(np.float64), W0.astype(np.float64)
+            got = walk(schedule_free(sgd(0.1 / (1 - mu)), 1.0, mu, average_decay=mu), gs, w)[0]
+            want = walk(sgd(0.1, mu, nesterov=True), gs, w)[0]
+        np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-12)
+
+    def test_hostile(self):
+        with pytest.raises(ValueError, match=r"average_decay must be in \[0, 1\); got 1.0"):
+            schedule_free(sgd(0.1), 0.1, average_decay=1.0)
