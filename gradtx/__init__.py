@@ -20,6 +20,8 @@ Recipes
     c_adamw, c_lion, grams. laprop, tiger, optimistic_gradient_descent.
     Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam.
     By the size of the parameters: lars, lamb, fromage, adamh (on a sphere), adamp, sgdp. Over steps: diloco, gpa, asgd.
+    Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan, adabound, amsbound.
+    Signs, noise, dual averages: sign_sgd, signum, noisy_sgd, madgrad, ftrl.
 Pieces
     identity, scale, scale_by_learning_rate, set_to_zero, add_decayed_weights, add_noise, zero_nans
     clip_by_value, clip_by_leaf_norm, clip_by_global_norm, clip_by_block_rms, adaptive_grad_clip, clip_by_z_score
@@ -31,7 +33,8 @@ Pieces
     accumulate_squares, scale_by_rms, scale_by_stddev, scale_by_adadelta, scale_by_adam, scale_by_amsgrad,
     scale_by_adamax, scale_by_nadam, scale_by_scheduled_nadam, scale_by_lion, scale_by_sign, scale_by_rprop,
     scale_by_supersab, scale_by_lbfgs
-    scale_by_belief, scale_by_acprop, scale_by_yogi, scale_by_radam, scale_by_adan
+    scale_by_belief, scale_by_acprop, scale_by_yogi, scale_by_radam, scale_by_adan, scale_by_adabound,
+    scale_by_amsbound, scale_by_madgrad, scale_by_ftrl
     scale_by_backtracking_linesearch, scale_by_zoom_linesearch, value_and_grad_from_state, reduce_on_plateau
 Wrappers: which leaves
     masked, freeze, route, partition, per_leaf_learning_rate
@@ -115,6 +118,7 @@ from gradtx.inspection.readings import Readings, readings
 from gradtx.inspection.stages import stages
 from gradtx.inspection.watch import watch
 from gradtx.inspection.watch_state import WatchState
+from gradtx.optimizers.adabound import ScaleByAmsboundState, adabound, amsbound, scale_by_adabound, scale_by_amsbound
 from gradtx.optimizers.adadelta import ScaleByAdadeltaState, adadelta, scale_by_adadelta
 from gradtx.optimizers.adafactor import adafactor
 from gradtx.optimizers.adagrad import AccumulateSquaresState, accumulate_squares, adagrad
@@ -125,10 +129,12 @@ from gradtx.optimizers.ademamix import ademamix, simplified_ademamix
 from gradtx.optimizers.amsgrad import ScaleByAmsgradState, amsgrad, scale_by_amsgrad
 from gradtx.optimizers.belief import ScaleByBeliefState, acprop, adabelief, scale_by_acprop, scale_by_belief
 from gradtx.optimizers.caution import c_adamw, c_lion, grams
+from gradtx.optimizers.ftrl import ScaleByFtrlState, ftrl, scale_by_ftrl
 from gradtx.optimizers.hypergradient import adam_hd, sgd_hd
 from gradtx.optimizers.laprop import laprop
 from gradtx.optimizers.lbfgs import ScaleByLbfgsState, lbfgs, scale_by_lbfgs
 from gradtx.optimizers.lion import ScaleByLionState, lion, scale_by_lion
+from gradtx.optimizers.madgrad import ScaleByMadgradState, madgrad, scale_by_madgrad
 from gradtx.optimizers.mars import mars
 from gradtx.optimizers.nadam import ScaleByScheduledNadamState, nadam, nadamw, scale_by_scheduled_nadam
 from gradtx.optimizers.optimistic import optimistic_adam, optimistic_gradient_descent
@@ -306,11 +312,14 @@ __all__ = [
     "ScaleByAdamState",
     "ScaleByAdamaxState",
     "ScaleByAdanState",
+    "ScaleByAmsboundState",
     "ScaleByAmsgradState",
     "ScaleByBacktrackingLinesearchState",
     "ScaleByBeliefState",
+    "ScaleByFtrlState",
     "ScaleByLbfgsState",
     "ScaleByLionState",
+    "ScaleByMadgradState",
     "ScaleByRmsState",
     "ScaleByRpropState",
     "ScaleByScheduledNadamState",
@@ -333,6 +342,7 @@ __all__ = [
     "accumulate_squares",
     "acprop",
     "adabelief",
+    "adabound",
     "adadelta",
     "adafactor",
     "adagrad",
@@ -354,6 +364,7 @@ __all__ = [
     "add_noise",
     "ademamix",
     "amplify_slow",
+    "amsbound",
     "amsgrad",
     "apply_updates",
     "asgd",
@@ -392,6 +403,7 @@ __all__ = [
     "foreign",
     "freeze",
     "fromage",
+    "ftrl",
     "full",
     "function_schedule",
     "global_norm",
@@ -418,6 +430,7 @@ __all__ = [
     "lion",
     "lookahead",
     "loss_scale",
+    "madgrad",
     "map_leaves",
     "mars",
     "masked",
@@ -456,16 +469,20 @@ __all__ = [
     "sam",
     "scale",
     "scale_by_acprop",
+    "scale_by_adabound",
     "scale_by_adadelta",
     "scale_by_adam",
     "scale_by_adamax",
     "scale_by_adan",
+    "scale_by_amsbound",
     "scale_by_amsgrad",
     "scale_by_backtracking_linesearch",
     "scale_by_belief",
+    "scale_by_ftrl",
     "scale_by_lbfgs",
     "scale_by_learning_rate",
     "scale_by_lion",
+    "scale_by_madgrad",
     "scale_by_nadam",
     "scale_by_optimistic_gradient",
     "scale_by_param_block_rms",

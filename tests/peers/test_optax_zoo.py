@@ -37,3 +37,10 @@ def test_its_factors_of_the_differences_in_adan_are_small():
     """1 - b2 where the paper has b2: with b2 = ½ both are the same."""
     differ(gradtx.adan(0.1), ours(optax.adan(0.1, eps_root=0.0)), by=1e-2)
     same(gradtx.adan(0.1, b2=0.5), ours(optax.adan(0.1, b2=0.5, eps_root=0.0)))
+
+
+def test_its_weights_of_madgrad_are_float32():
+    """So that in float64 the paths agree to 1e-6 and not to 1e-12."""
+    theirs = ours(optax.contrib.madgrad(0.1, weight_decay=0.1))
+    same(gradtx.madgrad(0.1, weight_decay=0.1), theirs, rtol=1e-5)
+    differ(gradtx.madgrad(0.1, weight_decay=0.1), theirs, by=1e-10)

@@ -27,6 +27,7 @@ _ANY = {
 _NUMBER = {
     "abs": "Math.abs({})",
     "add": "{} + {}",
+    "cbrt": "Math.cbrt({})",
     "ceil": "Math.ceil({})",
     "clamp": "Math.min(Math.max({0}, {1}), {2})",
     "div": "{} / {}",
