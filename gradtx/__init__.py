@@ -11,17 +11,12 @@ Recipes
     sgd (with momentum, nesterov, dampening), adagrad, rmsprop (centered, momentum, bias_correction), adadelta, adam,
     adamw, amsgrad, nadam, adamax, lion. For full batches: rprop, supersab, lbfgs (with a line search).
     With little memory: adafactor.
-    Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan.
-    Signs, noise, dual averages: sign_sgd, signum, noisy_sgd.
-    By the size of the parameters: lars, lamb, fromage, adamh (on a sphere), adamp, sgdp. Over steps: diloco, asgd.
-    Without a learning rate: dog, l_dog, dowg, prodigy, polyak_sgd. With one that is learnt: sgd_hd, adam_hd.
-    Without a learning rate: dog, l_dog, dowg.
-    With other numerators than Adam's mean: ademamix, simplified_ademamix, qhadam, mars, optimistic_adam. Cautious:
-    c_adamw, c_lion, grams. laprop, tiger, optimistic_gradient_descent.
-    Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam.
-    By the size of the parameters: lars, lamb, fromage, adamh (on a sphere), adamp, sgdp. Over steps: diloco, gpa, asgd.
     Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan, adabound, amsbound.
     Signs, noise, dual averages: sign_sgd, signum, noisy_sgd, madgrad, ftrl.
+    By the size of the parameters: lars, lamb, fromage, adamh (on a sphere), adamp, sgdp. Over steps: diloco, gpa, asgd.
+    Without a learning rate: dog, l_dog, dowg, prodigy, polyak_sgd. With one that is learnt: sgd_hd, adam_hd.
+    With other numerators than Adam's mean: ademamix, simplified_ademamix, qhadam, mars, optimistic_adam. Cautious:
+    c_adamw, c_lion, grams. laprop, tiger, optimistic_gradient_descent.
 Pieces
     identity, scale, scale_by_learning_rate, set_to_zero, add_decayed_weights, add_noise, zero_nans
     clip_by_value, clip_by_leaf_norm, clip_by_global_norm, clip_by_block_rms, adaptive_grad_clip, clip_by_z_score
