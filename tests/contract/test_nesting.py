@@ -29,6 +29,9 @@ ACTIVE = {
     "lookahead": lambda tx: gradtx.lookahead(tx, sync_period=2, slow_step_size=0.5),
     "schedule_free": lambda tx: gradtx.schedule_free(tx, 0.1),
     "chain": lambda tx: gradtx.chain(gradtx.clip_by_global_norm(1.0), tx),
+    "add": lambda tx: gradtx.add(tx, gradtx.sgd(learning_rate=0.01)),
+    "graft": lambda tx: gradtx.graft(tx, gradtx.sgd(learning_rate=0.01, momentum=0.9)),
+    "cautious": lambda tx: gradtx.cautious(tx, sign=-1),
 }
 NEUTRAL = {
     "masked": lambda tx: gradtx.masked(tx, "**"),
@@ -43,6 +46,8 @@ NEUTRAL = {
     "average": gradtx.average,
     "lookahead": lambda tx: gradtx.lookahead(tx, sync_period=2, slow_step_size=1.0),
     "chain": gradtx.chain,
+    "add": gradtx.add,
+    "graft": lambda tx: gradtx.graft(tx, tx),
 }
 PARAMS = {
     "gain": jnp.asarray(1.5, jnp.bfloat16),
