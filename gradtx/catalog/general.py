@@ -55,10 +55,10 @@ ENTRIES = (
         add_decayed_weights,
         "piece",
         "basic",
-        usual={"weight_decay": 0.01, "mask": None},
+        usual={"weight_decay": 0.01, "mask": None, "cautious": False},
         source="Loshchilov & Hutter, arXiv:1711.05101, algorithm 2",
         year=2019,
-        settings=_same("add_decayed_weights"),
+        settings={**_same("add_decayed_weights"), "cautious": Setting(arguments={"cautious": True})},
         laws={"needs_params": True},
     ),
     Entry(

@@ -71,3 +71,29 @@ def test_a_negative_factor_behind_the_rate_names_the_way():
     rate, w = gradtx.scale_by_learning_rate(0.1, flip_sign=False), jnp.array([2.0])
     tx = gradtx.chain(rate, gradtx.add_decayed_weights(0.5), gradtx.scale(-1.0))
     np.testing.assert_allclose(tx.update(jnp.array([1.0]), tx.init(w), w)[0], [-1.1], rtol=1e-6)
+
+
+def test_cautious_decay_where_the_step_makes_an_entry_smaller_or_leaves_it_alone():
+    g, w = jnp.array([1.0, 1.0, 0.0, -1e-30, 2.0]), jnp.array([2.0, -2.0, 2.0, 1e-30, 0.0])
+    u, _ = gradtx.add_decayed_weights(0.5, cautious=True).update(g, gradtx.EmptyState(), w)
+    np.testing.assert_allclose(u, [2.0, 1.0, 1.0, -1e-30, 2.0], rtol=1e-6)
+    masked = gradtx.add_decayed_weights(0.5, "**", cautious=True)
+    np.testing.assert_array_equal(masked.update(g, masked.init(w), w)[0], u)
+    z, turned = jnp.array([2.0 + 1j]), jnp.array([1j])
+    np.testing.assert_allclose(gradtx.add_decayed_weights(0.5, cautious=True).update(z, (), turned)[0], [2 + 1.5j])
+
+
+def test_corrected_decay_is_a_schedule():
+    """AdamC: w loses the share decay·rate²/largest of itself, beside Adam's step."""
+    largest, decay, w = 0.4, 0.1, np.array([1.0, -2.0, 3.0])
+    rate = gradtx.linear_schedule(largest, 0.0, 8)
+    tx, plain = gradtx.adamw(rate, weight_decay=decay / largest * rate), gradtx.adam(rate)
+    state, plain_state = tx.init(w), plain.init(w)
+    for t in range(8):
+        g = np.cos(w + t)
+        u, state = tx.update(jnp.asarray(g, jnp.float32), state, jnp.asarray(w, jnp.float32))
+        step, plain_state = plain.update(jnp.asarray(g, jnp.float32), plain_state)
+        eta = largest * (1 - t / 8)
+        want = np.asarray(step) - decay * eta**2 / largest * w
+        np.testing.assert_allclose(u, want, rtol=1e-5, atol=1e-6)
+        w = w + want
