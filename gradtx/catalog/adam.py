@@ -8,6 +8,7 @@ from gradtx.optimizers.amsgrad import amsgrad, scale_by_amsgrad
 
 _MOMENTS = {"b1": 0.9, "b2": 0.999, "eps": 1e-8}
 _ROOTED = {**_MOMENTS, "eps_root": 0.0}
+_CORRECTED = {"bias_correction_mu": True, "bias_correction_nu": True}
 _FIELDS = {"count": "updates so far", "mu": "running mean of g", "nu": "running mean of |g|²"}
 _RATES = (0.0003, 0.001, 0.003, 0.01)
 _KINGMA = "Kingma & Ba, arXiv:1412.6980"
@@ -18,6 +19,7 @@ ENTRIES = (
         scale_by_adam,
         "piece",
         "adam",
+        optax_absent={"nesterov": "a piece of its own; `adam` has the flag"},
         usual=_ROOTED,
         source=f"{_KINGMA}, algorithm 1",
         year=2015,
@@ -92,10 +94,17 @@ ENTRIES = (
         scale_by_amsgrad,
         "piece",
         "amsgrad",
-        usual={**_ROOTED, "maximum_of": "corrected"},
+        usual={**_ROOTED, "maximum_of": "corrected", **_CORRECTED},
         source="Reddi, Kale & Kumar, arXiv:1904.09237, algorithm 2",
         year=2018,
-        settings={"": Setting(optax=Peer("scale_by_amsgrad")), "raw": Setting(arguments={"maximum_of": "raw"})},
+        settings={
+            "": Setting(optax=Peer("scale_by_amsgrad")),
+            "raw": Setting(arguments={"maximum_of": "raw"}),
+            "uncorrected": Setting(
+                arguments=dict.fromkeys(_CORRECTED, False),
+                optax=Peer("scale_by_amsgrad"),
+            ),
+        },
         fields={**_FIELDS, "nu_max": "largest second moment"},
         normalizes=True,
         after_huge="never",
@@ -104,7 +113,7 @@ ENTRIES = (
         amsgrad,
         "recipe",
         "amsgrad",
-        usual={"learning_rate": 1e-3, **_ROOTED, "maximum_of": "corrected"},
+        usual={"learning_rate": 1e-3, **_ROOTED, "maximum_of": "corrected", **_CORRECTED},
         source="Reddi, Kale & Kumar, arXiv:1904.09237",
         year=2018,
         settings={

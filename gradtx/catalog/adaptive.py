@@ -164,14 +164,14 @@ ENTRIES = (
         adadelta,
         "recipe",
         "adadelta",
-        usual={"learning_rate": 1.0, "rho": 0.9, "eps": 1e-6},
+        usual={"learning_rate": 1.0, "rho": 0.9, "eps": 1e-6, "weight_decay": None, "weight_decay_mask": None},
         source="Zeiler, arXiv:1212.5701",
         year=2012,
         settings={
             "": Setting(
                 called="adadelta",
                 label="AdaDelta",
-                optax=Peer("adadelta"),
+                optax=Peer("adadelta", {"weight_decay": 0.0}),
                 torch=Peer("Adadelta"),
                 keras=Peer("Adadelta", ours={"rho": 0.95, "eps": 1e-7}),
                 rates=(0.1, 0.3, 1.0, 3.0),

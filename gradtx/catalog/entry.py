@@ -71,6 +71,7 @@ class Entry:
     fields: what each field of the state is, for pieces.
     factors: the fields of the state by which steps are multiplied, entry by entry.
     optax_names: its names in optax that gradtx does not have.
+    optax_absent: arguments of optax's factory of the same name that this one does not have -> what there is instead.
     full_batch: whether it needs gradients without noise.
     not_offered: why an editor for functions of two numbers does not offer a recipe; "" if it does.
     laws: fields of `gradtx.testing.Case` in which its cases differ from a smooth transformation of complex leaves that
@@ -96,6 +97,7 @@ class Entry:
     fields: Mapping[str, str] = dataclasses.field(default_factory=dict)
     factors: tuple[str, ...] = ()
     optax_names: tuple[str, ...] = ()
+    optax_absent: Mapping[str, str] = dataclasses.field(default_factory=dict)
     full_batch: bool = False
     not_offered: str = ""
     laws: Mapping[str, Any] = dataclasses.field(default_factory=dict)

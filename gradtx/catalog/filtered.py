@@ -92,6 +92,7 @@ ENTRIES = (
         optimistic_adam,
         "recipe",
         "filters",
+        optax_absent={"optimism": "beta, which the learning rate multiplies"},
         usual={"learning_rate": 1e-3, **_OPTIMISTIC_ADAM, "nesterov": True},
         source="Daskalakis et al., arXiv:1711.00141, algorithm 1",
         year=2018,

@@ -77,7 +77,8 @@ ENTRIES = (
         noisy_sgd,
         "recipe",
         "sgd",
-        usual={"learning_rate": 0.01, **_NOISE, "seed": 3},
+        optax_absent={"seed": "key"},
+        usual={"learning_rate": 0.01, **_NOISE, "key": 3},
         source="Neelakantan et al., arXiv:1511.06807",
         year=2015,
         ranges={"eta": SMALL, "gamma": SMALL},
@@ -88,7 +89,6 @@ ENTRIES = (
                 label="SGD with noise",
                 optax=Peer(
                     "noisy_sgd",
-                    {"key": 3, "seed": None},
                     differs="optax draws other random numbers of the same variances.",
                 ),
                 traffic=(68, 16),  # random bits, and their normal numbers

@@ -27,6 +27,7 @@ ENTRIES = (
         scale_by_lion,
         "piece",
         "lion",
+        optax_absent={"mode": "other algorithms, which are pieces of their own here", "smooth_beta": "as mode"},
         usual={"b1": 0.9, "b2": 0.99},
         source="Chen et al., arXiv:2302.06675, algorithm 2",
         year=2023,

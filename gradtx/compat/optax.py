@@ -68,12 +68,16 @@ Two schedules
 
 **Names**
 
-A name that both libraries have means the same and takes the same arguments, with these exceptions. `freeze(tx, frozen)`
-and `sam(tx, rho)` are wrappers here, and `sam` takes no second optimizer. `partition` calls its `param_labels`
-`labels`. There is no `mu_dtype`: use `store(tx, gradtx.storage.bfloat16())`. optax.contrib's
-`schedule_free_eval_params` is `eval_params`. If you ask gradtx for a name that only optax has, such as
-`gradtx.MultiSteps`, the error says the name here. `gradtx.catalog.ENTRIES` has, for each transformation and schedule,
-its names in optax, torch and Keras.
+A name that both libraries have means the same and takes the same arguments in the same order, with these exceptions.
+`freeze(tx, frozen)` and `sam(tx, rho)` are wrappers here, and `sam` takes no second optimizer. The transformation
+inside a wrapper is called `inner`; `partition` calls its `param_labels` `labels`. No transformation has `mu_dtype`,
+`accumulator_dtype` or `state_dtype`: use `store(tx, gradtx.storage.bfloat16())`. So `weight_decay` comes one place
+earlier in recipes; who gives None for `mu_dtype` gets an error. Line searches have no `verbose`: read `state.info`.
+With a `peak_value` of 0, `warmup_cosine_decay_schedule` still goes to its end value. States have the fields of optax's,
+but `mu` in `EmaState`, and a count where optax has it only for some arguments. Each entry of the catalog lists the
+arguments that only optax has, as `optax_absent`. optax.contrib's `schedule_free_eval_params` is `eval_params`. If you
+ask gradtx for a name that only optax has, such as `gradtx.MultiSteps`, the error says the name here.
+`gradtx.catalog.ENTRIES` has, for each transformation and schedule, its names in optax, torch and Keras.
 
 **Before you change over**
 

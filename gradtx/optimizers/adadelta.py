@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gradtx.core.chain import chain
 from gradtx.core.errors import in_unit_interval, non_negative
@@ -12,6 +12,7 @@ from gradtx.core.numerics import abs_sq, clip_and_square, divide_by_root, ema, s
 from gradtx.core.states import NonNegative
 from gradtx.core.transformation import transformation
 from gradtx.transforms.basic import scale_by_learning_rate
+from gradtx.wrappers.decay import add_decayed_weights
 
 
 class ScaleByAdadeltaState(NamedTuple):
@@ -75,15 +76,24 @@ def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6):
 
 
 @transformation
-def adadelta(learning_rate: Hyper = 1.0, rho: Hyper = 0.9, eps: Hyper = 1e-6):
-    """AdaDelta: `scale_by_adadelta`, then `scale_by_learning_rate`, usually with 1.
+def adadelta(
+    learning_rate: Hyper = 1.0,
+    rho: Hyper = 0.9,
+    eps: Hyper = 1e-6,
+    weight_decay: Hyper | None = None,
+    weight_decay_mask: Any = None,
+):
+    """AdaDelta: `add_decayed_weights` if asked for, `scale_by_adadelta`, then `scale_by_learning_rate`, usually with 1.
 
     Args:
         learning_rate: at least 0; 1, the default, as in the paper.
         rho, eps: as in `scale_by_adadelta`.
+        weight_decay: as in `add_decayed_weights`; None for no decay. Its update then needs `params`.
+        weight_decay_mask: which leaves decay, as in `masked`: `"**/kernel"`; None for all.
 
     State: a chain's dict, with one entry: `ScaleByAdadeltaState`.
     Source: Zeiler 2012 (arXiv:1212.5701). torch: learning rate 1 too. Keras: learning rate 0.001, rho 0.95, eps 1e-7.
         optax's default learning rate, None, omits the minus sign too, so `optax.adadelta()` ascends; this descends.
     """
-    return chain(scale_by_adadelta(rho, eps), scale_by_learning_rate(learning_rate))
+    decay = () if weight_decay is None else (add_decayed_weights(weight_decay, weight_decay_mask),)
+    return chain(*decay, scale_by_adadelta(rho, eps), scale_by_learning_rate(learning_rate))

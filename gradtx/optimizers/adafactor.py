@@ -38,10 +38,10 @@ def at_most_inverse_sqrt(value: Term):
 @transformation
 def adafactor(
     learning_rate: Hyper = 1e-2,
+    *,
     decay_rate: Number = 0.8,
     clipping_threshold: Hyper | None = 1.0,
     momentum: Hyper | None = None,
-    *,
     relative_step: bool = True,
     multiply_by_parameter_scale: bool = True,
     min_scale: Hyper = 1e-3,

@@ -165,9 +165,9 @@ def adamw(
     b2: Hyper = 0.999,
     eps: Hyper = 1e-8,
     eps_root: Hyper = 0.0,
-    *,
     weight_decay: Hyper = 1e-4,
     mask: Any = None,
+    *,
     nesterov: bool = False,
 ):
     """Adam with decoupled weight decay: `scale_by_adam`, `add_decayed_weights`, then `scale_by_learning_rate`.

@@ -32,13 +32,20 @@ class ScaleByAmsgradState(NamedTuple):
 def _divisors(given: Mapping[str, Any], state: Any) -> dict[str, Divisor]:
     """How `nu_max` is used, for the trait `divides`."""
     raw = given["maximum_of"] == "raw"
-    weight = bias_correction(given["b2"], state.count, jnp.float32) if raw else 1.0
+    weight = bias_correction(given["b2"], state.count, jnp.float32) if raw and given["bias_correction_nu"] else 1.0
     return {"nu_max": Divisor(given["eps_root"], given["eps"], weight)}
 
 
 @transformation(any_leaves=True, sparse_rows=True, divides=_divisors)
 def scale_by_amsgrad(
-    b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_root: Hyper = 0.0, *, maximum_of: str = "corrected"
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-8,
+    eps_root: Hyper = 0.0,
+    *,
+    maximum_of: str = "corrected",
+    bias_correction_mu: bool = True,
+    bias_correction_nu: bool = True,
 ):
     """Adam, divided by the largest second moment so far instead of the present one.
 
@@ -52,6 +59,8 @@ def scale_by_amsgrad(
     Args:
         b1, b2, eps, eps_root: as in `scale_by_adam`.
         maximum_of: "corrected" takes the maximum of v̂ (optax). "raw" takes that of v and corrects it (torch, Keras).
+        bias_correction_mu, bias_correction_nu: correct m, and v or x; without one of them, its 1 - b^t is 1. The paper
+            corrects neither.
 
     State: `ScaleByAmsgradState`: count, int32 scalar; mu, like params; nu and nu_max, like params, real; 0 at init.
     Raises: ValueError: an argument is out of range.
@@ -74,7 +83,9 @@ def scale_by_amsgrad(
 
     def update(updates, state, params=None):
         t, width = increment(state.count), float_dtype(updates, state.mu)
-        c1, c2 = bias_correction(b1, t, width), bias_correction(b2, t, width)
+        one = jnp.ones((), width)
+        c1 = bias_correction(b1, t, width) if bias_correction_mu else one
+        c2 = bias_correction(b2, t, width) if bias_correction_nu else one
 
         def leaf(g, mu, nu, nu_max):
             _, mu, nu = next_moments(g, mu, nu, b1, b2)
@@ -99,14 +110,26 @@ def amsgrad(
     eps_root: Hyper = 0.0,
     *,
     maximum_of: str = "corrected",
+    bias_correction_mu: bool = True,
+    bias_correction_nu: bool = True,
 ):
     """AMSGrad: `scale_by_amsgrad`, then `scale_by_learning_rate`.
 
     Args:
         learning_rate: at least 0; usually 1e-3.
-        b1, b2, eps, eps_root, maximum_of: as in `scale_by_amsgrad`. torch's is maximum_of="raw".
+        b1, b2, eps, eps_root, maximum_of, bias_correction_mu, bias_correction_nu: as in `scale_by_amsgrad`. torch's is
+            maximum_of="raw".
 
     State: a chain's dict, with one entry: `ScaleByAmsgradState`.
     Source: Reddi, Kale & Kumar 2018 (arXiv:1904.09237).
     """
-    return chain(scale_by_amsgrad(b1, b2, eps, eps_root, maximum_of=maximum_of), scale_by_learning_rate(learning_rate))
+    scaling = scale_by_amsgrad(
+        b1,
+        b2,
+        eps,
+        eps_root,
+        maximum_of=maximum_of,
+        bias_correction_mu=bias_correction_mu,
+        bias_correction_nu=bias_correction_nu,
+    )
+    return chain(scaling, scale_by_learning_rate(learning_rate))

@@ -64,7 +64,7 @@ def scale_by_lion(b1: Hyper = 0.9, b2: Hyper = 0.99):
 
 
 @transformation
-def lion(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.99, *, weight_decay: Hyper = 1e-3, mask: Any = None):
+def lion(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.99, weight_decay: Hyper = 1e-3, mask: Any = None):
     """Lion: `scale_by_lion`, `add_decayed_weights`, then `scale_by_learning_rate`.
 
     Args:

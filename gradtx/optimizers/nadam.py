@@ -115,9 +115,9 @@ def nadamw(
     b2: Hyper = 0.999,
     eps: Hyper = 1e-8,
     eps_root: Hyper = 0.0,
-    *,
     weight_decay: Hyper = 1e-4,
     mask: Any = None,
+    *,
     momentum_decay: Hyper | None = None,
 ):
     """NAdam with decoupled weight decay: the scaling of `nadam`, `add_decayed_weights`, then `scale_by_learning_rate`.

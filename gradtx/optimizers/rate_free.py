@@ -23,7 +23,7 @@ from gradtx.wrappers.decay import add_decayed_weights
 
 
 @transformation
-def dog(learning_rate: Hyper = 1.0, reps_rel: Number = 1e-6, eps: Number = 1e-8):
+def dog(learning_rate: Hyper = 1.0, *, reps_rel: Number = 1e-6, eps: Number = 1e-8):
     """DoG, distance over gradients: `sgd` with the rate that `rates.distance` learns.
 
     Args:
@@ -38,7 +38,7 @@ def dog(learning_rate: Hyper = 1.0, reps_rel: Number = 1e-6, eps: Number = 1e-8)
 
 
 @transformation
-def l_dog(learning_rate: Hyper = 1.0, reps_rel: Number = 1e-6, eps: Number = 1e-8):
+def l_dog(learning_rate: Hyper = 1.0, *, reps_rel: Number = 1e-6, eps: Number = 1e-8):
     """L-DoG, layer-wise distance over gradients: `dog` with a rate of its own for each leaf.
 
     Args:
@@ -53,7 +53,7 @@ def l_dog(learning_rate: Hyper = 1.0, reps_rel: Number = 1e-6, eps: Number = 1e-
 
 
 @transformation
-def dowg(learning_rate: Hyper = 1.0, init_dist: Number = 1e-2, eps: Number = 1e-4):
+def dowg(learning_rate: Hyper = 1.0, *, init_dist: Number = 1e-2, eps: Number = 1e-4):
     """DoWG, distance over weighted gradients: `sgd` with the rate that `rates.weighted_distance` learns.
 
     Args:

@@ -51,9 +51,9 @@ def scale_by_rms(
     decay: Hyper = 0.9,
     eps: Hyper = 1e-8,
     initial_scale: Number = 0.0,
-    *,
     eps_in_sqrt: bool = True,
     bias_correction: bool = False,
+    *,
     moment: Moment = ENTRYWISE,
 ):
     """Divide each entry by a running root mean square of its gradients.
@@ -114,7 +114,6 @@ def scale_by_stddev(
     decay: Hyper = 0.9,
     eps: Hyper = 1e-8,
     initial_scale: Number = 0.0,
-    *,
     eps_in_sqrt: bool = True,
     bias_correction: bool = False,
 ):

@@ -49,15 +49,15 @@ def sgd(learning_rate: Hyper, momentum: Hyper | None = None, nesterov: bool = Fa
 
 
 @transformation
-def noisy_sgd(learning_rate: Hyper, eta: Hyper = 0.01, gamma: Hyper = 0.55, *, seed: int | jax.Array):
+def noisy_sgd(learning_rate: Hyper, eta: Hyper = 0.01, gamma: Hyper = 0.55, *, key: int | jax.Array):
     """Gradient descent with Gaussian noise in the gradients: `add_noise`, then `scale_by_learning_rate`.
 
     Args:
         learning_rate: at least 0.
-        eta, gamma, seed: as in `add_noise`.
+        eta, gamma, key: as in `add_noise`.
 
     State: a chain's dict, with one entry: `AddNoiseState`.
     Source: Neelakantan et al. 2015 (arXiv:1511.06807). optax has the same variances with other random numbers, and
-        draws them without a seed if none is given.
+        draws them without a key if none is given.
     """
-    return chain(add_noise(eta, gamma, seed), scale_by_learning_rate(learning_rate))
+    return chain(add_noise(eta, gamma, key), scale_by_learning_rate(learning_rate))

@@ -14,10 +14,10 @@ from gradtx.core.leaves import map_leaves
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.optimizers.adam import scale_by_adam
-from gradtx.optimizers.decay import weight_decay_of
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.momentum import add_momentum, add_nesterov_momentum
 from gradtx.transforms.normalize import scale_by_trust_ratio
+from gradtx.wrappers.decay import add_decayed_weights
 from gradtx.wrappers.masked import masked
 
 
@@ -62,13 +62,12 @@ def turn_by_learning_rate(learning_rate: Hyper):
 @transformation
 def lars(
     learning_rate: Hyper,
-    momentum: Hyper = 0.9,
-    *,
     weight_decay: Hyper = 0.0,
     weight_decay_mask: Any = None,
     trust_coefficient: Hyper = 0.001,
     eps: Hyper = 0.0,
     trust_ratio_mask: Any = None,
+    momentum: Hyper = 0.9,
     nesterov: bool = False,
 ):
     """LARS: `add_decayed_weights`, `scale_by_trust_ratio`, `scale_by_learning_rate`, then the momentum.
@@ -77,11 +76,11 @@ def lars(
 
     Args:
         learning_rate: at least 0; larger than that of SGD, since it multiplies trust_coefficient.
-        momentum: `decay` of `add_momentum`.
         weight_decay: as in `add_decayed_weights`; part of what is scaled.
         weight_decay_mask: which leaves decay, as in `masked`: `"**/kernel"`; None for all.
         trust_coefficient, eps: as in `scale_by_trust_ratio`.
         trust_ratio_mask: which leaves have a trust ratio; the paper and its users leave out biases and gains.
+        momentum: `decay` of `add_momentum`.
         nesterov: use `add_nesterov_momentum`.
 
     State: a chain's dict, with one entry: `AddMomentumState`. Its update needs `params`.
@@ -90,7 +89,7 @@ def lars(
     """
     ratio = scale_by_trust_ratio(trust_coefficient=trust_coefficient, eps=eps)
     return chain(
-        weight_decay_of(weight_decay, weight_decay_mask),
+        add_decayed_weights(weight_decay, weight_decay_mask),
         ratio if trust_ratio_mask is None else masked(ratio, trust_ratio_mask),
         scale_by_learning_rate(learning_rate),
         (add_nesterov_momentum if nesterov else add_momentum)(momentum),
@@ -104,7 +103,6 @@ def lamb(
     b2: Hyper = 0.999,
     eps: Hyper = 1e-6,
     eps_root: Hyper = 0.0,
-    *,
     weight_decay: Hyper = 0.0,
     mask: Any = None,
 ):
@@ -123,7 +121,7 @@ def lamb(
     """
     return chain(
         scale_by_adam(b1, b2, eps, eps_root),
-        weight_decay_of(weight_decay, mask),
+        add_decayed_weights(weight_decay, mask),
         scale_by_trust_ratio(),
         scale_by_learning_rate(learning_rate),
     )

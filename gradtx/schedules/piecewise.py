@@ -20,10 +20,10 @@ def piecewise_constant_schedule(init_value: Number, boundaries_and_scales: dict[
 
     Args:
         init_value: finite.
-        boundaries_and_scales: step -> factor, in the order of the steps. The steps are static integers, at least 0; the
+        boundaries_and_scales: step -> factor, in any order. The steps are static integers, at least 0; the
             factors are finite and at least 0. None for no boundary.
 
-    Raises: ValueError: the steps do not increase; TypeError: a step is not an integer.
+    Raises: ValueError: a number is out of range; TypeError: a step is not an integer.
     Source: optax's `piecewise_constant_schedule`; torch's `MultiStepLR` if all factors are the same. Keras'
         `PiecewiseConstantDecay` lists values instead of factors, and changes one step later: after its boundary.
 
@@ -56,10 +56,10 @@ def piecewise_interpolate_schedule(
     Args:
         interpolate_type: `"linear"` for straight lines; `"cosine"` for half cosines, which are flat at the boundaries.
         init_value: finite.
-        boundaries_and_scales: step -> factor, in the order of the steps. The steps are static integers, at least 1; the
+        boundaries_and_scales: step -> factor, in any order. The steps are static integers, at least 1; the
             factors are finite and at least 0. None for no boundary.
 
-    Raises: ValueError: the steps do not increase, or the type is another; TypeError: a step is not an integer.
+    Raises: ValueError: a number is out of range, or the type is another; TypeError: a step is not an integer.
     Source: optax's `piecewise_interpolate_schedule`.
 
     Example:
@@ -117,10 +117,9 @@ def join_schedules(schedules: tuple[Term, ...], boundaries: tuple[Number, ...]):
 
 
 def _parts(boundaries_and_scales: dict | None, first: int) -> list[tuple[int, Any]]:
-    """The checked items of the dict; no step is below `first`."""
+    """The checked items of the dict, in the order of the steps; no step is below `first`."""
     parts = list((boundaries_and_scales or {}).items())
     for boundary, scale in parts:
         whole(first, **{"a key of boundaries_and_scales": boundary})
         non_negative(**{f"boundaries_and_scales[{boundary}]": scale})
-    increasing("boundaries_and_scales", [boundary for boundary, _ in parts])
-    return parts
+    return sorted(parts, key=lambda part: part[0])

@@ -97,7 +97,7 @@ def warmup_cosine_decay_schedule(
         exponent: greater than 0.
 
     Raises: ValueError: decay_steps is not greater than warmup_steps.
-    Source: optax's `warmup_cosine_decay_schedule`.
+    Source: optax's `warmup_cosine_decay_schedule`, which stays at 0 after a peak of 0, whatever the end_value.
 
     Example:
         >>> import gradtx

@@ -30,8 +30,8 @@ class ClipByZScoreState(NamedTuple):
 def adaptive_grad_clip(
     clipping: Hyper,
     eps: Hyper = 1e-3,
-    *,
     axis: int | tuple[int, ...] | None = None,
+    *,
     axis_name: AxisName = None,
 ):
     """Multiply the update of each unit by a factor so that its norm does not exceed a share of the unit's weight norm.

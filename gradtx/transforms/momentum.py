@@ -162,7 +162,7 @@ def add_damped_momentum(decay: Hyper = 0.9, dampening: Hyper = 0.0):
 
 
 @transformation(any_leaves=True, sparse_rows=True)
-def ema(decay: Hyper = 0.9, *, debias: bool = True):
+def ema(decay: Hyper = 0.9, debias: bool = True):
     """Replace the updates by their exponential moving average.
 
         m = decay·m + (1 - decay)·g

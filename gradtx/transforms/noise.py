@@ -24,12 +24,12 @@ class AddNoiseState(NamedTuple):
 
 
 @transformation
-def add_noise(eta: Hyper, gamma: Hyper, seed: int | jax.Array):
+def add_noise(eta: Hyper, gamma: Hyper, key: int | jax.Array):
     """Add Gaussian noise whose variance decreases with the steps.
 
         u = g + n_t      n_t ~ N(0, eta/(1 + t)^gamma)      t = 0 at the first step
 
-    The noise of a leaf depends on the seed, on t and on the path of the leaf, whose hash is folded into the key. So two
+    The noise of a leaf depends on the key, on t and on the path of the leaf, whose hash is folded into the key. So two
     leaves have different noise, and other leaves do not change it. It is drawn in float32 for every dtype. A complex
     entry gets a complex number of this variance, half of it in each part. Inside `shard_map` all devices draw the same
     numbers for their parts.
@@ -37,35 +37,35 @@ def add_noise(eta: Hyper, gamma: Hyper, seed: int | jax.Array):
     Args:
         eta: the variance at the first step; finite, at least 0; gradient units squared. The paper uses 0.01, 0.3 and 1.
         gamma: how fast the variance decreases; finite, at least 0. The paper uses 0.55.
-        seed: an integer in [0, 2**32), or a key of `jax.random`, typed or raw.
+        key: an integer in [0, 2**32), or a key of `jax.random`, typed or raw.
 
-    State: `AddNoiseState`: count, int32 scalar, 0 at init; key, uint32, `jax.random.key_data` of the seed's key. To
-        sweep over seeds, map over states.
-    Raises: ValueError: an argument is out of range. TypeError: seed is neither an integer nor a key.
+    State: `AddNoiseState`: count, int32 scalar, 0 at init; key, uint32, `jax.random.key_data` of the key. To sweep over
+        keys, map over states.
+    Raises: ValueError: an argument is out of range. TypeError: key is neither an integer nor a key of `jax.random`.
     Source: Neelakantan et al. 2015 (arXiv:1511.06807), equation 1. optax has the same variance, but other numbers: it
         splits its key at every step. Within 4 ulp of exact arithmetic over 1,000 steps in float32.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
-        >>> tx = gradtx.add_noise(eta=0.01, gamma=0.55, seed=0)
+        >>> tx = gradtx.add_noise(eta=0.01, gamma=0.55, key=0)
         >>> u, state = tx.update(jnp.zeros(10_000), tx.init(jnp.zeros(10_000)))
         >>> print(f"{u.std():.2f}")
         0.10
     """
     non_negative(eta=eta, gamma=gamma)
-    require_seed(seed=seed)
+    require_seed(key=key)
 
     def init(params):
-        return AddNoiseState(zero_count(), jnp.array(jax.random.key_data(key_of(seed))))  # a copy, which may be donated
+        return AddNoiseState(zero_count(), jnp.array(jax.random.key_data(key_of(key))))  # a copy, which may be donated
 
     def update(updates, state, params=None):
         dtype = float_dtype(updates)
         t = state.count.astype(dtype) + 1.0
         stddev = safe_sqrt(jnp.asarray(eta, dtype)) * t ** jnp.asarray(-0.5 * gamma, dtype)
-        key = jax.random.wrap_key_data(state.key, impl=jax.random.key_impl(key_of(seed)))
-        keys = _keys(jax.random.fold_in(key, state.count), updates)
+        own = jax.random.wrap_key_data(state.key, impl=jax.random.key_impl(key_of(key)))
+        keys = _keys(jax.random.fold_in(own, state.count), updates)
         leaves, structure = flatten(updates)
-        noise = [_normal(key, g) if is_trained(g) else None for key, g in zip(keys, leaves, strict=True)]
+        noise = [_normal(k, g) if is_trained(g) else None for k, g in zip(keys, leaves, strict=True)]
         updates = map_leaves(lambda g, n: g + stddev * n, updates, jax.tree.unflatten(structure, noise))
         return updates, AddNoiseState(increment(state.count), state.key)
 

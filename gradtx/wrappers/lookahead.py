@@ -34,7 +34,7 @@ class LookaheadState(NamedTuple):
 
 
 @transformation(any_leaves=True, words={"out": "back towards the slow weights"})
-def lookahead(inner: Transformation, sync_period: Count = 6, slow_step_size: Hyper = 0.5, *, reset_state: bool = False):
+def lookahead(inner: Transformation, sync_period: Count = 6, slow_step_size: Hyper = 0.5, reset_state: bool = False):
     """Move slow weights towards the parameters after every few updates, and set the parameters back to them.
 
         w = w + u                                        the fast weights: the parameters

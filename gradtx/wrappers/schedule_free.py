@@ -41,8 +41,8 @@ def schedule_free(
     inner: Transformation,
     learning_rate: Hyper,
     b1: Hyper = 0.9,
-    *,
     weight_lr_power: Hyper = 2.0,
+    *,
     average_decay: Hyper | None = None,
 ):
     """Take gradients between the inner steps and their average, and evaluate the model at the average.

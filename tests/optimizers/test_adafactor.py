@@ -38,7 +38,11 @@ def paper(gs, w, rate=1e-2, power=0.8, d=1.0, b1=None, least=1e-3, eps=1e-30, re
 CASES = {
     "matrix": (adafactor(moment=ALL), (6, 8), {}),
     "vector": (adafactor(moment=ALL), (48,), {}),
-    "a larger rate": (adafactor(0.3, 0.5, 0.7, moment=ALL), (6, 8), {"rate": 0.3, "power": 0.5, "d": 0.7}),
+    "a larger rate": (
+        adafactor(0.3, decay_rate=0.5, clipping_threshold=0.7, moment=ALL),
+        (6, 8),
+        {"rate": 0.3, "power": 0.5, "d": 0.7},
+    ),
     "momentum and decay": (
         adafactor(0.1, momentum=0.9, relative_step=False, weight_decay=0.1, moment=ALL),
         (6, 8),
@@ -75,7 +79,9 @@ def test_chain():
     from gradtx.optimizers.adafactor import at_most_inverse_sqrt, growing_decay
 
     assert_same_chain(
-        adafactor(0.1, 0.7, 2.0, 0.9, min_scale=1e-2, weight_decay=0.1, moment=ALL),
+        adafactor(
+            0.1, decay_rate=0.7, clipping_threshold=2.0, momentum=0.9, min_scale=1e-2, weight_decay=0.1, moment=ALL
+        ),
         gradtx.scale_by_rms(growing_decay(0.7), 0.0, moment=ALL),
         gradtx.clip_by_block_rms(2.0),
         gradtx.scale_by_param_block_rms(1e-2),
@@ -151,7 +157,7 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match="adafactor: learning_rate must be"):
         adafactor(-1.0)
     with pytest.raises(ValueError, match="threshold must be"):
-        adafactor(clipping_threshold=0.0)
+        adafactor(clipping_threshold=-1.0)
     with pytest.raises(TypeError, match="decay_rate is read once and cannot follow a schedule"):
         adafactor(decay_rate=lambda t: t)
 

@@ -10,7 +10,7 @@ CHAINS = {
     "momentum": (gradtx.sgd(RATE, 0.8), [gradtx.add_momentum(0.8), lr(RATE)]),
     "nesterov": (gradtx.sgd(RATE, 0.8, True), [gradtx.add_nesterov_momentum(0.8), lr(RATE)]),
     "dampening": (gradtx.sgd(RATE, 0.8, dampening=0.3), [gradtx.add_damped_momentum(0.8, 0.3), lr(RATE)]),
-    "noise": (gradtx.noisy_sgd(RATE, 0.1, 0.5, seed=3), [gradtx.add_noise(0.1, 0.5, 3), lr(RATE)]),
+    "noise": (gradtx.noisy_sgd(RATE, 0.1, 0.5, key=3), [gradtx.add_noise(0.1, 0.5, 3), lr(RATE)]),
     "schedule": (gradtx.sgd(rate, 0.8), [gradtx.add_momentum(0.8), lr(rate)]),
 }
 

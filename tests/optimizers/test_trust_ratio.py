@@ -45,7 +45,11 @@ def fromage_loop(gs, w, eta):
 
 CASES = {
     "lars": (lars(1.0, weight_decay=1e-4), lars_loop, (1.0, 0.9, 1e-4, 1e-3, False)),
-    "lars nesterov": (lars(1.0, 0.5, trust_coefficient=0.01, nesterov=True), lars_loop, (1.0, 0.5, 0, 0.01, True)),
+    "lars nesterov": (
+        lars(1.0, momentum=0.5, trust_coefficient=0.01, nesterov=True),
+        lars_loop,
+        (1.0, 0.5, 0, 0.01, True),
+    ),
     "lamb": (lamb(0.003, weight_decay=0.01), lamb_loop, (0.003, 0.9, 0.999, 1e-6, 0.01)),
     "fromage": (fromage(0.01), fromage_loop, (0.01,)),
 }

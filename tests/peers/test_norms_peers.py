@@ -131,7 +131,7 @@ class TestNoise:
                 runs.append(np.asarray(jax.lax.scan(step, tx.init(jnp.zeros(3)), length=50)[1], np.float64))
             return runs[0] / runs[1]
 
-        mine, other = falls(lambda *a: gradtx.add_noise(*a, seed=0)), falls(lambda *a: optax.add_noise(*a, key=0))
+        mine, other = falls(lambda *a: gradtx.add_noise(*a, key=0)), falls(lambda *a: optax.add_noise(*a, key=0))
         np.testing.assert_allclose(mine, other, rtol=1e-5)
 
     def test_complex_numbers_have_the_variance_of_optax(self):

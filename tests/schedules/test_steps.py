@@ -246,3 +246,13 @@ class TestRestarts:
         h = 1e-5
         by_hand = (loops.restarts(36, 1.0, 10, 1 + h)[-1] - loops.restarts(36, 1.0, 10, 1 - h)[-1]) / (2 * h)
         assert float(slope) == pytest.approx(by_hand, rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine", None])
+def test_boundaries_in_any_order(kind):
+    def made(parts):
+        constant = gradtx.piecewise_constant_schedule
+        return constant(1.0, parts) if kind is None else gradtx.piecewise_interpolate_schedule(kind, 1.0, parts)
+
+    for step in (0, 3, 5, 7, 9, 12):
+        assert float(made({9: 3.0, 5: 0.5})(step)) == float(made({5: 0.5, 9: 3.0})(step))

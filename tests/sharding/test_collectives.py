@@ -16,7 +16,7 @@ from tests.sharding.meshes import AUTO, EXPLICIT, mesh_of, params_on, put
 ELEMENTWISE = [
     *(entry.factory(**{**entry.usual, **setting.arguments}) for entry, setting in OPTIMIZERS.values()),
     gradtx.adam(gradtx.cosine_decay_schedule(0.1, 10)),
-    gradtx.chain(gradtx.clip_by_value(1.0), gradtx.add_noise(0.1, 0.5, seed=0)),
+    gradtx.chain(gradtx.clip_by_value(1.0), gradtx.add_noise(0.1, 0.5, key=0)),
     gradtx.accumulate(gradtx.average(gradtx.adam(1e-3), decay=0.9), 2),
     gradtx.lookahead(gradtx.sgd(0.1)),
 ]

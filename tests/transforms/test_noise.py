@@ -134,7 +134,7 @@ class TestSeeds:
         tx, again = (gradtx.add_noise(1.0, 0.5, jax.random.key(SEED)) for _ in range(2))
         assert tx == again
         assert hash(tx) == hash(again)
-        assert tx != tx.replace(seed=jax.random.key(SEED + 1))
+        assert tx != tx.replace(key=jax.random.key(SEED + 1))
 
     def test_a_sweep_over_seeds(self):
         def run(seed):
@@ -145,15 +145,15 @@ class TestSeeds:
 
     @pytest.mark.parametrize("seed", [None, 1.0, True, "0", np.float32(1), np.zeros(2)], ids=repr)
     def test_seeds_that_are_none(self, seed):
-        with pytest.raises(TypeError, match="seed must be an integer or a key"):
+        with pytest.raises(TypeError, match="key must be an integer or a key"):
             gradtx.add_noise(0.1, 0.5, seed)
 
     @pytest.mark.parametrize("seed", [-1, 2**32, np.int64(2**32)])
     def test_seeds_that_do_not_fit(self, seed):
-        with pytest.raises(ValueError, match=r"seed must be at least 0 and below 2\*\*32"):
+        with pytest.raises(ValueError, match=r"key must be at least 0 and below 2\*\*32"):
             gradtx.add_noise(0.1, 0.5, seed)
 
     @pytest.mark.parametrize("numbers", [{"eta": -1.0, "gamma": 0.5}, {"eta": 1.0, "gamma": -0.5}], ids=str)
     def test_numbers_that_are_none(self, numbers):
         with pytest.raises(ValueError, match="must be finite and at least 0"):
-            gradtx.add_noise(**numbers, seed=0)
+            gradtx.add_noise(**numbers, key=0)
