@@ -129,6 +129,7 @@ from gradtx.optimizers.hypergradient import adam_hd, sgd_hd
 from gradtx.optimizers.laprop import laprop
 from gradtx.optimizers.lbfgs import ScaleByLbfgsState, lbfgs, scale_by_lbfgs
 from gradtx.optimizers.lion import ScaleByLionState, lion, scale_by_lion
+from gradtx.optimizers.low_rank import apollo, galore
 from gradtx.optimizers.madgrad import ScaleByMadgradState, madgrad, scale_by_madgrad
 from gradtx.optimizers.mars import mars
 from gradtx.optimizers.nadam import ScaleByScheduledNadamState, nadam, nadamw, scale_by_scheduled_nadam
@@ -149,6 +150,7 @@ from gradtx.optimizers.rprop import (
 from gradtx.optimizers.scale_invariant import ProjectScaleInvariantState, adamp, project_scale_invariant, sgdp
 from gradtx.optimizers.sgd import noisy_sgd, sgd
 from gradtx.optimizers.sign_sgd import sign_sgd, signum
+from gradtx.optimizers.soap import soap
 from gradtx.optimizers.tiger import tiger
 from gradtx.optimizers.trust_ratio import fromage, lamb, lars, turn_by_learning_rate
 from gradtx.optimizers.yogi import scale_by_yogi, yogi
@@ -208,6 +210,7 @@ from gradtx.transforms.filters import (
     scale_by_optimistic_gradient,
 )
 from gradtx.transforms.from_state import value_and_grad_from_state
+from gradtx.transforms.growth import LimitGrowthState, limit_growth
 from gradtx.transforms.momentum import (
     AddDampedMomentumState,
     AddMomentumState,
@@ -284,6 +287,7 @@ __all__ = [
     "InjectState",
     "KeepMasterState",
     "LeafPlan",
+    "LimitGrowthState",
     "LookaheadState",
     "MaskedNode",
     "NesterovEmaState",
@@ -361,6 +365,7 @@ __all__ = [
     "amplify_slow",
     "amsbound",
     "amsgrad",
+    "apollo",
     "apply_updates",
     "asgd",
     "average",
@@ -401,6 +406,7 @@ __all__ = [
     "ftrl",
     "full",
     "function_schedule",
+    "galore",
     "global_norm",
     "gpa",
     "graft",
@@ -420,6 +426,7 @@ __all__ = [
     "laprop",
     "lars",
     "lbfgs",
+    "limit_growth",
     "linear_onecycle_schedule",
     "linear_schedule",
     "lion",
@@ -505,6 +512,7 @@ __all__ = [
     "skip_if",
     "skip_nonfinite",
     "skip_spikes",
+    "soap",
     "sparse_lookup",
     "sparse_value_and_grad",
     "split24",

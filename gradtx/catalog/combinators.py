@@ -28,7 +28,7 @@ ENTRIES = (
         graft,
         "wrapper",
         "several",
-        usual={"per": "leaf", "axis_name": None},
+        usual={"per": "leaf", "through": None, "axis_name": None},
         source="Agarwal et al., arXiv:2002.11803",
         year=2020,
     ),

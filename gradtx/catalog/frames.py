@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from gradtx.catalog.entry import Entry, Peer, Setting
+from gradtx.optimizers.low_rank import apollo, galore
+from gradtx.optimizers.soap import soap
+from gradtx.transforms.growth import limit_growth
 from gradtx.wrappers.frame import in_frame
+
+_ADAM = {"b1": 0.9, "b2": 0.999}
+_DECAY = {"weight_decay": 0.0, "mask": None}
+_VECTORS = "to a vector of two numbers it does what Adam does"
 
 ENTRIES = (
     Entry(
@@ -21,5 +28,82 @@ ENTRIES = (
             )
         },
         optax_names=("split_real_and_imaginary",),
+    ),
+    Entry(
+        limit_growth,
+        "piece",
+        "clipping",
+        usual={"factor": 1.01, "axis_name": None},
+        source="Chen et al., arXiv:2410.01623, equation 9",
+        year=2024,
+        fields={"norm": "norm of the last update of each leaf"},
+    ),
+    Entry(
+        galore,
+        "recipe",
+        "low rank",
+        usual={"learning_rate": 1e-2, **_ADAM, "eps": 1e-8, "rank": 128, "every": 200, "scale": 0.25, **_DECAY},
+        source="Zhao et al., arXiv:2403.03507, algorithm 2",
+        year=2024,
+        settings={
+            "": Setting(
+                called="galore",
+                label="GaLore",
+                optax=Peer(
+                    "contrib.galore",
+                    differs="optax's factor is 1 and belongs to all leaves, and its directions have the signs that the "
+                    "decomposition happens to give.",
+                ),
+            )
+        },
+        not_offered=_VECTORS,
+    ),
+    Entry(
+        apollo,
+        "recipe",
+        "low rank",
+        usual={
+            "learning_rate": 1e-2,
+            **_ADAM,
+            "eps": 1e-6,
+            "rank": 256,
+            "every": 200,
+            "per": "channel",
+            "scale": 1.0,
+            "growth": 1.01,
+            "seed": 0,
+            **_DECAY,
+        },
+        source="Zhu et al., arXiv:2412.05270, algorithm 1",
+        year=2024,
+        settings={
+            "": Setting(called="apollo", label="APOLLO"),
+            "mini": Setting(
+                arguments={"rank": 1, "per": "leaf", "scale": 128.0}, called="apollo-mini", label="APOLLO-Mini"
+            ),
+        },
+        not_offered=_VECTORS,
+    ),
+    Entry(
+        soap,
+        "recipe",
+        "adam",
+        usual={
+            "learning_rate": 3e-3,
+            "b1": 0.95,
+            "b2": 0.95,
+            "eps": 1e-8,
+            "basis_decay": 0.95,
+            "every": 10,
+            "sides": "both",
+            "max_dim": 10_000,
+            "weight_decay": 0.01,
+            "mask": None,
+        },
+        source="Vyas et al., arXiv:2409.11321, algorithm 3",
+        year=2024,
+        settings={"": Setting(called="soap", label="SOAP", rates=(0.001, 0.003, 0.01, 0.03))},
+        laws={"needs_params": True, "smooth": False},
+        not_offered=_VECTORS,
     ),
 )

@@ -104,6 +104,7 @@ def range_check(words: str, holds: Callable[[Any], Any]) -> Callable[..., None]:
 in_unit_interval = range_check("in [0, 1]", lambda x: (x >= 0.0) & (x <= 1.0))
 below_one = range_check("in [0, 1)", lambda x: (x >= 0.0) & (x < 1.0))
 at_least_one = range_check("finite and at least 1", lambda x: (x >= 1.0) & (x < math.inf))
+not_below_one = range_check("at least 1", lambda x: x >= 1.0)  # also infinity
 non_negative = range_check("finite and at least 0", lambda x: (x >= 0.0) & (x < math.inf))
 not_below_zero = range_check("at least 0", lambda x: x >= 0.0)  # also infinity
 positive = range_check("greater than 0", lambda x: x > 0.0)  # also infinity

@@ -122,6 +122,9 @@ def eigenbasis(decay: float = 0.95, every: int = 10, sides: str = "both", max_di
     of QᴴLQ. Where all gradients have been zero, the coordinates are those that the leaf has. In derivatives, Q counts
     as a constant.
 
+    With both sides, the first gradient is diagonal in its own basis: its other entries are rounding, to which Adam
+    gives steps of full length and of either sign, in this one step.
+
     Vectors and scalars pass as they are. Of more than two axes, the last two make the matrices, and each has its own
     bases: see `matrices` for others.
 

@@ -82,9 +82,8 @@ class LowRank(ShownAsCall, Frame):
     def _directions(self, basis: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
         if self.basis != "random":
             return basis.astype(dtype)
-        width = jnp.finfo(dtype).dtype
-        normal = jax.random.normal(jax.random.wrap_key_data(basis, impl=_KEYS), self._basis_shape(shape), width)
-        return (normal * jnp.asarray(self.rank**-0.5, width)).astype(dtype)
+        normal = jax.random.normal(jax.random.wrap_key_data(basis, impl=_KEYS), self._basis_shape(shape), jnp.float32)
+        return (normal * jnp.float32(self.rank**-0.5)).astype(dtype)
 
     def _basis_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (*shape[:-2], min(shape[-2:]), self.rank)
@@ -103,7 +102,7 @@ def low_rank(rank: int, every: int = 200, basis: str = "svd", seed: int = 0) -> 
 
     With basis="random", the entries of P are drawn from N(0, 1/r) at these steps, so that ‖y‖² is ‖g‖² in the mean. P
     is never stored: it is drawn again in each step from a key, two words in the state. It depends on the seed and on
-    the path of the leaf.
+    the path of the leaf, not on its type.
 
     `in_frame` keeps the inner state as it is when P changes, as the papers do. With basis="svd" it can also turn it, as
     far as the old directions reach: the new ones see nothing of the past in others.

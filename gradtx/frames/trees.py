@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -26,6 +27,19 @@ def taken(who: str, frame: Frame, tree: Any) -> list[bool]:
         except ValueError as error:
             raise ValueError(f"{who}: the leaf at {leaf_names(tree)[k]} has shape {shape_of(x)}: {error}") from None
     return out
+
+
+@dataclasses.dataclass(frozen=True)
+class LeavesOf:
+    """The leaves that a frame takes, or all others: a mask for `masked`, a function of the parameters."""
+
+    frame: Frame
+    others: bool = False
+
+    def __call__(self, params: Any) -> Any:
+        """A tree of bools like the parameters."""
+        mine = taken("masked", self.frame, params)
+        return jax.tree.unflatten(flatten(params)[1], [own != self.others for own in mine])
 
 
 def first_bases(who: str, frame: Frame, params: Any) -> Any:

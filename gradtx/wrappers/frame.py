@@ -44,7 +44,7 @@ class InFrameState(NamedTuple):
     inner: Any
 
 
-@transformation
+@transformation(needs_matrices=True)
 def in_frame(inner: Transformation, frame: Frame, *, carry: str | None = None):
     """Run a transformation in other coordinates: as matrices, as real and imaginary parts, in a basis.
 
@@ -83,36 +83,61 @@ def in_frame(inner: Transformation, frame: Frame, *, carry: str | None = None):
         >>> print(tx.update(z, tx.init(z))[0].ravel().round(3))
         [0.5 0.5 0.5 0.5]
     """
-    require_frame(frame=frame)
-    require_changeable("in_frame", inner)
-    manner = frame.carries[0] if carry is None else carry
-    one_of(tuple(TURNED), carry=manner)
-    if manner not in frame.carries:
-        raise ValueError(f"carry={manner!r} is nothing that {frame!r} can do; it can {' or '.join(frame.carries)}")
-    if not _is_still(frame):
-        _require_inside(inner)
-
-    def init(params):
-        bases = first_bases("in_frame", frame, params)
-        mine, found = taken("in_frame", frame, params), flatten(params)[1].flatten_up_to(bases)
-        inside = into_frame(frame, mine, found, params)
-        state = inner.init(inside)
-        if frame.period is not None and TURNED[manner]:
-            carried(state, _only(mine, inside), TURNED[manner])
-        return InFrameState(zero_count(), bases, state)
+    inside = Inside("in_frame", inner, frame, carry)
 
     def update(updates, state, params=None, **extra):
-        given = extra if _is_still(frame) else _within(inner, extra)
-        mine, bases = taken("in_frame", frame, updates), bases_of("in_frame", state.basis, frame, updates)
-        bases, inner_state = _turned(frame, TURNED[manner], mine, bases, updates, state)
+        seen, state = inside.update(updates, state, params, **extra)
+        return out_of_frame(frame, seen.mine, seen.bases, seen.updates, updates), state
+
+    return inside.init, update
+
+
+class Seen(NamedTuple):
+    """What came out of a transformation inside a frame.
+
+    updates: a tree in the coordinates of the frame. mine: for each leaf, whether the frame takes it. bases: its basis.
+    """
+
+    updates: Any
+    mine: list[bool]
+    bases: list
+
+
+class Inside:
+    """A transformation inside a frame, whose updates stay in the coordinates of the frame."""
+
+    def __init__(self, who: str, inner: Any, frame: Frame, carry: str | None = None):
+        require_frame(**{"frame" if who == "in_frame" else "through": frame})
+        require_changeable(who, inner)
+        manner = frame.carries[0] if carry is None else carry
+        one_of(tuple(TURNED), carry=manner)
+        if manner not in frame.carries:
+            raise ValueError(f"carry={manner!r} is nothing that {frame!r} can do; it can {' or '.join(frame.carries)}")
+        if not _is_still(frame):
+            _require_inside(who, inner)
+        self._who, self._inner, self._frame, self._roles = who, inner, frame, TURNED[manner]
+
+    def init(self, params: Any) -> InFrameState:
+        """The state before the first step."""
+        frame, bases = self._frame, first_bases(self._who, self._frame, params)
+        mine, found = taken(self._who, frame, params), flatten(params)[1].flatten_up_to(bases)
+        inside = into_frame(frame, mine, found, params)
+        state = self._inner.init(inside)
+        if frame.period is not None and self._roles:
+            carried(state, _only(mine, inside), self._roles)
+        return InFrameState(zero_count(), bases, state)
+
+    def update(self, updates: Any, state: InFrameState, params: Any, **extra: Any) -> tuple[Seen, InFrameState]:
+        """What came out inside, and the next state."""
+        who, inner, frame = self._who, self._inner, self._frame
+        given = extra if _is_still(frame) else _within(who, inner, extra)
+        mine, bases = taken(who, frame, updates), bases_of(who, state.basis, frame, updates)
+        bases, inner_state = _turned(frame, self._roles, mine, bases, updates, state)
         inside = into_frame(frame, mine, bases, updates)
         params = None if params is None else into_frame(frame, mine, bases, params)
         inside, inner_state = inner.update(inside, inner_state, params, **given)
         basis = jax.tree.unflatten(flatten(updates)[1], bases)
-        after = InFrameState(increment(state.count), basis, inner_state)
-        return out_of_frame(frame, mine, bases, inside, updates), after
-
-    return init, update
+        return Seen(inside, mine, bases), InFrameState(increment(state.count), basis, inner_state)
 
 
 def _turned(
@@ -155,16 +180,16 @@ def _only(mine: list[bool], tree: Any) -> Any:
     return jax.tree.unflatten(structure, [x if own else None for own, x in zip(mine, leaves, strict=True)])
 
 
-def _require_inside(inner: Any) -> None:
+def _require_inside(whose: str, inner: Any) -> None:
     """Raise TypeError if something inside needs what belongs to the coordinates outside."""
     for name in _OUTSIDE & inner.extras.needed.keys():
         who = inner.extras.needed[name]
-        raise TypeError(f"in_frame: {who} needs {name}, {_BELONGS}: put {who} around in_frame(...)")
+        raise TypeError(f"{whose}: {who} needs {name}, {_BELONGS}: put {who} around {whose}(...)")
 
 
-def _within(inner: Any, extra: dict[str, Any]) -> dict[str, Any]:
+def _within(who: str, inner: Any, extra: dict[str, Any]) -> dict[str, Any]:
     """The extra arguments for the inner transformation: none that belong to the coordinates outside."""
     for name in _OUTSIDE & extra.keys():
         if extra[name] is not None and (inner.extras.anything or name in inner.extras.known):
-            raise TypeError(f"in_frame: {name} was given for {inner.name}, {_BELONGS}: leave it out")
+            raise TypeError(f"{who}: {name} was given for {inner.name}, {_BELONGS}: leave it out")
     return {name: value for name, value in extra.items() if name not in _OUTSIDE}

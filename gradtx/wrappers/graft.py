@@ -8,14 +8,17 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.errors import one_of
-from gradtx.core.leaves import map_leaves
+from gradtx.core.leaves import at_width, float_dtype, map_leaves
 from gradtx.core.numerics import on_real_and_imag
 from gradtx.core.pair import require_changeable
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.core.trees import flatten, is_trained, leaf_names, require_same_tree, shape_of
+from gradtx.core.trees import OwnShapes, flatten, is_trained, leaf_names, require_same_tree, shape_of
+from gradtx.frames.frame import Frame
+from gradtx.frames.trees import into_frame
 from gradtx.transforms.basic import identity
-from gradtx.transforms.norms import global_norm, leaf_norm, ratio
+from gradtx.transforms.norms import AxisName, global_norm, leaf_norm, ratio, require_axis_name
 from gradtx.transforms.split import AxisName, map_split, require_axis_name
+from gradtx.wrappers.frame import Inside
 
 _PER = ("tree", "leaf", "channel", "entry")
 
@@ -33,6 +36,7 @@ def graft(
     magnitude: Transformation,
     per: str | int = "leaf",
     *,
+    through: Frame | None = None,
     axis_name: AxisName = None,
 ):
     """Give the same updates to two transformations; take the direction of one, with the length of the other.
@@ -48,12 +52,16 @@ def graft(
         per: what has a norm of its own. "leaf": each leaf. "channel": each index of the last axis, the outputs of a
             kernel as in Flax and Keras; leaves with fewer than two axes are one channel. A whole number: the same for
             another axis. "entry": each entry, so u = |m|·sign(d). "tree": all leaves together.
+        through: a frame of `gradtx.frames` in which `magnitude` runs, and both norms are taken; what it costs in state
+            is then what the frame leaves of a leaf. There, `per` is "leaf", "tree", or "channel": each index of the
+            axis that the frame leaves as it is, of the last one if that is both.
         axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which every leaf is split, along
             other axes than that of the channels. The norms are then those of all parts.
 
-    State: `GraftState`: the states of both.
+    State: `GraftState`: the states of both; with `through`, that of `magnitude` is an `InFrameState`.
     Raises: ValueError: `per` is another word, or an axis that a leaf does not have; one of the two sets the parameters,
-        such as `compensate`; the updates of the two do not fit each other. TypeError: axis_name is not a name.
+        such as `compensate`; the updates of the two do not fit each other; the frame cannot take a leaf, or leaves no
+        axis of it as it is. TypeError: axis_name is not a name; through is no frame.
     Source: Agarwal et al. 2020 (arXiv:2002.11803), AdaGraft, per leaf or for the whole tree. Not in optax. Within 6
         ulp of the exact quotient.
 
@@ -68,6 +76,8 @@ def graft(
     require_axis_name(axis_name)
     for inner in (direction, magnitude):
         require_changeable("graft", inner)
+    if through is not None:
+        return _grafted_through(direction, magnitude, per, through, axis_name)
 
     def init(params):
         return GraftState(direction.init(params), magnitude.init(params))
@@ -81,6 +91,50 @@ def graft(
         return grafted(d, m, per, axis_name), GraftState(of_d, of_m)
 
     return init, update
+
+
+def _grafted_through(direction: Any, magnitude: Any, per: str | int, frame: Frame, axis_name: AxisName) -> tuple:
+    """The pair of a graft whose lengths are those inside a frame."""
+    inside = Inside("graft", magnitude, frame)
+    if per not in ("tree", "leaf", "channel"):
+        raise ValueError(f"per must be 'tree', 'leaf' or 'channel' with through; got {per!r}")
+
+    def init(params):
+        return GraftState(direction.init(params), inside.init(params))
+
+    def update(updates, state, params=None, **extra):
+        d, of_d = direction.update(updates, state.direction, params, **direction.extras.taken(extra))
+        m, of_m = inside.update(updates, state.magnitude, params, **magnitude.extras.taken(extra))
+        seen = into_frame(frame, m.mine, m.bases, d)
+        if per == "tree":
+            norms = global_norm(seen, axis_name), global_norm(m.updates, axis_name)
+            u = map_leaves(lambda d: _with_length(d, *(x.astype(d.real.dtype) for x in norms)), d)
+            return u, GraftState(of_d, of_m)
+        names, (leaves, structure) = leaf_names(d), flatten(d)
+        rows = zip(names, leaves, flatten(seen)[0], flatten(m.updates)[0], strict=True)
+        norms = [_norms(name, x, y, z, per, axis_name) if is_trained(x) else (None, None) for name, x, y, z in rows]
+        trees = (OwnShapes(jax.tree.unflatten(structure, column)) for column in zip(*norms, strict=True))
+        old, new = trees if norms else (OwnShapes(d), OwnShapes(d))
+        return map_leaves(_with_length, d, old, new), GraftState(of_d, of_m)
+
+    return init, update
+
+
+def _norms(name: str, outside: Any, d: Any, m: Any, per: Any, axis_name: AxisName) -> tuple[jax.Array, jax.Array]:
+    """The norms of a leaf of both, inside a frame, in a shape that can be multiplied with the leaf outside."""
+    was, now = shape_of(outside), shape_of(d)
+    if per == "leaf" or len(was) < 2:
+        axes = None
+    else:
+        kept = [k for k in (-1, -2) if len(was) == len(now) and was[k] == now[k]]
+        if not kept:
+            raise ValueError(
+                f"the leaf at {name} has shape {was}, and {now} in the frame: no axis of both is a channel"
+            )
+        axes = tuple(k for k in range(len(now)) if k != kept[0] % len(now))
+    both = (jnp.asarray(x).astype(at_width(jnp.result_type(x), float_dtype(x))) for x in (d, m))
+    old, new = (leaf_norm(x, axes, axis_name) for x in both)
+    return old, new
 
 
 @transformation

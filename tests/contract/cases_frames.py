@@ -18,3 +18,14 @@ add("in_frame-eigenbasis", gradtx.in_frame, inner=ADAM, frame=BASIS, carry="turn
 for which, inner in INNER.items():
     neutral = {"neutral": inner}
     add(f"in_frame-{which}-neutral", gradtx.in_frame, inner=inner, frame=frames.identity(), carry=None, case=neutral)
+
+# With ranks that leave something out of the small leaves of the laws.
+RATE = {"learning_rate": 0.01, "b1": 0.9, "b2": 0.999, "rank": 1, "every": 2, "weight_decay": 0.1, "mask": None}
+LOW = {"needs_params": True, "smooth": False}
+add("galore", gradtx.galore, **RATE, eps=1e-8, scale=0.25, case=LOW)
+APOLLO = {**RATE, "eps": 1e-6, "growth": 1.01, "seed": 0}
+add("apollo", gradtx.apollo, **APOLLO, per="channel", scale=4.0, case={"needs_params": True})
+through = frames.low_rank(rank=1, every=2, basis="random", seed=0)
+piece = gradtx.scale_by_adam(b1=0.9, b2=0.999, eps=1e-6, eps_root=0.0)
+both = {"direction": gradtx.identity(), "magnitude": piece}
+add("graft-through", gradtx.graft, **both, per="leaf", through=through, axis_name=None)

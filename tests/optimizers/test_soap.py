@@ -1,0 +1,72 @@
+"""SOAP against a loop of the paper in float64, and the identities that hold for it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradtx
+
+STEPS = 1000
+
+
+def soap_loop(gradients, rate, sides, every=10, b1=0.95, b2=0.95, basis_decay=0.95, eps=1e-8):
+    """Algorithm 3, or one-sided; statistics and basis first; both moments turned with the basis; no first update."""
+    m, n = gradients[0].shape
+    left, right, q, p = np.zeros((m, m)), np.zeros((n, n)), np.eye(m), np.eye(n)
+    mu, nu, out = np.zeros((m, n)), np.zeros((m, n)), []
+    for t, g in enumerate(gradients.astype(np.float64)):
+        left = basis_decay * left + (1 - basis_decay) * g @ g.T
+        right = basis_decay * right + (1 - basis_decay) * g.T @ g
+        if t % every == 0:
+            new_q, new_p = next_basis(left, q, t), next_basis(right, p, t) if sides == "both" else p
+            a, b = q.T @ new_q, p.T @ new_p
+            mu, nu, q, p = a.T @ mu @ b, (a**2).T @ nu @ b**2, new_q, new_p
+        y = q.T @ g @ p
+        mu, nu = b1 * mu + (1 - b1) * y, b2 * nu + (1 - b2) * y * y
+        step = mu / (1 - b1 ** (t + 1)) / (np.sqrt(nu / (1 - b2 ** (t + 1))) + eps)
+        out.append(-rate * q @ step @ p.T * (t > 0))
+    return np.asarray(out)
+
+
+def next_basis(mean, q, t):
+    """Eigenvectors at first; then one step of orthogonal iteration, columns in falling order."""
+    if t == 0:
+        return np.linalg.eigh(mean)[1][:, ::-1]
+    order = np.argsort(-np.diag(q.T @ mean @ q), kind="stable")
+    return np.linalg.qr(mean @ q[:, order])[0]
+
+
+def gradients(shape, seed=0):
+    random = np.random.default_rng(seed)
+    mix = np.linalg.qr(random.normal(size=(shape[0], shape[0])))[0] * np.exp(-0.4 * np.arange(shape[0]))
+    size = np.exp(random.normal(size=(STEPS, 1, 1)))
+    return (mix @ random.normal(size=(STEPS, *shape)) * size).astype(np.float32)
+
+
+def updates_of(tx, g):
+    w = jnp.zeros(g.shape[1:])
+    run = jax.jit(lambda state: jax.lax.scan(lambda s, g: tx.update(g, s, w)[::-1], state, jnp.asarray(g)))
+    return np.asarray(run(tx.init(w))[1])
+
+
+@pytest.mark.parametrize(("shape", "sides"), [((6, 6), "both"), ((5, 9), "smaller")])
+def test_soap(shape, sides):
+    g = gradients(shape)
+    came, expected = updates_of(gradtx.soap(0.01, sides=sides, weight_decay=0.0), g), soap_loop(g, 0.01, sides)
+    error = np.abs(came - expected).max(axis=(1, 2)) / 0.01
+    assert error.max() < 2e-5
+    assert np.median(error) < 1e-6
+
+
+def test_where_no_side_turns_it_is_adam():
+    """With the identity for Q, to the bit, but for the first step."""
+    g = gradients((5, 6))[:50]
+    came = updates_of(gradtx.soap(0.01, max_dim=4, weight_decay=0.0), g)
+    np.testing.assert_array_equal(came[1:], updates_of(gradtx.adam(0.01, 0.95, 0.95), g)[1:])
+    assert np.all(came[0] == 0)
+
+
+def test_numbers_in_the_state():
+    state = jax.eval_shape(gradtx.soap(0.01).init, jnp.zeros((16, 64)))
+    assert sum(x.size for x in jax.tree.leaves(state)) == 2 * (16 * 64 + 16**2 + 64**2) + 4
