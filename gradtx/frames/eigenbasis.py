@@ -63,6 +63,10 @@ class Eigenbasis(ShownAsCall, Frame):
         columns, q_right = side(leaf.shape[-1]) if right else (None, None)
         return EigenbasisState(rows, columns, q_left, q_right)
 
+    def begin(self, basis: EigenbasisState, x: jax.Array) -> jax.Array:
+        """The parameter: the first Q is the identity."""
+        return x
+
     def learn(self, basis: EigenbasisState, g: jax.Array) -> EigenbasisState:
         """Both running means with g, of which entries are clipped where a product would overflow."""
         g = g.astype((basis.columns if basis.rows is None else basis.rows).dtype)

@@ -58,6 +58,10 @@ class Frame:
         """The basis before the first step. `salt` has two words of random bits, uint32, of its own for each leaf."""
         return None
 
+    def begin(self, basis: Any, x: jax.Array) -> jax.Array:
+        """A parameter in the first coordinates, of which the inner state is made; `into`, perhaps in a shorter way."""
+        return self.into(basis, x)
+
     def learn(self, basis: Any, g: jax.Array) -> Any:
         """The basis after a step has seen the update g, of which the coordinates may be made later."""
         return basis

@@ -50,6 +50,12 @@ class LowRank(ShownAsCall, Frame):
         eye = jnp.eye(*shape[-2:], dtype=at_width(leaf.dtype, float_dtype(leaf)))
         return jnp.broadcast_to(eye, shape)
 
+    def begin(self, basis: jax.Array, x: jax.Array) -> jax.Array:
+        """The first rows or columns; random directions of the whole."""
+        if self.basis == "random":
+            return self.into(basis, x)
+        return x[..., : self.rank, :] if _is_wide(x.shape) else x[..., : self.rank]
+
     def refresh(self, basis: jax.Array, g: jax.Array, first: jax.Array) -> jax.Array:
         """The leading singular vectors of g, each turned towards the one before; the old ones where g is 0."""
         if self.basis == "random":

@@ -68,13 +68,13 @@ def bases_of(who: str, bases: Any, frame: Frame, updates: Any) -> list:
     return found
 
 
-def into_frame(frame: Frame, mine: list[bool], bases: list, tree: Any) -> Any:
-    """The tree in the coordinates of the frame. Leaves that are shapes stay shapes."""
+def into_frame(frame: Frame, mine: list[bool], bases: list, tree: Any, *, first: bool = False) -> Any:
+    """The tree in the coordinates of the frame, or in its first ones. Leaves that are shapes stay shapes."""
 
     def leaf(basis: Any, x: Any) -> Any:
         if isinstance(x, jax.ShapeDtypeStruct):
             return jax.eval_shape(frame.into, basis, x)
-        return into_leaf(frame, basis, jnp.asarray(x))
+        return (_begin_leaf if first else into_leaf)(frame, basis, jnp.asarray(x))
 
     leaves, structure = flatten(tree)
     rows = zip(mine, bases, leaves, strict=True)
@@ -93,6 +93,11 @@ def out_of_frame(frame: Frame, mine: list[bool], bases: list, inside: Any, like:
 def into_leaf(frame: Frame, basis: Any, x: jax.Array) -> jax.Array:
     """A leaf in the coordinates of the frame."""
     return frame.into(basis, x)
+
+
+@functools.partial(jax.jit, static_argnums=0, inline=True)
+def _begin_leaf(frame: Frame, basis: Any, x: jax.Array) -> jax.Array:
+    return frame.begin(basis, x)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1), inline=True)

@@ -33,8 +33,8 @@ def soap(
     """SOAP: `scale_by_adam` in an `eigenbasis` frame, `add_decayed_weights`, then `scale_by_learning_rate`.
 
     The first step only learns: the first gradient is diagonal in its own eigenvectors, so there Adam would divide
-    rounding by rounding. Gradients that are all multiples of one matrix are so at every step. Leaves that the frame does
-    not take get the updates of Adam, from the second step on.
+    rounding by rounding. Gradients that are all multiples of one matrix are so at every step. Leaves that the frame
+    does not take get the updates of Adam, from the second step on.
 
     Args:
         learning_rate: at least 0; usually 3e-3. It multiplies the weight decay too.
@@ -44,12 +44,12 @@ def soap(
         weight_decay: as in `add_decayed_weights`.
         mask: which leaves decay, as in `masked`: `"**/kernel"`; None for all.
 
-    State: a chain's dict: `InFrameState`, and the count of the schedule that leaves out the first step. For a matrix m × n, 2·(m·n + m² + n²) numbers. Its update
-        needs `params`.
+    State: a chain's dict: `InFrameState`, and the count of the schedule that leaves out the first step. For a matrix
+        m × n, 2·(m·n + m² + n²) numbers. Its update needs `params`.
     Source: Vyas et al. 2024 (arXiv:2409.11321), algorithm 3. Both moments go with the basis: see `in_frame`; the paper
         leaves the second one as it is, the authors' code permutes it. That code makes no update in the first step
-        either, which its moments do not see; it learns L and R after each step, and lets the decay follow the step. Not in optax. Within 2e-5 of the learning
-        rate of exact arithmetic over 1,000 steps in float32; median 1e-6.
+        either, which its moments do not see; it learns L and R after each step, and lets the decay follow the step. Not
+        in optax. Within 2e-5 of the learning rate of exact arithmetic over 1,000 steps in float32; median 1e-6.
     """
     in_unit_interval(basis_decay=basis_decay)
     return chain(

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import not_below_one
 from gradtx.core.hyper import Hyper
-from gradtx.core.leaves import float_dtype, map_leaves
+from gradtx.core.leaves import float_dtype
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import OwnShapes, is_none, is_trained
-from gradtx.transforms.norms import AxisName, leaf_norm, require_axis_name, within
+from gradtx.transforms.norms import leaf_norm, within
+from gradtx.transforms.split import AxisName, map_split, require_axis_name
 
 
 class LimitGrowthState(NamedTuple):
@@ -51,8 +52,8 @@ def limit_growth(factor: Hyper = 1.01, *, axis_name: AxisName = None):
     not_below_one(factor=factor)
     require_axis_name(axis_name)
 
-    def leaf(g, norm):
-        now = leaf_norm(g, None, axis_name)
+    def leaf(axes, g, norm):
+        now = leaf_norm(g, None, axes)
         known = jnp.isfinite(now)
         bound = jnp.where(known & (norm > 0), factor * jnp.where(norm > 0, norm, 1.0), now)
         kept = within(bound, now)
@@ -65,7 +66,7 @@ def limit_growth(factor: Hyper = 1.01, *, axis_name: AxisName = None):
         return LimitGrowthState(jax.tree.map(zero, params, is_leaf=is_none))
 
     def update(updates, state, params=None):
-        updates, norm = map_leaves(leaf, updates, OwnShapes(state.norm))
+        updates, norm = map_split(leaf, axis_name, updates, OwnShapes(state.norm))
         return updates, LimitGrowthState(norm)
 
     return init, update

@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec
 from gradtx.core.arguments import frozen, show
 from gradtx.core.errors import describe
 from gradtx.core.leaves import map_leaves
-from gradtx.core.trees import flatten, is_trained, leaf_names, require_same_tree
+from gradtx.core.trees import OwnShapes, beside, flatten, is_trained, leaf_names
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -174,14 +174,14 @@ def map_split(fn: Callable[..., Any], axis_name: AxisName, updates: Any, *trees:
 
     if not isinstance(axis_name, SplitOver):
         return map_leaves(bound(axis_name), updates, *trees)
-    for tree in trees:
-        require_same_tree("update", updates, "parameter", tree)
     (leaves, structure), axes = flatten(updates), axis_name.axes(updates)
-    columns = [leaves, *(flatten(tree)[0] for tree in trees)]
+    columns = [leaves, *(flatten(beside(updates, structure, "parameter", tree))[0] for tree in trees)]
     out: list = list(leaves)
     for kind in dict.fromkeys(axes):  # flat lists, so that a result of several trees is a tuple of lists
         places = [k for k, own in enumerate(axes) if own == kind]
-        new = map_leaves(bound(kind), *([column[k] for k in places] for column in columns))
+        parts = [[column[k] for k in places] for column in columns]
+        others = [OwnShapes(x) if isinstance(t, OwnShapes) else x for t, x in zip(trees, parts[1:], strict=True)]
+        new = map_leaves(bound(kind), parts[0], *others)
         rows = list(zip(*new, strict=True)) if isinstance(new, tuple) else [(x,) for x in new]
         for k, row in zip(places, rows, strict=True):
             out[k] = row

@@ -121,7 +121,7 @@ class Inside:
         """The state before the first step."""
         frame, bases = self._frame, first_bases(self._who, self._frame, params)
         mine, found = taken(self._who, frame, params), flatten(params)[1].flatten_up_to(bases)
-        inside = into_frame(frame, mine, found, params)
+        inside = into_frame(frame, mine, found, params, first=True)
         state = self._inner.init(inside)
         if frame.period is not None and self._roles:
             carried(state, _only(mine, inside), self._roles)

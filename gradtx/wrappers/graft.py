@@ -16,7 +16,7 @@ from gradtx.core.trees import OwnShapes, flatten, is_trained, leaf_names, requir
 from gradtx.frames.frame import Frame
 from gradtx.frames.trees import into_frame
 from gradtx.transforms.basic import identity
-from gradtx.transforms.norms import AxisName, global_norm, leaf_norm, ratio, require_axis_name
+from gradtx.transforms.norms import global_norm, leaf_norm, ratio
 from gradtx.transforms.split import AxisName, map_split, require_axis_name
 from gradtx.wrappers.frame import Inside
 
@@ -56,7 +56,7 @@ def graft(
             is then what the frame leaves of a leaf. There, `per` is "leaf", "tree", or "channel": each index of the
             axis that the frame leaves as it is, of the last one if that is both.
         axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which every leaf is split, along
-            other axes than that of the channels. The norms are then those of all parts.
+            other axes than that of the channels. The norms are then those of all parts. Not with `through`.
 
     State: `GraftState`: the states of both; with `through`, that of `magnitude` is an `InFrameState`.
     Raises: ValueError: `per` is another word, or an axis that a leaf does not have; one of the two sets the parameters,
@@ -77,7 +77,9 @@ def graft(
     for inner in (direction, magnitude):
         require_changeable("graft", inner)
     if through is not None:
-        return _grafted_through(direction, magnitude, per, through, axis_name)
+        if axis_name is not None:
+            raise ValueError("a frame needs whole leaves: with through, leave axis_name out")
+        return _grafted_through(direction, magnitude, per, through)
 
     def init(params):
         return GraftState(direction.init(params), magnitude.init(params))
@@ -93,7 +95,7 @@ def graft(
     return init, update
 
 
-def _grafted_through(direction: Any, magnitude: Any, per: str | int, frame: Frame, axis_name: AxisName) -> tuple:
+def _grafted_through(direction: Any, magnitude: Any, per: str | int, frame: Frame) -> tuple:
     """The pair of a graft whose lengths are those inside a frame."""
     inside = Inside("graft", magnitude, frame)
     if per not in ("tree", "leaf", "channel"):
@@ -107,12 +109,12 @@ def _grafted_through(direction: Any, magnitude: Any, per: str | int, frame: Fram
         m, of_m = inside.update(updates, state.magnitude, params, **magnitude.extras.taken(extra))
         seen = into_frame(frame, m.mine, m.bases, d)
         if per == "tree":
-            norms = global_norm(seen, axis_name), global_norm(m.updates, axis_name)
+            norms = global_norm(seen), global_norm(m.updates)
             u = map_leaves(lambda d: _with_length(d, *(x.astype(d.real.dtype) for x in norms)), d)
             return u, GraftState(of_d, of_m)
         names, (leaves, structure) = leaf_names(d), flatten(d)
         rows = zip(names, leaves, flatten(seen)[0], flatten(m.updates)[0], strict=True)
-        norms = [_norms(name, x, y, z, per, axis_name) if is_trained(x) else (None, None) for name, x, y, z in rows]
+        norms = [_norms(name, x, y, z, per) if is_trained(x) else (None, None) for name, x, y, z in rows]
         trees = (OwnShapes(jax.tree.unflatten(structure, column)) for column in zip(*norms, strict=True))
         old, new = trees if norms else (OwnShapes(d), OwnShapes(d))
         return map_leaves(_with_length, d, old, new), GraftState(of_d, of_m)
@@ -120,7 +122,7 @@ def _grafted_through(direction: Any, magnitude: Any, per: str | int, frame: Fram
     return init, update
 
 
-def _norms(name: str, outside: Any, d: Any, m: Any, per: Any, axis_name: AxisName) -> tuple[jax.Array, jax.Array]:
+def _norms(name: str, outside: Any, d: Any, m: Any, per: Any) -> tuple[jax.Array, jax.Array]:
     """The norms of a leaf of both, inside a frame, in a shape that can be multiplied with the leaf outside."""
     was, now = shape_of(outside), shape_of(d)
     if per == "leaf" or len(was) < 2:
@@ -133,7 +135,7 @@ def _norms(name: str, outside: Any, d: Any, m: Any, per: Any, axis_name: AxisNam
             )
         axes = tuple(k for k in range(len(now)) if k != kept[0] % len(now))
     both = (jnp.asarray(x).astype(at_width(jnp.result_type(x), float_dtype(x))) for x in (d, m))
-    old, new = (leaf_norm(x, axes, axis_name) for x in both)
+    old, new = (leaf_norm(x, axes) for x in both)
     return old, new
 
 

@@ -68,6 +68,11 @@ def test_zero_gradients_give_zero():
             ValueError,
             "'tree', 'leaf' or 'channel' with through; got 'entry'",
         ),
+        (
+            lambda: gradtx.graft(gradtx.identity(), gradtx.identity(), through=frames.low_rank(2), axis_name="x"),
+            ValueError,
+            "a frame needs whole leaves: with through, leave axis_name out",
+        ),
         (lambda: graft(0, frames.low_rank(2)), ValueError, "with through; got 0"),
         (lambda: graft("leaf", frames.low_rank), TypeError, r"through must be a frame.*call it, low_rank\(\)"),
         (
