@@ -23,8 +23,32 @@ def same(a: Any, b: Any) -> bool:
     return a is b or bool(frozen(a) == frozen(b))
 
 
-def frozen(x: Any) -> Any:
-    """A form of an argument in which equal arguments are equal and have the same hash."""
+def frozen(x: Any) -> tuple:
+    """A flat form of an argument in which equal arguments are equal and have the same hash.
+
+    It has the containers and leaves in the order of a walk through the argument, each container with its keys or
+    length. So it is as fast for a deep argument as for a wide one, and no depth exceeds Python's recursion limit.
+    """
+    form: list[Any] = []
+    left = [x]
+    while left:
+        x = left.pop()
+        if isinstance(x, Mapping):
+            form.append((Mapping, tuple(x)))
+            left += reversed(list(x.values()))
+        elif isinstance(x, tuple | list):
+            form.append((type(x), len(x)))
+            left += reversed(x)
+        elif (opened := _opened(x)) is not None:
+            children, structure = opened
+            form.append(structure)
+            left += reversed(children)
+        else:
+            form.append(_frozen_leaf(x))
+    return tuple(form)
+
+
+def _frozen_leaf(x: Any) -> tuple:
     if isinstance(x, Tracer):
         return Tracer, id(x)
     if isinstance(x, jax.Array | np.ndarray | np.generic):
@@ -32,27 +56,41 @@ def frozen(x: Any) -> Any:
             x = jax.random.key_data(x)
         x = np.asarray(x)
         return np.ndarray, x.shape, str(x.dtype), x.tobytes()
-    if isinstance(x, Mapping):
-        return Mapping, tuple((k, frozen(v)) for k, v in x.items())
-    if isinstance(x, tuple | list):
-        return type(x), tuple(map(frozen, x))
-    opened = _opened(x)
-    return (type(x), x) if opened is None else (opened[1], frozen(opened[0]))
+    return type(x), x
 
 
 def show(x: Any) -> str:
     """How an argument is printed; a concrete scalar array is an expression that evaluates to it."""
+    texts: list[str] = []
+    left = [(False, x)]  # texts and arguments that are still to come, the next one last
+    while left:
+        is_text, x = left.pop()
+        items = [] if is_text else _items(x)
+        if items:
+            left += reversed(items)
+        else:
+            texts.append(x if is_text else _shown_leaf(x))
+    return "".join(texts)
+
+
+def _items(x: Any) -> list[tuple[bool, Any]]:
+    """The texts (True) and arguments (False) of which a dict or tuple is printed; nothing for others."""
+    if type(x) not in (dict, tuple):
+        return []
+    items: list[tuple[bool, Any]] = []
+    for key in x:
+        items += [(True, ", "), (False, key)]
+        items += [(True, ": "), (False, x[key])] if type(x) is dict else []
+    first, last = "{}" if type(x) is dict else ("(", ",)" if len(x) == 1 else ")")
+    return [(True, first), *items[1:], (True, last)]
+
+
+def _shown_leaf(x: Any) -> str:
     if isinstance(x, jax.Array | np.ndarray) and not isinstance(x, Tracer):
         if x.shape == () and not jnp.issubdtype(x.dtype, jax.dtypes.extended):
             return f"jnp.{x.dtype}({float(x)!r})"
         return f"<{x.dtype}{list(x.shape)}>"
-    if isinstance(x, type) or inspect.isfunction(x):
-        return x.__name__
-    if type(x) is dict:
-        return f"{{{', '.join(f'{show(k)}: {show(v)}' for k, v in x.items())}}}"
-    if type(x) is tuple:
-        return f"({', '.join(map(show, x))}{',' * (len(x) == 1)})"
-    return repr(x)
+    return x.__name__ if isinstance(x, type) or inspect.isfunction(x) else repr(x)
 
 
 def _opened(x: Any) -> tuple[list, Any] | None:

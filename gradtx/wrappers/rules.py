@@ -37,9 +37,14 @@ class Leaf(NamedTuple):
 
 def is_rule(x: Any) -> bool:
     """Whether this is a rule, or a tuple of rules."""
-    if isinstance(x, tuple):
-        return bool(x) and all(map(is_rule, x))
-    return isinstance(x, str | re.Pattern) or (is_function(x) and arity(x) == 2)
+    left = [x]  # a loop, since a tree of tuples may be deeper than Python's recursion limit
+    while left:
+        x = left.pop()
+        if isinstance(x, tuple) and x:
+            left += x
+        elif not (isinstance(x, str | re.Pattern) or (is_function(x) and arity(x) == 2)):
+            return False
+    return True
 
 
 def is_function(x: Any) -> bool:

@@ -90,3 +90,31 @@ def test_a_large_mask_is_hashed_once():
 
     for call in (lambda: hash(tx), lambda: step(tx, 1.0), lambda: static(tx, 1.0), lambda: jax.tree.structure(tx)):
         assert seconds(call) < 1e-3
+
+
+@pytest.mark.parametrize("around", [lambda x: {"a": x}, lambda x: [x], lambda x: (x,), lambda x: Plain(x, None)])
+def test_masks_nested_deeper_than_pythons_recursion_limit(around):
+    """As deep as JAX itself can flatten a tree."""
+
+    def nested(leaf):
+        for _ in range(600):
+            leaf = around(leaf)
+        return leaf
+
+    def made(leaf):
+        return gradtx.masked(gradtx.scale(2.0), nested(leaf))
+
+    assert made(True) == made(True)
+    assert hash(made(True)) == hash(made(True))
+    assert made(True) != made(False)
+    params = nested(jnp.ones(2))
+    step = jax.jit(lambda tx, params: tx.update(params, tx.init(params), params)[0], static_argnums=0)
+    np.testing.assert_array_equal(jax.tree.leaves(step(made(True), params))[0], [2.0, 2.0])
+
+
+def test_arguments_of_any_depth_are_printed():
+    mask = True
+    for _ in range(600):
+        mask = {"a": (mask,)}
+    text = repr(gradtx.masked(gradtx.identity(), mask))
+    assert text == "masked(inner=identity(), mask=" + "{'a': (" * 600 + "True" + ",)}" * 600 + ")"
