@@ -17,6 +17,10 @@ Recipes
     Without a learning rate: dog, l_dog, dowg, prodigy, polyak_sgd. With one that is learnt: sgd_hd, adam_hd.
     With other numerators than Adam's mean: ademamix, simplified_ademamix, qhadam, mars, optimistic_adam. Cautious:
     c_adamw, c_lion, grams. laprop, tiger, optimistic_gradient_descent.
+    Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan, adabound, amsbound, sophia, sophia_g.
+    Signs, noise, dual averages: sign_sgd, signum, noisy_sgd, madgrad, ftrl.
+    Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan, adabound, amsbound, sophia, sophia_g.
+    Signs, noise, dual averages: sign_sgd, signum, noisy_sgd, madgrad, ftrl.
 Pieces
     identity, scale, scale_by_learning_rate, set_to_zero, add_decayed_weights, add_noise, zero_nans
     clip_by_value, clip_by_leaf_norm, clip_by_global_norm, clip_by_block_rms, adaptive_grad_clip, clip_by_z_score
@@ -29,7 +33,7 @@ Pieces
     scale_by_adamax, scale_by_nadam, scale_by_scheduled_nadam, scale_by_lion, scale_by_sign, scale_by_rprop,
     scale_by_supersab, scale_by_lbfgs
     scale_by_belief, scale_by_acprop, scale_by_yogi, scale_by_radam, scale_by_adan, scale_by_adabound,
-    scale_by_amsbound, scale_by_madgrad, scale_by_ftrl
+    scale_by_amsbound, scale_by_madgrad, scale_by_ftrl, scale_by_sophia, scale_by_sophia_g
     scale_by_backtracking_linesearch, scale_by_zoom_linesearch, value_and_grad_from_state, reduce_on_plateau
 Wrappers: which leaves
     masked, freeze, route, partition, per_leaf_learning_rate
@@ -151,6 +155,14 @@ from gradtx.optimizers.scale_invariant import ProjectScaleInvariantState, adamp,
 from gradtx.optimizers.sgd import noisy_sgd, sgd
 from gradtx.optimizers.sign_sgd import sign_sgd, signum
 from gradtx.optimizers.soap import soap
+from gradtx.optimizers.sophia import (
+    ScaleBySophiaGState,
+    ScaleBySophiaState,
+    scale_by_sophia,
+    scale_by_sophia_g,
+    sophia,
+    sophia_g,
+)
 from gradtx.optimizers.tiger import tiger
 from gradtx.optimizers.trust_ratio import fromage, lamb, lars, turn_by_learning_rate
 from gradtx.optimizers.yogi import scale_by_yogi, yogi
@@ -322,6 +334,8 @@ __all__ = [
     "ScaleByRmsState",
     "ScaleByRpropState",
     "ScaleByScheduledNadamState",
+    "ScaleBySophiaGState",
+    "ScaleBySophiaState",
     "ScaleByStddevState",
     "ScaleBySupersabState",
     "ScaleByZoomLinesearchState",
@@ -493,6 +507,8 @@ __all__ = [
     "scale_by_rprop",
     "scale_by_scheduled_nadam",
     "scale_by_sign",
+    "scale_by_sophia",
+    "scale_by_sophia_g",
     "scale_by_stddev",
     "scale_by_supersab",
     "scale_by_trust_ratio",
@@ -513,6 +529,8 @@ __all__ = [
     "skip_nonfinite",
     "skip_spikes",
     "soap",
+    "sophia",
+    "sophia_g",
     "sparse_lookup",
     "sparse_value_and_grad",
     "split24",

@@ -115,6 +115,11 @@ class Entry:
         """The first sentence of its docstring."""
         return " ".join((inspect.getdoc(self.factory) or "").split("\n\n")[0].split())
 
+    @property
+    def asks_for_functions(self) -> bool:
+        """Whether its update must be given functions of the parameters, as line searches are."""
+        return any(name.endswith("value_fn") for name in self.make().extras.needed)
+
     def arguments(self, setting: str = "") -> dict[str, Any]:
         """Every argument of a setting, spelled out."""
         return {**self.usual, **self.settings[setting].arguments}

@@ -13,7 +13,7 @@ from gradtx.core.leaves import at_width, float_dtype, map_leaves
 from gradtx.core.numerics import increment, safe_sqrt, zero_count
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, shape_of
-from gradtx.transforms.seeds import key_of, path_hashes, require_seed
+from gradtx.transforms.seeds import key_of, leaf_keys, require_seed
 
 
 class AddNoiseState(NamedTuple):
@@ -63,18 +63,13 @@ def add_noise(eta: Hyper, gamma: Hyper, key: int | jax.Array):
         t = state.count.astype(dtype) + 1.0
         stddev = safe_sqrt(jnp.asarray(eta, dtype)) * t ** jnp.asarray(-0.5 * gamma, dtype)
         own = jax.random.wrap_key_data(state.key, impl=jax.random.key_impl(key_of(key)))
-        keys = _keys(jax.random.fold_in(own, state.count), updates)
+        keys = leaf_keys(jax.random.fold_in(own, state.count), updates)
         leaves, structure = flatten(updates)
         noise = [_normal(k, g) if is_trained(g) else None for k, g in zip(keys, leaves, strict=True)]
         updates = map_leaves(lambda g, n: g + stddev * n, updates, jax.tree.unflatten(structure, noise))
         return updates, AddNoiseState(increment(state.count), state.key)
 
     return init, update
-
-
-def _keys(key: jax.Array, tree: Any) -> Any:
-    """A key for each leaf from its path; leaves that are None count too."""
-    return jax.vmap(lambda two: jax.random.fold_in(jax.random.fold_in(key, two[0]), two[1]))(path_hashes(tree))
 
 
 def _normal(key: jax.Array, like: Any) -> jax.Array:

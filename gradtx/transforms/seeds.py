@@ -42,6 +42,11 @@ def path_hashes(tree: Any) -> np.ndarray:
     return np.frombuffer(hashes, "<u4").astype(np.uint32).reshape(-1, 2)
 
 
+def leaf_keys(key: jax.Array, tree: Any) -> jax.Array:
+    """A key for each leaf, from its path; leaves that are None count too."""
+    return jax.vmap(lambda two: jax.random.fold_in(jax.random.fold_in(key, two[0]), two[1]))(path_hashes(tree))
+
+
 def _is_seed(seed: Any) -> bool:
     if isinstance(seed, int):
         return not isinstance(seed, bool)

@@ -31,7 +31,7 @@ def recipes() -> dict[str, Pair]:
     found = {}
     for entry in RECIPES.values():
         for name, setting in entry.settings.items():
-            if entry.group != "lbfgs":  # it needs functions of the loss
+            if not entry.asks_for_functions:
                 peer = setting.optax and peers.Pair(entry, name, setting.optax)
                 theirs = peer.in_optax(optax) if peer else None
                 found[f"{entry.name}, {name}" if name else entry.name] = Pair(entry.make(name), theirs)

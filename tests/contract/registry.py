@@ -15,6 +15,7 @@ from tests.contract import (  # noqa: F401
     cases_averages,
     cases_combinators,
     cases_control,
+    cases_curvature,
     cases_frames,
     cases_moments,
     cases_precision,

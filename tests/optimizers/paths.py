@@ -29,9 +29,9 @@ def path(tx, gs, w0, dtype=np.float32, **extra):
         return np.asarray(scan(gs, w0), np.float64)
 
 
-def error(tx, loop, dtype=np.float32):
+def error(tx, loop, dtype=np.float32, **extra):
     """The largest error over 1,000 steps (300 in float64), relative to the parameters and to the way that they went."""
     gs = agreement.gradients()[: 1000 if dtype == np.float32 else 300]
     want = loop(gs.astype(np.longdouble), W0.astype(np.longdouble)).astype(np.float64)
     way = np.abs(W0) + np.cumsum(np.abs(np.diff(want, axis=0, prepend=W0[None].astype(np.float64))), axis=0)
-    return float(np.max(np.abs(path(tx, gs, W0, dtype) - want) / (way + np.abs(want))))
+    return float(np.max(np.abs(path(tx, gs, W0, dtype, **extra) - want) / (way + np.abs(want))))

@@ -44,3 +44,17 @@ def test_its_weights_of_madgrad_are_float32():
     theirs = ours(optax.contrib.madgrad(0.1, weight_decay=0.1))
     same(gradtx.madgrad(0.1, weight_decay=0.1), theirs, rtol=1e-5)
     differ(gradtx.madgrad(0.1, weight_decay=0.1), theirs, by=1e-10)
+
+
+def test_it_corrects_the_mean_of_sophia_and_divides_by_the_estimates_before():
+    """On a bowl, where all estimates are exact, its first step is the sign; its second is 1/(1 - b1²) times ours."""
+    w, g = jnp.array([1.0, -3.0]), jnp.array([0.2, -0.1])
+    numbers = {"eps": 1e-12, "weight_decay": 0.0, "gamma": 100.0}
+    mine, theirs = gradtx.sophia(1.0, **numbers), optax.contrib.sophia(1.0, **numbers)
+    their_state, my_state = theirs.init(w), mine.init(w)
+    u, their_state = theirs.update(g, their_state, w, obj_fn=lambda w: jnp.sum(w**2))
+    _, my_state = mine.update(g, my_state, w, value_fn=lambda w: jnp.sum(w**2))
+    np.testing.assert_allclose(u, [-1.0, 1.0], rtol=1e-5)
+    u, _ = theirs.update(g, their_state, w, obj_fn=lambda w: jnp.sum(w**2))
+    v, _ = mine.update(g, my_state, w, value_fn=lambda w: jnp.sum(w**2))
+    np.testing.assert_allclose(v, (1 - 0.965**2) * u, rtol=1e-5)
