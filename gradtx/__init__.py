@@ -11,6 +11,7 @@ Recipes
     sgd (with momentum, nesterov, dampening), adagrad, rmsprop (centered, momentum, bias_correction), adadelta, adam,
     adamw, amsgrad, nadam, adamax, lion. For full batches: rprop, supersab, lbfgs (with a line search).
     With little memory: adafactor.
+    For hidden matrices, AdamW for the rest: muon, normuon.
     Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan, adabound, amsbound.
     Signs, noise, dual averages: sign_sgd, signum, noisy_sgd, madgrad, ftrl.
     By the size of the parameters: lars, lamb, fromage, adamh (on a sphere), adamp, sgdp. Over steps: diloco, gpa, asgd.
@@ -29,6 +30,7 @@ Pieces
     add_momentum, add_nesterov_momentum, add_damped_momentum, ema
     nesterov_ema, reduce_variance, amplify_slow, scale_by_optimistic_gradient
     divide_by_rms (with any numerator)
+    orthogonalize, scale_by_shape (for matrices)
     accumulate_squares, scale_by_rms, scale_by_stddev, scale_by_adadelta, scale_by_adam, scale_by_amsgrad,
     scale_by_adamax, scale_by_nadam, scale_by_scheduled_nadam, scale_by_lion, scale_by_sign, scale_by_rprop,
     scale_by_supersab, scale_by_lbfgs
@@ -36,7 +38,7 @@ Pieces
     scale_by_amsbound, scale_by_madgrad, scale_by_ftrl, scale_by_sophia, scale_by_sophia_g
     scale_by_backtracking_linesearch, scale_by_zoom_linesearch, value_and_grad_from_state, reduce_on_plateau
 Wrappers: which leaves
-    masked, freeze, route, partition, per_leaf_learning_rate
+    masked, freeze, route, partition, per_leaf_learning_rate, on_matrices
     A rule is a glob for the path of a leaf or of a node above it ("layers/*/bias", "**/kernel"), a compiled regular
     expression, or a function of `(path, leaf)`; `masked` and `freeze` also take a tree of bools. Rules are resolved on
     the parameters. A rule that matches nothing is an error.
@@ -49,12 +51,11 @@ Wrappers: where steps land
     project_onto with the sets of `gradtx.sets`: sphere, box, nonnegative, simplex, stiefel, ...;
     project_scale_invariant
 Wrappers: other coordinates
-    in_frame with the frames of `gradtx.frames`: identity, matrices, real_and_imaginary
+    in_frame with the frames of `gradtx.frames`: identity, matrices, real_and_imaginary, low_rank, eigenbasis
 Wrappers: how fast
     adapt_learning_rate with the estimators of `gradtx.rates`
 Wrappers: several at once
     add, graft, keep_norm; cautious (no entry against the gradient)
-    in_frame with the frames of `gradtx.frames`: identity, matrices, real_and_imaginary, low_rank, eigenbasis
 Memory and precision
     store with the codecs of `gradtx.storage`; round_stochastically, compensate, keep_master, split24;
     dynamic_loss_scale and loss_scale; pack and unpack
@@ -136,6 +137,7 @@ from gradtx.optimizers.lion import ScaleByLionState, lion, scale_by_lion
 from gradtx.optimizers.low_rank import apollo, galore
 from gradtx.optimizers.madgrad import ScaleByMadgradState, madgrad, scale_by_madgrad
 from gradtx.optimizers.mars import mars
+from gradtx.optimizers.muon import muon, normuon
 from gradtx.optimizers.nadam import ScaleByScheduledNadamState, nadam, nadamw, scale_by_scheduled_nadam
 from gradtx.optimizers.optimistic import optimistic_adam, optimistic_gradient_descent
 from gradtx.optimizers.over_steps import adamh, asgd, diloco, gpa
@@ -241,6 +243,7 @@ from gradtx.transforms.normalize import (
     zero_nans,
 )
 from gradtx.transforms.norms import global_norm
+from gradtx.transforms.orthogonal import orthogonalize, scale_by_shape
 from gradtx.transforms.parameter_scale import scale_by_param_block_rms
 from gradtx.transforms.plateau import ReduceOnPlateauState, reduce_on_plateau
 from gradtx.transforms.radial import floor_by_weight_norm, remove_radial
@@ -259,6 +262,7 @@ from gradtx.wrappers.hyperparameters import hyperparameters, set_count, set_hype
 from gradtx.wrappers.inject import InjectState, inject
 from gradtx.wrappers.lookahead import LookaheadState, lookahead
 from gradtx.wrappers.masked import freeze, masked
+from gradtx.wrappers.on_matrices import on_matrices
 from gradtx.wrappers.outer import OuterState, outer
 from gradtx.wrappers.partition import partition, per_leaf_learning_rate, route
 from gradtx.wrappers.project_onto import ProjectOntoState, project_onto
@@ -450,13 +454,17 @@ __all__ = [
     "map_leaves",
     "mars",
     "masked",
+    "muon",
     "nadam",
     "nadamw",
     "nesterov_ema",
     "noisy_sgd",
     "normalize_by_update_norm",
+    "normuon",
+    "on_matrices",
     "optimistic_adam",
     "optimistic_gradient_descent",
+    "orthogonalize",
     "outer",
     "pack",
     "partition",
@@ -506,6 +514,7 @@ __all__ = [
     "scale_by_rms",
     "scale_by_rprop",
     "scale_by_scheduled_nadam",
+    "scale_by_shape",
     "scale_by_sign",
     "scale_by_sophia",
     "scale_by_sophia_g",

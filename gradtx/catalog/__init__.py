@@ -28,6 +28,7 @@ from gradtx.catalog import (
     frames,
     general,
     low_memory,
+    matrices,
     norms,
     older,
     rate_free,
@@ -70,6 +71,7 @@ _MODULES = (
     combinators,
     filtered,
     frames,
+    matrices,
     steps,
     schedules,
 )

@@ -51,7 +51,7 @@ def nesterov_ema(decay: Hyper = 0.95):
 
     State: `NesterovEmaState`: mu, like params, float32 or wider, 0 at init.
     Raises: ValueError: decay is outside [0, 1].
-    Source: the momentum of Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon). It is
+    Source: the momentum of Muon (Jordan et al. 2024, on kellerjordan.github.io). It is
         `add_nesterov_momentum(decay)` times 1 - decay. Not in optax. Within 60 ulp of exact arithmetic over 1,000 steps
         in float32.
 

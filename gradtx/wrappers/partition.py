@@ -51,12 +51,12 @@ def route(rules: dict[Any, Transformation], default: Transformation | None = Non
             raise TypeError(f"route: a rule must be {kinds}; got {describe(rule)}")
     groups = {key_name(rule): tx for rule, tx in rules.items()}
     if default is None:
-        return _by_group(groups, routes(rules, False))
+        return by_group(groups, routes(rules, False))
     if "default" in groups:
         raise ValueError(
             "a rule has the text 'default', which is the name of the default: write the rule in another way"
         )
-    return _by_group({**groups, "default": default}, routes(rules, True))
+    return by_group({**groups, "default": default}, routes(rules, True))
 
 
 @transformation(sparse_rows=True)
@@ -85,7 +85,7 @@ def partition(transforms: dict[Any, Transformation], labels: Any):
         [-0.01 -0.01] [-0.1 -0.1]
     """
     groups = {key_name(label): tx for label, tx in transforms.items()}
-    return _by_group(groups, labelled(transforms, labels))
+    return by_group(groups, labelled(transforms, labels))
 
 
 @transformation
@@ -169,8 +169,16 @@ def _label(label: Any, path: str, transforms: Mapping[Any, Any]) -> str:
     return key_name(next(key for key in transforms if key == label))
 
 
-def _by_group(groups: dict[str, GradientTransformation], assign: Groups) -> Closures:
-    """The closures that give each group of leaves its transformation. Leaves in no group are not trained, and pass."""
+def by_group(
+    groups: dict[str, GradientTransformation], assign: Groups, why: Callable[[Any], dict[int, str]] | None = None
+) -> Closures:
+    """The closures that give each group of leaves its transformation. Leaves in no group are not trained, and pass.
+
+    Args:
+        groups: name -> transformation.
+        assign: which leaf is in which group.
+        why: `params -> {place: words}` for `plan`, in place of the name of the group.
+    """
 
     def owns(updates: Any, params: Any) -> dict[str, list[bool]]:
         group_of = assign(updates, params)
@@ -197,6 +205,7 @@ def _by_group(groups: dict[str, GradientTransformation], assign: Groups) -> Clos
         return merged(list(own.values()), [*news, updates]), entries(states)
 
     def leaf_groups(params):
-        return {place: Group(name, groups[name]) for place, name in assign(params, params).items()}
+        words = why(params) if why else {}
+        return {k: Group(words.get(k, name), groups[name]) for k, name in assign(params, params).items()}
 
     return Closures(init, update, leaf_groups=leaf_groups)

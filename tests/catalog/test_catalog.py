@@ -160,6 +160,13 @@ OPTIMIZER_FACTORIES = [n for n, e in ENTRIES.items() if e.factory.__module__.sta
 
 @pytest.mark.parametrize("name", [name for name in OPTIMIZER_FACTORIES if name not in EXAMPLES])
 def test_an_optimizer_stands_in_few_files(name):
-    """So that another one is a file, an entry and a reference, and no list anywhere has to be remembered."""
+    """So that another one is a file, an entry and a reference, and no list anywhere has to be remembered.
+
+    Its own family and other recipes that are made of it, with their tests, stand in two folders, which count as two
+    files at most.
+    """
     found = sorted(file for file, words in words_of_files().items() if name in words)
-    assert len(found) <= MOST_FILES, f"{name} stands in {len(found)} files:\n" + "\n".join(found)
+    others = [file for file in found if not file.startswith(("gradtx/optimizers/", "tests/optimizers/"))]
+    assert len(others) + min(2, len(found) - len(others)) <= MOST_FILES, (
+        f"{name} stands in {len(found)} files:\n" + "\n".join(found)
+    )

@@ -17,6 +17,7 @@ from tests.contract import (  # noqa: F401
     cases_control,
     cases_curvature,
     cases_frames,
+    cases_matrices,
     cases_moments,
     cases_precision,
     cases_rates,

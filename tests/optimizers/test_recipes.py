@@ -16,7 +16,9 @@ def rate(step):
 
 
 def annotation(entry):
-    return inspect.signature(entry.factory).parameters["learning_rate"].annotation
+    """That of the learning rate; None for a recipe without one."""
+    rate = inspect.signature(entry.factory).parameters.get("learning_rate")
+    return None if rate is None else rate.annotation
 
 
 def named(*annotations):
@@ -29,12 +31,12 @@ class TestErrors:
     @named("Hyper")
     def test_rates(self, entry):
         with pytest.raises(ValueError, match="learning_rate must be finite and at least 0"):
-            entry.factory(-0.1)
+            entry.factory(learning_rate=-0.1)
 
     @named("Number")
     def test_first_rates_cannot_follow_a_schedule(self, entry):
         with pytest.raises(TypeError, match=f"{entry.name}: learning_rate is read once and cannot follow a schedule"):
-            entry.factory(rate)
+            entry.factory(learning_rate=rate)
 
     @pytest.mark.parametrize("factory", [gradtx.sgd, gradtx.adam, gradtx.adamw, gradtx.rmsprop])
     def test_a_rate_must_be_given(self, factory):

@@ -1,0 +1,134 @@
+"""The polar factor of matrices: the iteration of Newton and Schulz with several lists of coefficients, and the SVD."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+Triples = tuple[tuple[float, float, float], ...]
+
+_KELLER = (3.4445, -4.7750, 2.0315)
+_NEWTON_SCHULZ = (2.0, -1.5, 0.5)
+
+COEFFICIENTS: Mapping[str, Triples] = MappingProxyType(
+    {
+        "keller": (_KELLER,) * 5,
+        "polar_express": (
+            (8.156554524902461, -22.48329292557795, 15.878769915207462),
+            (4.042929935166739, -2.808917465908714, 0.5000178451051316),
+            (3.8916678022926607, -2.772484153217685, 0.5060648178503393),
+            (3.285753657755655, -2.3681294933425376, 0.46449024233003106),
+            (2.3465413258596377, -1.7097828382687081, 0.42323551169305323),
+        ),
+        "polar_express_8": (
+            (8.2051, -22.9019, 16.4607),
+            (4.0664, -2.8612, 0.5184),
+            (3.9096, -2.8234, 0.5250),
+            (3.2856, -2.4153, 0.4853),
+            (2.2779, -1.6198, 0.3985),
+            (1.8726, -1.2307, 0.3585),
+            (1.8564, -1.2132, 0.3568),
+            (1.875, -1.25, 0.375),
+        ),
+        "quintic": (
+            (4.0848, -6.8946, 2.9270),
+            (3.9505, -6.3029, 2.6377),
+            (3.7418, -5.5913, 2.3037),
+            (2.8769, -3.1427, 1.2046),
+            (2.8366, -3.0525, 1.2012),
+        ),
+        "cans": (
+            (8.4703, -25.1081, 18.6293),
+            (4.1828, -3.1087, 0.5806),
+            (3.9619, -2.9541, 0.5630),
+            (3.2866, -2.4647, 0.5074),
+            (2.2737, -1.6447, 0.4162),
+        ),
+        "cubic": (
+            (3.3656576, -3.3420992, 0.0),
+            (2.5744352, -1.4957376, 0.0),
+            (2.5368962, -1.4312570, 0.0),
+            (2.4418906, -1.2764040, 0.0),
+            (2.2230472, -0.9630650, 0.0),
+        ),
+        "deepseek": (_KELLER,) * 8 + (_NEWTON_SCHULZ,) * 2,
+        "newton_schulz": (_NEWTON_SCHULZ,) * 12,
+    }
+)
+"""Name -> (a, b, c) of each step of `orthogonalize`; the range of the singular values after it is in its docstring."""
+
+
+def iterated(x: jax.Array, triples: Triples) -> jax.Array:
+    """The iteration, of one matrix or of a stack."""
+    if x.shape[-1] >= 3 * x.shape[-2]:
+        return _iterated_on_gram(x, triples)
+    for a, b, c in triples:
+        x = a * x + _product(_inside(_product(x, x.mT.conj()), b, c), x)
+    return x
+
+
+def _iterated_on_gram(x: jax.Array, triples: Triples) -> jax.Array:
+    """The same with small square products: the steps act on A, and their product is applied to X in the end.
+
+    It is applied once before, after the second step: A squares the singular values, and of small ones too few digits
+    are left for more steps.
+    """
+    gram, q = _product(x, x.mT.conj()), None
+    for k, (a, b, c) in enumerate(triples):
+        z = _inside(gram, b, c)
+        q = z + a * jnp.eye(z.shape[-1], dtype=z.dtype) if q is None else _product(q, z) + a * q
+        if k == len(triples) - 1:
+            break
+        if k == 1:
+            x, q = _product(q, x), None
+            gram = _product(x, x.mT.conj())
+        else:
+            half = _product(gram, z) + a * gram
+            gram = _product(z, half) + a * half
+    return _product(q, x)
+
+
+def _inside(gram: jax.Array, b: float, c: float) -> jax.Array:
+    return b * gram + c * _product(gram, gram) if c else b * gram
+
+
+def _product(x: jax.Array, y: jax.Array) -> jax.Array:
+    return jnp.matmul(x, y, precision=None if x.dtype == jnp.bfloat16 else "highest")
+
+
+def each_of(fn: Any, stack: jax.Array) -> jax.Array:
+    """`fn` of each matrix of a stack: one after the other on CPU, whose batched products are slow, else all at once."""
+    if len(stack) == 1:
+        return fn(stack[0])[None]
+    return jax.lax.platform_dependent(stack, cpu=lambda s: jax.lax.map(fn, s), default=fn)
+
+
+@jax.custom_jvp
+def by_svd(x: jax.Array) -> jax.Array:
+    """The polar factor; directions whose singular value is zero stay zero."""
+    return _polar(x)[0]
+
+
+def _polar(x: jax.Array) -> tuple[jax.Array, ...]:
+    """The polar factor, and the decomposition without the directions of singular value zero."""
+    u, s, vh = jnp.linalg.svd(x, full_matrices=False)
+    seen = s > jnp.finfo(s.dtype).eps * x.shape[-1] * s[..., :1]
+    u = u * seen[..., None, :].astype(u.dtype)
+    return _product(u, vh), u, s, vh
+
+
+@by_svd.defjvp
+def _(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
+    # That of the factors has the differences of singular values in its divisors, and is infinite where two are equal.
+    (x,), (dx,) = primals, tangents
+    p, u, s, vh = _polar(x)
+    turned = _product(_product(u.mT.conj(), dx), vh.mT.conj())
+    sums = s[..., :, None] + s[..., None, :]
+    inside = jnp.where(sums > 0, (turned - turned.mT.conj()) / jnp.where(sums > 0, sums, 1.0), 0.0)
+    outside = dx - _product(_product(dx, vh.mT.conj()), vh)
+    inverse = jnp.where(s > 0, 1.0 / jnp.where(s > 0, s, 1.0), 0.0)[..., None, :].astype(u.dtype)
+    return p, _product(_product(u, inside), vh) + _product(_product(u * inverse, u.mT.conj()), outside)

@@ -1,0 +1,192 @@
+"""Matrices with all singular values near one: orthogonalized updates, and the factors that set their size."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradtx.core.errors import describe, non_negative, one_of
+from gradtx.core.hyper import Hyper
+from gradtx.core.leaves import at_width, float_dtype, map_leaves
+from gradtx.core.states import EmptyState
+from gradtx.core.transformation import transformation
+from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
+from gradtx.transforms.newton_schulz import COEFFICIENTS, Triples, by_svd, each_of, iterated
+from gradtx.transforms.norms import leaf_norm
+
+SHAPE_RULES = ("keller", "moonlight", "spectral", "longest")
+
+
+@transformation(needs_matrices=True)
+def orthogonalize(
+    coefficients: str | Triples = "keller",
+    eps: Hyper = 1e-7,
+    *,
+    dual_norm: bool = False,
+    iterate_in: str | None = None,
+):
+    """Replace each matrix by the nearest orthogonal one, or nearly: its singular values become about one.
+
+        X = N/(‖N‖_F + eps),      N the update; transposed where it has more rows than columns
+        X = a·X + (b·A + c·A²)·X,      A = X·X*,      for each (a, b, c)
+        u = X;      with dual_norm, X·Re⟨X, N⟩
+
+    A step maps every singular value σ to a·σ + b·σ³ + c·σ⁵, so a few steps bring those that are not tiny near one. A
+    zero matrix stays zero, and one with a norm above 8e37 becomes zero. The last two axes of a leaf are the matrix, and
+    axes in front of them count matrices; for other arrangements put it into `in_frame(..., frames.matrices(...))`.
+    Matrices of one shape are iterated together.
+
+    Args:
+        coefficients: triples (a, b, c), one for each step, or the name of such a list. Singular values in [.01, 1],
+            after the division by the norm, end in: "keller" [.68, 1.14], 5 steps; "polar_express" [.85, 1.15], 5 steps;
+            "polar_express_8" [.999, 1.001], 8 steps; "quintic" [.977, 1.032], 5 steps; "cans" [.88, 1.13], 5 steps;
+            "cubic" [.77, 1.31], 5 steps with one product fewer each; "deepseek" [.999, 1.001], 10 steps;
+            "newton_schulz" [.999, 1.001], 12 steps; "svd" exactly 1, by a singular value decomposition.
+        eps: added to the norm; finite, at least 0; in the units of the update. With 0 the result does not depend on the
+            size of the update.
+        dual_norm: multiply by the inner product of result and update, which is the sum of the singular values: then
+            steps become small where gradients do.
+        iterate_in: the dtype of the iteration, "float32" or "bfloat16"; None: that of the update, at least float32.
+
+    State: none.
+    Raises: ValueError: a leaf has fewer than two axes; an argument is out of range. TypeError: coefficients are neither
+        a name nor triples.
+    Source: Jordan et al. 2024 (Muon, on kellerjordan.github.io); "polar_express" from Amsel et al. 2025
+        (arXiv:2505.16932), divided as in the authors' code by a safety of 1.02, "polar_express_8" by 1.01; "cans" from
+        Grishina et al. 2025 (arXiv:2506.10935); dual_norm as in PolarGrad (Lau et al. 2025, arXiv:2505.21799). torch
+        iterates in bfloat16. optax has it inside `scale_by_muon`, in the dtype of the update.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.orthogonalize("svd")
+        >>> print(tx.update(jnp.array([[3.0, 0.0], [0.0, -0.1]]), tx.init(jnp.zeros((2, 2))))[0])
+        [[ 1.  0.]
+         [ 0. -1.]]
+    """
+    triples = _triples(coefficients)
+    non_negative(eps=eps)
+    if iterate_in is not None:
+        one_of(("float32", "bfloat16"), iterate_in=iterate_in)
+
+    def polar(x: jax.Array) -> jax.Array:
+        """Of a stack of matrices with at least as many columns as rows."""
+        norm = leaf_norm(x, (-2, -1))
+        nothing = norm == 0
+        # The quotient is taken in two steps: the norm of a subnormal matrix has no finite reciprocal.
+        unit = x / jnp.where(nothing, 1.0, norm).astype(x.dtype)
+        shrunk = jnp.where(nothing, 0.0, norm / jnp.where(nothing, 1.0, norm + eps)).astype(x.dtype)
+        start = unit * shrunk if jnp.iscomplexobj(x) or iterate_in is None else (unit * shrunk).astype(iterate_in)
+        u = by_svd(unit) if triples is None else each_of(lambda y: iterated(y, triples), start).astype(x.dtype)
+        if dual_norm:
+            u = u * jnp.sum((u.conj() * x).real, (-2, -1), keepdims=True).astype(u.dtype)
+        return jnp.where(nothing, jnp.zeros_like(u), u)
+
+    def init(params):
+        _require_matrices("orthogonalize", "parameter", params)
+        return EmptyState()
+
+    def update(updates, state, params=None):
+        _require_matrices("orthogonalize", "update", updates)
+        return _by_shape(polar, updates), state
+
+    return init, update
+
+
+@transformation(needs_matrices=True)
+def scale_by_shape(rule: str = "keller", outputs: int = -1):
+    """Multiply each matrix by a number that depends on its shape alone, so that one rate suits all shapes.
+
+        u = factor·g,      m outputs, n inputs
+
+    Of an orthogonal matrix, "keller" makes the root mean square 1/√n for every shape, "moonlight" 0.2, as Adam's,
+    "spectral" makes the largest change of the outputs per change of the inputs, both as root mean squares, 1.
+
+    Args:
+        rule: "keller": √max(1, m/n); "moonlight": 0.2·√max(m, n); "spectral": √(m/n); "longest": √max(m, n).
+        outputs: the axis of the outputs, -1 for kernels of Flax, Haiku and Keras, which are inputs × outputs; -2 for
+            those of torch and equinox. The other one of the last two axes is that of the inputs.
+
+    State: none.
+    Raises: ValueError: rule or outputs is another one than these; a leaf has fewer than two axes.
+    Source: "keller": Jordan et al. 2024, torch's "original". "moonlight": Liu et al. 2025 (arXiv:2502.16982), torch's
+        "match_rms_adamw", Keras' default, optax's `consistent_rms`. "spectral": Pethick et al. 2025 (arXiv:2502.07529),
+        Scion; NVIDIA's "unit_rms_norm". NVIDIA's "spectral" is "longest" here.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.scale_by_shape("moonlight")
+        >>> print(tx.update(jnp.ones((4, 25)), tx.init(jnp.zeros((4, 25))))[0][0, 0])
+        1.0
+    """
+    one_of(SHAPE_RULES, rule=rule)
+    if outputs not in (-1, -2) or isinstance(outputs, bool):
+        raise ValueError(f"outputs must be -1 or -2, an axis counted from the end; got {describe(outputs)}")
+
+    def factor(shape: tuple[int, ...]) -> float:
+        if len(shape) < 2 or not shape[-1] * shape[-2]:
+            return 1.0  # of a tree without matrices
+        m, n = shape[outputs], shape[-3 - outputs]
+        largest = max(m, n)
+        return math.sqrt(
+            {"keller": max(1.0, m / n), "moonlight": 0.04 * largest, "spectral": m / n, "longest": largest}[rule]
+        )
+
+    def init(params):
+        _require_matrices("scale_by_shape", "parameter", params)
+        return EmptyState()
+
+    def update(updates, state, params=None):
+        _require_matrices("scale_by_shape", "update", updates)
+        return map_leaves(lambda g: factor(g.shape) * g, updates), state
+
+    return init, update
+
+
+def _triples(given: Any) -> Triples | None:
+    """The steps of the iteration; None for a decomposition."""
+    if isinstance(given, str):
+        one_of(("svd", *COEFFICIENTS), coefficients=given)
+        return None if given == "svd" else COEFFICIENTS[given]
+    steps = given if isinstance(given, tuple) else ()
+    if not steps or not all(isinstance(x, tuple) and len(x) == 3 and all(map(_is_number, x)) for x in steps):
+        raise TypeError(
+            f"coefficients must be one of {('svd', *COEFFICIENTS)}, or a tuple of triples ((a, b, c), ...), one for "
+            f"each step; got {describe(given)}"
+        )
+    return steps
+
+
+def _is_number(x: Any) -> bool:
+    return isinstance(x, float | int) and not isinstance(x, bool) and math.isfinite(x)
+
+
+def _require_matrices(who: str, what: str, tree: Any) -> None:
+    for name, x in zip(leaf_names(tree), flatten(tree)[0], strict=True):
+        if is_trained(x) and len(shape_of(x)) < 2:
+            raise ValueError(
+                f"{who}: the {what} at {name} has shape {shape_of(x)}, and a matrix has two axes: give such leaves "
+                f"another transformation, with route or on_matrices"
+            )
+
+
+def _by_shape(polar: Any, updates: Any) -> Any:
+    """`polar` of every trained leaf; those whose matrices have one shape and dtype as one stack."""
+    leaves, structure = flatten(updates)
+    done, stacks = list(leaves), {}
+    for k, x in enumerate(leaves):
+        if is_trained(x) and math.prod(shape_of(x)):
+            x = jnp.asarray(x)
+            x = x.astype(at_width(x.dtype, float_dtype(x)))
+            lies = x.mT if x.shape[-2] > x.shape[-1] else x
+            stacks.setdefault((lies.shape[-2:], lies.dtype), []).append((k, x, lies.reshape(-1, *lies.shape[-2:])))
+    for members in stacks.values():
+        stack = members[0][2] if len(members) == 1 else jnp.concatenate([lies for _, _, lies in members])
+        parts = jnp.split(polar(stack), np.cumsum([len(lies) for _, _, lies in members])[:-1])
+        for (k, x, _), u in zip(members, parts, strict=True):
+            tall = x.shape[-2] > x.shape[-1]
+            done[k] = (u.mT if tall else u).reshape(x.shape)
+    return jax.tree.unflatten(structure, done)

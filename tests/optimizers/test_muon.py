@@ -1,0 +1,263 @@
+"""Muon against the loops of the papers in float64, what its iterations do to singular values, which leaves it takes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradtx
+from gradtx import frames
+from gradtx.layout import JoinedLeavesError
+from gradtx.transforms.newton_schulz import COEFFICIENTS, iterated
+from tests.double import enable_x64
+
+KELLER = ((3.4445, -4.7750, 2.0315),) * 5
+RANGES = {
+    "keller": (0.68, 1.14),
+    "polar_express": (0.85, 1.15),
+    "polar_express_8": (0.999, 1.001),
+    "quintic": (0.977, 1.032),
+    "cans": (0.88, 1.13),
+    "cubic": (0.77, 1.31),
+    "deepseek": (0.999, 1.001),
+    "newton_schulz": (0.999, 1.001),
+}
+
+
+def polar(x, triples=KELLER, eps=1e-7):
+    """The iteration of one matrix, as published: on the wide side, from X/(‖X‖ + eps)."""
+    y = x.T if x.shape[0] > x.shape[1] else x
+    y = y / (np.linalg.norm(y) + eps)
+    for a, b, c in triples:
+        gram = y @ y.T
+        y = a * y + (b * gram + c * gram @ gram) @ y
+    return y.T if x.shape[0] > x.shape[1] else y
+
+
+def with_singular_values(s, n, seed=0):
+    random = np.random.default_rng(seed)
+    u = np.linalg.qr(random.normal(size=(len(s), len(s))))[0]
+    v = np.linalg.qr(random.normal(size=(n, len(s))))[0]
+    return u @ np.diag(s) @ v.T
+
+
+@pytest.mark.parametrize("name", COEFFICIENTS)
+def test_ranges_of_singular_values(name):
+    """The ranges that the docstring states, for values in [.01, 1] after the division by the norm."""
+    assert RANGES.keys() == COEFFICIENTS.keys()
+    low, high = RANGES[name]
+    s = np.geomspace(0.01, 1.0, 20_001)
+    for a, b, c in COEFFICIENTS[name]:
+        s = a * s + b * s**3 + c * s**5
+    assert low <= s.min()
+    assert s.max() <= high
+    assert (s.max() - s.min()) > 0.8 * (high - low) or high - low < 0.01
+
+
+@pytest.mark.parametrize("shape", [(24, 24), (16, 40), (40, 16), (16, 64), (64, 16)])
+def test_iteration_is_the_published_one(shape):
+    """In float64 to 1e-12, for square and wide ones, and those whose small square products are iterated."""
+    x = np.random.default_rng(1).normal(size=shape)
+    with enable_x64(True):
+        for name in ("keller", "polar_express", "cubic"):
+            tx = gradtx.orthogonalize(name)
+            u, _ = tx.update(jnp.asarray(x), tx.init(jnp.asarray(x)))
+            np.testing.assert_allclose(u, polar(x, COEFFICIENTS[name]), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", COEFFICIENTS)
+def test_small_products_in_single_precision(name):
+    """Singular values over three decades: within 1e-3 of exact arithmetic."""
+    x = with_singular_values(np.geomspace(1e-3, 1.0, 32) / 4, 128)
+    u = iterated(jnp.asarray(x, jnp.float32), COEFFICIENTS[name])
+    for a, b, c in COEFFICIENTS[name]:
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    np.testing.assert_allclose(u, x, rtol=0, atol=1e-3)
+
+
+def test_decomposition_is_the_polar_factor():
+    x = with_singular_values(np.array([3.0, 1.0, 1e-3, 0.0]), 6)
+    u, _, v = np.linalg.svd(x, full_matrices=False)
+    tx = gradtx.orthogonalize("svd")
+    got, _ = tx.update(jnp.asarray(x, jnp.float32), tx.init(jnp.zeros((4, 6))))
+    np.testing.assert_allclose(got, u[:, :3] @ v[:3], atol=1e-4)
+    np.testing.assert_allclose(gradtx.orthogonalize("svd", dual_norm=True).update(got, ())[0], 3 * got, atol=1e-5)
+
+
+@pytest.mark.parametrize("coefficients", ["keller", "svd"])
+def test_derivatives(coefficients):
+    """As finite differences say, also where singular values are equal; zero at zero."""
+    random = np.random.default_rng(0)
+    tx = gradtx.orthogonalize(coefficients)
+    with enable_x64(True):
+        for x in (random.normal(size=(3, 2)), random.normal(size=(2, 7)), np.eye(3, 4)):
+            d, weight = random.normal(size=(2, *x.shape))
+
+            def along(t, x=x, d=d, weight=weight):
+                return jnp.sum(weight * tx.update(jnp.asarray(x + t * d), ())[0])
+
+            h = 1e-5
+            np.testing.assert_allclose(
+                jax.jvp(along, (0.0,), (1.0,))[1], (along(h) - along(-h)) / (2 * h), rtol=1e-6, atol=1e-8
+            )
+        gradient = jax.grad(lambda x: tx.update(x, ())[0].sum())(jnp.zeros((2, 3)))
+        assert not np.any(gradient)
+
+
+def test_zero_tiny_and_huge_matrices():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 5)), jnp.float32)
+    tx = gradtx.orthogonalize(eps=0.0)
+    plain = tx.update(x, ())[0]
+    for factor in (1e-30, 1e30):
+        np.testing.assert_allclose(tx.update(factor * x, ())[0], plain, rtol=1e-3)
+    assert not np.any(tx.update({"a": jnp.zeros((2, 3)), "b": jnp.zeros((0, 3))}, ())[0]["a"])
+
+
+def test_leaves_of_one_shape_are_one_stack():
+    """Tall and wide ones and those with more axes together; each gets what it would get alone."""
+    random = np.random.default_rng(0)
+    shapes = {"a": (4, 6), "b": (6, 4), "c": (2, 3, 4, 6), "d": (5, 5)}
+    updates = {name: jnp.asarray(random.normal(size=shape), jnp.float32) for name, shape in shapes.items()}
+    tx = gradtx.orthogonalize()
+    together = jax.jit(tx.update)(updates, ())[0]
+    for name, x in updates.items():
+        np.testing.assert_allclose(together[name], tx.update(x, ())[0], atol=2e-6)
+    np.testing.assert_allclose(together["b"], tx.update(updates["b"].T, ())[0].T, atol=2e-6)
+    whole = jax.jit(tx.update).lower(updates, ()).as_text()
+    assert whole.count("stablehlo.while") == 1  # 8 matrices of one shape in one loop, and one alone
+
+
+def test_half_precision_iterates_in_bfloat16():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(8, 16)), jnp.float32)
+    tx = gradtx.orthogonalize(iterate_in="bfloat16")
+    u = tx.update(x, ())[0]
+    assert u.dtype == jnp.float32
+    assert "bf16" in jax.jit(tx.update).lower(x, ()).as_text()
+    np.testing.assert_allclose(u, polar(np.asarray(x)), atol=0.06)
+
+
+@pytest.mark.parametrize(
+    ("rule", "shape", "outputs", "expected"),
+    [
+        ("keller", (4, 16), -1, 2.0),
+        ("keller", (16, 4), -1, 1.0),
+        ("keller", (16, 4), -2, 2.0),
+        ("moonlight", (4, 25), -1, 1.0),
+        ("spectral", (4, 16), -1, 2.0),
+        ("spectral", (4, 16), -2, 0.5),
+        ("longest", (4, 16), -1, 4.0),
+    ],
+)
+def test_factors_of_shapes(rule, shape, outputs, expected):
+    tx = gradtx.scale_by_shape(rule, outputs)
+    u, _ = tx.update(jnp.ones(shape), tx.init(jnp.ones(shape)))
+    np.testing.assert_allclose(u, expected, rtol=1e-6)
+
+
+def test_moonlight_makes_the_root_mean_square_a_fifth():
+    tx = gradtx.chain(gradtx.orthogonalize("svd"), gradtx.scale_by_shape("moonlight"))
+    for shape in ((8, 8), (8, 50), (50, 8)):
+        x = jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
+        np.testing.assert_allclose(jnp.sqrt(jnp.mean(tx.update(x, tx.init(x))[0] ** 2)), 0.2, rtol=1e-5)
+
+
+def loop(gradients, w, rate, norm_rows, momentum=0.95, decay=0.1, b2=0.95):
+    """A kernel (inputs × outputs) under Muon or NorMuon."""
+    mean, v = np.zeros_like(w), 0.0
+    for g in gradients:
+        mean = momentum * mean + (1 - momentum) * g
+        u = polar(momentum * mean + (1 - momentum) * g)
+        if norm_rows:
+            v = b2 * v + (1 - b2) * np.mean(u * u, axis=0)
+            scaled = u / (np.sqrt(v) + 1e-10)
+            u = scaled * np.linalg.norm(u) / np.linalg.norm(scaled)
+        w = w - rate * (0.2 * np.sqrt(max(w.shape)) * u + decay * w)
+    return w
+
+
+@pytest.mark.parametrize("norm_rows", [False, True])
+def test_a_thousand_steps(norm_rows):
+    """In float32 within 2e-5 of the largest entry, of a float64 loop of the papers."""
+    random = np.random.default_rng(0)
+    w, gradients = random.normal(size=(6, 4)), random.normal(size=(1000, 6, 4))
+    tx = (gradtx.normuon if norm_rows else gradtx.muon)(0.01)
+    state, p, step = tx.init(jnp.asarray(w, jnp.float32)), jnp.asarray(w, jnp.float32), jax.jit(tx.step)
+    for g in gradients:
+        p, state = step(jnp.asarray(g, jnp.float32), state, p)
+    expected = loop(gradients, w, 0.01, norm_rows)
+    np.testing.assert_allclose(p, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
+
+
+def test_first_step_of_normuon_makes_outputs_alike():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(8, 5)), jnp.float32)
+    tx = gradtx.normuon(1.0, weight_decay=0.0, coefficients="svd")
+    u, _ = tx.update(x, tx.init(x), x)
+    np.testing.assert_allclose(jnp.sqrt(jnp.mean(u**2, axis=0)), 0.2, rtol=1e-5)
+
+
+PARAMS = {
+    "embed": {"table": jnp.ones((7, 4))},
+    "layers": [{"kernel": jnp.ones((4, 4)), "bias": jnp.ones(4), "norm": jnp.ones((1, 4))}],
+    "conv": jnp.ones((3, 3, 2, 4)),
+    "lm_head": jnp.ones((4, 7)),
+    "multi_head": {"query": jnp.ones((4, 8))},
+}
+
+
+def taken(tx):
+    groups = tx.piece.leaf_groups(PARAMS)
+    names = gradtx.core.trees.leaf_names(PARAMS)
+    return {names[k] for k, group in groups.items() if group.label == "matrices"}
+
+
+def test_which_leaves_are_matrices():
+    assert taken(gradtx.muon(0.1)) == {"layers/0/kernel", "multi_head/query"}
+    assert taken(gradtx.muon(0.1, exclude=())) == {"embed/table", "layers/0/kernel", "lm_head", "multi_head/query"}
+    assert taken(gradtx.muon(0.1, exclude="embed")) == {"layers/0/kernel", "lm_head", "multi_head/query"}
+    framed = gradtx.muon(0.1, frame=frames.matrices(rows=None))
+    assert taken(framed) == {"conv", "layers/0/kernel", "multi_head/query"}
+    shown = str(gradtx.plan(gradtx.muon(0.1), PARAMS))
+    for why in ("others: 4 axes", "others: an embedding by its name", "others: the head by its name", "shape (4,)"):
+        assert why in shown
+
+
+def test_convolutions_in_a_frame_are_one_matrix():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 3, 2, 4)), jnp.float32)
+    tx = gradtx.muon(1.0, weight_decay=0.0, nesterov=False, momentum=0.0, frame=frames.matrices(rows=None))
+    u, _ = tx.update(x, tx.init(x), x)
+    expected = -0.2 * np.sqrt(18) * polar(np.asarray(x).reshape(18, 4)).reshape(x.shape)
+    np.testing.assert_allclose(u, expected, atol=1e-5)
+
+
+def test_a_network_of_matrices_alone_and_one_without_any():
+    for params in ({"w": jnp.ones((3, 3))}, {"b": jnp.ones(3)}, {}):
+        tx = gradtx.muon(0.1)
+        updates, _ = tx.update(params, tx.init(params), params)
+        assert jax.tree.structure(updates) == jax.tree.structure(params)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "said"),
+    [
+        (
+            lambda: gradtx.orthogonalize().init({"a": {"b": jnp.ones(3)}}),
+            ValueError,
+            r"at a/b has shape \(3,\)",
+        ),
+        (lambda: gradtx.scale_by_shape().init({"a": jnp.ones(())}), ValueError, "a matrix has two axes"),
+        (lambda: gradtx.orthogonalize("keler"), ValueError, "keller"),
+        (lambda: gradtx.orthogonalize(((1.0, 2.0),)), TypeError, "triples"),
+        (lambda: gradtx.orthogonalize(iterate_in="float16"), ValueError, "iterate_in"),
+        (lambda: gradtx.orthogonalize(eps=-1.0), ValueError, "eps"),
+        (lambda: gradtx.scale_by_shape("muon"), ValueError, "rule"),
+        (lambda: gradtx.scale_by_shape(outputs=0), ValueError, "outputs must be -1 or -2"),
+        (lambda: gradtx.muon(0.1, exclude="nothing").init(PARAMS), ValueError, "matches no leaf"),
+        (lambda: gradtx.muon(0.1, exclude=3), TypeError, "exclude must be"),
+        (lambda: gradtx.muon(0.1, frame="rows"), TypeError, "frame must be a frame"),
+        (lambda: gradtx.orthogonalize().init(gradtx.pack(PARAMS)), JoinedLeavesError, "orthogonalize"),
+    ],
+)
+def test_bad_input(make, kind, said):
+    with pytest.raises(kind, match=said):
+        make()
