@@ -14,6 +14,7 @@ Recipes
     For hidden matrices, AdamW for the rest: muon, normuon.
     Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan, adabound, amsbound.
     Signs, noise, dual averages: sign_sgd, signum, noisy_sgd, madgrad, ftrl.
+    In other coordinates: soap; galore, apollo (with a small state).
     By the size of the parameters: lars, lamb, fromage, adamh (on a sphere), adamp, sgdp. Over steps: diloco, gpa, asgd.
     Without a learning rate: dog, l_dog, dowg, prodigy, polyak_sgd. With one that is learnt: sgd_hd, adam_hd.
     With other numerators than Adam's mean: ademamix, simplified_ademamix, qhadam, mars, optimistic_adam. Cautious:
@@ -26,7 +27,7 @@ Pieces
     identity, scale, scale_by_learning_rate, set_to_zero, add_decayed_weights, add_noise, zero_nans
     clip_by_value, clip_by_leaf_norm, clip_by_global_norm, clip_by_block_rms, adaptive_grad_clip, clip_by_z_score
     normalize_by_update_norm, scale_by_trust_ratio, scale_by_param_block_rms, floor_by_weight_norm, remove_radial,
-    centralize, turn_by_learning_rate
+    centralize, turn_by_learning_rate, limit_growth, hold_still
     add_momentum, add_nesterov_momentum, add_damped_momentum, ema
     nesterov_ema, reduce_variance, amplify_slow, scale_by_optimistic_gradient
     divide_by_rms (with any numerator)
@@ -224,7 +225,7 @@ from gradtx.transforms.filters import (
     scale_by_optimistic_gradient,
 )
 from gradtx.transforms.from_state import value_and_grad_from_state
-from gradtx.transforms.growth import LimitGrowthState, limit_growth
+from gradtx.transforms.growth import HoldStillState, LimitGrowthState, hold_still, limit_growth
 from gradtx.transforms.momentum import (
     AddDampedMomentumState,
     AddMomentumState,
@@ -297,6 +298,7 @@ __all__ = [
     "GradientTransformation",
     "GradientTransformationExtraArgs",
     "GraftState",
+    "HoldStillState",
     "Hyper",
     "HyperparametersState",
     "InFrameState",
@@ -430,6 +432,7 @@ __all__ = [
     "graft",
     "grams",
     "half_life_schedule",
+    "hold_still",
     "hyperparameters",
     "identity",
     "in_frame",

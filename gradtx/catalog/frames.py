@@ -5,7 +5,7 @@ from __future__ import annotations
 from gradtx.catalog.entry import Entry, Peer, Setting
 from gradtx.optimizers.low_rank import apollo, galore
 from gradtx.optimizers.soap import soap
-from gradtx.transforms.growth import limit_growth
+from gradtx.transforms.growth import hold_still, limit_growth
 from gradtx.wrappers.frame import in_frame
 
 _ADAM = {"b1": 0.9, "b2": 0.999}
@@ -37,6 +37,15 @@ ENTRIES = (
         source="Chen et al., arXiv:2410.01623, equation 9",
         year=2024,
         fields={"norm": "norm of the last update of each leaf"},
+    ),
+    Entry(
+        hold_still,
+        "piece",
+        "basic",
+        usual={"steps": 1},
+        source="the authors' code of SOAP",
+        year=2024,
+        fields={"count": "updates so far"},
     ),
     Entry(
         galore,

@@ -11,8 +11,8 @@ from gradtx.core.transformation import transformation
 from gradtx.frames.eigenbasis import eigenbasis
 from gradtx.optimizers.adam import scale_by_adam
 from gradtx.optimizers.decay import weight_decay_of
-from gradtx.schedules.decay import linear_schedule
-from gradtx.transforms.basic import scale, scale_by_learning_rate
+from gradtx.transforms.basic import scale_by_learning_rate
+from gradtx.transforms.growth import hold_still
 from gradtx.wrappers.frame import in_frame
 
 
@@ -30,7 +30,7 @@ def soap(
     weight_decay: Hyper = 0.01,
     mask: Any = None,
 ):
-    """SOAP: `scale_by_adam` in an `eigenbasis` frame, `add_decayed_weights`, then `scale_by_learning_rate`.
+    """SOAP: `scale_by_adam` in an `eigenbasis` frame, `hold_still`, `add_decayed_weights`, `scale_by_learning_rate`.
 
     The first step only learns: the first gradient is diagonal in its own eigenvectors, so there Adam would divide
     rounding by rounding. Gradients that are all multiples of one matrix are so at every step. Leaves that the frame
@@ -44,8 +44,8 @@ def soap(
         weight_decay: as in `add_decayed_weights`.
         mask: which leaves decay, as in `masked`: `"**/kernel"`; None for all.
 
-    State: a chain's dict: `InFrameState`, and the count of the schedule that leaves out the first step. For a matrix
-        m × n, 2·(m·n + m² + n²) numbers. Its update needs `params`.
+    State: a chain's dict: `InFrameState` and `HoldStillState`. For a matrix m × n, 2·(m·n + m² + n²) numbers. Its
+        update needs `params`.
     Source: Vyas et al. 2024 (arXiv:2409.11321), algorithm 3. Both moments go with the basis: see `in_frame`; the paper
         leaves the second one as it is, the authors' code permutes it. That code makes no update in the first step
         either, which its moments do not see; it learns L and R after each step, and lets the decay follow the step. Not
@@ -54,7 +54,7 @@ def soap(
     in_unit_interval(basis_decay=basis_decay)
     return chain(
         in_frame(scale_by_adam(b1, b2, eps), eigenbasis(basis_decay, every, sides, max_dim)),
-        scale(linear_schedule(0.0, 1.0, transition_steps=1)),
+        hold_still(steps=1),
         weight_decay_of(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )

@@ -1,4 +1,4 @@
-"""A bound for how fast updates grow from step to step."""
+"""Bounds for the length of updates over time: how fast they grow, and when they begin."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import not_below_one
-from gradtx.core.hyper import Hyper
-from gradtx.core.leaves import float_dtype
+from gradtx.core.errors import at_least_one, not_below_one
+from gradtx.core.hyper import Count, Hyper
+from gradtx.core.leaves import float_dtype, map_leaves
+from gradtx.core.numerics import increment, zero_count
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import OwnShapes, is_none, is_trained
 from gradtx.transforms.norms import leaf_norm, within
@@ -68,5 +69,44 @@ def limit_growth(factor: Hyper = 1.01, *, axis_name: AxisName = None):
     def update(updates, state, params=None):
         updates, norm = map_split(leaf, axis_name, updates, OwnShapes(state.norm))
         return updates, LimitGrowthState(norm)
+
+    return init, update
+
+
+class HoldStillState(NamedTuple):
+    """The state of `hold_still`."""
+
+    count: jax.Array  # updates so far; int32 scalar; 0 at init
+
+
+@transformation(any_leaves=True, sparse_rows=True)
+def hold_still(steps: Count = 1):
+    """Let no parameter move in the first steps, in which transformations in front of it only learn.
+
+        u = 0 in the first `steps` updates, then g
+
+    Args:
+        steps: a whole number, at least 1.
+
+    State: `HoldStillState`: count, int32 scalar, 0 at init.
+    Raises: ValueError: `steps` is below 1. TypeError: `steps` is no whole number.
+    Source: the authors' code of SOAP, with one step. optax's `conditionally_mask`, with a function of the step.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.hold_still()
+        >>> u, state = tx.update(jnp.ones(1), tx.init(jnp.ones(1)))
+        >>> print(u, tx.update(jnp.ones(1), state)[0])
+        [0.] [1.]
+    """
+    at_least_one(steps=steps)
+
+    def init(params):
+        return HoldStillState(zero_count())
+
+    def update(updates, state, params=None):
+        held = state.count < steps
+        updates = map_leaves(lambda g: jnp.where(held, jnp.zeros_like(g), g), updates)
+        return updates, HoldStillState(increment(state.count))
 
     return init, update

@@ -1,4 +1,4 @@
-"""`limit_growth` against its formula in float64, and where there is nothing to compare with."""
+"""`limit_growth` against its formula in float64, and where there is nothing to compare with; `hold_still`."""
 
 import jax
 import jax.numpy as jnp
@@ -74,3 +74,17 @@ def test_an_infinite_factor_changes_nothing():
 def test_shrinking_is_refused():
     with pytest.raises(ValueError, match=r"limit_growth: factor must be at least 1; got 0.9"):
         gradtx.limit_growth(0.9)
+
+
+def test_nothing_moves_at_first():
+    """NaN neither, and then every update is what it was, to the bit."""
+    gradients = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    gradients[0, 1] = np.nan
+    came = updates_of(gradtx.hold_still(2), gradients)
+    np.testing.assert_array_equal(came[:2], 0)
+    np.testing.assert_array_equal(came[2:], gradients[2:])
+
+
+def test_no_steps_are_refused():
+    with pytest.raises(ValueError, match="hold_still: steps must be finite and at least 1; got 0"):
+        gradtx.hold_still(0)
