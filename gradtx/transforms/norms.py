@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from gradtx.core.leaves import at_width, float_dtype
+from gradtx.core.leaves import at_width, float_dtype, is_staged
 from gradtx.core.numerics import abs_sq
 from gradtx.core.special import SpecialLeaf
 from gradtx.core.trees import flatten, is_trained
@@ -73,7 +73,7 @@ def _entries(x: Any) -> jax.Array:
 def leaf_norm(x: jax.Array, axes: tuple[int, ...] | None = None, axis_name: AxisName = None) -> jax.Array:
     """The Euclidean norm of one array in its own precision, with the range and the derivatives of `global_norm`.
 
-    It always reads the array twice: a GPU would have to wait for a branch in every leaf.
+    Except on CPU it always reads the array twice: a GPU would have to wait for a branch in every leaf.
 
     Args:
         x: an array, real or complex.
@@ -83,11 +83,17 @@ def leaf_norm(x: jax.Array, axes: tuple[int, ...] | None = None, axis_name: Axis
     axis_name = own_axes(x, axis_name)
     # The unit is the same on all devices, since it depends on the sum over all.
     squares = summed(_sum_of_squares(x, axes), axis_name)
-    safe, unit = _is_safe(squares), _unit(squares)
-    # A select of entries, not of units: XLA turns (c*unit)**2 of a constant c into c**2 * unit**2, which is 0 * inf.
-    scaled = jnp.where(safe, x, x * unit.astype(x.dtype))
-    root = jnp.sqrt(summed(_sum_of_squares(scaled, axes), axis_name))
-    return jnp.where(safe, root, root / unit)
+
+    def again() -> jax.Array:
+        safe, unit = _is_safe(squares), _unit(squares)
+        # A select of entries, not of units: XLA turns (c*unit)**2 of a constant c into c**2 * unit**2, which is 0 * inf.
+        scaled = jnp.where(safe, x, x * unit.astype(x.dtype))
+        root = jnp.sqrt(summed(_sum_of_squares(scaled, axes), axis_name))
+        return jnp.where(safe, root, root / unit)
+
+    if jax.default_backend() != "cpu" or not is_staged(squares):
+        return again()
+    return jax.lax.cond(jnp.all(_is_safe(squares)), lambda: jnp.sqrt(squares), again)
 
 
 @leaf_norm.defjvp
