@@ -92,6 +92,7 @@ ENTRIES = (
             "": Setting(
                 called="lars",
                 label="LARS",
+                traffic=(68, 8),  # norms come first; they are read again in a branch that is seldom taken
                 optax=Peer("lars", {"weight_decay_mask": True, "trust_ratio_mask": True}),
                 rates=(1.0, 3.0, 10.0, 30.0),
                 shared={"momentum": 0.9, "weight_decay": 0.0001, "trust_coefficient": 0.001},
@@ -122,6 +123,7 @@ ENTRIES = (
             "": Setting(
                 called="lamb",
                 label="LAMB",
+                traffic=(84, 8),  # norms come first; they are read again in a branch that is seldom taken
                 optax=Peer("lamb"),
                 keras=Peer(
                     "Lamb",
@@ -147,6 +149,7 @@ ENTRIES = (
             "": Setting(
                 called="fromage",
                 label="Fromage",
+                traffic=(44, 4),  # norms come first; they are read again in a branch that is seldom taken
                 optax=Peer("fromage"),
                 rates=(0.003, 0.01, 0.03, 0.1),
                 shared={"min_norm": 1e-6},
@@ -162,7 +165,16 @@ ENTRIES = (
         usual={"learning_rate": 0.018, "b1": 0.9, "b2": 0.999, "eps": 1e-8},
         source="arXiv:2606.16899",
         year=2026,
-        settings={"": Setting(called="adamh", label="AdamH")},
+        settings={
+            "": Setting(
+                called="adamh",
+                label="AdamH",
+                traffic=(
+                    112,
+                    12,
+                ),  # the same, and once more on the sphere
+            )
+        },
         laws={"needs_params": True},
     ),
     Entry(
@@ -186,6 +198,7 @@ ENTRIES = (
             "": Setting(
                 called="diloco",
                 label="DiLoCo",
+                traffic=(112, 8),  # the outer step is in a branch that is seldom taken
                 rates=(0.0003, 0.001, 0.003, 0.01),
                 shared={"b1": 0.9, "b2": 0.999, "weight_decay": 1e-2},
                 offered={"learning_rate": 0.1, "b1": 0.9, "b2": 0.999, "eps": 1e-8},
@@ -212,6 +225,7 @@ ENTRIES = (
             "": Setting(
                 called="gpa",
                 label="GPA",
+                traffic=(68, 8),  # the average is computed from both its ends
                 rates=(0.001, 0.003, 0.01, 0.03),
                 shared={"b2": 0.999, "eps": 1e-8, "weight_decay": 1e-2},
                 offered={"learning_rate": 0.2, "b1": 0.8, "b2": 0.999, "eps": 1e-8},

@@ -86,7 +86,7 @@ def leaf_norm(x: jax.Array, axes: tuple[int, ...] | None = None, axis_name: Axis
 
     def again() -> jax.Array:
         safe, unit = _is_safe(squares), _unit(squares)
-        # A select of entries, not of units: XLA turns (c*unit)**2 of a constant c into c**2 * unit**2, which is 0 * inf.
+        # A select of entries, not of units: XLA makes (c*unit)**2 of a constant c to c**2 * unit**2, which is 0 * inf.
         scaled = jnp.where(safe, x, x * unit.astype(x.dtype))
         root = jnp.sqrt(summed(_sum_of_squares(scaled, axes), axis_name))
         return jnp.where(safe, root, root / unit)
