@@ -12,17 +12,14 @@ Recipes
     adamw, amsgrad, nadam, adamax, lion. For full batches: rprop, supersab, lbfgs (with a line search).
     With little memory: adafactor.
     For hidden matrices, AdamW for the rest: muon, normuon.
-    Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan, adabound, amsbound.
+    Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan, adabound, amsbound, sophia, sophia_g.
     Signs, noise, dual averages: sign_sgd, signum, noisy_sgd, madgrad, ftrl.
     In other coordinates: soap; galore, apollo (with a small state).
     By the size of the parameters: lars, lamb, fromage, adamh (on a sphere), adamp, sgdp. Over steps: diloco, gpa, asgd.
-    Without a learning rate: dog, l_dog, dowg, prodigy, polyak_sgd. With one that is learnt: sgd_hd, adam_hd.
+    Without a learning rate: dog, l_dog, dowg, prodigy, dadapt_adamw, cocob; with the loss: polyak_sgd, momo,
+    momo_adam. With one that is learnt: sgd_hd, adam_hd.
     With other numerators than Adam's mean: ademamix, simplified_ademamix, qhadam, mars, optimistic_adam. Cautious:
     c_adamw, c_lion, grams. laprop, tiger, optimistic_gradient_descent.
-    Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan, adabound, amsbound, sophia, sophia_g.
-    Signs, noise, dual averages: sign_sgd, signum, noisy_sgd, madgrad, ftrl.
-    Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan, adabound, amsbound, sophia, sophia_g.
-    Signs, noise, dual averages: sign_sgd, signum, noisy_sgd, madgrad, ftrl.
 Pieces
     identity, scale, scale_by_learning_rate, set_to_zero, add_decayed_weights, add_noise, zero_nans
     clip_by_value, clip_by_leaf_norm, clip_by_global_norm, clip_by_block_rms, adaptive_grad_clip, clip_by_z_score
@@ -37,6 +34,7 @@ Pieces
     scale_by_supersab, scale_by_lbfgs
     scale_by_belief, scale_by_acprop, scale_by_yogi, scale_by_radam, scale_by_adan, scale_by_adabound,
     scale_by_amsbound, scale_by_madgrad, scale_by_ftrl, scale_by_sophia, scale_by_sophia_g
+    scale_by_cocob, scale_by_dadapt_adam, scale_by_momo, scale_by_momo_adam
     scale_by_backtracking_linesearch, scale_by_zoom_linesearch, value_and_grad_from_state, reduce_on_plateau
 Wrappers: which leaves
     masked, freeze, route, partition, per_leaf_learning_rate, on_matrices
@@ -130,6 +128,8 @@ from gradtx.optimizers.ademamix import ademamix, simplified_ademamix
 from gradtx.optimizers.amsgrad import ScaleByAmsgradState, amsgrad, scale_by_amsgrad
 from gradtx.optimizers.belief import ScaleByBeliefState, acprop, adabelief, scale_by_acprop, scale_by_belief
 from gradtx.optimizers.caution import c_adamw, c_lion, grams
+from gradtx.optimizers.cocob import ScaleByCocobState, cocob, scale_by_cocob
+from gradtx.optimizers.dadapt import ScaleByDadaptAdamState, dadapt_adamw, scale_by_dadapt_adam
 from gradtx.optimizers.ftrl import ScaleByFtrlState, ftrl, scale_by_ftrl
 from gradtx.optimizers.hypergradient import adam_hd, sgd_hd
 from gradtx.optimizers.laprop import laprop
@@ -138,6 +138,14 @@ from gradtx.optimizers.lion import ScaleByLionState, lion, scale_by_lion
 from gradtx.optimizers.low_rank import apollo, galore
 from gradtx.optimizers.madgrad import ScaleByMadgradState, madgrad, scale_by_madgrad
 from gradtx.optimizers.mars import mars
+from gradtx.optimizers.momo import (
+    ScaleByMomoAdamState,
+    ScaleByMomoState,
+    momo,
+    momo_adam,
+    scale_by_momo,
+    scale_by_momo_adam,
+)
 from gradtx.optimizers.muon import muon, normuon
 from gradtx.optimizers.nadam import ScaleByScheduledNadamState, nadam, nadamw, scale_by_scheduled_nadam
 from gradtx.optimizers.optimistic import optimistic_adam, optimistic_gradient_descent
@@ -333,10 +341,14 @@ __all__ = [
     "ScaleByAmsgradState",
     "ScaleByBacktrackingLinesearchState",
     "ScaleByBeliefState",
+    "ScaleByCocobState",
+    "ScaleByDadaptAdamState",
     "ScaleByFtrlState",
     "ScaleByLbfgsState",
     "ScaleByLionState",
     "ScaleByMadgradState",
+    "ScaleByMomoAdamState",
+    "ScaleByMomoState",
     "ScaleByRmsState",
     "ScaleByRpropState",
     "ScaleByScheduledNadamState",
@@ -400,12 +412,14 @@ __all__ = [
     "clip_by_leaf_norm",
     "clip_by_value",
     "clip_by_z_score",
+    "cocob",
     "compensate",
     "constant_schedule",
     "cosine_decay_schedule",
     "cosine_onecycle_schedule",
     "cosine_restarts_schedule",
     "cyclic_schedule",
+    "dadapt_adamw",
     "debug_checks",
     "decay_skipped_rows",
     "diloco",
@@ -457,6 +471,8 @@ __all__ = [
     "map_leaves",
     "mars",
     "masked",
+    "momo",
+    "momo_adam",
     "muon",
     "nadam",
     "nadamw",
@@ -505,11 +521,15 @@ __all__ = [
     "scale_by_amsgrad",
     "scale_by_backtracking_linesearch",
     "scale_by_belief",
+    "scale_by_cocob",
+    "scale_by_dadapt_adam",
     "scale_by_ftrl",
     "scale_by_lbfgs",
     "scale_by_learning_rate",
     "scale_by_lion",
     "scale_by_madgrad",
+    "scale_by_momo",
+    "scale_by_momo_adam",
     "scale_by_nadam",
     "scale_by_optimistic_gradient",
     "scale_by_param_block_rms",

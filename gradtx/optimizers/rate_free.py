@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
-
 from gradtx import rates
 from gradtx.core.chain import chain
 from gradtx.core.errors import below_one, non_negative
 from gradtx.core.hyper import Hyper, Number
-from gradtx.core.numerics import bias_correction as correction
-from gradtx.core.numerics import increment
-from gradtx.core.schedule import product_schedules, schedule
+from gradtx.core.schedule import product_schedules
 from gradtx.core.transformation import transformation
+from gradtx.optimizers.corrections import bias_corrections
 from gradtx.optimizers.sgd import sgd
 from gradtx.rates.adapt import adapt_learning_rate
 from gradtx.transforms.basic import scale_by_learning_rate
@@ -103,20 +100,9 @@ def prodigy(
     below_one(b1=b1)
     quotient = divide_by_rms(ema(b1, debias=False), b2, eps, bias_correction=False)
     inner = chain(quotient, add_decayed_weights(weight_decay, mask), scale_by_learning_rate(1.0))
-    factor = product_schedules(learning_rate, _bias_corrections(b1, b2)) if bias_correction else learning_rate
+    factor = product_schedules(learning_rate, bias_corrections(b1, b2)) if bias_correction else learning_rate
     learnt = rates.prodigy(b2**0.5 if b3 is None else b3, estim_lr0, estim_lr_coef)
     return adapt_learning_rate(inner, learnt, learning_rate=factor)
-
-
-@schedule
-def _bias_corrections(b1: Number, b2: Number):
-    """√(1 - b2^t)/(1 - b1^t) at update t, which has step t - 1."""
-
-    def at(step):
-        t, dtype = increment(jnp.asarray(step)), jnp.result_type(float)
-        return jnp.sqrt(correction(b2, t, dtype)) / correction(b1, t, dtype)
-
-    return at
 
 
 @transformation

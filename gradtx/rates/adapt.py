@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import describe, non_negative, one_of
+from gradtx.core.errors import non_negative, one_of
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.pair import GradientTransformation, is_transformation, require_changeable
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.rates.estimator import LearntBy, Now
+from gradtx.rates.estimator import LearntBy, Now, the_loss
 from gradtx.rates.leaves import each_leaf, require_fitting, scalars
 
 
@@ -105,11 +105,8 @@ def adapt_learning_rate(
         return updated(updates, state, params, None, extra)
 
     def update_with_value(updates, state, params, *, value, **extra):
-        if value is None or jnp.shape(value) != ():
-            raise ValueError(
-                f"{estimator!r} needs value, the loss at the parameters, as a scalar; got {describe(value)}"
-            )
-        return updated(updates, state, params, value, {"value": value, **extra})
+        loss = the_loss(repr(estimator), value, float_dtype(params))
+        return updated(updates, state, params, loss, {"value": value, **extra})
 
     return init, update_with_value if estimator.needs_value else update
 

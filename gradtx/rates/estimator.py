@@ -6,6 +6,9 @@ import inspect
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple, ParamSpec
 
+import jax
+import jax.numpy as jnp
+
 from gradtx.core.errors import describe
 from gradtx.core.factory import Factory, LeafMarker
 from gradtx.core.leaves import map_leaves
@@ -122,6 +125,16 @@ def estimator(
         return public
 
     return decorate
+
+
+def the_loss(who: str, value: Any, dtype: Any) -> jax.Array:
+    """The loss that an update was given, as a scalar of this dtype.
+
+    Raises: ValueError: it is None, or no scalar.
+    """
+    if value is None or jnp.shape(value) != ():
+        raise ValueError(f"{who} needs value, the loss at the parameters, as a scalar; got {describe(value)}")
+    return jnp.asarray(value).astype(dtype)
 
 
 def as_estimator(name: str, value: Any) -> Estimator:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.numerics import abs_sq, quotient, safe_sqrt
+from gradtx.core.trees import require_same_tree
 from gradtx.transforms.norms import global_norm, leaf_norm
 from gradtx.transforms.vectors import inner, trained
 from gradtx.wrappers.lookup import only_trained
@@ -35,6 +36,7 @@ def component(xs: Any, ys: Any) -> tuple[jax.Array, jax.Array]:
 
     Their product is the inner product. The component does not overflow where ‖y‖ does not.
     """
+    require_same_tree("gradient", xs, "state", ys)
     width = float_dtype(xs, ys)
     norm = global_norm(xs).astype(width)
     # XLA may multiply by one over the norm, which for the largest norms is less than the smallest normal number.

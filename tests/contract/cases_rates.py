@@ -40,7 +40,7 @@ add("adapt_learning_rate-mechanic-leaf", ADAPT, inner=ADAM, estimator=tuned, per
 # And 1 - 0.999 of a float32 array is off by 1e-5, which bias corrections would cancel.
 LARGE = {"reps_rel": 0.01, "init_dist": 0.1, "estim_lr0": 0.1, "b2": 0.99}
 for entry in ENTRIES.values():
-    for setting in entry.settings if entry.kind == "recipe" and entry.group == "rate-free" else ():
+    for setting in entry.settings if entry.group == "rate-free" else ():
         arguments = entry.arguments(setting)
         arguments |= {name: x for name, x in LARGE.items() if name in arguments}
         needed = dict.fromkeys(entry.make(setting).extras.needed, 1.0)
