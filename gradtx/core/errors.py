@@ -16,16 +16,8 @@ from jax.core import Tracer
 
 _ELSEWHERE = {"lr": "learning_rate", "beta1": "b1", "beta2": "b2", "epsilon": "eps", "alpha": "decay", "rho": "decay"}
 
-_INSTEAD = {
-    "mu_dtype": "store(tx, gradtx.storage.bfloat16()) keeps moments in fewer bytes",
-    "accumulator_dtype": "store(tx, gradtx.storage.bfloat16()) keeps moments in fewer bytes",
-    "mask": "masked(tx, mask) applies a transformation to some of the leaves",
-}
-
-
-def instead_of(word: str) -> str:
-    """`'; ...'`: what gradtx has instead of this argument of other libraries, or nothing."""
-    return f"; {_INSTEAD[word]}" if word in _INSTEAD else ""
+INSTEAD: dict[str, str] = {}
+"""An argument of other libraries -> what gradtx has instead, for errors; whoever has it adds it."""
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

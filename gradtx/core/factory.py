@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gradtx.core.errors import describe, instead_of, says, suggestion
+from gradtx.core.errors import INSTEAD, describe, says, suggestion
 from gradtx.core.traits import Traits
 
 POSITIONAL, KEYWORDS = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
@@ -135,9 +135,9 @@ class Factory:
         unknown = [name for name in kwargs if name not in parameters]
         if unknown and all(p.kind is not KEYWORDS for p in parameters.values()):
             name = unknown[0]
+            instead = f"; {INSTEAD[name]}" if name in INSTEAD else ""
             raise TypeError(
-                f"{self.name} has no argument {name!r}{suggestion(name, parameters)}{instead_of(name)}; "
-                f"it is {self.call_form}"
+                f"{self.name} has no argument {name!r}{suggestion(name, parameters)}{instead}; it is {self.call_form}"
             )
 
     def __reduce__(self):

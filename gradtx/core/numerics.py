@@ -13,15 +13,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import experimental
 
 COUNT_MAX = 2**31 - 1
-
-
-def double_precision() -> Any:
-    """A context in which JAX has 64-bit types. Its name differs between the supported versions of JAX."""
-    enable: Any = getattr(jax if hasattr(jax, "enable_x64") else experimental, "enable_x64")  # noqa: B009
-    return enable(True)
 
 
 def zero_count() -> jax.Array:

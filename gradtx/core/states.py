@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import sys
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, NamedTuple
 
@@ -82,33 +80,3 @@ ExactMagnitude = Annotated[Any, Role("exact"), Role("magnitude")]
 """Positive numbers that must not be rounded, such as step sizes: in other coordinates they change as a `Magnitude`."""
 
 ROLES = ("signed", "nonnegative", "magnitude", "exact")
-
-
-def declared_roles(kind: type) -> dict[str, str]:
-    """The roles that the class of a state declares, by field: `mu: Signed` gives {"mu": "signed"}.
-
-    An annotation that cannot be evaluated, as in other libraries, declares no role.
-    """
-    return {field: roles[0] for field, roles in _all_roles(kind).items()}
-
-
-def turning_roles(kind: type) -> dict[str, str]:
-    """The same, as far as they tell how a field changes in other coordinates."""
-    return {field: roles[-1] for field, roles in _all_roles(kind).items()}
-
-
-@functools.cache
-def _all_roles(kind: type) -> dict[str, list[str]]:
-    if not (issubclass(kind, tuple) and hasattr(kind, "_fields")):
-        return {}
-    found = {}
-    for field, annotation in getattr(kind, "__annotations__", {}).items():
-        text = getattr(annotation, "__forward_arg__", annotation)
-        if isinstance(text, str):
-            try:
-                annotation = eval(text, dict(vars(sys.modules[kind.__module__])))
-            except Exception:
-                continue
-        roles = [x.name for x in getattr(annotation, "__metadata__", ()) if isinstance(x, Role)]
-        found.update({field: roles} if roles else {})
-    return found

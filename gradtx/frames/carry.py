@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.numerics import abs_sq, safe_sqrt
-from gradtx.core.states import turning_roles
 from gradtx.core.trees import flatten_with_paths, is_trained, path_name, shape_of
+from gradtx.roles import turning_roles
 
 Turn = Callable[[str, int, jax.Array], jax.Array]
 """`(role, index of the parameter, field) -> field` in the new coordinates."""

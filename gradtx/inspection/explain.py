@@ -15,7 +15,7 @@ from jax.core import Tracer
 from gradtx.core.leaves import apply_updates, float_dtype
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import is_schedule
-from gradtx.core.states import HyperparametersState, declared_roles
+from gradtx.core.states import HyperparametersState
 from gradtx.core.traits import Divisor
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import flatten, is_trained, path_name, require_same_tree, shape_of
@@ -26,6 +26,7 @@ from gradtx.inspection.render import page, table, text
 from gradtx.inspection.rows import LeafRow, Measured, Part, leaf_rows
 from gradtx.inspection.stages import Record, look, plain
 from gradtx.placement import abstract
+from gradtx.roles import declared_roles
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.leaves import float_dtype
-from gradtx.core.states import declared_roles
 from gradtx.core.trees import flatten, is_none, is_trained, require_same_tree
 from gradtx.rates.estimator import Advice, Estimate
+from gradtx.roles import declared_roles
 
 
 def scalars(params: Any, value: float) -> Any:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from gradtx.core.states import declared_roles
 from gradtx.core.trees import path_name
+from gradtx.roles import declared_roles
 
 
 class Stored(NamedTuple):

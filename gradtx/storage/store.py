@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.errors import one_of, suggestion, whole
+from gradtx.core.errors import INSTEAD, one_of, suggestion, whole
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.states import ROLES
 from gradtx.core.transformation import Transformation, transformation
@@ -22,6 +22,9 @@ from gradtx.storage.encode import decoded_field, encoded, seed, stored, supports
 from gradtx.storage.fields import Stored, StoreState, given_role, map_fields
 
 __all__ = ["StoreState", "store"]
+
+for _name in ("mu_dtype", "accumulator_dtype", "state_dtype"):
+    INSTEAD[_name] = "store(tx, gradtx.storage.bfloat16()) keeps moments in fewer bytes"
 
 
 @transformation(any_leaves=True)

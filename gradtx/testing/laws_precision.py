@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.numerics import double_precision
 from gradtx.core.trees import flatten, is_trained
 from gradtx.testing.case import Case, cast, like_or_self
 from gradtx.testing.compare import BrokenError, SkippedError, all_finite, is_key, named, near, over_time
+from gradtx.testing.double import double_precision
 from gradtx.testing.law import law
 
 RUNS = ("traceable", "updates_fit", "state_types")

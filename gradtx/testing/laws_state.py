@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core.leaves import apply_updates
-from gradtx.core.numerics import double_precision
 from gradtx.testing.case import Case, cast
 from gradtx.testing.compare import (
     BrokenError,
@@ -27,6 +26,7 @@ from gradtx.testing.compare import (
     same_structure,
     same_types,
 )
+from gradtx.testing.double import double_precision
 from gradtx.testing.law import law
 
 HALF_AND_SINGLE = ("float16", "bfloat16", "float32")

@@ -1,0 +1,38 @@
+"""The roles that the classes of states declare, by field."""
+
+from __future__ import annotations
+
+import functools
+import sys
+
+from gradtx.core.states import Role
+
+
+def declared_roles(kind: type) -> dict[str, str]:
+    """The roles that the class of a state declares, by field: `mu: Signed` gives {"mu": "signed"}.
+
+    An annotation that cannot be evaluated, as in other libraries, declares no role.
+    """
+    return {field: roles[0] for field, roles in _all_roles(kind).items()}
+
+
+def turning_roles(kind: type) -> dict[str, str]:
+    """The same, as far as they tell how a field changes in other coordinates."""
+    return {field: roles[-1] for field, roles in _all_roles(kind).items()}
+
+
+@functools.cache
+def _all_roles(kind: type) -> dict[str, list[str]]:
+    if not (issubclass(kind, tuple) and hasattr(kind, "_fields")):
+        return {}
+    found = {}
+    for field, annotation in getattr(kind, "__annotations__", {}).items():
+        text = getattr(annotation, "__forward_arg__", annotation)
+        if isinstance(text, str):
+            try:
+                annotation = eval(text, dict(vars(sys.modules[kind.__module__])))
+            except Exception:
+                continue
+        roles = [x.name for x in getattr(annotation, "__metadata__", ()) if isinstance(x, Role)]
+        found.update({field: roles} if roles else {})
+    return found
