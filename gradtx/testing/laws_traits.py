@@ -142,7 +142,7 @@ def idle_factors(case: Case) -> None:
 @law(values_only=True, after=RUNS)
 def signs(case: Case) -> None:
     """Large constant gradients move the parameters along them if the sign is 1, and against them if it is -1."""
-    sign = as_transformation("tx", case.tx).traits.sign
+    sign: Any = as_transformation("tx", case.tx).traits.sign
     if sign not in (1, -1):
         raise SkippedError("its sign is not known")
     if any(map(callable, case.extras.values())):

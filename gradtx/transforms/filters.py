@@ -173,7 +173,7 @@ def amplify_slow(decay: Hyper = 0.98, factor: Hyper = 2.0):
     return init, update
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True)  # a row at rest would still step, back by its last gradient
 def scale_by_optimistic_gradient(alpha: Hyper = 1.0, beta: Hyper = 1.0):
     """Add to each update a multiple of its change since the last step: a guess of the next gradient.
 

@@ -89,9 +89,10 @@ def _known(inner: GradientTransformation, sign: int | None) -> int:
         if sign not in (1, -1):
             raise ValueError(f"sign must be 1 or -1; got {sign!r}")
         return sign
-    if inner.traits.sign not in (1, -1):
+    known: Any = inner.traits.sign
+    if known not in (1, -1):
         raise ValueError(
             f"it is not known whether the updates of {inner.name} point along the gradients or against them (its trait "
             f"sign is 0): give sign=-1 for an optimizer, sign=1 for a piece in front of a learning rate"
         )
-    return inner.traits.sign
+    return known

@@ -71,8 +71,9 @@ def graft(
         >>> print(tx.update(jnp.array([7.0, 1.0, -1.0, 7.0]), tx.init(jnp.zeros(4)))[0])
         [ 5.  5. -5.  5.]
     """
+    chosen: Any = per
     if not isinstance(per, int) or isinstance(per, bool):
-        one_of(_PER, per=per)
+        one_of(_PER, per=chosen)
     require_axis_name(axis_name)
     for inner in (direction, magnitude):
         require_changeable("graft", inner)
