@@ -51,7 +51,7 @@ ENTRIES = (
         galore,
         "recipe",
         "low rank",
-        usual={"learning_rate": 1e-2, **_ADAM, "eps": 1e-8, "rank": 128, "every": 200, "scale": 0.25, **_DECAY},
+        usual={"learning_rate": 1e-2, "rank": 128, "every": 200, "scale": 0.25, **_ADAM, "eps": 1e-8, **_DECAY},
         source="Zhao et al., arXiv:2403.03507, algorithm 2",
         year=2024,
         settings={
@@ -60,10 +60,14 @@ ENTRIES = (
                 label="GaLore",
                 optax=Peer(
                     "contrib.galore",
-                    differs="optax's factor is 1 and belongs to all leaves, and its directions have the signs that the "
-                    "decomposition happens to give.",
+                    differs="optax takes directions of the longer side, and its factor, 1, belongs to all leaves.",
                 ),
             )
+        },
+        optax_absent={
+            "update_proj_gap": "every",
+            "base_optimizer": "in_frame(tx, gradtx.frames.low_rank())",
+            "weight_dimension_numbers": "in_frame(..., gradtx.frames.matrices()) around it",
         },
         not_offered=_VECTORS,
     ),

@@ -83,6 +83,14 @@ def test_momentum_inside_is_momentum_outside(inner, every):
     np.testing.assert_allclose(updates_of(tx, GRADIENTS), updates_of(inner, GRADIENTS), rtol=0, atol=1e-12)
 
 
+def test_momentum_of_complex_leaves_too():
+    """Each side turns by the adjoint of what the other turns by."""
+    inner, random = gradtx.ema(0.9), np.random.default_rng(0)
+    gradients = random.normal(size=(12, 4, 5)) + 1j * random.normal(size=(12, 4, 5))
+    tx = gradtx.in_frame(inner, frames.eigenbasis(0.9, every=2))
+    np.testing.assert_allclose(updates_of(tx, gradients), updates_of(inner, gradients), rtol=0, atol=1e-12)
+
+
 def test_started_in_the_basis_of_its_first_gradient_the_first_step_is_its_polar_factor():
     tx = gradtx.in_frame(gradtx.scale_by_adam(), frames.eigenbasis())
     u, _, vt = np.linalg.svd(GRADIENTS[0], full_matrices=False)
