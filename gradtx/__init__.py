@@ -10,7 +10,7 @@ as `initial_scale` of `scale_by_rms`, and whole numbers of steps other than thos
 Recipes
     sgd (with momentum, nesterov, dampening), adagrad, rmsprop (centered, momentum, bias_correction), adadelta, adam,
     adamw, amsgrad, nadam, adamax, lion. For full batches: rprop, supersab, lbfgs (with a line search).
-    With little memory: adafactor.
+    With little memory: adafactor, came, adam_mini, novograd, sm3. Against spikes: stable_adamw, adopt.
     For hidden matrices, AdamW for the rest: muon, normuon.
     Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan, adabound, amsbound, sophia, sophia_g.
     Signs, noise, dual averages: sign_sgd, signum, noisy_sgd, madgrad, ftrl.
@@ -27,7 +27,7 @@ Pieces
     centralize, turn_by_learning_rate, limit_growth, hold_still
     add_momentum, add_nesterov_momentum, add_damped_momentum, ema
     nesterov_ema, reduce_variance, amplify_slow, scale_by_optimistic_gradient
-    divide_by_rms (with any numerator)
+    divide_by_rms and divide_by_capped_rms (with any numerator), scale_by_previous_rms, scale_by_confidence
     orthogonalize, scale_by_shape (for matrices)
     accumulate_squares, scale_by_rms, scale_by_stddev, scale_by_adadelta, scale_by_adam, scale_by_amsgrad,
     scale_by_adamax, scale_by_nadam, scale_by_scheduled_nadam, scale_by_lion, scale_by_sign, scale_by_rprop,
@@ -120,13 +120,16 @@ from gradtx.inspection.watch_state import WatchState
 from gradtx.optimizers.adabound import ScaleByAmsboundState, adabound, amsbound, scale_by_adabound, scale_by_amsbound
 from gradtx.optimizers.adadelta import ScaleByAdadeltaState, adadelta, scale_by_adadelta
 from gradtx.optimizers.adafactor import adafactor
-from gradtx.optimizers.adagrad import AccumulateSquaresState, accumulate_squares, adagrad
+from gradtx.optimizers.adagrad import AccumulateSquaresState, accumulate_squares, adagrad, sm3
 from gradtx.optimizers.adam import ScaleByAdamState, adam, adamw, scale_by_adam, scale_by_nadam
+from gradtx.optimizers.adam_mini import adam_mini
 from gradtx.optimizers.adamax import ScaleByAdamaxState, adamax, adamaxw, scale_by_adamax
 from gradtx.optimizers.adan import ScaleByAdanState, adan, scale_by_adan
 from gradtx.optimizers.ademamix import ademamix, simplified_ademamix
+from gradtx.optimizers.adopt import ScaleByPreviousRmsState, adopt, scale_by_previous_rms
 from gradtx.optimizers.amsgrad import ScaleByAmsgradState, amsgrad, scale_by_amsgrad
 from gradtx.optimizers.belief import ScaleByBeliefState, acprop, adabelief, scale_by_acprop, scale_by_belief
+from gradtx.optimizers.came import ScaleByConfidenceState, came, scale_by_confidence
 from gradtx.optimizers.caution import c_adamw, c_lion, grams
 from gradtx.optimizers.cocob import ScaleByCocobState, cocob, scale_by_cocob
 from gradtx.optimizers.dadapt import ScaleByDadaptAdamState, dadapt_adamw, scale_by_dadapt_adam
@@ -148,6 +151,7 @@ from gradtx.optimizers.momo import (
 )
 from gradtx.optimizers.muon import muon, normuon
 from gradtx.optimizers.nadam import ScaleByScheduledNadamState, nadam, nadamw, scale_by_scheduled_nadam
+from gradtx.optimizers.novograd import novograd
 from gradtx.optimizers.optimistic import optimistic_adam, optimistic_gradient_descent
 from gradtx.optimizers.over_steps import adamh, asgd, diloco, gpa
 from gradtx.optimizers.qhadam import qhadam
@@ -174,6 +178,7 @@ from gradtx.optimizers.sophia import (
     sophia,
     sophia_g,
 )
+from gradtx.optimizers.stable_adamw import stable_adamw
 from gradtx.optimizers.tiger import tiger
 from gradtx.optimizers.trust_ratio import fromage, lamb, lars, turn_by_learning_rate
 from gradtx.optimizers.yogi import scale_by_yogi, yogi
@@ -256,7 +261,7 @@ from gradtx.transforms.orthogonal import orthogonalize, scale_by_shape
 from gradtx.transforms.parameter_scale import scale_by_param_block_rms
 from gradtx.transforms.plateau import ReduceOnPlateauState, reduce_on_plateau
 from gradtx.transforms.radial import floor_by_weight_norm, remove_radial
-from gradtx.transforms.ratio import DivideByRmsState, divide_by_rms
+from gradtx.transforms.ratio import DivideByCappedRmsState, DivideByRmsState, divide_by_capped_rms, divide_by_rms
 from gradtx.transforms.split import split_over
 from gradtx.transforms.zoom import ScaleByZoomLinesearchState, ZoomLinesearchInfo, scale_by_zoom_linesearch
 from gradtx.wrappers.accumulate import AccumulateState, accumulate
@@ -296,6 +301,7 @@ __all__ = [
     "CompensateState",
     "Count",
     "DecaySkippedRowsState",
+    "DivideByCappedRmsState",
     "DivideByRmsState",
     "DynamicLossScaleState",
     "EmaState",
@@ -342,6 +348,7 @@ __all__ = [
     "ScaleByBacktrackingLinesearchState",
     "ScaleByBeliefState",
     "ScaleByCocobState",
+    "ScaleByConfidenceState",
     "ScaleByDadaptAdamState",
     "ScaleByFtrlState",
     "ScaleByLbfgsState",
@@ -349,6 +356,7 @@ __all__ = [
     "ScaleByMadgradState",
     "ScaleByMomoAdamState",
     "ScaleByMomoState",
+    "ScaleByPreviousRmsState",
     "ScaleByRmsState",
     "ScaleByRpropState",
     "ScaleByScheduledNadamState",
@@ -379,6 +387,7 @@ __all__ = [
     "adagrad",
     "adam",
     "adam_hd",
+    "adam_mini",
     "adamax",
     "adamaxw",
     "adamh",
@@ -394,6 +403,7 @@ __all__ = [
     "add_nesterov_momentum",
     "add_noise",
     "ademamix",
+    "adopt",
     "amplify_slow",
     "amsbound",
     "amsgrad",
@@ -404,6 +414,7 @@ __all__ = [
     "averaged",
     "c_adamw",
     "c_lion",
+    "came",
     "cautious",
     "centralize",
     "chain",
@@ -423,6 +434,7 @@ __all__ = [
     "debug_checks",
     "decay_skipped_rows",
     "diloco",
+    "divide_by_capped_rms",
     "divide_by_rms",
     "dog",
     "dowg",
@@ -480,6 +492,7 @@ __all__ = [
     "noisy_sgd",
     "normalize_by_update_norm",
     "normuon",
+    "novograd",
     "on_matrices",
     "optimistic_adam",
     "optimistic_gradient_descent",
@@ -522,6 +535,7 @@ __all__ = [
     "scale_by_backtracking_linesearch",
     "scale_by_belief",
     "scale_by_cocob",
+    "scale_by_confidence",
     "scale_by_dadapt_adam",
     "scale_by_ftrl",
     "scale_by_lbfgs",
@@ -533,6 +547,7 @@ __all__ = [
     "scale_by_nadam",
     "scale_by_optimistic_gradient",
     "scale_by_param_block_rms",
+    "scale_by_previous_rms",
     "scale_by_radam",
     "scale_by_rms",
     "scale_by_rprop",
@@ -560,6 +575,7 @@ __all__ = [
     "skip_if",
     "skip_nonfinite",
     "skip_spikes",
+    "sm3",
     "soap",
     "sophia",
     "sophia_g",
@@ -567,6 +583,7 @@ __all__ = [
     "sparse_value_and_grad",
     "split24",
     "split_over",
+    "stable_adamw",
     "stages",
     "state_shardings",
     "store",

@@ -1,13 +1,15 @@
-"""Entries of what divides by a second moment that may be smaller than its parameter."""
+"""Entries of methods whose second moment is smaller than its parameter."""
 
 from __future__ import annotations
 
 from gradtx import moments
 from gradtx.catalog.entry import Entry, Peer, Setting
-from gradtx.catalog.hyperparameters import SMALL, Range
+from gradtx.catalog.hyperparameters import BELOW_ONE, SMALL, UP_TO_ONE, Range
 from gradtx.optimizers.adafactor import TWO_LONGEST, adafactor
-from gradtx.transforms.parameter_scale import scale_by_param_block_rms
-from gradtx.transforms.ratio import divide_by_rms
+from gradtx.optimizers.adagrad import sm3
+from gradtx.optimizers.adam_mini import ONE_FOR_EACH_LEAF, adam_mini
+from gradtx.optimizers.came import RESIDUALS, SQUARES, came, scale_by_confidence
+from gradtx.optimizers.novograd import novograd
 
 _ADAFACTOR = {
     "learning_rate": 1e-2,
@@ -22,19 +24,15 @@ _ADAFACTOR = {
     "mask": None,
 }
 _SHAZEER = "Shazeer & Stern, arXiv:1804.04235"
+_CAME = "Luo et al., arXiv:2307.02047, algorithm 2"
+_CAME_ABOUTS = {
+    "b1": "the weight of the past in the running mean of what comes in; in [0, 1]",
+    "b3": "the weight of the past in the running mean of squared distances from the mean; in [0, 1]",
+}
+_RATES = (0.0003, 0.001, 0.003, 0.01)
 _OPTAX_FLOAT32 = "optax computes the weights of the past in float32, also for float64."
 
 ENTRIES = (
-    Entry(
-        scale_by_param_block_rms,
-        "piece",
-        "norms",
-        usual={"min_scale": 1e-3, "axis_name": None},
-        source=f"{_SHAZEER}, section 8",
-        year=2018,
-        settings={"": Setting(optax=Peer("scale_by_param_block_rms"))},
-        laws={"needs_params": True},
-    ),
     Entry(
         adafactor,
         "recipe",
@@ -84,11 +82,117 @@ ENTRIES = (
         laws={"needs_params": True},
     ),
     Entry(
-        divide_by_rms,
-        "wrapper",
-        "quotients",
-        usual={"b2": 0.999, "eps": 1e-8, "eps_root": 0.0, "bias_correction": True, "moment": moments.full()},
-        source="Kingma & Ba, arXiv:1412.6980, algorithm 1, with any numerator",
-        year=2015,
+        novograd,
+        "recipe",
+        "novograd",
+        usual={"learning_rate": 1e-2, "b1": 0.9, "b2": 0.25, "eps": 1e-6, "weight_decay": 1e-3, "mask": None},
+        source="Ginsburg et al., arXiv:1905.11286, algorithm 1",
+        year=2019,
+        settings={
+            "": Setting(
+                called="novograd",
+                label="NovoGrad",
+                optax=Peer("novograd"),
+                rates=(0.001, 0.003, 0.01, 0.03),
+                traffic=(32, 0),  # the norm has to be known before the first entry is divided by it; as optax
+                offered={"learning_rate": 0.05, "b1": 0.9, "b2": 0.25, "eps": 1e-6},
+            )
+        },
+        ranges={"b1": UP_TO_ONE},
+        abouts={
+            "b1": "the share of the sum of divided gradients that is kept; in [0, 1]",
+            "b2": "the weight of the past in the second moment of a leaf; in [0, 1)",
+        },
+        laws={"needs_params": True},
+    ),
+    Entry(
+        adam_mini,
+        "recipe",
+        "adam",
+        usual={
+            "learning_rate": 1e-3,
+            "b1": 0.9,
+            "b2": 0.999,
+            "eps": 1e-8,
+            "blocks": None,
+            "default": ONE_FOR_EACH_LEAF,
+            "weight_decay": 1e-2,
+            "mask": None,
+        },
+        source="Zhang et al., arXiv:2406.16793, algorithms 1 and 2",
+        year=2024,
+        settings={
+            "": Setting(
+                called="adam_mini",
+                label="Adam-mini",
+                rates=_RATES,
+                offered={"learning_rate": 0.2, "b1": 0.9, "b2": 0.999, "eps": 1e-8, "weight_decay": 1e-4},
+            )
+        },
+        laws={"needs_params": True},
+    ),
+    Entry(
+        sm3,
+        "recipe",
+        "adagrad",
+        usual={"learning_rate": 0.1, "momentum": 0.9},
+        source="Anil et al., arXiv:1901.11150, algorithm 2",
+        year=2019,
+        settings={
+            "": Setting(
+                called="sm3",
+                label="SM3",
+                optax=Peer("sm3"),
+                rates=(0.01, 0.03, 0.1, 0.3),
+                offered={"learning_rate": 1.0, "momentum": 0.9},
+            )
+        },
+        ranges={"momentum": BELOW_ONE},
+        abouts={"momentum": "the weight of the past in the mean of divided gradients; in [0, 1)"},
+    ),
+    Entry(
+        scale_by_confidence,
+        "piece",
+        "adafactor",
+        usual={"b1": 0.9, "b3": 0.9999, "moment": RESIDUALS},
+        source=f"{_CAME}, its second half",
+        year=2023,
+        ranges={"b1": UP_TO_ONE, "b3": UP_TO_ONE},
+        abouts=_CAME_ABOUTS,
+        fields={"mu": "running mean of g", "nu": "running mean of |g - m|²"},
+        after_huge="slow",
+    ),
+    Entry(
+        came,
+        "recipe",
+        "adafactor",
+        usual={
+            "learning_rate": 2e-4,
+            "b1": 0.9,
+            "b2": 0.999,
+            "b3": 0.9999,
+            "clipping_threshold": 1.0,
+            "moment": SQUARES,
+            "residual_moment": RESIDUALS,
+            "weight_decay": 1e-2,
+            "mask": None,
+        },
+        source=_CAME,
+        year=2023,
+        settings={
+            "": Setting(
+                called="came",
+                label="CAME",
+                rates=(0.0001, 0.0003, 0.001, 0.003),
+                traffic=(80, 8),  # two second moments, the norm of the clip read twice, and the momentum between them
+                offered={"learning_rate": 0.05, "b1": 0.9, "b2": 0.999, "b3": 0.9999},
+            )
+        },
+        ranges={"b3": UP_TO_ONE, "clipping_threshold": Range("log", 1e-3, 1e3)},
+        abouts={
+            "b3": _CAME_ABOUTS["b3"],
+            "clipping_threshold": "the largest root mean square of a leaf's step before the momentum; greater than 0",
+        },
+        laws={"needs_params": True},
     ),
 )

@@ -63,8 +63,8 @@ def clip_and_square(g: jax.Array, room: float = 1.0) -> tuple[jax.Array, jax.Arr
     if jnp.iscomplexobj(g):
         cut = jax.lax.complex(_clamp(g.real, limit * _SQRT_HALF), _clamp(g.imag, limit * _SQRT_HALF))
         return cut, abs_sq(cut) + 0.0 * (g.real + g.imag)
-    cut = _clamp(g, limit)
-    return cut, cut * cut + 0.0 * g
+    # Not the square of the clipped entry: XLA on CPU fuses a sum of these with the square, but not with a clamp.
+    return _clamp(g, limit), jnp.minimum(g * g + (g - g), jnp.square(jnp.asarray(limit, g.dtype)))
 
 
 @jax.custom_jvp

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import ClassVar
 
 import jax
@@ -57,6 +58,10 @@ class Per(Moment):
         others = tuple(k for k in range(g_sq.ndim) if k not in own)
         nu = step(kept[0], jnp.sum(g_sq, others, keepdims=True) if self.total else mean(g_sq, others))
         return (nu,), nu
+
+    def room(self, shape: tuple[int, ...]) -> float:
+        """At most 1/√n for a sum of n squares."""
+        return 0.5 ** math.ceil(math.log2(max(math.prod(shape), 1)) / 2) if self.total else 1.0
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -127,7 +132,8 @@ def per_leaf(*, total: bool = False) -> Moment:
     """One second moment for each leaf: the mean of all its squares.
 
     Args:
-        total: their sum, ‖g‖², in place of their mean.
+        total: their sum, ‖g‖², in place of their mean. So that it does not overflow, entries above 1.8e19/√n (float32)
+            count as that in a leaf of n entries.
 
     Source: NovoGrad, Ginsburg et al. 2019 (arXiv:1905.11286), has the sum.
 

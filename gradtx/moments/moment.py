@@ -47,6 +47,10 @@ class Moment(Narrowing):
     def learn(self, kept: Kept, g_sq: jax.Array, step: Step) -> tuple[Kept, jax.Array]:
         """What is kept after a step, and the second moment of each entry, in a shape that broadcasts over the leaf."""
 
+    def room(self, shape: tuple[int, ...]) -> float:
+        """The factor of the largest entry whose square counts: less than 1 for sums of squares."""
+        return 1.0
+
     def together(self, trees: tuple) -> Any:
         """The field of a state that holds these trees, one for each array that is kept."""
         return trees[0]
@@ -125,7 +129,7 @@ def divided(
     own, count = _with_shapes(moment, updates, trees), len(trees)
 
     def leaf(g, *nu):
-        g, g_sq = clip_and_square(g)
+        g, g_sq = clip_and_square(g, moment.room(g.shape))
         kept, v = moment.learn(nu[:count], g_sq, step)
         return fn(g, v, *nu[count:]), *kept
 

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import below_one, in_unit_interval, non_negative
+from gradtx.core.errors import below_one, in_unit_interval, non_negative, positive
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.numerics import bias_correction as correction
-from gradtx.core.numerics import clip_and_square, divide_by_root, ema, increment, zero_count
+from gradtx.core.numerics import clip_and_square, divide_by_root, ema, increment, safe_sqrt, zero_count
+from gradtx.core.numerics import quotient as quotient_of
 from gradtx.core.pair import require_changeable
 from gradtx.core.special import SpecialLeaf, is_leaf
 from gradtx.core.states import NonNegative
@@ -20,6 +21,10 @@ from gradtx.core.traits import Divisor
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.moments.means import ENTRYWISE
 from gradtx.moments.moment import Moment, divided, require_moment, started
+from gradtx.transforms.basic import identity
+from gradtx.transforms.norms import within
+
+NOTHING = identity()
 
 
 class DivideByRmsState(NamedTuple):
@@ -102,6 +107,76 @@ def divide_by_rms(
         numerators = jax.tree.map(_in_rows_of, updates, numerators, is_leaf=is_leaf)
         updates, nu = divided(moment, leaf, updates, state.nu, numerators, step=step, idle=b2)
         return updates, DivideByRmsState(t, nu, inner)
+
+    return init, update
+
+
+class DivideByCappedRmsState(NamedTuple):
+    """The state of `divide_by_capped_rms`."""
+
+    count: jax.Array  # updates so far; int32 scalar; 0 at init
+    nu: NonNegative  # running mean v of |g|²; like params, real, float32 or wider; 0 at init
+    inner: Any  # the state of the filter
+    after: Any  # the state of what comes before the cap
+
+
+@transformation
+def divide_by_capped_rms(
+    filter: Transformation,
+    b2: Hyper = 0.99,
+    eps: Hyper = 1e-8,
+    *,
+    threshold: Hyper = 1.0,
+    after: Transformation = NOTHING,
+):
+    """As `divide_by_rms`, with shorter steps for leaves whose gradients are larger than their second moment says.
+
+        u = after(filter(g)/(√v̂ + eps))/max(1, RMS/threshold),   RMS² = mean(|g|²/max(v̂, eps²))   of each leaf
+
+    When gradients grow at once, v̂ lags behind, and RMS is above 1. Gradients above 1.8e19 (float32) count as 1.8e19,
+    since their squares would overflow.
+
+    Args:
+        filter, b2, eps: as in `divide_by_rms`; with bias correction.
+        threshold: the largest RMS of a leaf that leaves its step as it is; greater than 0; infinity for no cap.
+        after: a transformation of the quotient before the cap, so that the cap holds for it too: weight decay.
+
+    State: `DivideByCappedRmsState`: count, int32 scalar; nu, like params, real; 0 at init; inner and after, the states
+        of the two transformations.
+    Raises: ValueError: an argument is out of range.
+    Source: StableAdamW, Wortsman et al. 2023 (arXiv:2304.13013), algorithm 2, with any numerator. Not in optax, torch
+        or Keras. Around an average within 20 ulp of exact arithmetic over 1,000 steps in float32.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.divide_by_capped_rms(gradtx.identity(), b2=0.5, eps=0.0)
+        >>> _, state = tx.update(jnp.array([1.0]), tx.init(jnp.zeros(1)))
+        >>> print(tx.update(jnp.array([3.0]), state)[0].round(4))  # v̂ = 19/3: u = 1.1921, and so is RMS
+        [1.]
+    """
+    below_one(b2=b2)
+    non_negative(eps=eps)
+    positive(threshold=threshold)
+    require_changeable("divide_by_capped_rms", filter)
+    require_changeable("divide_by_capped_rms", after)
+    quotient = divide_by_rms(filter, b2, eps)
+
+    def init(params):
+        return DivideByCappedRmsState(*quotient.init(params), after.init(params))
+
+    def update(updates, state, params=None, **extra):
+        count, nu, inner, after_state = state
+        of_filter = filter.extras.taken(extra)
+        steps, state = quotient.update(updates, DivideByRmsState(count, nu, inner), params, **of_filter)
+        steps, after_state = after.update(steps, after_state, params, **after.extras.taken(extra))
+        c = correction(b2, state.count, float_dtype(updates, state.nu))
+
+        def leaf(u, g, nu):
+            # Of at most 1/(1 - b2) each, since v̂ holds the square too: the sum does not overflow.
+            ratios = quotient_of(clip_and_square(g)[1], jnp.maximum(nu / c, eps * eps))
+            return u * within(threshold, safe_sqrt(jnp.sum(ratios) / max(g.size, 1)))
+
+        return map_leaves(leaf, steps, updates, state.nu), DivideByCappedRmsState(*state, after_state)
 
     return init, update
 
