@@ -46,6 +46,11 @@ ENTRIES = (
         sophia,
         "recipe",
         "sophia",
+        optax_absent={
+            "weight_decay_mask": "mask",
+            "hessian_diagonal_fn": "the extra argument sampled_value_fn",
+            "print_win_rate_every_n_steps": "none",
+        },
         usual={"learning_rate": 1e-3, **_SCALING, **_DECAY, "key": 0},
         source=_SOURCE,
         year=2023,

@@ -85,7 +85,7 @@ ENTRIES = (
         "recipe",
         "rate-free",
         optax_absent={
-            "betas": "b1, b2",
+            "betas": "two numbers, b1 and b2",
             "beta3": "b3",
             "safeguard_warmup": "a schedule as learning_rate is part of the estimate",
         },

@@ -230,6 +230,14 @@ class TestEvery:
         np.testing.assert_array_equal(jax.vmap(last)(jnp.asarray([1, 2, 3])), [3.0, 3.0, 0.0])
 
 
+def test_with_0_skips_in_a_row_the_first_nan_is_applied():
+    """As the docstring says: nothing is ever skipped, so a fault is visible at once."""
+    tx = gradtx.skip_nonfinite(gradtx.sgd(0.1), 0)
+    updates, state = tx.update(jnp.array([jnp.nan, 1.0]), tx.init(jnp.ones(2)))
+    np.testing.assert_allclose(updates, [np.nan, -0.1])
+    assert int(state.skipped) == 0
+
+
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [
