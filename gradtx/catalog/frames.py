@@ -51,11 +51,6 @@ ENTRIES = (
         galore,
         "recipe",
         "low rank",
-        optax_absent={
-            "update_proj_gap": "every",
-            "base_optimizer": "`in_frame` takes any",
-            "weight_dimension_numbers": "`in_frame` with `frames.low_rank`",
-        },
         usual={"learning_rate": 1e-2, "rank": 128, "every": 200, "scale": 0.25, **_ADAM, "eps": 1e-8, **_DECAY},
         source="Zhao et al., arXiv:2403.03507, algorithm 2",
         year=2024,
