@@ -10,7 +10,7 @@ as `initial_scale` of `scale_by_rms`, and whole numbers of steps other than thos
 Recipes
     sgd (with momentum, nesterov, dampening), adagrad, rmsprop (centered, momentum, bias_correction), adadelta, adam,
     adamw, amsgrad, nadam, adamax, lion. For full batches: rprop, supersab, lbfgs (with a line search).
-    With little memory: adafactor, came, adam_mini, novograd, sm3. Against spikes: stable_adamw, adopt.
+    With little memory: adafactor, came, adam_mini, novograd, sm3. Against spikes: stable_adamw, adopt, spam, stable_spam.
     For hidden matrices, AdamW for the rest: muon, normuon.
     Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan, adabound, amsbound, sophia, sophia_g.
     Signs, noise, dual averages: sign_sgd, signum, noisy_sgd, madgrad, ftrl.
@@ -178,6 +178,7 @@ from gradtx.optimizers.sophia import (
     sophia,
     sophia_g,
 )
+from gradtx.optimizers.spam import ScaleBySpamState, scale_by_spam, spam, stable_spam
 from gradtx.optimizers.stable_adamw import stable_adamw
 from gradtx.optimizers.tiger import tiger
 from gradtx.optimizers.trust_ratio import fromage, lamb, lars, turn_by_learning_rate
@@ -262,6 +263,12 @@ from gradtx.transforms.parameter_scale import scale_by_param_block_rms
 from gradtx.transforms.plateau import ReduceOnPlateauState, reduce_on_plateau
 from gradtx.transforms.radial import floor_by_weight_norm, remove_radial
 from gradtx.transforms.ratio import DivideByCappedRmsState, DivideByRmsState, divide_by_capped_rms, divide_by_rms
+from gradtx.transforms.spikes import (
+    ClipByRunningMaxState,
+    ScaleByRunningNormState,
+    clip_by_running_max,
+    scale_by_running_norm,
+)
 from gradtx.transforms.split import split_over
 from gradtx.transforms.zoom import ScaleByZoomLinesearchState, ZoomLinesearchInfo, scale_by_zoom_linesearch
 from gradtx.wrappers.accumulate import AccumulateState, accumulate
@@ -297,6 +304,7 @@ __all__ = [
     "AmplifySlowState",
     "AverageState",
     "BacktrackingLinesearchInfo",
+    "ClipByRunningMaxState",
     "ClipByZScoreState",
     "CompensateState",
     "Count",
@@ -359,9 +367,11 @@ __all__ = [
     "ScaleByPreviousRmsState",
     "ScaleByRmsState",
     "ScaleByRpropState",
+    "ScaleByRunningNormState",
     "ScaleByScheduledNadamState",
     "ScaleBySophiaGState",
     "ScaleBySophiaState",
+    "ScaleBySpamState",
     "ScaleByStddevState",
     "ScaleBySupersabState",
     "ScaleByZoomLinesearchState",
@@ -421,6 +431,7 @@ __all__ = [
     "clip_by_block_rms",
     "clip_by_global_norm",
     "clip_by_leaf_norm",
+    "clip_by_running_max",
     "clip_by_value",
     "clip_by_z_score",
     "cocob",
@@ -551,11 +562,13 @@ __all__ = [
     "scale_by_radam",
     "scale_by_rms",
     "scale_by_rprop",
+    "scale_by_running_norm",
     "scale_by_scheduled_nadam",
     "scale_by_shape",
     "scale_by_sign",
     "scale_by_sophia",
     "scale_by_sophia_g",
+    "scale_by_spam",
     "scale_by_stddev",
     "scale_by_supersab",
     "scale_by_trust_ratio",
@@ -579,11 +592,13 @@ __all__ = [
     "soap",
     "sophia",
     "sophia_g",
+    "spam",
     "sparse_lookup",
     "sparse_value_and_grad",
     "split24",
     "split_over",
     "stable_adamw",
+    "stable_spam",
     "stages",
     "state_shardings",
     "store",

@@ -36,6 +36,7 @@ from gradtx.catalog import (
     rate_free,
     schedules,
     signs,
+    spikes,
     steps,
     wrappers,
 )
@@ -77,6 +78,7 @@ _MODULES = (
     frames,
     matrices,
     steps,
+    spikes,
     schedules,
 )
 

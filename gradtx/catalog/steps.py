@@ -99,7 +99,9 @@ ENTRIES = (
                 offered={"learning_rate": 10.0, "momentum": 0.9, "nesterov": False},
             ),
             "nesterov": Setting(
-                arguments={"nesterov": True}, optax=Peer("lars", {"weight_decay_mask": True, "trust_ratio_mask": True})
+                arguments={"nesterov": True},
+                traffic=(72, 8),  # the same
+                optax=Peer("lars", {"weight_decay_mask": True, "trust_ratio_mask": True}),
             ),
         },
         laws={"needs_params": True},

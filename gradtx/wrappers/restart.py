@@ -85,9 +85,10 @@ def restart(inner: Transformation, every: Count | None = None, warmup: Count = 0
         count = increment(count)
         updates, after = inner.update(updates, before, params, **extra)
         if grows:
-            share = jnp.minimum(count / jnp.maximum(warmup, 1), 1).astype(float_dtype(updates))
+            width = float_dtype(updates)
+            share = count.astype(width) / jnp.maximum(jnp.asarray(warmup, width), 1)
             small = (restarts > 0) & (count < warmup)
-            factor = jnp.where(small, jnp.sin(share * (jnp.pi / 2)) ** 2, 1.0).astype(share.dtype)
+            factor = jnp.where(small, jnp.sin(share * (jnp.pi / 2)) ** 2, 1.0).astype(width)
             updates = map_leaves(lambda u: factor * u, updates)
         return updates, RestartState(count, restarts, after)
 

@@ -1,0 +1,148 @@
+"""Gradients that stand out against those before them: bounds from a running maximum, sizes from running norms."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.errors import below_one, non_negative
+from gradtx.core.hyper import Hyper
+from gradtx.core.leaves import float_dtype
+from gradtx.core.numerics import bias_correction, ema, increment, quotient, safe_sqrt, zero_count
+from gradtx.core.transformation import transformation
+from gradtx.core.trees import OwnShapes, is_none, is_trained
+from gradtx.transforms.norms import leaf_norm
+from gradtx.transforms.split import AxisName, map_split, names_of, own_axes, require_axis_name
+
+
+class ClipByRunningMaxState(NamedTuple):
+    """The state of `clip_by_running_max`."""
+
+    count: jax.Array  # updates so far; int32 scalar; 0 at init
+    largest: Any  # of each leaf the running mean M of max|g|; scalars, float32 or wider; 0 at init
+
+
+class ScaleByRunningNormState(NamedTuple):
+    """The state of `scale_by_running_norm`."""
+
+    count: jax.Array  # updates so far; int32 scalar; 0 at init
+    mean: Any  # of each leaf the running mean m of ‖g‖; scalars, float32 or wider; 0 at init
+    rms: Any  # of each leaf the running root mean square r of ‖g‖; scalars, float32 or wider; 0 at init
+
+
+@transformation
+def clip_by_running_max(decay: Hyper = 0.999, *, axis_name: AxisName = None):
+    """Make the entries of each leaf smaller that are above a running mean of its largest entries.
+
+        M = decay·M + (1 - decay)·max|g|,   M̂ = M/(1 - decay^t)
+        u = g·M̂/max|g|   where |g| > M̂,   else g
+
+    Updates with an infinite or NaN entry pass, and the state ignores them.
+
+    Args:
+        decay: the weight of the past; in [0, 1). With 0 no update changes.
+        axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which leaves are split.
+
+    State: `ClipByRunningMaxState`: count, int32 scalar; largest, a scalar for each leaf, float32 or wider; 0 at init.
+    Raises: ValueError: decay is outside [0, 1). TypeError: axis_name is not a name.
+    Source: AdaClip of Huang et al. 2025 (arXiv:2502.17055), Stable-SPAM. Not in optax. Within 30 ulp of exact
+        arithmetic over 1,000 steps in float32.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.clip_by_running_max(0.5)
+        >>> _, state = tx.update(jnp.array([1.0, 0.5]), tx.init(jnp.zeros(2)))
+        >>> print(tx.update(jnp.array([4.0, 0.5]), state)[0])  # M̂ = (1 + 2·4)/3
+        [3.  0.5]
+    """
+    below_one(decay=decay)
+    require_axis_name(axis_name)
+
+    def init(params):
+        return ClipByRunningMaxState(zero_count(), _zero_for_each(params))
+
+    def update(updates, state, params=None):
+        t = increment(state.count)
+        c = bias_correction(decay, t, float_dtype(updates, state.largest))
+
+        def leaf(axes, g, largest):
+            now = _largest(g, axes)
+            known = jnp.isfinite(now)
+            new = jnp.where(known, ema(largest, jnp.where(known, now, 0.0), decay), largest)
+            bound = new / c
+            share = jnp.where(known & (now > bound), quotient(bound, now), 1.0)
+            return jnp.where(jnp.abs(g) > bound, g * share.astype(g.dtype), g), new
+
+        updates, largest = map_split(leaf, axis_name, updates, OwnShapes(state.largest))
+        return updates, ClipByRunningMaxState(t, largest)
+
+    return init, update
+
+
+@transformation
+def scale_by_running_norm(b1: Hyper = 0.7, b2: Hyper = 0.9, eps: Hyper = 1e-6, *, axis_name: AxisName = None):
+    """Give the update of each leaf the size of a running mean of its norms, over the root of that of their squares.
+
+        m = b1·m + (1 - b1)·‖g‖₂,   r² = b2·r² + (1 - b2)·‖g‖₂²
+        u = g/‖g‖₂·m̂/(r̂ + eps),     m̂ = m/(1 - b1^t),   r̂ = r/√(1 - b2^t)
+
+    So the norm of an update is 1 but for changes over time: a spike is damped, and what follows it is not. The state
+    keeps r, so that the square of a large norm does not overflow.
+
+    Args:
+        b1: the weight of the past in m; in [0, 1).
+        b2: the weight of the past in r²; in [0, 1).
+        eps: keeps the divisor from zero; finite, at least 0; in the units of the gradient.
+        axis_name: as in `clip_by_running_max`.
+
+    State: `ScaleByRunningNormState`: count, int32 scalar; mean and rms, a scalar for each leaf, float32 or wider; 0 at
+        init.
+    Raises: ValueError: an argument is out of range. TypeError: axis_name is not a name.
+    Source: AdaGN of Huang et al. 2025 (arXiv:2502.17055), Stable-SPAM. Not in optax. Within 30 ulp of exact arithmetic
+        over 1,000 steps in float32.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx = gradtx.scale_by_running_norm(eps=0.0)
+        >>> print(tx.update(jnp.array([30.0, 40.0]), tx.init(jnp.zeros(2)))[0])
+        [0.6 0.8]
+    """
+    below_one(b1=b1, b2=b2)
+    non_negative(eps=eps)
+    require_axis_name(axis_name)
+
+    def init(params):
+        return ScaleByRunningNormState(zero_count(), _zero_for_each(params), _zero_for_each(params))
+
+    def update(updates, state, params=None):
+        t, width = increment(state.count), float_dtype(updates, state.mean)
+        c1, c2 = bias_correction(b1, t, width), safe_sqrt(bias_correction(b2, t, width))
+
+        def leaf(axes, g, mean, rms):
+            norm = leaf_norm(g, None, axes)
+            mean = ema(mean, norm, b1)
+            unit = jnp.maximum(rms, norm)
+            unit = jnp.where(unit > 0, unit, 1.0)
+            rms = unit * safe_sqrt(ema(jnp.square(rms / unit), jnp.square(norm / unit), b2))
+            # Of both the same share: the reciprocal of a norm near the largest number is not a normal number.
+            share = jnp.where(norm > float(jnp.finfo(norm.dtype).max) / 64, 1 / 64, 1.0).astype(norm.dtype)
+            direction = quotient(g * share.astype(g.dtype), jnp.broadcast_to(norm * share, g.shape).astype(g.dtype))
+            return direction * quotient(mean / c1, rms / c2 + eps).astype(g.dtype), mean, rms
+
+        updates, mean, rms = map_split(leaf, axis_name, updates, OwnShapes(state.mean), OwnShapes(state.rms))
+        return updates, ScaleByRunningNormState(t, mean, rms)
+
+    return init, update
+
+
+def _zero_for_each(params: Any) -> Any:
+    """A zero for each trained leaf, float32 or wider."""
+    return jax.tree.map(lambda p: jnp.zeros((), float_dtype(p)) if is_trained(p) else None, params, is_leaf=is_none)
+
+
+def _largest(g: jax.Array, axes: AxisName) -> jax.Array:
+    """The largest size of an entry, on all devices; 0 for a leaf without entries."""
+    here, names = jnp.max(jnp.abs(g), initial=0.0), names_of(own_axes(g, axes))
+    return here if names is None else jax.lax.pmax(here, names)
