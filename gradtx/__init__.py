@@ -10,7 +10,8 @@ as `initial_scale` of `scale_by_rms`, and whole numbers of steps other than thos
 Recipes
     sgd (with momentum, nesterov, dampening), adagrad, rmsprop (centered, momentum, bias_correction), adadelta, adam,
     adamw, amsgrad, nadam, adamax, lion. For full batches: rprop, supersab, lbfgs (with a line search).
-    With little memory: adafactor, came, adam_mini, novograd, sm3. Against spikes: stable_adamw, adopt, spam, stable_spam.
+    With little memory: adafactor, came, adam_mini, novograd, sm3. Against spikes: stable_adamw, adopt,
+    spam, stable_spam.
     For hidden matrices, AdamW for the rest: muon, normuon.
     Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan, adabound, amsbound, sophia, sophia_g.
     Signs, noise, dual averages: sign_sgd, signum, noisy_sgd, madgrad, ftrl.
@@ -22,7 +23,8 @@ Recipes
     c_adamw, c_lion, grams. laprop, tiger, optimistic_gradient_descent.
 Pieces
     identity, scale, scale_by_learning_rate, set_to_zero, add_decayed_weights, add_noise, zero_nans
-    clip_by_value, clip_by_leaf_norm, clip_by_global_norm, clip_by_block_rms, adaptive_grad_clip, clip_by_z_score
+    clip_by_value, clip_by_leaf_norm, clip_by_global_norm, clip_by_block_rms, adaptive_grad_clip, clip_by_z_score,
+    clip_by_running_max, scale_by_running_norm, scale_by_spam
     normalize_by_update_norm, scale_by_trust_ratio, scale_by_param_block_rms, floor_by_weight_norm, remove_radial,
     centralize, turn_by_learning_rate, limit_growth, hold_still
     add_momentum, add_nesterov_momentum, add_damped_momentum, ema
