@@ -632,5 +632,7 @@ def __getattr__(name: str):
     if name in {"apps", "catalog", "checkpoint", "compat", "plots", "testing", "writers"}:
         return _import_module(f"gradtx.{name}")
     entries = {} if name.startswith("_") else _import_module("gradtx.catalog").ENTRIES
-    here = "".join(f": here it is {entry.name}" for entry in entries.values() if name in entry.optax_names)
+    here = "".join(
+        f": here it is {entry.name}" for entry in entries.values() if {name, f"contrib.{name}"} & {*entry.optax_names}
+    )
     raise AttributeError(f"module 'gradtx' has no attribute {name!r}{here or _suggestion(name, __all__)}")

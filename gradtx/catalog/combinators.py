@@ -59,6 +59,7 @@ ENTRIES = (
                 offered={"learning_rate": 0.1, **_MIX, "b3": 0.99, "weight_decay": 1e-4},
             )
         },
+        optax_names=("contrib.scale_by_ademamix",),
         ranges={"b3": BELOW_ONE, "alpha": _ALPHA},
         abouts={
             "b3": "the weight of the past in the slow running mean of gradients; in [0, 1)",
@@ -85,6 +86,7 @@ ENTRIES = (
                 offered={"learning_rate": 0.01, **_SIMPLE, "weight_decay": 1e-4},
             )
         },
+        optax_names=("contrib.scale_by_simplified_ademamix",),
         ranges={"b1": UP_TO_ONE, "alpha": Range("linear", 0.0, 100.0)},
         abouts={
             "b1": "the share of the running sum of gradients that is kept; in [0, 1]",
