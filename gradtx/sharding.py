@@ -49,7 +49,7 @@ def state_shardings(tx: Any, params: Any, *, others: Others | None = None) -> An
         ValueError: no parameter has a sharding; parameters are on different devices; a leaf cannot be split this way.
 
     Source: optax's `tree_map_params`, used for this, gives the rows of Adafactor the sharding of a matrix, and fails
-        on `lbfgs` and `sm3`.
+        on L-BFGS and SM3.
 
     Example:
         >>> import gradtx, jax, jax.numpy as jnp

@@ -52,11 +52,15 @@ ENTRIES = (
             "": Setting(
                 called="adafactor",
                 label="Adafactor",
-                torch=Peer("Adafactor"),
-                keras=Peer("Adafactor"),
                 rates=(0.01, 0.03, 0.1, 0.3),
                 traffic=(68, 8),  # norms of the step and of the parameters, each read twice so that none overflows
                 offered={"learning_rate": 0.2, "decay_rate": 0.8, "clipping_threshold": 1.0, "relative_step": False},
+            ),
+            "torch": Setting(
+                arguments={"moment": moments.factored(axes=(-2, -1))},
+                torch=Peer("Adafactor"),
+                keras=Peer("Adafactor"),
+                traffic=(68, 8),
             ),
             "optax": Setting(
                 arguments={"relative_step": False, "weight_decay": 0.1},
@@ -94,6 +98,7 @@ ENTRIES = (
                 label="NovoGrad",
                 optax=Peer("novograd"),
                 rates=(0.001, 0.003, 0.01, 0.03),
+                shared={"b1": 0.9, "b2": 0.25, "eps": 1e-6, "weight_decay": 1e-3},
                 traffic=(32, 0),  # the norm has to be known before the first entry is divided by it; as optax
                 offered={"learning_rate": 0.05, "b1": 0.9, "b2": 0.25, "eps": 1e-6},
             )
@@ -143,6 +148,7 @@ ENTRIES = (
                 called="sm3",
                 label="SM3",
                 optax=Peer("sm3"),
+                shared={"momentum": 0.9},
                 rates=(0.01, 0.03, 0.1, 0.3),
                 offered={"learning_rate": 1.0, "momentum": 0.9},
             )

@@ -82,6 +82,7 @@ ENTRIES = (
                 called="adopt",
                 label="ADOPT",
                 optax=Peer("contrib.adopt"),
+                shared={"b1": 0.9, "b2": 0.9999, "eps": 1e-6},
                 rates=_RATES,
                 traffic=(48, 4),  # the old second moment has two readers, the quotient and the new one; as optax
                 offered={"learning_rate": 0.1, "b1": 0.9, "b2": 0.99, "eps": 1e-6, "use_clipping": True},

@@ -14,7 +14,7 @@ from gradtx.core.transformation import transformation
 from gradtx.moments.factored import factored
 from gradtx.moments.moment import Moment
 from gradtx.optimizers.rmsprop import scale_by_rms
-from gradtx.transforms.basic import identity, scale_by_learning_rate
+from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.clipping import clip_by_block_rms
 from gradtx.transforms.momentum import ema
 from gradtx.transforms.parameter_scale import scale_by_param_block_rms
@@ -86,12 +86,14 @@ def adafactor(
         over 1,000 steps in float32: the weight 1 - b_t of a square has fewer digits than a float.
     """
     non_negative(learning_rate=learning_rate)
-    kept = [
+    given = (
+        clipping_threshold is not None and clip_by_block_rms(clipping_threshold),
+        multiply_by_parameter_scale and scale_by_param_block_rms(min_scale),
+        momentum is not None and ema(momentum, debias=False),
+        weight_decay is not None and add_decayed_weights(weight_decay, mask),
+    )
+    return chain(
         scale_by_rms(growing_decay(decay_rate), 0.0, moment=moment),
-        identity() if clipping_threshold is None else clip_by_block_rms(clipping_threshold),
-        scale_by_param_block_rms(min_scale) if multiply_by_parameter_scale else identity(),
-        identity() if momentum is None else ema(momentum, debias=False),
-        identity() if weight_decay is None else add_decayed_weights(weight_decay, mask),
+        *(piece for piece in given if piece),
         scale_by_learning_rate(at_most_inverse_sqrt(learning_rate) if relative_step else learning_rate),
-    ]
-    return chain(*kept)
+    )
