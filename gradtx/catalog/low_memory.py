@@ -89,6 +89,7 @@ ENTRIES = (
         novograd,
         "recipe",
         "novograd",
+        optax_absent={"eps_root": "none"},
         usual={"learning_rate": 1e-2, "b1": 0.9, "b2": 0.25, "eps": 1e-6, "weight_decay": 1e-3, "mask": None},
         source="Ginsburg et al., arXiv:1905.11286, algorithm 1",
         year=2019,

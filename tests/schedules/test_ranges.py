@@ -1,6 +1,8 @@
 """Schedules that come to the end of the range of their argument, and beyond: the same outside jit and under it."""
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,24 +27,21 @@ def given(tx, grads):
     return {name: known[name] for name in tx.extras.needed}
 
 
-def documented(factory):
+def documented(factory: Any) -> str:
     """Its docstring, and those to which it refers."""
-    text = factory.__doc__
-    return " ".join([text, *(ENTRIES[n].factory.__doc__ for n in re.findall(r"as in `(\w+)`", text) if n in ENTRIES)])
+    text = factory.__doc__ or ""
+    return " ".join(
+        [text, *(ENTRIES[n].factory.__doc__ or "" for n in re.findall(r"as in `(\w+)`", text) if n in ENTRIES)]
+    )
 
 
 PIECES = [
     e for e in ENTRIES.values() if e.kind == "piece" and e.make().extras.needed.keys() <= {"value", "grad", "value_fn"}
 ]
-SCHEDULED = [
-    (e.name, name)
-    for e in PIECES
-    for name in e.usual
-    if name in e.make().children and name in e.factory.factory.leaves and e.factory.factory.leaves[name].follows
-]
+SCHEDULED = [(e.name, name) for e in PIECES for name in e.usual if name in e.make().hypers]
 
 
-def both(entry, name, points):
+def both(entry: Any, name: str, points: Any) -> Iterator[Any]:
     """For each point: the update at step 1 and what is said of it, outside jit and under it."""
     start = 0.5 if entry.usual[name] is None else entry.usual[name]
 
@@ -136,7 +135,7 @@ class TestDebugChecks:
         jax.vmap(step)(jnp.array([-0.1, 0.1]))  # ascends without a word
         with gradtx.debug_checks():
             error, _ = checkify.checkify(jax.vmap(step))(jnp.array([-0.1, 0.1]))
-        assert "learning_rate must be finite and at least 0; got -0.1" in error.get()
+        assert "learning_rate must be finite and at least 0; got -0.1" in str(error.get())
 
     def test_outside_and_without_checkify_nothing_changes(self):
         tx = gradtx.sgd(gradtx.linear_schedule(0.1, 0.2, 2))
