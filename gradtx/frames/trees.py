@@ -12,6 +12,7 @@ import numpy as np
 
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
 from gradtx.frames.frame import Frame, Leaf
+from gradtx.frames.leaves import begin_leaf, into_leaf, out_leaf, shape_inside, spec_of
 from gradtx.transforms.seeds import path_hashes
 
 
@@ -73,8 +74,8 @@ def into_frame(frame: Frame, mine: list[bool], bases: list, tree: Any, *, first:
 
     def leaf(basis: Any, x: Any) -> Any:
         if isinstance(x, jax.ShapeDtypeStruct):
-            return jax.eval_shape(frame.into, basis, x)
-        return (_begin_leaf if first else into_leaf)(frame, basis, jnp.asarray(x))
+            return shape_inside(frame, basis, x)
+        return begin_leaf(frame, basis, jnp.asarray(x)) if first else into_leaf(frame, basis, jnp.asarray(x))
 
     leaves, structure = flatten(tree)
     rows = zip(mine, bases, leaves, strict=True)
@@ -85,43 +86,8 @@ def out_of_frame(frame: Frame, mine: list[bool], bases: list, inside: Any, like:
     """The tree `inside`, which is in the coordinates of the frame, in the coordinates that the tree `like` has."""
     leaves, structure = flatten(like)
     rows = zip(mine, bases, flatten(inside)[0], leaves, strict=True)
-    out = [out_leaf(frame, outside(x), basis, jnp.asarray(y)) if own else y for own, basis, y, x in rows]
+    out = [out_leaf(frame, outside(x), spec_of(x), basis, jnp.asarray(y)) if own else y for own, basis, y, x in rows]
     return jax.tree.unflatten(structure, out)
-
-
-@functools.partial(jax.jit, static_argnums=0, inline=True)  # at module level, so that each shape is traced once
-def into_leaf(frame: Frame, basis: Any, x: jax.Array) -> jax.Array:
-    """A leaf in the coordinates of the frame."""
-    return frame.into(basis, x)
-
-
-@functools.partial(jax.jit, static_argnums=0, inline=True)
-def _begin_leaf(frame: Frame, basis: Any, x: jax.Array) -> jax.Array:
-    return frame.begin(basis, x)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1), inline=True)
-def out_leaf(frame: Frame, leaf: Leaf, basis: Any, y: jax.Array) -> jax.Array:
-    """The transpose of `into_leaf`, for leaves of this shape."""
-    return frame.out(basis, y, leaf)
-
-
-@functools.partial(jax.jit, static_argnums=0, inline=True)
-def learn_leaf(frame: Frame, basis: Any, g: jax.Array) -> Any:
-    """The basis of a leaf after an update."""
-    return frame.learn(basis, g)
-
-
-@functools.partial(jax.jit, static_argnums=0, inline=True)
-def refresh_leaf(frame: Frame, basis: Any, g: jax.Array, first: jax.Array) -> Any:
-    """The new basis of a leaf."""
-    return frame.refresh(basis, g, first)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1, 2), inline=True)
-def carry_leaf(frame: Frame, leaf: Leaf, role: str, y: jax.Array, old: Any, new: Any) -> jax.Array:
-    """A field of a leaf in a new basis, in the type that it had."""
-    return frame.carry(role, y, old, new, leaf).astype(y.dtype)
 
 
 def outside(x: Any) -> Leaf:

@@ -11,7 +11,7 @@ from gradtx.core.errors import at_least_one, finite, non_negative
 from gradtx.core.hyper import Hyper, Number
 from gradtx.core.leaves import full, map_leaves, zeros
 from gradtx.core.numerics import on_real_and_imag, quotient
-from gradtx.core.states import Exact
+from gradtx.core.states import Exact, ExactMagnitude
 from gradtx.core.transformation import transformation
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.wrappers.decay import add_decayed_weights
@@ -22,10 +22,10 @@ class ScaleByCocobState(NamedTuple):
     """The state of `scale_by_cocob`. Each field is like params, float32 or wider."""
 
     init_particles: Exact  # w₀: a copy of the parameters at init
-    cumulative_gradients: Exact  # G: the sum of |g|; 0 at init
-    scale: Exact  # L: the largest |g| so far; eps at init
+    cumulative_gradients: ExactMagnitude  # G: the sum of |g|; 0 at init
+    scale: ExactMagnitude  # L: the largest |g| so far; eps at init
     subgradients: Exact  # the sum of g; 0 at init
-    reward: Exact  # R: what the bets have won; 0 at init
+    reward: ExactMagnitude  # R: what the bets have won; 0 at init
 
 
 @transformation(any_leaves=True)

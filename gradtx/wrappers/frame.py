@@ -14,17 +14,8 @@ from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten
 from gradtx.frames.carry import TURNED, carried
 from gradtx.frames.frame import Frame, identity, require_frame
-from gradtx.frames.trees import (
-    bases_of,
-    carry_leaf,
-    first_bases,
-    into_frame,
-    learn_leaf,
-    out_of_frame,
-    outside,
-    refresh_leaf,
-    taken,
-)
+from gradtx.frames.leaves import carry_leaf, learn_leaf, refresh_leaf
+from gradtx.frames.trees import bases_of, first_bases, into_frame, out_of_frame, outside, taken
 from gradtx.wrappers.conditional import only_where
 
 _OUTSIDE = {"grad", "grad_fn", "value_fn"}

@@ -1,0 +1,45 @@
+"""Frames on Explicit meshes, where JAX asks how the result of each product is split."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+import gradtx
+from gradtx import frames
+
+FRAMES = {
+    "svd": frames.low_rank(2, every=2),
+    "random": frames.low_rank(2, every=2, basis="random"),
+    "eigenbasis": frames.eigenbasis(0.9, every=2, sides="smaller"),
+    "blocks": frames.matrices(blocks=(None, 4)),
+    "matrices": frames.matrices(rows=1, columns=0),
+}
+GRADIENTS = np.random.default_rng(0).normal(size=(4, 16, 24)).astype(np.float32)
+
+
+def parameters_after(tx, place):
+    """The parameters after some steps, and the state."""
+    w = place(GRADIENTS[0])
+    state, step = tx.init(w), jax.jit(lambda g, s, w: tx.step(g, s, w))
+    for g in GRADIENTS:
+        w, state = step(place(g), state, w)
+    return w, state
+
+
+@pytest.mark.parametrize("spec", [("x", None), (None, "x")], ids=str)
+@pytest.mark.parametrize("name", FRAMES)
+def test_an_explicit_mesh_gives_the_numbers_of_one_device(name, spec):
+    """The parameters stay split as they are, and an axis that the frame leaves as it is stays split inside."""
+    mesh = jax.make_mesh((8,), ("x",), axis_types=(AxisType.Explicit,))
+    tx = gradtx.in_frame(gradtx.adam(0.1), FRAMES[name])
+    expected, _ = parameters_after(tx, jnp.asarray)
+    with jax.set_mesh(mesh):
+        split = NamedSharding(mesh, PartitionSpec(*spec))
+        came, state = parameters_after(tx, lambda x: jax.device_put(x, split))
+    np.testing.assert_allclose(np.asarray(came), expected, atol=1e-5)
+    assert came.sharding.is_equivalent_to(split, 2)
+    if name in ("svd", "random") and spec == (None, "x"):
+        mu = state.inner["scale_by_adam"].mu
+        assert mu.addressable_shards[0].data.shape == (2, 3)
