@@ -21,6 +21,8 @@ Recipes
     momo_adam. With one that is learnt: sgd_hd, adam_hd.
     With other numerators than Adam's mean: ademamix, simplified_ademamix, qhadam, mars, optimistic_adam. Cautious:
     c_adamw, c_lion, grams. laprop, tiger, optimistic_gradient_descent.
+    Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan, adabound, amsbound, sophia, sophia_g.
+    Signs, noise, dual averages: sign_sgd, signum, noisy_sgd, madgrad, ftrl.
 Pieces
     identity, scale, scale_by_learning_rate, set_to_zero, add_decayed_weights, add_noise, zero_nans
     clip_by_value, clip_by_leaf_norm, clip_by_global_norm, clip_by_block_rms, adaptive_grad_clip, clip_by_z_score,
@@ -35,8 +37,8 @@ Pieces
     scale_by_adamax, scale_by_nadam, scale_by_scheduled_nadam, scale_by_lion, scale_by_sign, scale_by_rprop,
     scale_by_supersab, scale_by_lbfgs
     scale_by_belief, scale_by_acprop, scale_by_yogi, scale_by_radam, scale_by_adan, scale_by_adabound,
-    scale_by_amsbound, scale_by_madgrad, scale_by_ftrl, scale_by_sophia, scale_by_sophia_g
-    scale_by_cocob, scale_by_dadapt_adam, scale_by_momo, scale_by_momo_adam
+    scale_by_amsbound, scale_by_madgrad, scale_by_ftrl, scale_by_sophia, scale_by_sophia_g,
+    differentially_private_aggregate
     scale_by_backtracking_linesearch, scale_by_zoom_linesearch, value_and_grad_from_state, reduce_on_plateau
 Wrappers: which leaves
     masked, freeze, route, partition, per_leaf_learning_rate, on_matrices
@@ -263,6 +265,7 @@ from gradtx.transforms.norms import global_norm
 from gradtx.transforms.orthogonal import orthogonalize, scale_by_shape
 from gradtx.transforms.parameter_scale import scale_by_param_block_rms
 from gradtx.transforms.plateau import ReduceOnPlateauState, reduce_on_plateau
+from gradtx.transforms.privacy import DifferentiallyPrivateAggregateState, differentially_private_aggregate
 from gradtx.transforms.radial import floor_by_weight_norm, remove_radial
 from gradtx.transforms.ratio import DivideByCappedRmsState, DivideByRmsState, divide_by_capped_rms, divide_by_rms
 from gradtx.transforms.spikes import (
@@ -311,6 +314,7 @@ __all__ = [
     "CompensateState",
     "Count",
     "DecaySkippedRowsState",
+    "DifferentiallyPrivateAggregateState",
     "DivideByCappedRmsState",
     "DivideByRmsState",
     "DynamicLossScaleState",
@@ -446,6 +450,7 @@ __all__ = [
     "dadapt_adamw",
     "debug_checks",
     "decay_skipped_rows",
+    "differentially_private_aggregate",
     "diloco",
     "divide_by_capped_rms",
     "divide_by_rms",

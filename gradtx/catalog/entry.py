@@ -61,7 +61,8 @@ class Entry:
     """A public factory of transformations or schedules.
 
     factory: the function itself.
-    kind: "piece", "recipe", "wrapper" (it holds other transformations) or "schedule".
+    kind: "piece", "recipe", "wrapper" (it holds other transformations), "aggregate" (it makes one gradient of those of
+        several examples) or "schedule".
     group: the family of a piece or recipe; for others what they are for.
     usual: every argument with a usual value, spelled out. Arguments for which the user gives transformations, rules or
         functions are left out.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -160,6 +161,8 @@ class GradientTransformation(Value):
             return self
         wraps = any(marker.wraps for marker in factory.leaves.values())
         traits = narrowed(factory.traits, self._arguments.values())
+        if any(x.traits.takes_examples for x in self._inside()):
+            traits = dataclasses.replace(traits, takes_examples=True)
         piece = Piece(self.name, result, traits, wraps=wraps, inside=[x.extras for x in self._inside()])
         self._cache["plan"] = Scheduled(piece, schedules, self._body) if schedules else piece
         self._cache["piece"] = self

@@ -38,6 +38,7 @@ class Traits:
     clips: bool = False
     whole_tree: bool = False
     needs_matrices: bool = False
+    takes_examples: bool = False
     sign: Sign = 1
     divides: Callable[[Mapping[str, Any], Any], dict[str, Divisor]] | None = None
     words: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
@@ -52,6 +53,7 @@ class Traits:
             sparse_rows=self.sparse_rows and all(t.sparse_rows for t in inside),
             sets_params=self.sets_params or next((t.sets_params for t in inside if t.sets_params), ""),
             clips=all(t.clips for t in inside) if inside else self.clips,
+            takes_examples=self.takes_examples or any(t.takes_examples for t in inside),
             needs_matrices=self.needs_matrices or any(t.needs_matrices for t in inside),
             sign=self.sign(arguments, signs) if callable(self.sign) else self.sign * agreed(signs),
         )
@@ -83,6 +85,7 @@ class Declared(TypedDict, total=False):
     clips: bool
     whole_tree: bool
     needs_matrices: bool
+    takes_examples: bool
     sign: Sign
     divides: Callable[[Mapping[str, Any], Any], dict[str, Divisor]]
     words: Mapping[str, str]

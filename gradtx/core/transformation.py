@@ -49,6 +49,8 @@ def transformation(body: Any = None, /, **traits: Unpack[Declared]) -> Any:
         clips: declare that it only makes updates smaller, down to a bound.
         whole_tree: declare that it looks at all leaves together, as a global norm does.
         needs_matrices: declare that it treats a leaf of two axes as a matrix; so has every wrapper round it.
+        takes_examples: declare that the incoming updates are gradients of single examples, with one more axis in front
+            of every leaf; so does every wrapper and chain round it.
         sign: 1 if the updates point along the incoming ones, -1 if against them, 0 if that is not known. By default 1,
             times the sign of what is inside, on which several members must agree. Or a function
             `(arguments, signs inside) -> sign`. A chain has the product of its members' signs.

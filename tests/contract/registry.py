@@ -20,6 +20,7 @@ from tests.contract import (  # noqa: F401
     cases_matrices,
     cases_moments,
     cases_precision,
+    cases_privacy,
     cases_rates,
     cases_rows,
     cases_search,

@@ -1,5 +1,6 @@
 """Optimizers that optax has too, where the catalog says that they differ: by what, and what makes them equal."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -58,3 +59,18 @@ def test_it_corrects_the_mean_of_sophia_and_divides_by_the_estimates_before():
     u, _ = theirs.update(g, their_state, w, obj_fn=lambda w: jnp.sum(w**2))
     v, _ = mine.update(g, my_state, w, value_fn=lambda w: jnp.sum(w**2))
     np.testing.assert_allclose(v, (1 - 0.965**2) * u, rtol=1e-5)
+
+
+def test_its_private_aggregate_is_ours_without_noise():
+    random = np.random.default_rng(0)
+    gs = {"w": random.normal(size=(6, 3, 2)), "b": random.normal(size=(6, 4)) * 5}
+    gs = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), gs)
+    params = jax.tree.map(lambda x: x[0], gs)
+    mine = gradtx.differentially_private_aggregate(2.0, 0.0, 0)
+    theirs = optax.contrib.differentially_private_aggregate(2.0, 0.0, 0)
+    got, want = (tx.update(gs, tx.init(params), params)[0] for tx in (mine, theirs))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), got, want)
+    broken = jax.tree.map(lambda x: x.at[0].set(jnp.nan), gs)
+    got, want = (tx.update(broken, tx.init(params), params)[0] for tx in (mine, theirs))
+    assert np.isfinite(got["w"]).all()
+    assert np.isnan(want["w"]).all()
