@@ -44,7 +44,7 @@ ENTRIES = (
         usual={**_ADAM, "threshold": 5000.0, "quiet": 20},
         source="Huang et al., arXiv:2501.06842, equation 2",
         year=2025,
-        settings={"": Setting(), "early": Setting(arguments={"threshold": 2.0, "quiet": 1})},
+        settings={"": Setting(), "early": Setting(arguments={"threshold": 1500.0, "quiet": 1})},
         fields={"count": "updates so far", "mu": "running mean of g", "nu": "running mean of |g|²"},
         normalizes=True,
         after_huge="slow",

@@ -22,7 +22,7 @@ REAL = {**NEEDS_PARAMS, "complex_leaves": False, "smooth": False}
 # Steps that are large beside the rounding of the parameters, which is all the laws may see of it.
 LARGE = ADAM.replace(learning_rate=0.5)
 add("project_onto", gradtx.project_onto, inner=LARGE, onto=sets.sphere(), case=NEEDS_PARAMS)
-add("adamh", gradtx.adamh, learning_rate=0.5, b1=0.9, b2=0.999, eps=1e-8, case=NEEDS_PARAMS)
+add("adamh", gradtx.adamh, learning_rate=0.05, b1=0.9, b2=0.999, eps=1e-8, case=NEEDS_PARAMS)
 add("project_onto-ball", gradtx.project_onto, inner=SGD, onto=sets.l2_ball(radius=1.0), case=NEEDS_PARAMS)
 for which in (sets.box(lower=-1.0, upper=2.0), sets.simplex(), sets.l1_ball(radius=2.0)):
     name = repr(which).partition("(")[0]
