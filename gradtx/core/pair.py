@@ -16,6 +16,7 @@ from gradtx.core.schedule import at_step, is_schedule
 from gradtx.core.special import refusals_name
 from gradtx.core.states import finished
 from gradtx.core.traits import Branch, Closures, Group, Traits, narrowed
+from gradtx.core.trees import warn_of_integers
 from gradtx.core.values import Value
 
 
@@ -57,7 +58,9 @@ class GradientTransformation(Value):
             ValueError: a leaf does not fit its parameter; `params` is needed and missing.
         """
         with refusals_name(self.name):
-            return self._plan.update(updates, without_python_numbers(state, updates), params, extra)
+            result = self._plan.update(updates, without_python_numbers(state, updates), params, extra)
+        warn_of_integers(updates, params)
+        return result
 
     def step(self, updates: Any, state: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
         """Return the new parameters, `apply_updates(params, update(...)[0])`, and the next state.
@@ -73,7 +76,9 @@ class GradientTransformation(Value):
         if params is None:
             raise ValueError(f"{self.name}: a step needs the parameters: call step(updates, state, params)")
         with refusals_name(self.name):
-            return self._plan.step(updates, without_python_numbers(state, updates), params, extra)
+            result = self._plan.step(updates, without_python_numbers(state, updates), params, extra)
+        warn_of_integers(updates, params)
+        return result
 
     def __iter__(self) -> Iterator[Callable]:
         return iter((self.init, self.update))

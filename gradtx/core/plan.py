@@ -19,7 +19,7 @@ from gradtx.core.schedule import Schedule, at_step
 from gradtx.core.special import refusals_name
 from gradtx.core.states import EmptyState, HyperparametersState, require_scheduled
 from gradtx.core.traits import Branch, Closures, Traits
-from gradtx.core.trees import require_arrays, require_plain_parameters, require_same_tree, taken_by, warn_of_integers
+from gradtx.core.trees import require_arrays, require_plain_parameters, require_same_tree, taken_by
 
 ALWAYS_ALLOWED = frozenset({"value", "grad", "value_fn"})  # other libraries pass these to every transformation
 _SWAPPED = "updates and state are swapped: call update(updates, state, params)"
@@ -78,21 +78,17 @@ class Piece:
 
     def update(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
         """The updates and the next state."""
-        updates, rest, given = self._checked(updates, state, params, extra)
-        with jax.named_scope(self.name), refusals_name(self.name):
-            return self._pair(self.closures.update(updates, state, *rest, **given))
+        return self._run(self.closures.update, updates, state, params, extra)
 
     def step(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
         """The parameters after the update and the next state."""
-        if self.closures.step is None:
-            updates, state = self.update(updates, state, params, extra)
-            return apply_updates(params, updates), state
-        updates, rest, given = self._checked(updates, state, params, extra)
-        with jax.named_scope(self.name), refusals_name(self.name):
-            return self._pair(self.closures.step(updates, state, *rest, **given))
+        if self.closures.step is not None:
+            return self._run(self.closures.step, updates, state, params, extra)
+        updates, state = self.update(updates, state, params, extra)
+        return apply_updates(params, updates), state
 
-    def _checked(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, tuple, dict]:
-        """Check a call. Return the updates, other positional arguments and extra arguments for the closures."""
+    def _run(self, closure: Callable, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
+        """Check a call, and call a closure with the arguments that it takes."""
         self._require_extras(extra)
         self._require_state(updates, state, params)
         if params is None and self._needs_params:
@@ -100,9 +96,10 @@ class Piece:
         if params is not None and not self.traits.takes_examples:
             self._require_updates(updates, state, params)
         given = {k: v for k, v in extra.items() if self._forwards or k in self._own}
-        return taken_by(self.name, self.traits, updates), (params,) if self._takes_params else (), given
-
-    def _pair(self, result: Any) -> tuple[Any, Any]:
+        rest = (params,) if self._takes_params else ()
+        updates = taken_by(self.name, self.traits, updates)
+        with jax.named_scope(self.name), refusals_name(self.name):
+            result = closure(updates, state, *rest, **given)
         if not (isinstance(result, tuple) and len(result) == 2):
             raise TypeError(f"{self.name}: update must return (updates, state); it returned {describe(result)}")
         return result
@@ -142,7 +139,6 @@ class Piece:
             if jax.tree.structure(state) == jax.tree.structure(updates) != wanted:
                 raise TypeError(f"{self.name}: {_SWAPPED.replace('updates', 'params', 1)}") from None
             raise
-        warn_of_integers(updates, params)
 
     def _require_extras(self, extra: Mapping[str, Any]) -> None:
         for name, who in self.extras.needed.items():

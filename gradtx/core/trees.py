@@ -96,13 +96,15 @@ def require_same_tree(what: str, tree: Any, other_what: str, other: Any, *, same
 
 def warn_of_integers(updates: Any, params: Any) -> None:
     """Warn, once for each name, of an integer gradient of an integer parameter: it has no effect."""
-    for k, (leaf, target) in enumerate(zip(flatten(updates)[0], flatten(params)[0], strict=True)):
+    if not any(map(_is_integer, jax.tree.leaves(params))):
+        return
+    for k, (leaf, target) in enumerate(zip(flatten(updates)[0], flatten(params)[0], strict=False)):
         if _is_integer(target) and _is_integer(leaf) and (name := leaf_names(params)[k]) not in _WARNED:
             _WARNED.add(name)
             warnings.warn(
                 f"gradient at {name} is {_dtype(leaf)}, as the parameter: only real and complex leaves are trained, so "
                 f"it never changes. Make the parameter a float, or give None as its gradient",
-                stacklevel=6,
+                stacklevel=3,
             )
 
 
@@ -111,7 +113,12 @@ _WARNED: set[str] = set()
 
 def _is_integer(leaf: Any) -> bool:
     dtype = getattr(leaf, "dtype", None)
-    return type(leaf) is int if dtype is None else getattr(dtype, "kind", None) in ("i", "u")
+    return type(leaf) is int if dtype is None else _is_whole(dtype)
+
+
+@functools.cache
+def _is_whole(dtype: Any) -> bool:
+    return getattr(dtype, "kind", None) in ("i", "u")
 
 
 def require_arrays(what: str, tree: Any) -> None:
