@@ -25,6 +25,8 @@ _MOMO_ABOUTS = {
     "lower_bound": "what the loss is never below",
 }
 _BETA = {"beta": "the weight of the past in the means; in [0, 1]"}
+# The mean and the parameters have several readers, and the second pass of the norm is counted; optax 44 and 80.
+_MEAN, _MEAN_ADAM = (64, 4), (96, 8)
 _LAWS = {"needs_params": True}
 _DECAY = "optax's divides only w by 1 + learning_rate·weight_decay, and not the step"
 
@@ -61,6 +63,7 @@ ENTRIES = (
             "": Setting(
                 called="cocob",
                 label="COCOB",
+                traffic=(116, 4),  # four sums, each with two readers; optax 104
                 optax=Peer(
                     "contrib.cocob",
                     ours={"learning_rate": 1.0},
@@ -106,6 +109,7 @@ ENTRIES = (
             "": Setting(
                 called="dadapt_adamw",
                 label="D-Adapt AdamW",
+                traffic=(92, 8),  # the old second moment has two readers; optax the same
                 optax=Peer(
                     "contrib.dadapt_adamw",
                     ours={"bias_correction": True},
@@ -144,7 +148,9 @@ ENTRIES = (
         usual={"learning_rate": 1.0, **_MOMO},
         source="Schaipp et al., arXiv:2305.07583, algorithm 1",
         year=2024,
-        settings={"": Setting(called="momo", label="MoMo", optax=Peer("contrib.momo", differs=f"{_DECAY}."))},
+        settings={
+            "": Setting(called="momo", label="MoMo", traffic=_MEAN, optax=Peer("contrib.momo", differs=f"{_DECAY}."))
+        },
         ranges={"beta": Range("complement", 0.0, 1.0), "lower_bound": Range("linear", -10.0, 10.0)},
         abouts={**_MOMO_ABOUTS, **_BETA},
         laws=_LAWS,
@@ -176,7 +182,12 @@ ENTRIES = (
         source="Schaipp et al., arXiv:2305.07583, algorithm 2",
         year=2024,
         settings={
-            "": Setting(called="momo_adam", label="MoMo-Adam", optax=Peer("contrib.momo_adam", differs=f"{_DECAY}."))
+            "": Setting(
+                called="momo_adam",
+                label="MoMo-Adam",
+                traffic=_MEAN_ADAM,
+                optax=Peer("contrib.momo_adam", differs=f"{_DECAY}."),
+            )
         },
         ranges={"b1": BELOW_ONE, "b2": BELOW_ONE, "lower_bound": Range("linear", -10.0, 10.0)},
         abouts=_MOMO_ABOUTS,

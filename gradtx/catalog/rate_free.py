@@ -21,6 +21,7 @@ _HYPER = {
     "hyper_rate": "the rate at which the learning rate descends; at least 0",
     "max_rate": "the largest learning rate; greater than 0",
 }
+_NORM = (28, 0)  # the second pass of the norm is counted, which runs for huge and tiny gradients only; optax 24
 _LAWS = {"needs_params": True}
 
 ENTRIES = (
@@ -43,7 +44,7 @@ ENTRIES = (
         source="Ivgi et al., arXiv:2302.12022, equation 1",
         year=2023,
         settings={
-            "": Setting(called="dog", label="DoG", optax=Peer("contrib.dog"), rates=_RATES, shared=_DOG),
+            "": Setting(called="dog", label="DoG", optax=Peer("contrib.dog"), traffic=_NORM, rates=_RATES, shared=_DOG),
         },
         ranges={"reps_rel": POSITIVE},
         abouts=_DOG_ABOUTS,
@@ -74,7 +75,9 @@ ENTRIES = (
         source="Khaled et al., arXiv:2305.16284, algorithm 1",
         year=2023,
         settings={
-            "": Setting(called="dowg", label="DoWG", optax=Peer("contrib.dowg"), rates=_RATES, shared=_DOWG),
+            "": Setting(
+                called="dowg", label="DoWG", optax=Peer("contrib.dowg"), traffic=_NORM, rates=_RATES, shared=_DOWG
+            ),
         },
         ranges={"init_dist": POSITIVE},
         abouts={**_ABOUTS, "init_dist": "the first distance from the start; greater than 0"},
@@ -101,10 +104,13 @@ ENTRIES = (
                     ours={"bias_correction": True, "eps": 1e-30},
                     differs="optax's always has bias corrections, and adds eps times the new rate.",
                 ),
+                traffic=(84, 8),  # XLA copies the parameters, which the distance and the step read; optax 68
                 rates=_RATES,
                 shared=_PRODIGY,
             ),
-            "corrected": Setting(arguments={"bias_correction": True, "weight_decay": 0.1, "mask": "**"}),
+            "corrected": Setting(
+                traffic=(84, 4), arguments={"bias_correction": True, "weight_decay": 0.1, "mask": "**"}
+            ),
         },
         ranges={"b1": UP_TO_ONE, "b2": UP_TO_ONE, "b3": UP_TO_ONE, "estim_lr0": POSITIVE, "estim_lr_coef": POSITIVE},
         abouts={
@@ -127,6 +133,7 @@ ENTRIES = (
             "": Setting(
                 called="polyak_sgd",
                 label="Polyak SGD",
+                traffic=(20, 0),  # as DoG; optax 16
                 optax=Peer("polyak_sgd", differs="optax's leads uphill where the loss is below f_min, unless asked."),
             )
         },
@@ -144,6 +151,7 @@ ENTRIES = (
             "": Setting(
                 called="sgd_hd",
                 label="SGD-HD",
+                traffic=(52, 8),  # the last step has two readers, and is itself a result; not in optax
                 rates=(0.001, 0.01, 0.1),
                 shared={"hyper_rate": 1e-3, "max_rate": 1.0},
             )
@@ -162,6 +170,7 @@ ENTRIES = (
             "": Setting(
                 called="adam_hd",
                 label="Adam-HD",
+                traffic=(88, 4),  # the same
                 rates=(0.0001, 0.001, 0.01),
                 shared={"b1": 0.9, "b2": 0.999, "eps": 1e-8, "hyper_rate": 1e-7, "max_rate": 1.0},
             )

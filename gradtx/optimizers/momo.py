@@ -15,8 +15,9 @@ from gradtx.core.numerics import bias_correction, clip_and_square, divide_by_roo
 from gradtx.core.states import NonNegative, Signed
 from gradtx.core.transformation import transformation
 from gradtx.rates.estimator import the_loss
-from gradtx.rates.sums import component, inner_product
+from gradtx.rates.sums import inner_product
 from gradtx.transforms.basic import scale_by_learning_rate
+from gradtx.transforms.norms import global_norm
 from gradtx.wrappers.lookup import only_trained
 
 
@@ -88,9 +89,9 @@ def scale_by_momo(learning_rate: Hyper = 1.0, beta: Hyper = 0.9, lower_bound: Hy
         f, w = mean(state.barf, the_loss("scale_by_momo", value, dtype)), only_trained(params)
         gamma = mean(state.gamma, inner_product(updates, w).astype(dtype))
         _, m = map_leaves(lambda g, m: (g, mean(m, g)), updates, state.exp_avg)
-        along, norm = (x.astype(dtype) for x in component(m, w))
+        norm = global_norm(m).astype(dtype)
         a = 1.0 + eta * decay
-        gap = jnp.maximum(a * (f - bound - gamma) + along * norm, 0.0)
+        gap = jnp.maximum(a * (f - bound - gamma) + inner_product(m, w).astype(dtype), 0.0)
         safe = jnp.where(norm == 0, 1.0, norm)
         tau = jnp.where(norm == 0, eta, jnp.minimum(eta, gap / safe / safe))
         # w - (w - τ·m)/a, without the difference of w and nearly w.

@@ -13,7 +13,8 @@ from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import quotient, scale_down
 from gradtx.core.states import Exact
 from gradtx.rates.estimator import Advice, estimator
-from gradtx.rates.sums import component, joined
+from gradtx.rates.sums import inner_product, joined
+from gradtx.transforms.norms import global_norm
 from gradtx.wrappers.lookup import only_trained
 
 
@@ -93,9 +94,9 @@ def mechanic(
         return jnp.stack([scale_down(x[i], b) for i, b in enumerate(betas)])
 
     def before(g, state, params, now):
-        of_g, norm = component(g, state.delta)
-        of_w, _ = component(only_trained(params), state.delta)
-        h = norm * (of_g + weight_decay * state.total * of_w)
+        w = only_trained(params)
+        pull = weight_decay * state.total * quotient(global_norm(g), global_norm(w))
+        h = inner_product(g, state.delta) + pull * inner_product(w, state.delta)
         h = jnp.clip(h, -_MOST, _MOST).astype(state.m.dtype)
         m = jnp.maximum(past(state.m), jnp.abs(h))
         v = joined(past(state.v), jnp.full_like(state.v, jnp.abs(h)))

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.leaves import float_dtype, map_leaves
-from gradtx.core.numerics import abs_sq, quotient, safe_sqrt
+from gradtx.core.numerics import abs_sq, safe_sqrt
 from gradtx.core.trees import require_same_tree
-from gradtx.transforms.norms import global_norm, leaf_norm
-from gradtx.transforms.vectors import inner, trained
+from gradtx.transforms.norms import leaf_norm
+from gradtx.transforms.vectors import trained
 from gradtx.wrappers.lookup import only_trained
 
 
@@ -27,28 +27,22 @@ def difference(params: Any, start: Any) -> Any:
 
 
 def distance_from(params: Any, start: Any) -> jax.Array:
-    """The Euclidean norm of the parameters less their copy at the start."""
-    return global_norm(difference(params, start))
-
-
-def component(xs: Any, ys: Any) -> tuple[jax.Array, jax.Array]:
-    """The component of one tree along another, Σ Re(conj(x)·y)/‖x‖ over all leaves, and ‖x‖; 0 where x is 0.
-
-    Their product is the inner product. The component does not overflow where ‖y‖ does not.
-    """
-    require_same_tree("gradient", xs, "state", ys)
-    width = float_dtype(xs, ys)
-    norm = global_norm(xs).astype(width)
-    # XLA may multiply by one over the norm, which for the largest norms is less than the smallest normal number.
-    shrink = jnp.where(norm > 1, 2.0**-8, 1.0).astype(width)
-    unit = [quotient(x * shrink.astype(x.dtype), (norm * shrink).astype(x.dtype)) for x in trained(xs, width)]
-    return inner(unit, trained(ys, width), width), norm
+    """The Euclidean norm of the parameters less their copy at the start; above 1.8e19 (float32) it counts as that."""
+    width = float_dtype(params, start)
+    squares = [jnp.sum(abs_sq(x)) for x in trained(difference(params, start), width)]
+    return safe_sqrt(jnp.minimum(sum(squares, jnp.zeros((), width)), jnp.finfo(width).max))
 
 
 def inner_product(xs: Any, ys: Any) -> jax.Array:
-    """Σ Re(conj(x)·y) over all leaves; infinite if it overflows, but not NaN."""
-    along, norm = component(xs, ys)
-    return norm * along
+    """Σ Re(conj(x)·y) over all leaves. A product above 7.9e28 (float32) counts as that: the sum is finite.
+
+    A norm of the first tree would allow for larger ones, but has to be known first: all would be read twice.
+    """
+    require_same_tree("gradient", xs, "state", ys)
+    width = float_dtype(xs, ys)
+    most = float(jnp.finfo(width).max) * 2.0**-32
+    pairs = zip(trained(xs, width), trained(ys, width), strict=True)
+    return sum((jnp.sum(jnp.clip((jnp.conj(x) * y).real, -most, most)) for x, y in pairs), jnp.zeros((), width))
 
 
 def sum_of_sizes(tree: Any) -> jax.Array:

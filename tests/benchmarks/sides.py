@@ -19,13 +19,17 @@ except ImportError:
 
 
 def one_step(tx: Any) -> Callable[[Any, Any, Any], tuple[Any, Any]]:
-    """(parameters, state, gradients) -> (parameters, state): `tx.step` of ours; update and apply_updates of optax's."""
+    """(parameters, state, gradients) -> (parameters, state): `tx.step` of ours; update and apply_updates of optax's.
+
+    Those that need the loss are told that it is 1.
+    """
     if hasattr(tx, "step"):
-        return lambda params, state, grads: tx.step(grads, state, params)
+        needed = dict.fromkeys(tx.extras.needed, 1.0)
+        return lambda params, state, grads: tx.step(grads, state, params, **needed)
     import optax
 
     def step(params: Any, state: Any, grads: Any) -> tuple[Any, Any]:
-        updates, state = tx.update(grads, state, params)
+        updates, state = optax.with_extra_args_support(tx).update(grads, state, params, value=jnp.ones(()))
         return optax.apply_updates(params, updates), state
 
     return step
