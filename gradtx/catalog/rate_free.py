@@ -57,7 +57,15 @@ ENTRIES = (
         usual={"learning_rate": 1.0, **_DOG},
         source="Ivgi et al., arXiv:2302.12022, section 3.3",
         year=2023,
-        settings={"": Setting(called="l_dog", label="L-DoG", rates=_RATES, shared=_DOG)},
+        settings={
+            "": Setting(
+                called="l_dog",
+                label="L-DoG",
+                optax=Peer("scale_by_distance_over_gradients", differs="optax's points uphill, and has no rate."),
+                rates=_RATES,
+                shared=_DOG,
+            )
+        },
         ranges={"reps_rel": POSITIVE},
         abouts=_DOG_ABOUTS,
         laws=_LAWS,

@@ -7,7 +7,7 @@ import pytest
 
 import gradtx
 from gradtx import adapt_learning_rate, rates, sgd
-from tests.rates.paths import STEPS, W0, along, assert_agrees, assert_scale_free, falls, gradient, stated
+from tests.rates.paths import STEPS, W0, along, assert_agrees, assert_scale_free, falls, gradient, stated, walked
 from tests.transforms.agreement import enable_x64
 
 
@@ -132,6 +132,17 @@ def test_the_distance_is_that_from_the_start_in_half_precision():
     tx = adapt_learning_rate(sgd(1.0), rates.distance(1e-8))
     _, state = tx.update(jnp.ones(2, jnp.bfloat16), tx.init(w), w)
     np.testing.assert_allclose(state.estimator.max_dist, 1e-8 * (1 + np.linalg.norm([1.0, 0.333984375])), rtol=1e-5)
+
+
+def test_another_library_by_leaves():
+    """The same as optax's, which makes a direction uphill of it."""
+    optax = pytest.importorskip("optax", reason="install the extra: pip install -e '.[peers]'")
+    theirs = optax.scale_by_distance_over_gradients(param_dtype=np.float64)
+    theirs = gradtx.chain(thirds(gradtx.chain(theirs)), gradtx.scale(-1.0))
+    with jax.numpy_dtype_promotion("standard"):
+        want, _ = walked(theirs, np.float64)
+    got, _ = walked(thirds(gradtx.l_dog()), np.float64)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(
