@@ -32,6 +32,7 @@ ACTIVE = {
     "add": lambda tx: gradtx.add(tx, gradtx.sgd(learning_rate=0.01)),
     "graft": lambda tx: gradtx.graft(tx, gradtx.sgd(learning_rate=0.01, momentum=0.9)),
     "cautious": lambda tx: gradtx.cautious(tx, sign=-1),
+    "in_frame": lambda tx: gradtx.in_frame(tx, gradtx.frames.low_rank(rank=1, every=2)),
 }
 NEUTRAL = {
     "masked": lambda tx: gradtx.masked(tx, "**"),
@@ -48,6 +49,7 @@ NEUTRAL = {
     "chain": gradtx.chain,
     "add": gradtx.add,
     "graft": lambda tx: gradtx.graft(tx, tx),
+    "in_frame": lambda tx: gradtx.in_frame(tx, gradtx.frames.identity()),
 }
 PARAMS = {
     "gain": jnp.asarray(1.5, jnp.bfloat16),
@@ -90,6 +92,17 @@ def test_any_two(outer, inner):
     jax.eval_shape(
         lambda g: jax.vmap(lambda g: train(tx, g))(g), jax.tree.map(lambda g: jnp.stack([g, g]), gradients(3))
     )
+
+
+@pytest.mark.parametrize("inner", ACTIVE)
+def test_a_frame_that_turns_round_any(inner):
+    """The state of any wrapper follows by its roles, without a change of type; but no basis of another frame does."""
+    tx = gradtx.in_frame(ACTIVE[inner](ADAM), gradtx.frames.eigenbasis(every=2), carry="turn")
+    if inner == "in_frame":
+        with pytest.raises(ValueError, match="state at basis/layers/0/w .* has no role, so it cannot follow"):
+            tx.init(PARAMS)
+        return
+    jax.eval_shape(lambda g: train(tx, g), gradients(3))
 
 
 GENERATE = (hypothesis.Phase.explicit, hypothesis.Phase.generate)  # to shrink would compile for minutes
