@@ -154,7 +154,7 @@ def _wide(fn: Callable) -> Callable:
     """`fn` with casts: inputs to the dtype of the arithmetic, outputs to the dtypes in which they are stored."""
 
     @functools.wraps(fn)
-    def on_leaf(*row: Any) -> tuple[jax.Array, ...]:
+    def on_leaf(*row: Any) -> tuple[jax.Array | None, ...]:
         row = tuple(x if x is None or isinstance(x, jax.Array) else jnp.asarray(x) for x in row)
         width = float_dtype(*row)
         with jax.numpy_dtype_promotion("standard"):  # a float32 learning rate may meet a float64 leaf
@@ -162,7 +162,11 @@ def _wide(fn: Callable) -> Callable:
         out = out if isinstance(out, tuple) else (out,)
         if len(out) > len(row):
             raise ValueError(f"{_name(fn)} returned {len(out)} arrays for {len(row)} trees: one new value each at most")
-        out = [_stored(x, row[k] if 0 < k < len(row) else None, row[0].shape, width, fn) for k, x in enumerate(out)]
+        # None is what a leaf has in the place of an array that it does not have, see `OwnShapes`.
+        out = [
+            None if k and row[k] is None else _stored(x, row[k] if k else None, row[0].shape, width, fn)
+            for k, x in enumerate(out)
+        ]
         for k in range(1, len(out)):  # a state that shares a buffer would be deleted when the other array is donated
             known = out[k] is not None and not isinstance(out[k], Tracer)
             if known and any(out[k] is x for x in (*row, *out[:k])):
@@ -172,9 +176,7 @@ def _wide(fn: Callable) -> Callable:
     return on_leaf
 
 
-def _stored(x: Any, like: jax.Array | None, shape: tuple, width: Any, fn: Callable) -> jax.Array | None:
-    if x is None:  # an array that this leaf does not have
-        return None
+def _stored(x: Any, like: jax.Array | None, shape: tuple, width: Any, fn: Callable) -> jax.Array:
     x, shape = jnp.asarray(x), shape if like is None else like.shape
     if x.shape != shape:
         raise ValueError(f"{_name(fn)} returned shape {x.shape} for a leaf of shape {shape}")

@@ -70,7 +70,9 @@ def scale_by_confidence(b1: Hyper = 0.9, b3: Hyper = 0.9999, *, moment: Moment =
             return bounded - mu, mu
 
         def leaf(away, s, mu):
-            return mu if away.shape in moment.shapes(away.shape) else divide_by_root(mu, s)
+            if away.shape in moment.shapes(away.shape):
+                return 1.0 * mu  # in a buffer of its own, since the state has mu too
+            return divide_by_root(mu, s)
 
         def step(s, away_sq):
             return ema(s, away_sq, b3)

@@ -162,7 +162,8 @@ def divide_by_capped_rms(
     quotient = divide_by_rms(filter, b2, eps)
 
     def init(params):
-        return DivideByCappedRmsState(*quotient.init(params), after.init(params))
+        count, nu, inner = quotient.init(params)
+        return DivideByCappedRmsState(count, nu, inner, after.init(params))
 
     def update(updates, state, params=None, **extra):
         count, nu, inner, after_state = state
@@ -176,7 +177,8 @@ def divide_by_capped_rms(
             ratios = quotient_of(clip_and_square(g)[1], jnp.maximum(nu / c, eps * eps))
             return u * within(threshold, safe_sqrt(jnp.sum(ratios) / max(g.size, 1)))
 
-        return map_leaves(leaf, steps, updates, state.nu), DivideByCappedRmsState(*state, after_state)
+        steps = map_leaves(leaf, steps, updates, state.nu)
+        return steps, DivideByCappedRmsState(state.count, state.nu, state.inner, after_state)
 
     return init, update
 

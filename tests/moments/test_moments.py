@@ -196,3 +196,9 @@ def test_rows_and_packed_leaves_are_refused():
 def test_bad_arguments(make, error, match):
     with pytest.raises(error, match=match):
         make()
+
+
+def test_none_in_the_place_of_an_array_is_an_error():
+    """Only a leaf that has none may get none."""
+    with pytest.raises((TypeError, ValueError), match="None"):
+        gradtx.map_leaves(lambda g, mu: (g, None), jnp.ones(2), jnp.ones(2))
