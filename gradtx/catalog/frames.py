@@ -27,7 +27,7 @@ ENTRIES = (
                 )
             )
         },
-        optax_names=("split_real_and_imaginary",),
+        optax_names=("contrib.split_real_and_imaginary",),
     ),
     Entry(
         limit_growth,
