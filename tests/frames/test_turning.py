@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gradtx
-from gradtx import frames
+from gradtx import frames, moments
 from gradtx.catalog import ENTRIES
 from gradtx.frames.carry import along_columns, along_rows
 from gradtx.roles import declared_roles
@@ -40,6 +40,7 @@ def has_roles(tx):
 
 PIECES = {name: entry.make() for name, entry in ENTRIES.items() if entry.kind == "piece"}
 DECLARED = [name for name, tx in PIECES.items() if not tx.extras.needed and has_roles(tx)]
+BASIS = frames.eigenbasis(0.9, every=4, sides="rows")
 GRADIENTS = np.random.default_rng(0).normal(size=(30, 5, 7))
 
 
@@ -53,9 +54,23 @@ def test_the_catalog_has_pieces_with_roles():
 def test_equivariant_under_rotations(name):
     """In the eigenvectors of g·gᵀ, whatever declares roles turns with the gradients: u(U·g) = U·u(g)."""
     turn = rotation(5, seed=1)
-    tx = gradtx.in_frame(PIECES[name], frames.eigenbasis(0.9, every=4, sides="rows"))
+    tx = gradtx.in_frame(PIECES[name], BASIS)
     came, expected = updates_of(tx, turn @ GRADIENTS), turn @ updates_of(tx, GRADIENTS)
     np.testing.assert_allclose(came, expected, rtol=0, atol=1e-9 * np.max(np.abs(expected)))
+
+
+@pytest.mark.parametrize("moment", [moments.per_row(), moments.per_leaf(), moments.factored()], ids=repr)
+def test_second_moments_of_several_entries(moment):
+    """They have length 1 along the axes of which they are the mean; such an axis stays as it is."""
+    turn, tx = rotation(5, seed=1), gradtx.in_frame(gradtx.scale_by_rms(moment=moment), BASIS)
+    came, expected = updates_of(tx, turn @ GRADIENTS), turn @ updates_of(tx, GRADIENTS)
+    np.testing.assert_allclose(came, expected, rtol=0, atol=1e-9 * np.max(np.abs(expected)))
+
+
+def test_second_moments_of_blocks_cannot_turn():
+    tx = gradtx.in_frame(gradtx.scale_by_rms(moment=moments.blocks(2)), BASIS)
+    with pytest.raises(ValueError, match=r"where its leaf has shape .* in the frame, so it cannot follow"):
+        tx.init(jnp.ones((4, 6)))
 
 
 def test_without_the_frame_it_is_not():
