@@ -43,7 +43,8 @@ def in_frame(inner: Transformation, frame: Frame, *, carry: str | None = None):
 
     The inner transformation gets the parameters in these coordinates too. What depends on the coordinates that the
     parameters have outside belongs outside: weight decay may stand on either side, a trust ratio of whole leaves may
-    not. Leaves that the frame does not take pass as they are.
+    not. Leaves that the frame does not take pass as they are. `store` goes inside where the frame changes the shape of
+    leaves, since outside it encodes only what is like the parameters.
 
     When the basis of a frame changes, the inner state is carried into the new coordinates by the roles that its fields
     declare, whatever the transformation is; for a change y → Rᵀ·y:
