@@ -115,8 +115,8 @@ def asgd(learning_rate: Number = 1e-2, decay: Number = 1e-4, power: Number = 0.7
 
     State: an `AverageState`. Its update needs `params`.
     Source: Polyak & Juditsky 1992, https://doi.org/10.1137/0330046, in the form of Bottou's sgd. torch's `ASGD` with
-        lambd = decay, alpha = power, t0 = start - 1. Within 20 ulp of the largest parameter so far over 1,000 steps in
-        float32.
+        lambd = decay, alpha = power, t0 = start - 1; there the rate is always float32. Within 20 ulp of the largest
+        parameter so far over 1,000 steps in float32.
     """
     rate = asgd_rate(learning_rate, decay, power)
     return average(chain(add_decayed_weights(decay), scale_by_learning_rate(rate)), start=start)
