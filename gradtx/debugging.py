@@ -20,6 +20,8 @@ def debug_checks() -> Iterator[None]:
     `checkify.debug_check` for each range, and `checkify.checkify(step)` reports the first that fails, with the
     schedule, the step and the value. Such a step is slower: JAX dispatches it in 0.3 ms instead of 0.04 ms.
 
+    Outside jit, `jax.vmap(gradtx.sgd)(rates)` is a ValueError here if one of the rates is out of its range.
+
     A step that was traced before stays as it is. So make a new jitted function inside, as in the example.
 
     Example:

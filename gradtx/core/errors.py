@@ -63,10 +63,14 @@ def says(before: str, after: Callable[[str], list] = lambda text: []) -> Iterato
 
 def _require(holds: Any, *parts: Any) -> None:
     """Raise ValueError with these parts of a message if a condition is false; a traced one is for `traced_check`."""
+    if traced_check.get() is not None and not isinstance(unbatched(holds), Tracer):  # in a vmap outside jit
+        holds, *parts = map(unbatched, (holds, *parts))
     if isinstance(holds, Tracer):
         check = traced_check.get()
         if check is not None:
             check(holds, list(parts))
+    elif traced_check.get() is not None and getattr(holds, "ndim", 0):
+        _require(bool(np.all(holds)), *parts)
     elif not holds:
         raise ValueError("".join(map(str, parts)))
 
@@ -125,6 +129,16 @@ def one_of(options: tuple[str, ...], **values: str) -> None:
         if value not in options:
             near = suggestion(value, options) if isinstance(value, str) else ""
             raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}; got {value!r}{near}")
+
+
+def unbatched(x: Any) -> Any:
+    """The concrete array that an eager vmap or grad works on; what is traced into a program stays a tracer."""
+    inside = x
+    while isinstance(inside, Tracer):
+        inside = getattr(inside, "val", getattr(inside, "primal", None))
+        if not isinstance(inside, jax.Array | np.ndarray | np.generic | float | complex):
+            return x
+    return inside
 
 
 def concrete(value: Any) -> float | None:

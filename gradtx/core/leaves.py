@@ -9,9 +9,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.core import Tracer
 
+from gradtx.core.errors import unbatched
 from gradtx.core.special import SpecialLeaf
 from gradtx.core.trees import beside, flatten, is_none, is_trained, require_arrays, require_same_tree
 
@@ -143,11 +143,7 @@ def is_staged(x: Any) -> bool:
     A concrete array inside an eager vmap or grad is not: a closure that is new in every call would be compiled there in
     every call.
     """
-    while isinstance(x, Tracer):
-        x = getattr(x, "val", getattr(x, "primal", None))
-        if not isinstance(x, jax.Array | np.ndarray | np.generic | float | complex):
-            return True
-    return False
+    return isinstance(unbatched(x), Tracer)
 
 
 def _wide(fn: Callable) -> Callable:

@@ -197,15 +197,18 @@ def _reduced(tasks: Sequence[tuple[str, jax.Array, Callable, float]]) -> dict[st
     for shape in dict.fromkeys(x.shape for _, x, _, _ in tasks):
         alike = [task for task in tasks if task[1].shape == shape]
         starts = tuple(jnp.asarray(start, x.dtype) for _, x, _, start in alike)
-
-        def together(a: Any, b: Any, alike: list = alike) -> tuple:
-            return tuple(task[2](x, y) for task, x, y in zip(alike, a, b, strict=True))
-
+        together = _all_of(tuple(operation for _, _, operation, _ in alike))
         found = tuple(_in_rows(x) for _, x, _, _ in alike)
         for axes in (range(2, found[0].ndim), (1,)):
             found = tuple(jax.lax.reduce(found, starts, together, tuple(axes)))
         out.update(zip((name for name, *_ in alike), found, strict=True))
     return out
+
+
+@functools.cache
+def _all_of(operations: tuple[Callable, ...]) -> Callable[[Any, Any], tuple]:
+    """A function of tuples that does each operation; it closes over no stack, since JAX keeps it with the program."""
+    return lambda a, b: tuple(do(x, y) for do, x, y in zip(operations, a, b, strict=True))
 
 
 def _in_rows(x: jax.Array) -> jax.Array:

@@ -137,6 +137,16 @@ class TestDebugChecks:
             error, _ = checkify.checkify(jax.vmap(step))(jnp.array([-0.1, 0.1]))
         assert "learning_rate must be finite and at least 0; got -0.1" in str(error.get())
 
+    def test_a_vmap_outside_jit_needs_no_checkify(self):
+        """Its numbers are known; those of the others are named too."""
+        words = r"sgd: scale_by_learning_rate: learning_rate must be finite and at least 0; got \[-0\.1 +0\.1\]"
+        with gradtx.debug_checks():
+            with pytest.raises(ValueError, match=f"^{words}"):
+                jax.vmap(gradtx.sgd)(jnp.array([-0.1, 0.1]))
+            with pytest.raises(ValueError, match=r"b1 must be in \[0, 1\); got \[0\.9 1\. +\]"):
+                jax.vmap(lambda b1: gradtx.adam(0.1, b1))(jnp.array([0.9, 1.0]))
+            assert jax.vmap(gradtx.sgd)(jnp.array([0.2, 0.1])).learning_rate.shape == (2,)
+
     def test_outside_and_without_checkify_nothing_changes(self):
         tx = gradtx.sgd(gradtx.linear_schedule(0.1, 0.2, 2))
 
