@@ -10,6 +10,7 @@ ENTRIES = (
         differentially_private_aggregate,
         "aggregate",
         "privacy",
+        optax_absent={"seed": "key"},
         usual={"l2_norm_clip": 1.0, "noise_multiplier": 1.0, "key": 3},
         source="Abadi et al., arXiv:1607.00133, algorithm 1",
         year=2016,
