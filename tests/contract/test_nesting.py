@@ -46,6 +46,8 @@ NEUTRAL = {
     "every": lambda tx: gradtx.every(tx, 1),
     "average": gradtx.average,
     "lookahead": lambda tx: gradtx.lookahead(tx, sync_period=2, slow_step_size=1.0),
+    "outer": lambda tx: gradtx.outer(tx, gradtx.sgd(learning_rate=1.0), 2),
+    "restart": gradtx.restart,
     "chain": gradtx.chain,
     "add": gradtx.add,
     "graft": lambda tx: gradtx.graft(tx, tx),
