@@ -89,12 +89,14 @@ def started(moment: Moment, params: Any, value: Any = 0.0) -> Any:
 
 
 def _filled(p: Any, shape: tuple[int, ...], value: Any) -> jax.Array:
-    whole = full(p, value, real=True)
-    if shape == shape_of(p):
+    whole, own = full(p, value, real=True), shape_of(p)
+    if shape == own:
         return whole
-    if isinstance(p, Tracer):  # depends on the parameter, so that it lies on its devices
-        return jnp.broadcast_to(jnp.max(whole, initial=0.0), shape)
-    return jnp.full(shape, jnp.asarray(value), whole.dtype)
+    if not (isinstance(p, Tracer) or getattr(p, "committed", False)):
+        return jnp.full(shape, jnp.asarray(value), whole.dtype)
+    # A maximum of what lies on the devices of the parameter lies where later means will lie.
+    axes = tuple(k for k, (n, m) in enumerate(zip(shape, own, strict=True)) if n != m)
+    return jnp.broadcast_to(jnp.max(whole, axes, keepdims=True, initial=0.0), shape)
 
 
 def _shapes(moment: Moment, what: str, tree: Any) -> list[Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
-
 import gradtx
 from gradtx import moments
 from gradtx.catalog import ENTRIES
@@ -20,11 +18,10 @@ add("divide_by_rms-uncorrected", gradtx.divide_by_rms, filter=gradtx.add_momentu
 add("divide_by_rms-user", gradtx.divide_by_rms, filter=USER, **QUOTIENT)
 add("divide_by_rms-scheduled", gradtx.divide_by_rms, filter=AVERAGE, **{**QUOTIENT, "b2": falling})
 
-KERNEL = {"layers": [{"w": jnp.asarray([[1.0, -2.0, 0.5, 0.25], [0.75, 3.0, -0.5, 2.0]])}]}
-for moment in (moments.per_row(), moments.per_column(0), moments.blocks(2)):
+for moment in (moments.per_row(), moments.per_column(0), moments.blocks(2)):  # none of these takes a scalar
+    inner = gradtx.divide_by_rms(AVERAGE, **{**QUOTIENT, "moment": moment})
     which = type(moment).__name__.lower()
-    own = {"params": KERNEL, "any_tree": False}
-    add(f"divide_by_rms-{which}", gradtx.divide_by_rms, filter=AVERAGE, **{**QUOTIENT, "moment": moment}, case=own)
+    add(f"masked-{which}", gradtx.masked, inner=inner, mask="layers", case={"any_tree": False})
 
 DECAY = gradtx.add_decayed_weights(weight_decay=0.1, mask=None)
 CORRECTED = gradtx.divide_by_rms(gradtx.ema(decay=0.9, debias=True), 0.99, 1e-8)
