@@ -61,6 +61,7 @@ ENTRIES = (
             "": Setting(
                 called="l_dog",
                 label="L-DoG",
+                traffic=_NORM,
                 optax=Peer("scale_by_distance_over_gradients", differs="optax's points uphill, and has no rate."),
                 rates=_RATES,
                 shared=_DOG,

@@ -49,7 +49,7 @@ class TestErrors:
     def test_decay_needs_the_parameters(self, entry):
         g, tx = jnp.ones(2), entry.make()
         with pytest.raises(ValueError, match="needs the parameters"):
-            tx.update(g, tx.init(g))
+            tx.update(g, tx.init(g), **dict.fromkeys(tx.extras.needed, 1.0))
 
 
 SCHEDULED = {
