@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from gradtx import moments
 from gradtx.catalog.entry import Entry, Peer, Setting
-from gradtx.catalog.hyperparameters import POSITIVE
+from gradtx.catalog.hyperparameters import BELOW_ONE, POSITIVE
 from gradtx.optimizers.adadelta import adadelta, scale_by_adadelta
-from gradtx.optimizers.adagrad import accumulate_squares, adagrad
+from gradtx.optimizers.adagrad import accumulate_squares, adagrad, sm3
 from gradtx.optimizers.rmsprop import rmsprop, scale_by_rms, scale_by_stddev
 
 _RMS = {"decay": 0.9, "eps": 1e-8, "initial_scale": 0.0, "eps_in_sqrt": True, "bias_correction": False}
@@ -181,5 +181,25 @@ ENTRIES = (
             )
         },
         ranges={"eps": POSITIVE},
+    ),
+    Entry(
+        sm3,
+        "recipe",
+        "adagrad",
+        usual={"learning_rate": 0.1, "momentum": 0.9},
+        source="Anil et al., arXiv:1901.11150, algorithm 2",
+        year=2019,
+        settings={
+            "": Setting(
+                called="sm3",
+                label="SM3",
+                optax=Peer("sm3"),
+                shared={"momentum": 0.9},
+                rates=(0.01, 0.03, 0.1, 0.3),
+                offered={"learning_rate": 1.0, "momentum": 0.9},
+            )
+        },
+        ranges={"momentum": BELOW_ONE},
+        abouts={"momentum": "the weight of the past in the mean of divided gradients; in [0, 1)"},
     ),
 )

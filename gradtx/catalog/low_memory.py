@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from gradtx import moments
 from gradtx.catalog.entry import Entry, Peer, Setting
-from gradtx.catalog.hyperparameters import BELOW_ONE, SMALL, UP_TO_ONE, Range
+from gradtx.catalog.hyperparameters import SMALL, UP_TO_ONE, Range
 from gradtx.optimizers.adafactor import TWO_LONGEST, adafactor
-from gradtx.optimizers.adagrad import sm3
 from gradtx.optimizers.adam_mini import ONE_FOR_EACH_LEAF, adam_mini
 from gradtx.optimizers.came import RESIDUALS, SQUARES, came, scale_by_confidence
 from gradtx.optimizers.novograd import novograd
@@ -136,26 +135,6 @@ ENTRIES = (
             )
         },
         laws={"needs_params": True},
-    ),
-    Entry(
-        sm3,
-        "recipe",
-        "adagrad",
-        usual={"learning_rate": 0.1, "momentum": 0.9},
-        source="Anil et al., arXiv:1901.11150, algorithm 2",
-        year=2019,
-        settings={
-            "": Setting(
-                called="sm3",
-                label="SM3",
-                optax=Peer("sm3"),
-                shared={"momentum": 0.9},
-                rates=(0.01, 0.03, 0.1, 0.3),
-                offered={"learning_rate": 1.0, "momentum": 0.9},
-            )
-        },
-        ranges={"momentum": BELOW_ONE},
-        abouts={"momentum": "the weight of the past in the mean of divided gradients; in [0, 1)"},
     ),
     Entry(
         scale_by_confidence,

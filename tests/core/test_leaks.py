@@ -40,7 +40,7 @@ def test_nothing_leaks(name):
         jax.jit(lambda params, state: tx.step(params, state, params)).trace(params, state)
 
 
-@pytest.mark.parametrize("tx", [ADAM, gradtx.rmsprop(0.1), gradtx.adagrad(0.1)], ids=lambda tx: tx.name)
+@pytest.mark.parametrize("tx", [ADAM, gradtx.rmsprop(0.1), gradtx.amsgrad(0.1)], ids=lambda tx: tx.name)
 def test_garbage_is_not_collected_for_each_shape(tx):
     """JAX collects it where the trace of a function is still in use; each time takes 0.1 s in a large program."""
     params, collections = [jnp.ones((2, n)) for n in range(1, 21)], []
