@@ -14,7 +14,7 @@ from gradtx.core.chain import chain, spliced
 from gradtx.core.pair import GradientTransformation, is_transformation
 from gradtx.core.states import HyperparametersState
 from gradtx.core.transformation import Transformation, as_transformation, transformation
-from gradtx.core.trees import flatten
+from gradtx.core.trees import flatten, shape_of
 from gradtx.core.values import member_names
 
 _trace_state = getattr(jex, "get_opaque_trace_state", None) or jax_core.get_opaque_trace_state  # JAX 0.6: the second
@@ -181,6 +181,7 @@ class _Look:
             into, out = given, given
             for _, _, came, left in calls:
                 into, out = _over(came, into), _over(left, out)
+            into, out = _alike(into, given), _alike(out, given)
             self.log.insert(start, Record(here, "in", piece, given, into, None))
             self.log.append(Record(here, "out", piece, out, self._leaves(new), after))
             return new, after
@@ -213,6 +214,11 @@ def _is_chain(piece: GradientTransformation) -> bool:
 
 def _over(leaves: list, below: list) -> list:
     return [y if x is None else x for x, y in zip(leaves, below, strict=True)]
+
+
+def _alike(leaves: list, outside: list) -> list:
+    """The leaves; those that have another shape inside cannot be compared, and count as what came in outside."""
+    return [g if shape_of(x) != shape_of(g) else x for x, g in zip(leaves, outside, strict=True)]
 
 
 def _chosen(ran: Any, x: Any, otherwise: Any) -> Any:

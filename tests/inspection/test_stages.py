@@ -90,3 +90,13 @@ def test_errors_are_those_of_the_update():
         stages(PARAMS)
     with pytest.raises(ValueError, match="this adam holds a batch of transformations"):
         stages(jax.vmap(gradtx.adam)(jnp.ones(2)))
+
+
+def test_a_frame_of_another_shape_is_measured_outside():
+    """Entries inside are others than those outside: what a frame did is told of the update that came in."""
+    tx = gradtx.in_frame(gradtx.scale(3.0), gradtx.frames.low_rank(1))
+    g = {"w": jnp.asarray([[3.0, 0.0, 0.0], [0.0, 0.5, 0.0]])}
+    row = gradtx.explain(tx, g, tx.init(g), g).rows[0]
+    norms = {(stage.stage, stage.way): (stage.norm_in, stage.norm_out) for stage in row.stages}
+    assert norms["in_frame/scale", ""] == pytest.approx((3.0, 9.0))
+    assert norms["in_frame", "out"] == pytest.approx((np.sqrt(9.25), 9.0))
