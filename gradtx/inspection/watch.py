@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -153,7 +153,7 @@ def watch(
                 noted = note(MEASURE if due else SAMPLE)
             else:
                 which = jnp.where(due, len(marks) - 1, jnp.where(next_due & (SAMPLE in marks), SAMPLE, REST))
-                noted = jax.lax.switch(which, [partial(note, mark) for mark in marks])
+                noted = jax.lax.switch(which, [functools.partial(note, mark) for mark in marks])
             if seen:
                 new, after = result(params, seen[0]), seen[1]
             else:
@@ -182,10 +182,15 @@ def _with_row(state: WatchState, noted: Noted, due: Any, step: Any, every: int) 
     place = jnp.where(due, step // every % window, window)
 
     def put(ring: Any, x: Any) -> jax.Array:
-        return jnp.asarray(ring).at[place].set(jax.lax.stop_gradient(x), mode="drop")
+        return _written(jnp.asarray(ring), place, jax.lax.stop_gradient(x))
 
     steps, values, rates = put(state.steps, step), put(state.values, noted.row), put(state.rates, noted.counts)
     return state._replace(steps=steps, values=values, rates=rates, previous=jax.lax.stop_gradient(noted.held))
+
+
+@functools.partial(jax.jit, inline=True)  # outside jit, JAX refuses the parts of this on an Explicit mesh
+def _written(ring: jax.Array, place: jax.Array, x: Any) -> jax.Array:
+    return ring.at[place].set(x, mode="drop")
 
 
 def _second_moments(state: Any, like: Any, where: Watched) -> list[list]:

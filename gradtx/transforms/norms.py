@@ -49,14 +49,19 @@ def global_norm(tree: Any, axis_name: AxisName = None) -> jax.Array:
     if not leaves:
         return jnp.zeros((), width)
 
+    if axes is not None or any(isinstance(x, Tracer) for x in leaves):
+        return _norm(leaves, axes)
+    first = _sum_of_squares(leaves[0], None)
     # Inside jit, even arithmetic on constants is staged.
-    staged = any(isinstance(x, Tracer) for x in leaves) or isinstance(_sum_of_squares(leaves[0], None), Tracer)
-    return _norm(leaves, axes) if staged or axes is not None else _eager_norm(leaves)
+    return _norm(leaves, axes) if isinstance(first, Tracer) else _eager_norm(leaves, first)
 
 
-def _eager_norm(leaves: list) -> jax.Array:
-    """The norm outside jit: one small program for each shape, and none for the whole tree, which is used once."""
-    squares = functools.reduce(jax.lax.add, [_sum_of_squares(x, None) for x in leaves])
+def _eager_norm(leaves: list, first: jax.Array) -> jax.Array:
+    """The norm outside jit: one small program for each shape, and none for the whole tree, which is used once.
+
+    first: the sum of squares of the first leaf.
+    """
+    squares = functools.reduce(jax.lax.add, [first, *(_sum_of_squares(x, None) for x in leaves[1:])])
     if _is_safe(squares):
         return jnp.sqrt(squares)
     unit = _unit(squares)

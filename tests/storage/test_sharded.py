@@ -127,6 +127,7 @@ def test_a_watch(kind, way):
     tx, mesh = gradtx.watch(gradtx.sgd(0.1), every=2), mesh_of(2, 4, kind=kind)
     params = [put(mesh, jnp.ones(shape), *spec, *[None] * (len(shape) - len(spec))) for shape, spec in LEAVES[:3]]
     step, state = jax.jit(lambda params, state: tx.step(params, state, params)), inits(tx, params)[way](params)
+    tx.update(params, state, params)  # outside jit, and without the mesh as a context
     for _ in range(3):
         params, state = step(params, state)
     assert step._cache_size() == 1
