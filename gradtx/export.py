@@ -7,6 +7,10 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from jax.tree_util import PyTreeDef, default_registry
+
+from gradtx.layout import Layout, layout_of
+from gradtx.packing import Packed
 from gradtx.sparse.rows import RowSparse
 from gradtx.storage.fields import Stored
 
@@ -14,7 +18,7 @@ from gradtx.storage.fields import Stored
 def register_states(candidates: Iterable[Any]) -> None:
     """Tell `jax.export` how to write the containers of states: every NamedTuple among the candidates, and `Stored`.
 
-    A tree of leaves that `pack` has joined cannot be exported: call `unpack` first.
+    A tree that `pack` has joined is written if its parameters are in dicts, lists and tuples.
     """
     try:
         from jax import export
@@ -30,6 +34,31 @@ def register_states(candidates: Iterable[Any]) -> None:
         serialize_auxdata=lambda aux: json.dumps([list(aux[0]), aux[1]]).encode(),
         deserialize_auxdata=_row_sparse,
     )
+
+    _once(
+        export.register_pytree_node_serialization,
+        Packed,
+        serialized_name="gradtx.Packed",
+        serialize_auxdata=_layout_bytes,
+        deserialize_auxdata=_layout,
+    )
+
+
+def _layout_bytes(layout: Layout) -> bytes:
+    try:
+        structure = layout.structure.serialize_using_proto()
+    except ValueError as error:
+        raise ValueError(
+            "jax.export writes packed parameters only in dicts, lists and tuples: unpack them, or change the "
+            f"container ({error})"
+        ) from None
+    return json.dumps([structure.hex(), layout.names, layout.shapes, layout.types]).encode()
+
+
+def _layout(data: bytes | bytearray) -> Layout:
+    structure, names, shapes, types = json.loads(bytes(data))
+    made = PyTreeDef.deserialize_using_proto(default_registry, bytes.fromhex(structure))
+    return layout_of(made, tuple(names), tuple(map(tuple, shapes)), tuple(types))
 
 
 def _row_sparse(data: bytes | bytearray) -> tuple:

@@ -20,12 +20,13 @@ class Layout:
         structure: structure of the tree.
         names, shapes: names and shapes of its leaves, in order.
         groups: name of a dtype -> indices of the leaves that are joined into its vector.
+        types: for each leaf the name of the dtype whose vector it is in; None for the others.
         alone: indices of the other leaves.
         keys: keys of the vectors, then of the other leaves, for key paths.
     """
 
     def __init__(self, structure: Any, names: tuple[str, ...], shapes: tuple, types: tuple[str | None, ...]):
-        self.structure, self.names, self.shapes, self._types = structure, names, shapes, types
+        self.structure, self.names, self.shapes, self.types = structure, names, shapes, types
         joined = {t: tuple(k for k, x in enumerate(types) if x == t) for t in types if t is not None}
         self.groups: dict[str, tuple[int, ...]] = joined
         self.alone = tuple(k for k, t in enumerate(types) if t is None)
@@ -39,7 +40,7 @@ class Layout:
     def __reduce__(self):
         # The structure is pickled as a tree of the user's containers, which know how to pickle themselves.
         skeleton = jax.tree.unflatten(self.structure, range(len(self.names)))
-        return _again, (skeleton, self.names, self.shapes, self._types)
+        return _again, (skeleton, self.names, self.shapes, self.types)
 
     def __copy__(self) -> Layout:
         return self

@@ -43,6 +43,27 @@ def test_a_step_with_rows_is_exported():
     np.testing.assert_array_equal(came, jax.jit(tx.step)(grads, state, table)[0])
 
 
+def test_a_step_with_packed_parameters_is_exported():
+    tx = gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.adam(0.1))
+    tree = {"a": {"w": jnp.ones((2, 3)), "b": None}, "c": [jnp.zeros(4), jnp.ones(3, jnp.bfloat16)], "n": 3}
+    for threshold in (0, 5, 1000):
+        packed = gradtx.pack(tree, threshold)
+        state = tx.init(packed)
+        written = export.export(jax.jit(tx.step))(packed, state, packed).serialize()
+        came = export.deserialize(bytearray(written)).call(packed, state, packed)
+        wanted = jax.jit(tx.step)(packed, state, packed)
+        assert jax.tree.structure(came) == jax.tree.structure(wanted)
+        for x, y in zip(jax.tree.leaves(came), jax.tree.leaves(wanted), strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+def test_packed_parameters_in_other_containers_are_refused():
+    state = gradtx.scale_by_adam().init({"w": jnp.ones(3)})
+    packed = gradtx.pack(state._replace(count=None))
+    with pytest.raises(ValueError, match=r"jax\.export writes packed parameters only in dicts, lists and tuples"):
+        export.export(jax.jit(lambda x: x))(packed).serialize()
+
+
 def test_every_public_state_is_registered():
     states = [x for x in vars(gradtx).values() if isinstance(x, type) and hasattr(x, "_fields")]
     assert len(states) > 30
