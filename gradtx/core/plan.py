@@ -78,28 +78,31 @@ class Piece:
 
     def update(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
         """The updates and the next state."""
-        return self._run(self.closures.update, updates, state, params, extra)
+        updates, rest, given = self._checked(updates, state, params, extra)
+        with jax.named_scope(self.name), refusals_name(self.name):
+            return self._pair(self.closures.update(updates, state, *rest, **given))
 
     def step(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
         """The parameters after the update and the next state."""
-        if self.closures.step is not None:
-            return self._run(self.closures.step, updates, state, params, extra)
-        updates, state = self.update(updates, state, params, extra)
-        return apply_updates(params, updates), state
+        if self.closures.step is None:
+            updates, state = self.update(updates, state, params, extra)
+            return apply_updates(params, updates), state
+        updates, rest, given = self._checked(updates, state, params, extra)
+        with jax.named_scope(self.name), refusals_name(self.name):
+            return self._pair(self.closures.step(updates, state, *rest, **given))
 
-    def _run(self, closure: Callable, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
-        """Check a call, and call a closure with the arguments that it takes."""
+    def _checked(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, tuple, dict]:
+        """Check a call. Return the updates, other positional arguments and extra arguments for the closures."""
         self._require_extras(extra)
         self._require_state(updates, state, params)
         if params is None and self._needs_params:
             raise ValueError(f"{self.name} needs the parameters: call update(updates, state, params)")
-        if params is not None and not self.traits.takes_examples:
+        if params is not None:
             self._require_updates(updates, state, params)
         given = {k: v for k, v in extra.items() if self._forwards or k in self._own}
-        rest = (params,) if self._takes_params else ()
-        updates = taken_by(self.name, self.traits, updates)
-        with jax.named_scope(self.name), refusals_name(self.name):
-            result = closure(updates, state, *rest, **given)
+        return taken_by(self.name, self.traits, updates), (params,) if self._takes_params else (), given
+
+    def _pair(self, result: Any) -> tuple[Any, Any]:
         if not (isinstance(result, tuple) and len(result) == 2):
             raise TypeError(f"{self.name}: update must return (updates, state); it returned {describe(result)}")
         return result
