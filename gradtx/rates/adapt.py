@@ -57,8 +57,10 @@ def adapt_learning_rate(
     State: `AdaptLearningRateState`. Its update needs `params`, and `value` if the estimator needs it.
     Raises:
         ValueError: an argument is out of range; `params` is not given; an estimator that can only learn one rate is to
-            learn one per leaf. TypeError: `estimator` is not one; `value` is needed and not given.
-    Source: each estimator says who found it. optax has a transformation of its own for each of them.
+            learn one per leaf; one that needs steps of descent gets directions uphill.
+        TypeError: `estimator` is not one; `value` is needed and not given.
+    Source: each estimator says who found it. optax has a transformation of its own for each of them; its
+        `contrib.mechanize(tx)` is `adapt_learning_rate(tx, rates.mechanic())`.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
