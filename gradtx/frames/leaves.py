@@ -64,9 +64,11 @@ def spec_of(x: Any) -> PartitionSpec:
 
 
 def _anywhere(function: Callable, specs: Callable[[], Any], *args: Any) -> Any:
-    if all(entry is None for x in jax.tree.leaves(args) for entry in spec_of(x)):
+    split = next((x for x in jax.tree.leaves(args) if any(entry is not None for entry in spec_of(x))), None)
+    if split is None:
         return function(*args)
-    return jax.sharding.auto_axes(function, out_sharding=specs())(*args)
+    with jax.sharding.use_abstract_mesh(jax.typeof(split).sharding.mesh):  # also outside of jax.set_mesh
+        return jax.sharding.auto_axes(function, out_sharding=specs())(*args)
 
 
 def _kept(frame: Frame, basis: Any, x: jax.Array) -> PartitionSpec:
