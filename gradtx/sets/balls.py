@@ -33,7 +33,8 @@ class Sphere(CallRepr):
     def project(self, x: jax.Array, start: Any) -> jax.Array:
         """x, made longer or shorter; of 0 all points are as near, and it gives that with equal entries."""
         axes = as_axes(self.axis)
-        norm, radius = leaf_norm(x, axes), self.radius if start is None else start
+        norm = leaf_norm(x, axes)
+        radius: Any = self.radius if start is None else start
         count = max(x.size // max(norm.size, 1), 1)
         direction = jnp.where(norm == 0, 1.0 / count**0.5, quotient(x, jnp.broadcast_to(norm, x.shape)))
         return radius * direction

@@ -106,8 +106,9 @@ def scale_by_running_norm(b1: Hyper = 0.7, b2: Hyper = 0.9, eps: Hyper = 1e-6, *
     Example:
         >>> import gradtx, jax.numpy as jnp
         >>> tx = gradtx.scale_by_running_norm(eps=0.0)
-        >>> print(tx.update(jnp.array([30.0, 40.0]), tx.init(jnp.zeros(2)))[0])
-        [0.6 0.8]
+        >>> _, state = tx.update(jnp.array([1.0, 0.0]), tx.init(jnp.zeros(2)))
+        >>> print(tx.update(jnp.array([0.0, 100.0]), state)[0].round(2))  # a spike, of which less than 1 is left
+        [0.   0.82]
     """
     below_one(b1=b1, b2=b2)
     non_negative(eps=eps)

@@ -163,3 +163,13 @@ def test_hostile_arguments():
         gradtx.chain(inside, gradtx.scale(2.0))
     with pytest.raises(ValueError, match="project_onto needs the parameters"):
         inside.update(jnp.ones(2), inside.init(jnp.ones(2)))
+
+
+def test_optax_keeps_parameters_nonnegative_in_the_same_way():
+    """To the bit, over 50 steps."""
+    optax = pytest.importorskip("optax")
+    w, gs = jnp.abs(jnp.asarray(W0)), GS[:50]
+    theirs = optax.chain(optax.sgd(RATE), optax.keep_params_nonnegative())
+    path, want = (walk(tx, gs, w)[0] for tx in (project_onto(sgd(RATE), sets.nonnegative()), theirs))
+    np.testing.assert_array_equal(path, want)
+    assert (np.asarray(path) == 0).any()
