@@ -21,8 +21,6 @@ Recipes
     momo_adam. With one that is learnt: sgd_hd, adam_hd.
     With other numerators than Adam's mean: ademamix, simplified_ademamix, qhadam, mars, optimistic_adam. Cautious:
     c_adamw, c_lion, grams. laprop, tiger, optimistic_gradient_descent.
-    Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan, adabound, amsbound, sophia, sophia_g.
-    Signs, noise, dual averages: sign_sgd, signum, noisy_sgd, madgrad, ftrl.
 Pieces
     identity, scale, scale_by_learning_rate, set_to_zero, add_decayed_weights, add_noise, zero_nans
     clip_by_value, clip_by_leaf_norm, clip_by_global_norm, clip_by_block_rms, adaptive_grad_clip, clip_by_z_score,

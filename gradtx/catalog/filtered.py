@@ -104,7 +104,7 @@ ENTRIES = (
                 optax=Peer("optimistic_adam_v2"),
                 rates=_RATES,
                 shared={"alpha": 1.0, "beta": 1.0, "b1": 0.9, "b2": 0.999, "eps": 1e-8},
-                offered={"learning_rate": 0.1, **_OPTIMISTIC_ADAM, "nesterov": True},
+                offered={"learning_rate": 0.1, **_OPTIMISTIC_ADAM},
             ),
             "plain": Setting(arguments={"nesterov": False}, optax=Peer("optimistic_adam_v2"), traffic=(68, 8)),
         },

@@ -53,7 +53,6 @@ ENTRIES = (
                 label="Adafactor",
                 rates=(0.01, 0.03, 0.1, 0.3),
                 traffic=(68, 8),  # norms of the step and of the parameters, each read twice so that none overflows
-                offered={"learning_rate": 0.2, "decay_rate": 0.8, "clipping_threshold": 1.0, "relative_step": False},
             ),
             "torch": Setting(
                 arguments={"moment": moments.factored(axes=(-2, -1))},
@@ -70,6 +69,7 @@ ENTRIES = (
                 arguments={"relative_step": False, "momentum": 0.9, "moment": moments.full()}, traffic=(80, 8)
             ),
         },
+        not_offered="it follows a schedule, which is computed in float32",
         ranges={
             "decay_rate": Range("linear", 0.1, 1.0),
             "clipping_threshold": Range("log", 1e-3, 1e3),
@@ -100,9 +100,9 @@ ENTRIES = (
                 rates=(0.001, 0.003, 0.01, 0.03),
                 shared={"b1": 0.9, "b2": 0.25, "eps": 1e-6, "weight_decay": 1e-3},
                 traffic=(32, 0),  # the norm has to be known before the first entry is divided by it; as optax
-                offered={"learning_rate": 0.05, "b1": 0.9, "b2": 0.25, "eps": 1e-6},
             )
         },
+        not_offered="it follows a schedule, which is computed in float32",
         ranges={"b1": UP_TO_ONE},
         abouts={
             "b1": "the share of the sum of divided gradients that is kept; in [0, 1]",

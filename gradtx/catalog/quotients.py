@@ -86,9 +86,9 @@ ENTRIES = (
                 shared={"b1": 0.9, "b2": 0.9999, "eps": 1e-6},
                 rates=_RATES,
                 traffic=(48, 4),  # the old second moment has two readers, the quotient and the new one; as optax
-                offered={"learning_rate": 0.1, "b1": 0.9, "b2": 0.99, "eps": 1e-6, "use_clipping": True},
             )
         },
+        not_offered="it follows a schedule, which is computed in float32",
         ranges={"eps": POSITIVE, "use_clipping": Range("flag")},
         abouts={"use_clipping": "whether the quotient of step t + 1 is clipped to the fourth root of t"},
         laws={"smooth": False},

@@ -31,6 +31,7 @@ ENTRIES = (
         usual={"every": 30},
         source="Douillard et al., arXiv:2311.08105, algorithm 1",
         year=2023,
+        fields={"steps_since_sync": "steps since the outer step", "slow": "parameters of the outer optimizer"},
     ),
     Entry(
         restart,
@@ -39,6 +40,7 @@ ENTRIES = (
         usual={"every": 500, "warmup": 150},
         source="Huang et al., arXiv:2501.06842, section 4",
         year=2025,
+        fields={"count": "updates so far", "restarts": "restarts so far"},
     ),
     Entry(
         remove_radial,
@@ -250,9 +252,9 @@ ENTRIES = (
                 label="ASGD",
                 torch=Peer("ASGD"),
                 rates=(0.01, 0.03, 0.1, 0.3),
-                offered={"learning_rate": 0.05},
             )
         },
+        not_offered="it follows a schedule, which is computed in float32",
         laws={"needs_params": True},
     ),
     Entry(

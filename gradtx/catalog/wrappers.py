@@ -125,6 +125,12 @@ ENTRIES = (
         source="Defazio et al., arXiv:2405.15682, equations 3 to 5",
         year=2024,
         settings=_differs("contrib.schedule_free", "optax's reads a schedule one step late."),
+        fields={
+            "b1": "the share of the average in the parameters",
+            "weight_sum": "sum of the weights of the average",
+            "max_learning_rate": "largest learning rate so far",
+            "z": "where the inner steps lead",
+        },
     ),
     Entry(
         sam,

@@ -27,7 +27,6 @@ INSTEAD = {
     "stateless_with_tree_map": "`transformation` and `map_leaves`",
     "with_extra_args_support": "an update takes what it declares; `foreign` wraps a pair of functions",
     "init_empty_state": "`EmptyState`",
-    "scale_by_distance_over_gradients": "`adapt_learning_rate` with rates.distance, per leaf; `l_dog`",
     "scale_by_factored_rms": "`scale_by_rms` with moments.factored",
     "scale_by_novograd": "`scale_by_rms` with moments.per_leaf, then `add_momentum`: `novograd`",
     "scale_by_sm3": "Adagrad's sum of squares with moments.max_of_axes",

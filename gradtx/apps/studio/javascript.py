@@ -94,6 +94,8 @@ class Translation:
             return self.run(inner.jaxpr, inner.consts, inputs)
         if name in PASSED_ON:
             return inputs
+        if name == "cond":
+            return self._branched(params["branches"], inputs)
         out, first = eqn.outvars[0].aval, eqn.invars[0].aval
         kind = kind_of(first, f"an operand of the primitive {name!r}")
         if name == "broadcast_in_dim":
@@ -111,6 +113,13 @@ class Translation:
         if name == "integer_pow" and kind == "number":
             return [self._each(f"power({{}}, {literal(params['y'])})", out.shape, inputs)]
         return [self._each(form(name, kind), out.shape, inputs)]
+
+    def _branched(self, branches: Sequence[Any], inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Both branches, which change nothing outside, and for each result a choice."""
+        if len(branches) != 2:
+            raise NotTranslatedError(f"the primitive 'cond' has no translation for {len(branches)} branches")
+        no, yes = (self.run(branch.jaxpr, branch.consts, inputs[1:]) for branch in branches)
+        return [self._selected(a.shape, [inputs[0], a, b]) for a, b in zip(no, yes, strict=True)]
 
     def _each(self, expression: str, shape: tuple[int, ...], inputs: Sequence[np.ndarray]) -> np.ndarray:
         return _elementwise(lambda *atoms: self.emit(expression.format(*atoms)), shape, inputs)
@@ -172,7 +181,7 @@ def written(atoms: np.ndarray) -> str:
 
 
 def _elementwise(one: Callable[..., str], shape: tuple[int, ...], inputs: Sequence[np.ndarray]) -> np.ndarray:
-    if any(x.shape not in ((), shape) for x in inputs):
+    if any(np.broadcast_shapes(x.shape, shape) != shape for x in inputs):
         raise NotTranslatedError(f"operands of the shapes {[x.shape for x in inputs]} for a result of {shape}")
     rows = zip(*(np.broadcast_to(x, shape).flat for x in inputs), strict=True)
     return _array([one(*row) for row in rows], shape)

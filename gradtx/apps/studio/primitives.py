@@ -30,6 +30,7 @@ _NUMBER = {
     "cbrt": "Math.cbrt({})",
     "ceil": "Math.ceil({})",
     "clamp": "Math.min(Math.max({0}, {1}), {2})",
+    "cos": "Math.cos({})",
     "div": "{} / {}",
     "exp": "Math.exp({})",
     "expm1": "Math.expm1({})",
@@ -44,6 +45,7 @@ _NUMBER = {
     "pow": "power({}, {})",
     "rsqrt": "1 / Math.sqrt({})",
     "sign": "Math.sign({})",
+    "sin": "Math.sin({})",
     "sqrt": "Math.sqrt({})",
     "square": "{0} * {0}",
     "sub": "{} - {}",
@@ -98,6 +100,8 @@ def kind_of(aval: Any, where: str) -> str:
         NotTranslatedError: JavaScript numbers cannot compute in this type.
     """
     dtype = str(getattr(aval, "dtype", aval))
+    if dtype == "int64" and getattr(aval, "weak_type", False):  # a Python integer, beside a count
+        return "integer"
     if dtype not in KINDS:
         raise NotTranslatedError(f"{where} has the type {dtype}; only {', '.join(KINDS)} can be translated")
     return KINDS[dtype]

@@ -11,7 +11,7 @@ import numpy as np
 
 import gradtx
 from gradtx.apps.studio.javascript import function, members, written
-from gradtx.catalog import ENTRIES
+from gradtx.catalog import ENTRIES, Entry
 from gradtx.roles import declared_roles
 from gradtx.testing.double import double_precision
 
@@ -66,7 +66,7 @@ def programs(make: Callable[..., Any], hyperparameters: Sequence[str]) -> Progra
         w, h = jax.ShapeDtypeStruct(POINT, np.float64), dict.fromkeys(hyperparameters, _NUMBER)
         of_init, s = jax.make_jaxpr(init, return_shape=True)(w, h)
         of_update = jax.make_jaxpr(update)(w, s, w, h)
-    fields = tuple(_fields(s))
+    fields = tuple(described(s))
     point, numbers = members("w", POINT), [members(f"h.{key}", ()) for key in sorted(h)]  # JAX sorts the keys of a dict
     state = [members(f"s.{field.name}", field.shape) for field in fields]
     return Programs(
@@ -98,23 +98,39 @@ def amplification() -> str:
     return function(UNNAMED, ", ".join(names), program, inputs, lambda out: written(out[0]))
 
 
-def _fields(state: Any) -> Iterable[Field]:
+def described(state: Any) -> Iterable[Field]:
     """The leaves of a state, in order, by the names of their fields, or by their paths if two fields have one name."""
     leaves = jax.tree_util.tree_flatten_with_path(state)[0]
-    paths = [tuple(str(getattr(key, "name", getattr(key, "key", key))) for key in path) for path, _ in leaves]
-    names = [path[-1] for path in paths]
-    for path, field, (keys, leaf) in zip(paths, names, leaves, strict=True):
-        inside = state
-        for key in keys[:-1]:
-            inside = getattr(inside, key.name) if hasattr(key, "name") else inside[key.key]
-        piece = ENTRIES.get(re.sub(r"_\d+$", "", path[0]))  # the keys of a chain's state are the names of its members
-        factors, texts = (piece.factors, piece.fields) if piece else ((), {})
+    paths = [tuple(str(_step(key)) for key in path) for path, _ in leaves]
+    names = [path[-1] if path[-1].isidentifier() else "_".join(path[-2:]) for path in paths]  # one of a tuple
+    for path, name, (keys, leaf) in zip(paths, names, leaves, strict=True):
+        inside, roles = state, []
+        for key, field in zip(keys, path, strict=True):
+            roles.append(declared_roles(type(inside)).get(field))
+            inside = getattr(inside, key.name) if hasattr(key, "name") else inside[_step(key)]
+        # The keys of a chain's state are the names of its members.
+        owners = [entry for key in path if (entry := ENTRIES.get(re.sub(r"_\d+$", "", key)))]
+        factors = [field for entry in owners for field in entry.factors]
         yield Field(
-            name=field if names.count(field) == 1 else "_".join(path),
+            name=name if names.count(name) == 1 else "_".join(path),
             shape=tuple(leaf.shape),
-            scaling=declared_roles(type(inside)).get(field) in ("nonnegative", "magnitude") or field in factors,
-            about=texts.get(field, ""),
+            scaling=not {"nonnegative", "magnitude"}.isdisjoint(roles) or path[-1] in factors,
+            about=_about(path, owners),
         )
+
+
+def _step(key: Any) -> Any:
+    """What a key of a path is: the name of a field, the key of a dict, the place in a tuple."""
+    return next(getattr(key, kind) for kind in ("name", "key", "idx") if hasattr(key, kind))
+
+
+def _about(path: tuple[str, ...], owners: list[Entry]) -> str:
+    """What the catalog says of the innermost field that it knows, in an owner or else in any state."""
+    for field in reversed(path):
+        for entry in (*reversed(owners), *ENTRIES.values()):
+            if field in entry.fields:
+                return entry.fields[field]
+    return ""
 
 
 def _object(fields: Iterable[Field], out: Iterable[np.ndarray]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 import gradtx
 from gradtx.apps.studio.offered import OFFERED
+from gradtx.apps.studio.programs import described
 from tests.apps.studio import browser
 from tests.double import enable_x64
 
@@ -66,6 +67,6 @@ def _course(name: str, static: dict, numbers: dict, index: Any, start: Any) -> A
 
 
 def _fields(state: Any) -> dict[str, Any]:
-    """The leaves of a state that are like the parameters, by the last part of their paths."""
-    leaves = jax.tree_util.tree_flatten_with_path(state)[0]
-    return {path[-1].name: leaf for path, leaf in leaves if leaf.shape == (2,)}
+    """The arrays of a state, by the names that they have on the page."""
+    leaves = zip(described(state), jax.tree.leaves(state), strict=True)
+    return {field.name: leaf for field, leaf in leaves if leaf.shape}

@@ -46,6 +46,11 @@ def test_straight_lines_without_what_is_not_needed():
     assert re.findall(r"const t\d = (.*);", text) == ["(-2.0) * a[0]", "(-2.0) * a[1]", "t1 - b", "t2 - b"]
 
 
+def test_a_branch_is_a_choice_of_results():
+    text = script(lambda a: jax.lax.cond(a > 0.0, lambda: a, lambda: -a), ())
+    assert re.findall(r"const t\d = (.*);", text)[-1] == "t2 ? a : t3"
+
+
 def test_known_choices_are_made_while_writing():
     text = script(lambda a: jax.lax.select(jax.lax.optimization_barrier(jnp.zeros((), bool)), a, a + 1.0), ())
     assert "?" not in text
@@ -54,10 +59,10 @@ def test_known_choices_are_made_while_writing():
 @pytest.mark.parametrize(
     ("fn", "shapes", "named"),
     [
-        (lambda a: jnp.sin(a), [()], "primitive 'sin' "),
+        (lambda a: jnp.tan(a), [()], "primitive 'tan' "),
         (lambda a: jnp.sort(a), [(2,)], "primitive 'sort' "),
         (lambda a: jax.lax.while_loop(lambda x: x < 1.0, lambda x: 2.0 * x, a), [()], "primitive 'while' "),
-        (lambda a: jax.lax.cond(a > 0, lambda: a, lambda: -a), [()], "primitive 'cond' "),
+        (lambda a: jax.lax.switch((a > 0) + 1, [abs] * 3, a), [()], "primitive 'cond' "),
         (lambda a: jax.lax.fori_loop(0, 3, lambda _, x: 2.0 * x, a), [()], "primitive '(scan|while)' "),
         (lambda a: a.astype(jnp.int32), [()], "'convert_element_type' has no translation from number to integer"),
         (lambda a: a.astype(jnp.float32), [()], "'convert_element_type' has the type float32; only float64"),
@@ -83,13 +88,13 @@ def wavy(learning_rate: Hyper):
         return gradtx.EmptyState()
 
     def update(updates, state, params=None):
-        return gradtx.map_leaves(lambda g: learning_rate * jnp.sin(g), updates), state
+        return gradtx.map_leaves(lambda g: learning_rate * jnp.tan(g), updates), state
 
     return init, update
 
 
 def test_a_transformation_without_translation_is_refused():
-    with pytest.raises(NotTranslatedError, match="primitive 'sin' has no translation"):
+    with pytest.raises(NotTranslatedError, match="primitive 'tan' has no translation"):
         programs(wavy, ["learning_rate"])
 
 

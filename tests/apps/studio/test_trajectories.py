@@ -19,23 +19,32 @@ STARTS = {"3*w1^2 + 10*w2^2": (-15, 20), "sin(w1) + cos(w2)": (0.6, -0.8), "(1 -
 SMALL = {"width": 1000, "height": 900}  # less to draw
 VARIANTS = ("as the page begins", "sliders moved", "numbers typed", "other numbers typed")
 TYPED = {
+    "alpha": (2.0, 1.5),
     "b1": (0.8, 0.95),
     "b2": (0.995, 0.98),
+    "b3": (0.98, 0.95),
+    "beta": (0.8, 0.5),
     "dampening": (0.25, 0.5),
     "decay": (0.95, 0.925),
     "eps": (1e-3, 5e-4),
     "eps_root": (0.01, 0.0),
     "eta_minus": (0.7, 0.6),
     "eta_plus": (1.1, 1.08),
+    "final_learning_rate": (0.02, 0.2),
+    "gamma": (0.01, 0.1),
     "initial_accumulator_value": (0.5, 0.0),
     "initial_scale": (0.3, 0.15),
+    "l1": (0.02, 0.1),
+    "l2": (0.05, 0.2),
     "max_learning_rate": (0.02, 0.05),
     "max_step_size": (0.8, 2.0),
     "min_learning_rate": (1e-4, 1e-3),
     "min_step_size": (1e-3, 1e-4),
     "momentum": (0.4, 0.2),
     "momentum_decay": (0.02, 0.5),
+    "nu": (0.5, 0.9),
     "rho": (0.97, 0.5),
+    "threshold": (4.5, 10.0),
     "weight_decay": (0.03, 0.001),
 }
 # In the page: [kind, id, value] for each control.
