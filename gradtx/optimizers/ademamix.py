@@ -8,11 +8,11 @@ from gradtx.core.chain import chain
 from gradtx.core.errors import below_one, in_unit_interval, non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import transformation
-from gradtx.optimizers.decay import weight_decay_of
 from gradtx.transforms.basic import scale, scale_by_learning_rate
 from gradtx.transforms.momentum import add_momentum, ema
 from gradtx.transforms.ratio import divide_by_rms
 from gradtx.wrappers.branches import add
+from gradtx.wrappers.decay import add_decayed_weights
 
 
 @transformation
@@ -53,7 +53,7 @@ def ademamix(
     means = add(fast=ema(b1), slow=chain(ema(b3, debias=False), scale(alpha)))
     return chain(
         divide_by_rms(means, b2, eps, eps_root),
-        weight_decay_of(weight_decay, mask),
+        add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )
 
@@ -92,6 +92,6 @@ def simplified_ademamix(
     numerator = add(add_momentum(b1), scale(alpha))
     return chain(
         divide_by_rms(numerator, b2, eps, eps_root),
-        weight_decay_of(weight_decay, mask),
+        add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )

@@ -8,10 +8,10 @@ from gradtx.core.chain import chain
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import transformation
 from gradtx.optimizers.adam import scale_by_adam
-from gradtx.optimizers.decay import weight_decay_of
 from gradtx.optimizers.lion import scale_by_lion
 from gradtx.transforms.basic import identity, scale_by_learning_rate
 from gradtx.wrappers.cautious import cautious
+from gradtx.wrappers.decay import add_decayed_weights
 from gradtx.wrappers.graft import graft
 
 
@@ -40,7 +40,7 @@ def c_adamw(
     """
     return chain(
         cautious(scale_by_adam(b1, b2, eps, eps_root)),
-        weight_decay_of(weight_decay, mask),
+        add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )
 
@@ -59,7 +59,7 @@ def c_lion(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.99, *, weight_de
     Source: Liang et al. 2024 (arXiv:2411.16085), algorithm 1 round Lion. Not in optax.
     """
     return chain(
-        cautious(scale_by_lion(b1, b2)), weight_decay_of(weight_decay, mask), scale_by_learning_rate(learning_rate)
+        cautious(scale_by_lion(b1, b2)), add_decayed_weights(weight_decay, mask), scale_by_learning_rate(learning_rate)
     )
 
 
@@ -88,6 +88,6 @@ def grams(
     """
     return chain(
         graft(identity(), scale_by_adam(b1, b2, eps, eps_root), per="entry"),
-        weight_decay_of(weight_decay, mask),
+        add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )

@@ -8,10 +8,10 @@ from gradtx.core.chain import chain
 from gradtx.core.errors import below_one
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import transformation
-from gradtx.optimizers.decay import weight_decay_of
 from gradtx.optimizers.rmsprop import scale_by_rms
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.momentum import ema
+from gradtx.wrappers.decay import add_decayed_weights
 
 
 @transformation
@@ -46,6 +46,6 @@ def laprop(
     return chain(
         scale_by_rms(b2, eps, eps_in_sqrt=False, bias_correction=True),
         ema(b1),
-        weight_decay_of(weight_decay, mask),
+        add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )

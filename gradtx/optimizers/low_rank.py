@@ -12,10 +12,10 @@ from gradtx.core.transformation import transformation
 from gradtx.frames.low_rank import low_rank
 from gradtx.frames.trees import LeavesOf
 from gradtx.optimizers.adam import scale_by_adam
-from gradtx.optimizers.decay import weight_decay_of
 from gradtx.transforms.basic import identity, scale_by_learning_rate
 from gradtx.transforms.basic import scale as multiply
 from gradtx.transforms.growth import limit_growth
+from gradtx.wrappers.decay import add_decayed_weights
 from gradtx.wrappers.frame import in_frame
 from gradtx.wrappers.graft import graft
 from gradtx.wrappers.masked import masked
@@ -57,7 +57,7 @@ def galore(
     return chain(
         in_frame(scale_by_adam(b1, b2, eps), frame),
         masked(multiply(scale), LeavesOf(frame)),
-        weight_decay_of(weight_decay, mask),
+        add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )
 
@@ -105,6 +105,6 @@ def apollo(
     return chain(
         low_rank=masked(chain(lengths, multiply(math.sqrt(scale)), limit_growth(growth)), LeavesOf(frame)),
         others=masked(scale_by_adam(b1, b2, eps), LeavesOf(frame, others=True)),
-        decay=weight_decay_of(weight_decay, mask),
+        decay=add_decayed_weights(weight_decay, mask),
         rate=scale_by_learning_rate(learning_rate),
     )

@@ -9,9 +9,9 @@ from gradtx.core.errors import below_one
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import transformation
 from gradtx.optimizers.adam import scale_by_adam
-from gradtx.optimizers.decay import weight_decay_of
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.filters import reduce_variance
+from gradtx.wrappers.decay import add_decayed_weights
 
 
 @transformation
@@ -45,6 +45,6 @@ def mars(
     return chain(
         reduce_variance(gamma, b1),
         scale_by_adam(b1, b2, eps),
-        weight_decay_of(weight_decay, mask),
+        add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )

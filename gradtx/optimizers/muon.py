@@ -11,13 +11,13 @@ from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.moments import per_row
 from gradtx.optimizers.adam import adamw
-from gradtx.optimizers.decay import weight_decay_of
 from gradtx.optimizers.rmsprop import scale_by_rms
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.filters import nesterov_ema
 from gradtx.transforms.momentum import ema
 from gradtx.transforms.newton_schulz import Triples
 from gradtx.transforms.orthogonal import orthogonalize, scale_by_shape
+from gradtx.wrappers.decay import add_decayed_weights
 from gradtx.wrappers.frame import in_frame
 from gradtx.wrappers.graft import keep_norm
 from gradtx.wrappers.on_matrices import on_matrices
@@ -139,6 +139,6 @@ def _routed(
     """The mean and the direction of matrices, with decay and rate; and what other leaves get."""
     if frame is not None:
         direction = in_frame(direction, frame)
-    matrices = chain(mean, direction, weight_decay_of(weight_decay, None), scale_by_learning_rate(rate))
+    matrices = chain(mean, direction, add_decayed_weights(weight_decay, None), scale_by_learning_rate(rate))
     default = adamw(rate, b1=0.9, b2=0.95, weight_decay=weight_decay)
     return on_matrices(matrices, default if others is None else others, exclude, stacks=frame is not None)

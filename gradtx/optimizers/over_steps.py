@@ -10,7 +10,6 @@ from gradtx.core.hyper import Count, Hyper, Number
 from gradtx.core.schedule import schedule
 from gradtx.core.transformation import transformation
 from gradtx.optimizers.adam import adamw, scale_by_adam
-from gradtx.optimizers.decay import weight_decay_of
 from gradtx.optimizers.rmsprop import scale_by_rms
 from gradtx.optimizers.sgd import sgd
 from gradtx.sets.balls import sphere
@@ -151,7 +150,7 @@ def gpa(
     below_one(b2=b2)
     inner = chain(
         scale_by_rms(b2, eps, eps_in_sqrt=False, bias_correction=True),
-        weight_decay_of(weight_decay, mask),
+        add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )
     return schedule_free(inner, learning_rate, b1, average_decay=average_decay)

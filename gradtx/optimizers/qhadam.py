@@ -8,11 +8,11 @@ from gradtx.core.chain import chain
 from gradtx.core.errors import below_one, in_unit_interval
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import transformation
-from gradtx.optimizers.decay import weight_decay_of
 from gradtx.transforms.basic import scale, scale_by_learning_rate
 from gradtx.transforms.momentum import ema
 from gradtx.transforms.ratio import divide_by_rms
 from gradtx.wrappers.branches import add
+from gradtx.wrappers.decay import add_decayed_weights
 
 
 @transformation
@@ -46,5 +46,7 @@ def qhadam(
     in_unit_interval(nu=nu)
     numerator = add(mean=chain(ema(b1), scale(nu)), now=scale(1.0 + -1.0 * nu))
     return chain(
-        divide_by_rms(numerator, b2, eps), weight_decay_of(weight_decay, mask), scale_by_learning_rate(learning_rate)
+        divide_by_rms(numerator, b2, eps),
+        add_decayed_weights(weight_decay, mask),
+        scale_by_learning_rate(learning_rate),
     )

@@ -10,9 +10,9 @@ from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import transformation
 from gradtx.frames.eigenbasis import eigenbasis
 from gradtx.optimizers.adam import scale_by_adam
-from gradtx.optimizers.decay import weight_decay_of
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.growth import hold_still
+from gradtx.wrappers.decay import add_decayed_weights
 from gradtx.wrappers.frame import in_frame
 
 
@@ -55,6 +55,6 @@ def soap(
     return chain(
         in_frame(scale_by_adam(b1, b2, eps), eigenbasis(basis_decay, every, sides, max_dim)),
         hold_still(steps=1),
-        weight_decay_of(weight_decay, mask),
+        add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )

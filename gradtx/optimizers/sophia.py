@@ -15,10 +15,10 @@ from gradtx.core.leaves import is_staged, map_leaves, zeros
 from gradtx.core.numerics import clip_and_square, ema, increment, zero_count
 from gradtx.core.states import NonNegative, Signed
 from gradtx.core.transformation import transformation
-from gradtx.optimizers.decay import weight_decay_of
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.curvature import gradient, hessian_diagonal, require_real
 from gradtx.transforms.seeds import key_of, require_seed
+from gradtx.wrappers.decay import add_decayed_weights
 
 
 class ScaleBySophiaState(NamedTuple):
@@ -215,7 +215,7 @@ def sophia(
         the curvature of the step before.
     """
     scaling = scale_by_sophia(b1, b2, eps, gamma, clip_threshold, update_interval, key=key)
-    return chain(scaling, weight_decay_of(weight_decay, mask), scale_by_learning_rate(learning_rate))
+    return chain(scaling, add_decayed_weights(weight_decay, mask), scale_by_learning_rate(learning_rate))
 
 
 @transformation
@@ -242,4 +242,4 @@ def sophia_g(
     Source: Liu et al. 2023 (arXiv:2305.14342), algorithm 3. Not in optax, torch or Keras.
     """
     scaling = scale_by_sophia_g(b1, b2, eps, gamma, clip_threshold, update_interval, batch_size=batch_size)
-    return chain(scaling, weight_decay_of(weight_decay, mask), scale_by_learning_rate(learning_rate))
+    return chain(scaling, add_decayed_weights(weight_decay, mask), scale_by_learning_rate(learning_rate))

@@ -16,9 +16,9 @@ from gradtx.core.states import NonNegative, Signed
 from gradtx.core.traits import Divisor
 from gradtx.core.transformation import transformation
 from gradtx.optimizers.adam import scale_by_adam
-from gradtx.optimizers.decay import weight_decay_of
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.spikes import clip_by_running_max, scale_by_running_norm
+from gradtx.wrappers.decay import add_decayed_weights
 from gradtx.wrappers.restart import restart
 
 
@@ -117,7 +117,7 @@ def spam(
     """
     return chain(
         restart(scale_by_spam(b1, b2, eps, threshold, quiet), every, warmup),
-        weight_decay_of(weight_decay, mask),
+        add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )
 
@@ -156,6 +156,6 @@ def stable_spam(
         clip_by_running_max(max_decay),
         scale_by_running_norm(norm_b1, norm_b2),
         restart(scale_by_adam(b1, b2, eps), every),
-        weight_decay_of(weight_decay, mask),
+        add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )

@@ -7,9 +7,9 @@ from typing import Any
 from gradtx.core.chain import chain
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import transformation
-from gradtx.optimizers.decay import weight_decay_of
 from gradtx.transforms.basic import scale_by_learning_rate, scale_by_sign
 from gradtx.transforms.momentum import ema
+from gradtx.wrappers.decay import add_decayed_weights
 
 
 @transformation
@@ -32,6 +32,6 @@ def tiger(learning_rate: Hyper, decay: Hyper = 0.965, *, weight_decay: Hyper = 0
     return chain(
         ema(decay, debias=False),
         scale_by_sign(),
-        weight_decay_of(weight_decay, mask),
+        add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )
