@@ -32,6 +32,7 @@ from gradtx.catalog import (
     matrices,
     norms,
     older,
+    over_steps,
     privacy,
     quotients,
     rate_free,
@@ -80,6 +81,7 @@ _MODULES = (
     frames,
     matrices,
     steps,
+    over_steps,
     spikes,
     schedules,
 )
