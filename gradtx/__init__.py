@@ -34,6 +34,7 @@ Pieces
     accumulate_squares, scale_by_rms, scale_by_stddev, scale_by_adadelta, scale_by_adam, scale_by_amsgrad,
     scale_by_adamax, scale_by_nadam, scale_by_scheduled_nadam, scale_by_lion, scale_by_sign, scale_by_rprop,
     scale_by_supersab, scale_by_lbfgs
+    scale_by_cocob, scale_by_momo, scale_by_momo_adam, scale_by_dadapt_adam
     scale_by_belief, scale_by_acprop, scale_by_yogi, scale_by_radam, scale_by_adan, scale_by_adabound,
     scale_by_amsbound, scale_by_madgrad, scale_by_ftrl, scale_by_sophia, scale_by_sophia_g,
     differentially_private_aggregate

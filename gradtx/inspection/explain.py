@@ -20,7 +20,7 @@ from gradtx.core.traits import Divisor
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import flatten, is_trained, path_name, require_same_tree, shape_of
 from gradtx.inspection.findings import Finding, find
-from gradtx.inspection.measure import Stacks, median, numbers, of_one_kind
+from gradtx.inspection.measure import Stacks, numbers, of_one_kind, some_of
 from gradtx.inspection.readings import readings
 from gradtx.inspection.render import page, table, text
 from gradtx.inspection.rows import LeafRow, Measured, Part, leaf_rows
@@ -182,7 +182,7 @@ def _of_the_step(g: jax.Array, u: jax.Array, p: jax.Array, new: jax.Array, valid
         ranged=[rates],
         among=~jnp.isnan(rates),
     )
-    return {**found, "median": median(rates)}
+    return {**found, "median": _median(rates)}
 
 
 def _clipped(state: Any) -> tuple[int, int]:
@@ -208,3 +208,12 @@ def _require_state(tx: Any, state: Any, params: Any) -> None:
                 f"the state at {path_name(path)} has shape {shape_of(x)}, where these parameters need "
                 f"{shape_of(like)}{hint}"
             )
+
+
+def _median(x: jax.Array) -> jax.Array:
+    """The median of each leaf of a stack, NaN left out, of a sample where it is large; NaN where there is none."""
+    ordered = jnp.sort(some_of(x).reshape(x.shape[0], -1), axis=1)  # NaN comes last
+    n = jnp.sum(~jnp.isnan(ordered), axis=1, keepdims=True)
+    middle = [jnp.take_along_axis(ordered, place, axis=1)[:, 0] for place in (jnp.maximum(n - 1, 0) // 2, n // 2)]
+    at_end = n[:, 0] // 2 >= ordered.shape[1]
+    return jnp.where(at_end, middle[0], (middle[0] + middle[1]) / 2)

@@ -154,7 +154,7 @@ def numbers(
         and factor, <x, y>/|x|²; nonzero_NAME, nonfinite_NAME, how many entries of `counted` are; for each of `counts`
         how many are True; least and largest entry of `ranged`, infinity and minus infinity where there is none.
     """
-    units = {name: unit(_largest(_some(x) if quick else x)) for name, x in xs.items()}
+    units = {name: unit(_largest(some_of(x) if quick else x)) for name, x in xs.items()}
     scaled = {name: x * units[name].reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype) for name, x in xs.items()}
     marks = {f"nonzero_{name}": xs[name] != 0 for name in counted}
     marks |= {f"nonfinite_{name}": ~jnp.isfinite(xs[name]) for name in counted} | dict(counts or {})
@@ -223,7 +223,7 @@ def _largest(x: jax.Array) -> jax.Array:
     return jnp.max(jnp.abs(x), tuple(range(1, x.ndim)), initial=0)
 
 
-def _some(x: jax.Array) -> jax.Array:
+def some_of(x: jax.Array) -> jax.Array:
     """The entries of small leaves, a sample of large ones."""
     return jax.vmap(lambda one: sample(one, SAMPLE))(x) if x.size > SMALL * x.shape[0] else x
 
@@ -242,12 +242,3 @@ def cosine(dot: Any, a: Any, b: Any, otherwise: float) -> jax.Array:
     both = (a > 0) & (b > 0)
     product = jnp.where(both, jnp.sqrt(a) * jnp.sqrt(b), 1)
     return jnp.where(both, jnp.clip(dot / product, -1, 1), otherwise)
-
-
-def median(x: jax.Array) -> jax.Array:
-    """The median of each leaf of a stack, NaN left out, of a sample where it is large; NaN where there is none."""
-    ordered = jnp.sort(_some(x).reshape(x.shape[0], -1), axis=1)  # NaN comes last
-    n = jnp.sum(~jnp.isnan(ordered), axis=1, keepdims=True)
-    middle = [jnp.take_along_axis(ordered, place, axis=1)[:, 0] for place in (jnp.maximum(n - 1, 0) // 2, n // 2)]
-    at_end = n[:, 0] // 2 >= ordered.shape[1]
-    return jnp.where(at_end, middle[0], (middle[0] + middle[1]) / 2)

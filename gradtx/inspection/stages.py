@@ -167,7 +167,7 @@ class _Look:
                 return result
 
             label = "" if len(children) == 1 else f"{name.partition('/')[2] or name}/"
-            return _spied(self.at(inner, f"{here}/{label}"), listener)
+            return _spied(self.at(inner, f"{here}/{label}"), listener, inner.member_name)
 
         def listener(call, updates, state, params, **extra):
             start = len(self.log)
@@ -189,9 +189,11 @@ class _Look:
         return _spied(piece.with_children({name: child(name, x) for name, x in children.items()}), listener)
 
 
-def _spied(member: GradientTransformation, listener: Callable[..., tuple[Any, Any]]) -> GradientTransformation:
+def _spied(
+    member: GradientTransformation, listener: Callable[..., tuple[Any, Any]], name: str | None = None
+) -> GradientTransformation:
     """A transformation with the same state, of which each update is a call of `listener(update, updates, state, params,
-    **extra)`, which returns what that update returns."""
+    **extra)`, which returns what that update returns. Its name is that of the member unless given."""
 
     def body(inner: Transformation):
         def update(updates, state, params=None, **extra):
@@ -199,7 +201,7 @@ def _spied(member: GradientTransformation, listener: Callable[..., tuple[Any, An
 
         return inner.init, update
 
-    body.__name__ = member.name  # errors name the member
+    body.__name__ = name or member.name  # errors, and states of several members, name the member
     return transformation(any_leaves=True, sparse_rows=True)(body)(member)
 
 

@@ -192,6 +192,8 @@ def amsbound(
 
 
 def _final_factor(rate: Any, final: Any, base: Any) -> Any:
+    if base is None and not is_schedule(rate):
+        positive(learning_rate=rate)
     base = rate if base is None else base
     if is_schedule(base):
         raise ValueError(
