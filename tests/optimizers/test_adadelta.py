@@ -53,3 +53,6 @@ def test_decay_one_keeps_the_start():
 
 def test_chain():
     assert_same_chain(gradtx.adadelta(), gradtx.scale_by_adadelta(0.9, 1e-6), lr(1.0))
+    decay = gradtx.add_decayed_weights(0.1, "a")
+    tx = gradtx.adadelta(weight_decay=0.1, weight_decay_mask="a")
+    assert_same_chain(tx, decay, gradtx.scale_by_adadelta(0.9, 1e-6), lr(1.0))

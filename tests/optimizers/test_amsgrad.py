@@ -4,6 +4,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import gradtx
@@ -95,3 +96,11 @@ class TestTheorem1:
     def test_amsgrad_goes_to_the_best(self, maximum_of):
         end = online(gradtx.amsgrad(self.rate, 0.0, 0.1, maximum_of=maximum_of), theorem_1, 1.0, 2 * 10**5)
         assert end == pytest.approx(-0.9999, abs=1e-4)
+
+
+def test_the_paper_corrects_nothing():
+    """The first step by hand: m = 0.1·g, x = v = 0.001·g², u = 0.1/√0.001."""
+    for maximum_of in ("corrected", "raw"):
+        tx = gradtx.scale_by_amsgrad(eps=0.0, maximum_of=maximum_of, bias_correction_mu=False, bias_correction_nu=False)
+        u, _ = tx.update(jnp.array([2.0, -3.0]), tx.init(jnp.zeros(2)))
+        np.testing.assert_allclose(u, [10**0.5, -(10**0.5)], rtol=1e-6)
