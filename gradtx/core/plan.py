@@ -97,7 +97,7 @@ class Piece:
         self._require_state(updates, state, params)
         if params is None and self._needs_params:
             raise ValueError(f"{self.name} needs the parameters: call update(updates, state, params)")
-        if params is not None:
+        if params is not None and not self.traits.takes_examples:
             self._require_updates(updates, state, params)
         given = {k: v for k, v in extra.items() if self._forwards or k in self._own}
         return taken_by(self.name, self.traits, updates), (params,) if self._takes_params else (), given
