@@ -62,7 +62,7 @@ def test_it_ends_as_momentum():
 def test_a_schedule_needs_a_base():
     with pytest.raises(ValueError, match="base_learning_rate must be a number where learning_rate is a schedule"):
         gradtx.adabound(rate)
-    with pytest.raises(ValueError, match="base_learning_rate must be greater than 0"):
+    with pytest.raises(ValueError, match="amsbound: learning_rate must be greater than 0"):
         gradtx.amsbound(0.0)
 
 
