@@ -1,49 +1,49 @@
 """Frames on single leaves, under jit, on meshes too: traced once for each shape.
 
-On an Explicit mesh the type of an array says how it is split, and JAX wants to know that of every product. A frame need
-not know: its functions run there with shardings that XLA chooses, and only what comes out has one that is said here.
+On an Explicit mesh the functions of a frame run with shardings that XLA chooses. Only what comes out has one that is
+said here.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax.sharding import AxisType, PartitionSpec
+from jax.sharding import PartitionSpec
 
+from gradtx.core.meshes import anywhere, spec_of
 from gradtx.frames.frame import Frame, Leaf
 
 
 @functools.partial(jax.jit, static_argnums=0, inline=True)  # at module level, so that each shape is traced once
 def into_leaf(frame: Frame, basis: Any, x: jax.Array) -> jax.Array:
     """A leaf in the coordinates of the frame; axes at the end that it leaves as they are stay split."""
-    return _anywhere(frame.into, lambda: _kept(frame, basis, x), basis, x)
+    return anywhere(frame.into, lambda: _kept(frame, basis, x), basis, x)
 
 
 @functools.partial(jax.jit, static_argnums=0, inline=True)
 def begin_leaf(frame: Frame, basis: Any, x: jax.Array) -> jax.Array:
     """A parameter in the first coordinates of the frame."""
-    return _anywhere(frame.begin, lambda: _kept(frame, basis, x), basis, x)
+    return anywhere(frame.begin, lambda: _kept(frame, basis, x), basis, x)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2), inline=True)
 def out_leaf(frame: Frame, leaf: Leaf, spec: Any, basis: Any, y: jax.Array) -> jax.Array:
     """The transpose of `into_leaf`, for leaves of this shape, split as `spec` says."""
-    return _anywhere(lambda basis, y: frame.out(basis, y, leaf), lambda: spec or PartitionSpec(), basis, y)
+    return anywhere(lambda basis, y: frame.out(basis, y, leaf), lambda: spec or PartitionSpec(), basis, y)
 
 
 @functools.partial(jax.jit, static_argnums=0, inline=True)
 def learn_leaf(frame: Frame, basis: Any, g: jax.Array) -> Any:
     """The basis of a leaf after an update."""
-    return _anywhere(frame.learn, lambda: jax.tree.map(spec_of, basis), basis, g)
+    return anywhere(frame.learn, lambda: jax.tree.map(spec_of, basis), basis, g)
 
 
 @functools.partial(jax.jit, static_argnums=0, inline=True)
 def refresh_leaf(frame: Frame, basis: Any, g: jax.Array, first: jax.Array) -> Any:
     """The new basis of a leaf."""
-    return _anywhere(frame.refresh, lambda: jax.tree.map(spec_of, basis), basis, g, first)
+    return anywhere(frame.refresh, lambda: jax.tree.map(spec_of, basis), basis, g, first)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2), inline=True)
@@ -53,22 +53,7 @@ def carry_leaf(frame: Frame, leaf: Leaf, role: str, y: jax.Array, old: Any, new:
     def carry(y: jax.Array, old: Any, new: Any) -> jax.Array:
         return frame.carry(role, y, old, new, leaf).astype(y.dtype)
 
-    return _anywhere(carry, lambda: spec_of(y), y, old, new)
-
-
-def spec_of(x: Any) -> PartitionSpec:
-    """How the type of an array says that it is split."""
-    sharding = getattr(jax.typeof(x), "sharding", None) if isinstance(x, jax.Array) else None
-    explicit = sharding is not None and AxisType.Explicit in sharding.mesh.axis_types
-    return sharding.spec if sharding is not None and explicit else PartitionSpec()
-
-
-def _anywhere(function: Callable, specs: Callable[[], Any], *args: Any) -> Any:
-    split = next((x for x in jax.tree.leaves(args) if any(entry is not None for entry in spec_of(x))), None)
-    if split is None:
-        return function(*args)
-    with jax.sharding.use_abstract_mesh(jax.typeof(split).sharding.mesh):  # also outside of jax.set_mesh
-        return jax.sharding.auto_axes(function, out_sharding=specs())(*args)
+    return anywhere(carry, lambda: spec_of(y), y, old, new)
 
 
 def _kept(frame: Frame, basis: Any, x: jax.Array) -> PartitionSpec:

@@ -16,10 +16,15 @@ FRAMES = {
     "random": frames.low_rank(2, every=2, basis="random"),
     "eigenbasis": frames.eigenbasis(0.9, every=2, sides="smaller"),
     "blocks": frames.matrices(blocks=(None, 4)),
+    "blocks of both axes": frames.matrices(blocks=(4, 4)),  # no axis stays split inside
     "matrices": frames.matrices(rows=1, columns=0),
 }
-OUTSIDE = {"random", "eigenbasis", "blocks"}  # tried without jax.set_mesh
+OUTSIDE = {"random", "eigenbasis", "blocks", "blocks of both axes"}  # tried without jax.set_mesh
 GRADIENTS = np.random.default_rng(0).normal(size=(4, 16, 24)).astype(np.float32)
+
+
+def explicit_mesh():
+    return jax.make_mesh((8,), ("x",), axis_types=(AxisType.Explicit,))
 
 
 def parameters_after(tx, place):
@@ -35,7 +40,7 @@ def parameters_after(tx, place):
 @pytest.mark.parametrize("name", FRAMES)
 def test_an_explicit_mesh_gives_the_numbers_of_one_device(name, spec):
     """The parameters stay split as they are, and an axis that the frame leaves as it is stays split inside."""
-    mesh = jax.make_mesh((8,), ("x",), axis_types=(AxisType.Explicit,))
+    mesh = explicit_mesh()
     tx = gradtx.in_frame(gradtx.adam(0.1), FRAMES[name])
     expected, _ = parameters_after(tx, jnp.asarray)
     with contextlib.nullcontext() if name in OUTSIDE else jax.set_mesh(mesh):
@@ -46,3 +51,15 @@ def test_an_explicit_mesh_gives_the_numbers_of_one_device(name, spec):
     if name in ("svd", "random") and spec == (None, "x"):
         mu = state.inner["scale_by_adam"].mu
         assert mu.addressable_shards[0].data.shape == (2, 3)
+
+
+@pytest.mark.parametrize("spec", [("x", None), (None, "x")], ids=str)
+def test_the_update_is_split_as_the_gradient_where_nothing_is_split_inside(spec):
+    tx, split = (
+        gradtx.in_frame(gradtx.adam(0.1), FRAMES["blocks of both axes"]),
+        NamedSharding(explicit_mesh(), PartitionSpec(*spec)),
+    )
+    w = jax.device_put(GRADIENTS[0], split)
+    updates, state = jax.jit(tx.update)(w, tx.init(w), w)
+    assert jax.typeof(updates).sharding.spec == PartitionSpec(*spec)
+    assert not any(jax.typeof(state.inner["scale_by_adam"].mu).sharding.spec)
