@@ -8,8 +8,10 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
 from gradtx.core.errors import whole
+from gradtx.core.meshes import anywhere, spec_of
 from gradtx.moments.axes import mean, require_axes, whole_numbers, with_length
 from gradtx.moments.moment import Kept, Moment, Step
 
@@ -108,10 +110,23 @@ class Blocks(Moment):
         if not g_sq.ndim:
             return kept, kept[0]
         axis, n = self.axis % g_sq.ndim, g_sq.shape[self.axis]
-        split = g_sq.reshape(*g_sq.shape[:axis], self.count, n // self.count, *g_sq.shape[axis + 1 :])
-        means = mean(split, tuple(k for k in range(split.ndim) if k != axis))
-        nu = step(kept[0], jnp.squeeze(means, axis + 1))
-        return (nu,), jnp.repeat(nu, n // self.count, axis)
+        # On a mesh the numbers of the blocks are everywhere, and those of the entries are split as the entries are.
+        free = (None,) * g_sq.ndim
+        split = PartitionSpec(*free[:axis], (*spec_of(g_sq), *free)[axis], *free[axis + 1 :])
+        nu = step(kept[0], anywhere(lambda g_sq: self._means(g_sq, axis), lambda: PartitionSpec(*free), g_sq))
+        return (nu,), anywhere(lambda nu: _repeated(nu, n // self.count, axis), lambda: split, nu)
+
+    def _means(self, g_sq: jax.Array, axis: int) -> jax.Array:
+        shape = g_sq.shape
+        split = g_sq.reshape(*shape[:axis], self.count, shape[axis] // self.count, *shape[axis + 1 :])
+        return jnp.squeeze(mean(split, tuple(k for k in range(split.ndim) if k != axis)), axis + 1)
+
+
+def _repeated(x: jax.Array, times: int, axis: int) -> jax.Array:
+    """Each number along the axis several times, one after the other."""
+    shape = x.shape
+    several = jnp.broadcast_to(jnp.expand_dims(x, axis + 1), (*shape[: axis + 1], times, *shape[axis + 1 :]))
+    return several.reshape(with_length(shape, axis, shape[axis] * times))
 
 
 ENTRYWISE = Full()

@@ -11,6 +11,7 @@ import numpy as np
 from jax.core import Tracer
 
 from gradtx.core.leaves import at_width, float_dtype
+from gradtx.core.meshes import anywhere, spec_of
 from gradtx.core.pair import require_changeable
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_none, is_trained, leaf_names, require_same_tree, shape_of
@@ -117,9 +118,14 @@ def _landing(onto: Set, u: jax.Array, w: jax.Array, start: Any) -> jax.Array:
     """The update that takes w to the point of the set that is nearest to w + u."""
     width = float_dtype(u, w)
     u, w = (x.astype(at_width(x.dtype, width)) for x in (u, w))
+    return anywhere(functools.partial(_to_nearest, onto), lambda: spec_of(w), u, w, start)
+
+
+def _to_nearest(onto: Set, u: jax.Array, w: jax.Array, start: Any) -> jax.Array:
     reached = w + u
     with jax.numpy_dtype_promotion("standard"):  # a real norm may meet a complex leaf
-        nearest = onto.project(reached, None if start is None else start.astype(width)).astype(reached.dtype)
+        start = None if start is None else start.astype(float_dtype(u, w))
+        nearest = onto.project(reached, start).astype(reached.dtype)
     if nearest is reached:
         return u
     return jnp.where(nearest == reached, u, nearest - w)

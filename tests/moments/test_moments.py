@@ -10,6 +10,7 @@ import pytest
 
 import gradtx
 from gradtx import divide_by_rms, moments, scale_by_rms
+from tests.sharding.meshes import EXPLICIT, mesh_of, put
 from tests.transforms.agreement import enable_x64, run, ulps
 
 SHAPE = (6, 8)
@@ -202,3 +203,17 @@ def test_none_in_the_place_of_an_array_is_an_error():
     """Only a leaf that has none may get none."""
     with pytest.raises((TypeError, ValueError), match="None"):
         gradtx.map_leaves(lambda g, mu: (g, None), jnp.ones(2), jnp.ones(2))
+
+
+@pytest.mark.parametrize("spec", [("x", None), (None, "x")], ids=str)
+@pytest.mark.parametrize("moment", [moments.blocks(2), moments.blocks(8), moments.blocks(4, axis=0)], ids=repr)
+def test_blocks_on_an_explicit_mesh(moment, spec):
+    """The numbers of one device; the update is split as the gradient, and the state keeps its types."""
+    mesh = mesh_of(8, kind=EXPLICIT, names=("x",))
+    g, tx = np.random.default_rng(0).normal(size=(16, 24)).astype(np.float32), scale_by_rms(moment=moment)
+    split = put(mesh, g, *spec)
+    state = tx.init(split)
+    updates, after = jax.jit(tx.update)(split, state, split)
+    np.testing.assert_allclose(updates, tx.update(g, tx.init(g), g)[0], rtol=1e-6)
+    assert jax.typeof(updates) == jax.typeof(split)
+    assert jax.tree.map(jax.typeof, after) == jax.tree.map(jax.typeof, state)

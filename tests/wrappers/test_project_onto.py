@@ -10,6 +10,7 @@ import pytest
 import gradtx
 from gradtx import project_onto, sets, sgd
 from tests.reference_averages import walk
+from tests.sharding.meshes import EXPLICIT, mesh_of, put
 from tests.transforms.agreement import enable_x64, gradients
 
 RATE = 0.125
@@ -173,3 +174,34 @@ def test_optax_keeps_parameters_nonnegative_in_the_same_way():
     path, want = (walk(tx, gs, w)[0] for tx in (project_onto(sgd(RATE), sets.nonnegative()), theirs))
     np.testing.assert_array_equal(path, want)
     assert (np.asarray(path) == 0).any()
+
+
+ON_MESHES = [
+    sets.simplex(),
+    sets.simplex(axis=0),
+    sets.l1_ball(axis=1),
+    sets.l1_sphere(),
+    sets.stiefel(),
+    sets.sphere(),
+]
+
+
+@pytest.mark.parametrize("spec", [("x", None), (None, "x")], ids=str)
+@pytest.mark.parametrize("onto", ON_MESHES, ids=repr)
+def test_an_explicit_mesh_gives_the_numbers_of_one_device(onto, spec):
+    """A set need not know how a parameter is split: sorts and decompositions are of whole axes."""
+    mesh = mesh_of(8, kind=EXPLICIT, names=("x",))
+    w, tx = np.random.default_rng(0).normal(size=(16, 24)).astype(np.float32), project_onto(sgd(RATE), onto)
+    split = put(mesh, w, *spec)
+    updates, _ = jax.jit(tx.update)(split, tx.init(split), split)
+    np.testing.assert_allclose(updates, tx.update(w, tx.init(w), w)[0], atol=1e-6)
+    assert jax.typeof(updates) == jax.typeof(split)
+
+
+def test_everywhere_on_an_explicit_mesh_is_the_inner_update_to_the_bit():
+    """Also where the update is not finite."""
+    mesh = mesh_of(8, kind=EXPLICIT, names=("x",))
+    g = np.array([-0.0, np.nan, np.inf, 1.0, 2.0, 3.0, 4.0, 1e-30], np.float32)
+    g, w = (put(mesh, x, "x") for x in (g, np.ones(8, np.float32)))
+    tx = project_onto(gradtx.identity(), sets.everywhere())
+    np.testing.assert_array_equal(np.asarray(tx.update(g, tx.init(w), w)[0]).view("u4"), np.asarray(g).view("u4"))
