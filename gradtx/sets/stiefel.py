@@ -31,11 +31,16 @@ def _adjoint(x: jax.Array) -> jax.Array:
     return jnp.swapaxes(x, -1, -2).conj()
 
 
+def _product(x: jax.Array, y: jax.Array) -> jax.Array:
+    # At the default precision, accelerators multiply with three digits, and the columns would not be orthonormal.
+    return jnp.matmul(x, y, precision="highest")
+
+
 @jax.custom_jvp
 def _orthogonal_factor(x: jax.Array) -> jax.Array:
     """UVᴴ of x = UΣVᴴ, for matrices with at least as many rows as columns."""
     u, _, vh = jnp.linalg.svd(x, full_matrices=False)
-    return u @ vh
+    return _product(u, vh)
 
 
 @_orthogonal_factor.defjvp
@@ -43,11 +48,13 @@ def _(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
     # That of the singular vectors is infinite where two singular values are equal; this one is not.
     (x,), (dx,) = primals, tangents
     u, s, vh = jnp.linalg.svd(x, full_matrices=False)
-    inside = _adjoint(u) @ dx @ _adjoint(vh)
+    v = _adjoint(vh)
+    dx_v = _product(dx, v)
+    inside = _product(_adjoint(u), dx_v)
     sums = (s[..., :, None] + s[..., None, :]).astype(x.dtype)
-    turned = u @ quotient(inside - _adjoint(inside), sums)
-    outside = dx @ _adjoint(vh) - u @ inside
-    return u @ vh, (turned + quotient(outside, jnp.broadcast_to(s[..., None, :], outside.shape).astype(x.dtype))) @ vh
+    turned = _product(u, quotient(inside - _adjoint(inside), sums))
+    outside = quotient(dx_v - _product(u, inside), jnp.broadcast_to(s[..., None, :], dx_v.shape).astype(x.dtype))
+    return _product(u, vh), _product(turned + outside, vh)
 
 
 def stiefel() -> Set:

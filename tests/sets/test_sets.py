@@ -175,3 +175,9 @@ def test_values(onto):
 def test_hostile_arguments(make, error, words):
     with pytest.raises(error, match=words):
         make()
+
+
+def test_orthogonal_factors_are_multiplied_at_full_precision():
+    """Also in the derivative. An accelerator would otherwise multiply with three digits."""
+    text = str(jax.make_jaxpr(jax.grad(lambda x: jnp.sum(sets.stiefel().project(x, None))))(jnp.ones((3, 2))))
+    assert text.count("dot_general[") == text.count("precision=(Precision.HIGHEST, Precision.HIGHEST)") >= 5
