@@ -132,7 +132,8 @@ def _of_blocks(row: Mirror, shape: tuple, spec: tuple, cut: int, count: int, mes
     if count > 1:  # by the first mesh axes of the entry that divide the number of blocks
         names = entry if isinstance(entry, tuple) else (entry,) if entry else ()
         fits = [names[:k] for k in range(len(names), 0, -1) if count % parts(mesh, names[:k]) == 0]
-        return (*lead, None if not fits else fits[0] if len(fits[0]) > 1 else fits[0][0])
+        longest = fits[0] if fits else ()
+        return (*lead, longest if len(longest) > 1 else next(iter(longest), None))
     # A row is one block, and may lie on several devices: its scale is then on all of them.
     fits = row.coded == "codes" and len(own) > cut + 1 and own[cut + 1] % parts(mesh, entry) == 0
     return (*lead, None, entry) if fits else lead

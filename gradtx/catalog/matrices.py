@@ -23,7 +23,10 @@ _RECIPE = {
     "exclude": None,
     "frame": None,
 }
-_DIFFERS = "optax corrects the momentum for its start, and has no two parts with one rate."
+_DIFFERS = (
+    "optax corrects the momentum for its start, takes every leaf with two axes, and has no weight decay, the factor of "
+    "`keller` and b2 = 0.999 for other leaves unless told."
+)
 _NEEDS = {"needs_params": True, "smooth": False}
 
 ENTRIES = (

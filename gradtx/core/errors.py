@@ -64,7 +64,7 @@ def says(before: str, after: Callable[[str], list] = lambda text: []) -> Iterato
 def _require(holds: Any, *parts: Any) -> None:
     """Raise ValueError with these parts of a message if a condition is false; a traced one is for `traced_check`."""
     if traced_check.get() is not None and not isinstance(unbatched(holds), Tracer):  # in a vmap outside jit
-        holds, *parts = map(unbatched, (holds, *parts))
+        holds, parts = unbatched(holds), tuple(map(unbatched, parts))
     if isinstance(holds, Tracer):
         check = traced_check.get()
         if check is not None:

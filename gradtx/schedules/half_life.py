@@ -40,7 +40,7 @@ def half_life_schedule(init_value: Number, end_value: Number, transition_steps: 
 
     def at(step):
         left, done = fractions(step, transition_begin, transition_steps)
-        life = between(*(-1.0 / jnp.log2(x) for x in (init_value, end_value)), (left, done))
+        life = between(-1.0 / jnp.log2(init_value), -1.0 / jnp.log2(end_value), (left, done))
         return jnp.where(left == 1.0, init_value, jnp.where(done == 1.0, end_value, jnp.exp2(-1.0 / life)))
 
     return at

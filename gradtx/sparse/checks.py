@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 INDEX_MAX = 2**31 - 1
 
@@ -63,6 +64,6 @@ def same_rows(g: Any, other: Any) -> jax.Array:
         return other.values
     fits = g.distinct and other.distinct and jnp.shape(other.indices) == jnp.shape(g.indices)
     same = jnp.array_equal(g.indices, other.indices) if fits else False
-    if not isinstance(same, jax.core.Tracer) and not same:
+    if not isinstance(same, Tracer) and not same:
         raise TypeError("two RowSparse gradients cannot meet in one leaf function: pass .dense() of the second")
     return jnp.where(same, other.values, jnp.asarray(jnp.nan, other.values.dtype))

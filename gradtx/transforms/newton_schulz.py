@@ -64,31 +64,29 @@ COEFFICIENTS: Mapping[str, Triples] = MappingProxyType(
 
 def iterated(x: jax.Array, triples: Triples) -> jax.Array:
     """The iteration, of one matrix or of a stack."""
-    if x.shape[-1] >= 3 * x.shape[-2]:
-        return _iterated_on_gram(x, triples)
+    if x.shape[-1] >= 3 * x.shape[-2] and x.dtype != jnp.bfloat16:
+        for k in range(0, len(triples), 2):
+            x = _two_steps(x, triples[k : k + 2])
+        return x
     for a, b, c in triples:
         x = a * x + _product(_inside(_product(x, x.mT.conj()), b, c), x)
     return x
 
 
-def _iterated_on_gram(x: jax.Array, triples: Triples) -> jax.Array:
-    """The same with small square products: the steps act on A, and their product is applied to X in the end.
+def _two_steps(x: jax.Array, triples: Triples) -> jax.Array:
+    """One or two steps with small square products: they act on A, and their product is applied to X in the end.
 
-    It is applied once before, after the second step: A squares the singular values, and of small ones too few digits
-    are left for more steps.
+    More steps at once would be inexact: A squares the singular values, and of small ones too few digits are left.
     """
-    gram, q = _product(x, x.mT.conj()), None
-    for k, (a, b, c) in enumerate(triples):
-        z = _inside(gram, b, c)
-        q = z + a * jnp.eye(z.shape[-1], dtype=z.dtype) if q is None else _product(q, z) + a * q
-        if k == len(triples) - 1:
-            break
-        if k == 1:
-            x, q = _product(q, x), None
-            gram = _product(x, x.mT.conj())
-        else:
-            half = _product(gram, z) + a * gram
-            gram = _product(z, half) + a * half
+    a, b, c = triples[0]
+    gram = _product(x, x.mT.conj())
+    z = _inside(gram, b, c)
+    q = z + a * jnp.eye(z.shape[-1], dtype=z.dtype)
+    if len(triples) == 2:
+        half = _product(gram, z) + a * gram
+        gram = _product(z, half) + a * half
+        a, b, c = triples[1]
+        q = _product(q, _inside(gram, b, c)) + a * q
     return _product(q, x)
 
 

@@ -50,7 +50,9 @@ def orthogonalize(
             size of the update.
         dual_norm: multiply by the inner product of result and update, which is the sum of the singular values: then
             steps become small where gradients do.
-        iterate_in: the dtype of the iteration, "float32" or "bfloat16"; None: that of the update, at least float32.
+        iterate_in: the dtype of the iteration, "float32" or "bfloat16"; None: that of the update, at least float32. In
+            bfloat16 the ranges are wider by .02, and "cans" is refused, as its singular values grow without a bound.
+            Complex matrices are iterated in their own type.
 
     State: none.
     Raises: ValueError: a leaf has fewer than two axes; an argument is out of range. TypeError: coefficients are neither
@@ -71,6 +73,8 @@ def orthogonalize(
     non_negative(eps=eps)
     if iterate_in is not None:
         one_of(("float32", "bfloat16"), iterate_in=iterate_in)
+    if iterate_in == "bfloat16" and coefficients == "cans":
+        raise ValueError('coefficients="cans" cannot be iterated in bfloat16: choose "polar_express", or float32')
 
     def polar(x: jax.Array) -> jax.Array:
         """Of a stack of matrices with at least as many columns as rows."""
@@ -80,7 +84,7 @@ def orthogonalize(
         unit = x / jnp.where(nothing, 1.0, norm).astype(x.dtype)
         shrunk = jnp.where(nothing, 0.0, norm / jnp.where(nothing, 1.0, norm + eps)).astype(x.dtype)
         start = unit * shrunk if jnp.iscomplexobj(x) or iterate_in is None else (unit * shrunk).astype(iterate_in)
-        u = by_svd(unit) if triples is None else each_of(lambda y: iterated(y, triples), start).astype(x.dtype)
+        u = by_svd(unit) if triples is None else each_of(lambda y: iterated(y, triples or ()), start).astype(x.dtype)
         if dual_norm:
             u = u * jnp.sum((u.conj() * x).real, (-2, -1), keepdims=True).astype(u.dtype)
         return jnp.where(nothing, jnp.zeros_like(u), u)

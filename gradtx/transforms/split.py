@@ -152,7 +152,8 @@ def over_whole(xs: list, axis_name: AxisName) -> list:
     """Each of the arrays summed over the axes over which it is not split, if `split_over` says so."""
     if not isinstance(axis_name, SplitOver):
         return xs
-    left = [tuple(n for n in axis_name.names if n not in (own or ())) or None for own in axis_name.axes(xs)]
+    own_names = [(own,) if isinstance(own, str) else own or () for own in axis_name.axes(xs)]
+    left = [tuple(n for n in axis_name.names if n not in own) or None for own in own_names]
     return [summed(x, own_axes(x, axes)) for x, axes in zip(xs, left, strict=True)]
 
 

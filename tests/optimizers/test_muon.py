@@ -65,15 +65,34 @@ def test_iteration_is_the_published_one(shape):
             np.testing.assert_allclose(u, polar(x, COEFFICIENTS[name]), rtol=0, atol=1e-12)
 
 
+SPECTRA = {
+    "three decades": np.geomspace(1e-3, 1.0, 32) / 4,
+    "six decades": np.geomspace(1e-6, 1.0, 32) / 4,
+    "low rank": np.r_[np.ones(4), np.zeros(28)] / 2,
+}
+
+
+@pytest.mark.parametrize("spectrum", SPECTRA)
 @pytest.mark.parametrize("name", COEFFICIENTS)
-def test_small_products_in_single_precision(name):
-    """Singular values over three decades: within 1e-3 of exact arithmetic."""
-    x = with_singular_values(np.geomspace(1e-3, 1.0, 32) / 4, 128)
+def test_small_products_in_single_precision(name, spectrum):
+    """Within 1e-3 of exact arithmetic."""
+    x = with_singular_values(SPECTRA[spectrum], 128)
     u = iterated(jnp.asarray(x, jnp.float32), COEFFICIENTS[name])
     for a, b, c in COEFFICIENTS[name]:
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
     np.testing.assert_allclose(u, x, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", [name for name in COEFFICIENTS if name != "cans"])
+def test_half_precision_stays_in_range(name):
+    """Wide and square, of full and of low rank: no singular value above the range by more than .02."""
+    tx = gradtx.orthogonalize(name, iterate_in="bfloat16")
+    low_rank = with_singular_values(SPECTRA["low rank"], 128)
+    gaussian = np.random.default_rng(0).normal(size=(32, 32))
+    for x in (low_rank, gaussian, with_singular_values(SPECTRA["six decades"], 128)):
+        largest = np.linalg.norm(np.asarray(tx.update(jnp.asarray(x, jnp.float32), ())[0]), 2)
+        assert largest < max(RANGES[name][1], 1.21 if name == "keller" else 1.15 if name == "quintic" else 0) + 0.02
 
 
 def test_decomposition_is_the_polar_factor():
@@ -249,6 +268,7 @@ def test_a_network_of_matrices_alone_and_one_without_any():
         (lambda: gradtx.orthogonalize("keler"), ValueError, "keller"),
         (lambda: gradtx.orthogonalize(((1.0, 2.0),)), TypeError, "triples"),
         (lambda: gradtx.orthogonalize(iterate_in="float16"), ValueError, "iterate_in"),
+        (lambda: gradtx.orthogonalize("cans", iterate_in="bfloat16"), ValueError, "cans"),
         (lambda: gradtx.orthogonalize(eps=-1.0), ValueError, "eps"),
         (lambda: gradtx.scale_by_shape("muon"), ValueError, "rule"),
         (lambda: gradtx.scale_by_shape(outputs=0), ValueError, "outputs must be -1 or -2"),
