@@ -37,12 +37,12 @@ class SplitOver:
     def __repr__(self) -> str:
         return f"split_over({show(self.names[0] if len(self.names) == 1 else self.names)}, {show(self.specs)})"
 
-    def axes(self, tree: Any) -> list[AxisName]:
+    def axes(self, tree: Any) -> list[tuple[str, ...] | None]:
         """For each leaf of a tree, None leaves too, those of the axes over which it is split.
 
         Raises: ValueError: the specs are no prefix of the tree.
         """
-        found: list[AxisName] = []
+        found: list[tuple[str, ...] | None] = []
 
         def note(spec: Any, part: Any) -> None:
             entries = () if spec is None else (x if isinstance(x, tuple) else (x,) for x in spec)
@@ -152,8 +152,7 @@ def over_whole(xs: list, axis_name: AxisName) -> list:
     """Each of the arrays summed over the axes over which it is not split, if `split_over` says so."""
     if not isinstance(axis_name, SplitOver):
         return xs
-    own_names = [(own,) if isinstance(own, str) else own or () for own in axis_name.axes(xs)]
-    left = [tuple(n for n in axis_name.names if n not in own) or None for own in own_names]
+    left = [tuple(n for n in axis_name.names if n not in (own or ())) or None for own in axis_name.axes(xs)]
     return [summed(x, own_axes(x, axes)) for x, axes in zip(xs, left, strict=True)]
 
 
