@@ -30,11 +30,11 @@ def soap(
     weight_decay: Hyper = 0.01,
     mask: Any = None,
 ):
-    """SOAP: `scale_by_adam` in an `eigenbasis` frame, `hold_still`, `add_decayed_weights`, `scale_by_learning_rate`.
+    """SOAP: `scale_by_adam` in an `eigenbasis` frame, `add_decayed_weights`, `hold_still`, `scale_by_learning_rate`.
 
-    The first step only learns: the first gradient is diagonal in its own eigenvectors, so there Adam would divide
-    rounding by rounding. Gradients that are all multiples of one matrix are so at every step. Leaves that the frame
-    does not take get the updates of Adam, from the second step on.
+    The first step only learns, and no weight decays in it: the first gradient is diagonal in its own eigenvectors, so
+    there Adam would divide rounding by rounding. Gradients that are all multiples of one matrix are so at every step.
+    Leaves that the frame does not take get the updates of Adam, from the second step on.
 
     Args:
         learning_rate: at least 0; usually 3e-3. It multiplies the weight decay too.
@@ -54,7 +54,7 @@ def soap(
     in_unit_interval(basis_decay=basis_decay)
     return chain(
         in_frame(scale_by_adam(b1, b2, eps), eigenbasis(basis_decay, every, sides, max_dim)),
-        hold_still(steps=1),
         add_decayed_weights(weight_decay, mask),
+        hold_still(steps=1),
         scale_by_learning_rate(learning_rate),
     )

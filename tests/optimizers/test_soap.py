@@ -76,3 +76,14 @@ def test_cautious_round_it():
     """Its sign is known."""
     tx, g = gradtx.cautious(gradtx.soap(0.01)), gradients((5, 6))[:20]
     assert np.all(updates_of(tx, g) * g <= 0)
+
+
+def test_no_weight_decays_in_the_first_step():
+    """Afterwards the decay comes on top of what SOAP does without it, with the learning rate."""
+    w, g = jnp.full((4, 5), 2.0), jnp.asarray(gradients((4, 5))[:2])
+    decayed, plain = gradtx.soap(0.1, weight_decay=0.25), gradtx.soap(0.1, weight_decay=0.0)
+    u, state = decayed.update(g[0], decayed.init(w), w)
+    _, plain_state = plain.update(g[0], plain.init(w), w)
+    np.testing.assert_array_equal(u, np.zeros((4, 5)))
+    difference = decayed.update(g[1], state, w)[0] - plain.update(g[1], plain_state, w)[0]
+    np.testing.assert_allclose(difference, np.full((4, 5), -0.05), rtol=1e-5)
