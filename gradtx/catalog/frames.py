@@ -92,7 +92,7 @@ ENTRIES = (
         settings={
             "": Setting(called="apollo", label="APOLLO"),
             "mini": Setting(
-                arguments={"rank": 1, "per": "leaf", "scale": 128.0}, called="apollo-mini", label="APOLLO-Mini"
+                arguments={"rank": 1, "per": "leaf", "scale": 128**0.5}, called="apollo-mini", label="APOLLO-Mini"
             ),
         },
         not_offered=_VECTORS,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from gradtx.core.chain import chain
@@ -53,6 +52,7 @@ def galore(
         directions of the longer side, so its moments are smaller and its P larger, and has the factor 1, for all
         leaves. Within 1e-5 of the learning rate of exact arithmetic over 1,000 steps in float32; median 1e-6.
     """
+    non_negative(scale=scale)
     frame = low_rank(rank, every)
     return chain(
         in_frame(scale_by_adam(b1, b2, eps), frame),
@@ -72,7 +72,7 @@ def apollo(
     rank: int = 256,
     every: int = 200,
     per: str = "channel",
-    scale: float = 1.0,
+    scale: Hyper = 1.0,
     growth: Hyper = 1.01,
     seed: int = 0,
     weight_decay: Hyper = 0.0,
@@ -81,29 +81,30 @@ def apollo(
     """APOLLO: a `graft` of the gradient with the lengths that Adam has in random directions, and `limit_growth`.
 
     Leaves that the frame does not take get the updates of Adam. The paper's APOLLO-Mini is `apollo(learning_rate,
-    rank=1, per="leaf", scale=128.0)`.
+    rank=1, per="leaf", scale=128**0.5)`.
 
     Args:
         learning_rate: at least 0; usually 1e-2. It multiplies the weight decay too.
         b1, b2, eps: as in `scale_by_adam`.
         rank, every, seed: as in `low_rank`, with a random basis.
         per: what has a length of its own: "channel", an index of the longer side of a matrix, or "leaf".
-        scale: α; the updates of leaves in the frame are multiplied by √α; finite, at least 0.
+        scale: the factor of the updates of leaves in the frame; finite, at least 0; the paper's √α.
         growth: as in `limit_growth`, for leaves in the frame.
         weight_decay: as in `add_decayed_weights`.
         mask: which leaves decay, as in `masked`: `"**/kernel"`; None for all.
 
     State: a chain's dict. `low_rank`: a `GraftState` and a `LimitGrowthState`; for a matrix m × n with m < n, 2·r·n
         numbers. `others`: `ScaleByAdamState`. Its update needs `params`.
-    Source: Zhu et al. 2024 (arXiv:2412.05270), algorithm 1. The authors' code adds 1e-8 to the length by which it
-        divides; here a length of 0 gives 0. Not in optax. Within 30 ulp of exact arithmetic with the same directions
-        over 1,000 steps in float32, relative to the largest entry of the update.
+    Source: Zhu et al. 2024 (arXiv:2412.05270), algorithm 1. Its factor is √α; here, as in `galore`, the factor itself is
+        given. The authors' code adds 1e-8 to the length by which it divides; here a length of 0 gives 0. Not in optax.
+        Within 30 ulp of exact arithmetic with the same directions over 1,000 steps in float32, relative to the largest
+        entry of the update.
     """
     non_negative(scale=scale)
     frame = low_rank(rank, every, "random", seed)
     lengths = graft(identity(), scale_by_adam(b1, b2, eps), per, through=frame)
     return chain(
-        low_rank=masked(chain(lengths, multiply(math.sqrt(scale)), limit_growth(growth)), LeavesOf(frame)),
+        low_rank=masked(chain(lengths, multiply(scale), limit_growth(growth)), LeavesOf(frame)),
         others=masked(scale_by_adam(b1, b2, eps), LeavesOf(frame, others=True)),
         decay=add_decayed_weights(weight_decay, mask),
         rate=scale_by_learning_rate(learning_rate),

@@ -64,7 +64,7 @@ def apollo_loop(gradients, bases, every, rate, scale, growth, per):
         p = bases[t // every]
         low = p.T @ g if wide else g @ p
         ratio = np.linalg.norm(adam(low), axis=axis, keepdims=True) / np.linalg.norm(low, axis=axis, keepdims=True)
-        u = g * ratio * np.sqrt(scale)
+        u = g * ratio * scale
         norm = np.linalg.norm(u)
         if last and norm > growth * last:
             u = u * (growth * last / norm)
@@ -96,7 +96,7 @@ def test_galore(shape):
     assert np.median(error) < 1e-6
 
 
-@pytest.mark.parametrize("setting", [{}, {"per": "leaf", "scale": 128.0, "rank": 1}], ids=["apollo", "mini"])
+@pytest.mark.parametrize("setting", [{}, {"per": "leaf", "scale": 128**0.5, "rank": 1}], ids=["apollo", "mini"])
 @pytest.mark.parametrize("shape", [(6, 15), (15, 6), (8, 8)], ids=str)
 def test_apollo(shape, setting):
     g = gradients(shape)
@@ -162,9 +162,26 @@ def test_numbers_in_the_state(tx, expected):
         (lambda: gradtx.apollo(0.01, every=0), ValueError, "apollo: low_rank: every must be at least 1"),
         (lambda: gradtx.apollo(0.01, per="entry"), ValueError, "per must be 'tree', 'leaf' or 'channel' with through"),
         (lambda: gradtx.apollo(0.01, growth=0.5), ValueError, "factor must be at least 1; got 0.5"),
-        (lambda: gradtx.apollo(0.01, scale=-1.0), ValueError, "scale must be finite and at least 0"),
+        (lambda: gradtx.apollo(0.01, scale=-1.0), ValueError, "apollo: scale must be finite and at least 0"),
+        (lambda: gradtx.galore(0.01, scale=-1.0), ValueError, "galore: scale must be finite and at least 0"),
     ],
 )
 def test_bad_arguments(make, error, words):
     with pytest.raises(error, match=words):
         make()
+
+
+@pytest.mark.parametrize("recipe", [gradtx.galore, gradtx.apollo], ids=["galore", "apollo"])
+def test_the_scale_is_the_factor_of_leaves_in_the_frame(recipe):
+    """Not of others; and it may be swept."""
+    params = {"w": jnp.ones((9, 5)), "b": jnp.ones(7)}
+    grads = jax.tree.map(lambda p: jnp.cos(jnp.arange(p.size, dtype=p.dtype)).reshape(p.shape), params)
+
+    def first(scale):
+        tx = recipe(0.01, rank=2, scale=scale)
+        return tx.update(grads, tx.init(params), params)[0]
+
+    one, swept = first(1.0), jax.vmap(first)(jnp.array([1.0, 4.0]))
+    np.testing.assert_allclose(first(4.0)["w"], 4 * one["w"], rtol=1e-6)
+    np.testing.assert_array_equal(first(4.0)["b"], one["b"])
+    np.testing.assert_allclose(swept["w"], [one["w"], 4 * one["w"]], rtol=1e-5)
