@@ -19,6 +19,7 @@ _OFFERED = {"learning_rate": 0.1, **_MOMENTS, "final_learning_rate": 0.05, "gamm
 _SHARED = {**_MOMENTS, "final_learning_rate": 0.1, "gamma": 1e-3}
 _RANGES = {"gamma": POSITIVE, "final_learning_rate": Range("log", 0.0, 10.0)}
 _ABOUTS = {
+    "learning_rate": "the length of a step; greater than 0, or at least 0 if there is a base_learning_rate",
     "gamma": "how fast the bounds close in; greater than 0; per step",
     "final_learning_rate": "the rate of every entry in the end; at least 0",
 }

@@ -152,7 +152,7 @@ def adabound(
     """AdaBound: `scale_by_adabound`, then `scale_by_learning_rate`.
 
     Args:
-        learning_rate: at least 0; usually 1e-3.
+        learning_rate: greater than 0, or at least 0 if base_learning_rate is given; usually 1e-3.
         b1, b2, eps, gamma: as in `scale_by_adabound`.
         final_learning_rate: the rate of every entry in the end; at least 0; where the learning rate has changed, this
             has changed by the same factor.

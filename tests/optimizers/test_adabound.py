@@ -62,8 +62,16 @@ def test_it_ends_as_momentum():
 def test_a_schedule_needs_a_base():
     with pytest.raises(ValueError, match="base_learning_rate must be a number where learning_rate is a schedule"):
         gradtx.adabound(rate)
-    with pytest.raises(ValueError, match="amsbound: learning_rate must be greater than 0"):
-        gradtx.amsbound(0.0)
+
+
+@pytest.mark.parametrize("recipe", [gradtx.adabound, gradtx.amsbound], ids=["adabound", "amsbound"])
+def test_a_learning_rate_of_zero_needs_a_base_too(recipe):
+    with pytest.raises(ValueError, match=rf"{recipe.__name__}: learning_rate must be greater than 0; got 0\.0"):
+        recipe(0.0)
+    with pytest.raises(ValueError, match="base_learning_rate must be greater than 0"):
+        recipe(0.1, base_learning_rate=0.0)
+    tx = recipe(0.0, base_learning_rate=0.1)
+    np.testing.assert_array_equal(tx.update(jnp.ones(2), tx.init(jnp.ones(2)))[0], [0.0, 0.0])
 
 
 def test_rates_are_swept():
