@@ -7,17 +7,19 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from gradtx.core.chain import chain
 from gradtx.core.errors import at_least_one, below_one, finite, non_negative, positive
 from gradtx.core.hyper import Count, Hyper
-from gradtx.core.leaves import is_staged, map_leaves, zeros
+from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import clip_and_square, ema, increment, zero_count
 from gradtx.core.states import NonNegative, Signed
 from gradtx.core.transformation import transformation
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.curvature import gradient, hessian_diagonal, require_real
 from gradtx.transforms.seeds import key_of, require_seed
+from gradtx.wrappers.conditional import only_where
 from gradtx.wrappers.decay import add_decayed_weights
 
 
@@ -173,9 +175,9 @@ def _renewed(state: Any, interval: Any, estimate: Callable[[], Any], average: Ca
         return map_leaves(lambda new, h: (h, average(h, new)), estimate(), state.nu)[1]
 
     due = state.count % jnp.asarray(interval).astype(jnp.int32) == 0
-    if not is_staged(due):
+    if not isinstance(due, Tracer):
         return new() if due else jax.tree.map(jnp.array, state.nu)
-    return jax.lax.cond(due, new, lambda: state.nu)
+    return only_where(due, lambda: ((), new()), tuple, state.nu)[1]
 
 
 def _divided(updates: Any, mu: Any, nu: Any, b1: Any, eps: Any, gamma: Any, clip_threshold: Any) -> Any:

@@ -106,6 +106,24 @@ def test_the_function_is_asked_in_due_steps_only():
     assert counts == [True, False, False, False, True, False, False, False, True]
 
 
+@pytest.mark.parametrize("name", ["scale_by_sophia", "scale_by_sophia_g"])
+def test_vmap_outside_jit(name):
+    """Also over counts, where a new estimate is due for some of the states only."""
+    given, extra = ({}, "value_fn") if name == "scale_by_sophia" else ({"batch_size": 8}, "sampled_value_fn")
+    tx = getattr(gradtx, name)(update_interval=4, **given)
+    w = jnp.arange(1.0, 10.0).reshape(3, 3)
+    states = jax.vmap(tx.init)(w)._replace(count=jnp.array([3, 4, 8], jnp.int32))
+
+    def update(w, state):
+        return tx.update(w, state, w, **{extra: lambda w: jnp.sum(w**4)})
+
+    got = jax.vmap(update)(w, states)
+    alone = [update(w[k], jax.tree.map(lambda x, k=k: x[k], states)) for k in range(3)]
+    want = jax.tree.map(lambda *xs: jnp.stack(xs), *alone)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), got, want)
+    assert (np.asarray(got[1].nu) != 0).any(axis=1).tolist() == [False, True, True]
+
+
 @pytest.mark.parametrize("jit", [False, True])
 def test_zero_negative_and_huge(jit):
     w = jnp.array([0.0, 1.0, 1.0, 1.0])
