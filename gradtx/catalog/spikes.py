@@ -17,7 +17,11 @@ ENTRIES = (
         usual={"decay": 0.999, "axis_name": None},
         source="Huang et al., arXiv:2502.17055",
         year=2025,
-        fields={"count": "updates so far", "largest": "running mean of the largest entry"},
+        fields={
+            "count": "updates so far",
+            "largest": "running mean of the largest entry",
+            "ignored": "updates that were infinite or NaN",
+        },
         laws={"smooth": False},
     ),
     Entry(
@@ -35,6 +39,7 @@ ENTRIES = (
             "count": "updates so far",
             "mean": "running mean of the norm",
             "rms": "running root mean square of the norm",
+            "ignored": "updates whose norm was infinite or NaN",
         },
     ),
     Entry(

@@ -22,6 +22,7 @@ class ClipByRunningMaxState(NamedTuple):
 
     count: jax.Array  # updates so far; int32 scalar; 0 at init
     largest: Any  # of each leaf the running mean M of max|g|; scalars, float32 or wider; 0 at init
+    ignored: Any  # of each leaf how many updates were infinite or NaN; scalars, float32 or wider; 0 at init
 
 
 class ScaleByRunningNormState(NamedTuple):
@@ -30,6 +31,7 @@ class ScaleByRunningNormState(NamedTuple):
     count: jax.Array  # updates so far; int32 scalar; 0 at init
     mean: Any  # of each leaf the running mean m of ‖g‖; scalars, float32 or wider; 0 at init
     rms: Any  # of each leaf the running root mean square r of ‖g‖; scalars, float32 or wider; 0 at init
+    ignored: Any  # of each leaf how many norms were infinite or NaN; scalars, float32 or wider; 0 at init
 
 
 @transformation
@@ -39,13 +41,14 @@ def clip_by_running_max(decay: Hyper = 0.999, *, axis_name: AxisName = None):
         M = decay·M + (1 - decay)·max|g|,   M̂ = M/(1 - decay^t)
         u = g·M̂/max|g|   where |g| > M̂,   else g
 
-    Updates with an infinite or NaN entry pass, and the state ignores them.
+    Updates of a leaf with an infinite or NaN entry pass. M ignores them, and t does not count them.
 
     Args:
         decay: the weight of the past; in [0, 1). With 0 no update changes.
         axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which leaves are split.
 
-    State: `ClipByRunningMaxState`: count, int32 scalar; largest, a scalar for each leaf, float32 or wider; 0 at init.
+    State: `ClipByRunningMaxState`: count, int32 scalar; largest and ignored, a scalar for each leaf, float32 or wider;
+        0 at init.
     Raises: ValueError: decay is outside [0, 1). TypeError: axis_name is not a name.
     Source: AdaClip of Huang et al. 2025 (arXiv:2502.17055), Stable-SPAM. Not in optax. Within 30 ulp of exact
         arithmetic over 1,000 steps in float32.
@@ -61,22 +64,21 @@ def clip_by_running_max(decay: Hyper = 0.999, *, axis_name: AxisName = None):
     require_axis_name(axis_name)
 
     def init(params):
-        return ClipByRunningMaxState(zero_count(), _zero_for_each(params))
+        return ClipByRunningMaxState(zero_count(), _zero_for_each(params), _zero_for_each(params))
 
     def update(updates, state, params=None):
         t = increment(state.count)
-        c = bias_correction(decay, t, float_dtype(updates, state.largest))
 
-        def leaf(axes, g, largest):
+        def leaf(axes, g, largest, ignored):
             now = _largest(g, axes)
             known = jnp.isfinite(now)
-            new = jnp.where(known, ema(largest, jnp.where(known, now, 0.0), decay), largest)
-            bound = new / c
+            new, ignored = jnp.where(known, ema(largest, jnp.where(known, now, 0.0), decay), largest), ignored + ~known
+            bound = new / bias_correction(decay, _counted(t, ignored), new.dtype)
             share = jnp.where(known & (now > bound), quotient(bound, now), 1.0)
-            return jnp.where(jnp.abs(g) > bound, g * share.astype(g.dtype), g), new
+            return jnp.where(jnp.abs(g) > bound, g * share.astype(g.dtype), g), new, ignored
 
-        updates, largest = map_split(leaf, axis_name, updates, OwnShapes(state.largest))
-        return updates, ClipByRunningMaxState(t, largest)
+        updates, *new = map_split(leaf, axis_name, updates, OwnShapes(state.largest), OwnShapes(state.ignored))
+        return updates, ClipByRunningMaxState(t, *new)
 
     return init, update
 
@@ -89,7 +91,8 @@ def scale_by_running_norm(b1: Hyper = 0.7, b2: Hyper = 0.9, eps: Hyper = 1e-6, *
         u = g/‖g‖₂·m̂/(r̂ + eps),     m̂ = m/(1 - b1^t),   r̂ = r/√(1 - b2^t)
 
     So the norm of an update is 1 but for changes over time: a spike is damped, and what follows it is not. The state
-    keeps r, so that the square of a large norm does not overflow.
+    keeps r, so that the square of a large norm does not overflow. Updates of a leaf whose norm is infinite or NaN pass as
+    they are. m and r ignore them, and t does not count them.
 
     Args:
         b1: the weight of the past in m; in [0, 1).
@@ -97,8 +100,8 @@ def scale_by_running_norm(b1: Hyper = 0.7, b2: Hyper = 0.9, eps: Hyper = 1e-6, *
         eps: keeps the divisor from zero; finite, at least 0; in the units of the gradient.
         axis_name: as in `clip_by_running_max`.
 
-    State: `ScaleByRunningNormState`: count, int32 scalar; mean and rms, a scalar for each leaf, float32 or wider; 0 at
-        init.
+    State: `ScaleByRunningNormState`: count, int32 scalar; mean, rms and ignored, a scalar for each leaf, float32 or
+        wider; 0 at init.
     Raises: ValueError: an argument is out of range. TypeError: axis_name is not a name.
     Source: AdaGN of Huang et al. 2025 (arXiv:2502.17055), Stable-SPAM. Not in optax. Within 30 ulp of exact arithmetic
         over 1,000 steps in float32.
@@ -115,25 +118,30 @@ def scale_by_running_norm(b1: Hyper = 0.7, b2: Hyper = 0.9, eps: Hyper = 1e-6, *
     require_axis_name(axis_name)
 
     def init(params):
-        return ScaleByRunningNormState(zero_count(), _zero_for_each(params), _zero_for_each(params))
+        return ScaleByRunningNormState(zero_count(), *(_zero_for_each(params) for _ in range(3)))
 
     def update(updates, state, params=None):
-        t, width = increment(state.count), float_dtype(updates, state.mean)
-        c1, c2 = bias_correction(b1, t, width), safe_sqrt(bias_correction(b2, t, width))
+        t = increment(state.count)
 
-        def leaf(axes, g, mean, rms):
+        def leaf(axes, g, mean, rms, ignored):
             norm = leaf_norm(g, None, axes)
-            mean = ema(mean, norm, b1)
+            known = jnp.isfinite(norm)
+            norm, ignored = jnp.where(known, norm, 0.0), ignored + ~known
+            n = _counted(t, ignored)
+            c1, c2 = bias_correction(b1, n, norm.dtype), safe_sqrt(bias_correction(b2, n, norm.dtype))
+            mean = jnp.where(known, ema(mean, norm, b1), mean)
             unit = jnp.maximum(rms, norm)
             unit = jnp.where(unit > 0, unit, 1.0)
-            rms = unit * safe_sqrt(ema(jnp.square(rms / unit), jnp.square(norm / unit), b2))
+            root = safe_sqrt(ema(jnp.square(rms / unit), jnp.square(norm / unit), b2))
+            rms = jnp.where(known, unit * root, rms)
             # Of both the same share: the reciprocal of a norm near the largest number is not a normal number.
             share = jnp.where(norm > float(jnp.finfo(norm.dtype).max) / 64, 1 / 64, 1.0).astype(norm.dtype)
             direction = quotient(g * share.astype(g.dtype), jnp.broadcast_to(norm * share, g.shape).astype(g.dtype))
-            return direction * quotient(mean / c1, rms / c2 + eps).astype(g.dtype), mean, rms
+            u = direction * quotient(mean / c1, rms / c2 + eps).astype(g.dtype)
+            return jnp.where(known, u, g), mean, rms, ignored
 
-        updates, mean, rms = map_split(leaf, axis_name, updates, OwnShapes(state.mean), OwnShapes(state.rms))
-        return updates, ScaleByRunningNormState(t, mean, rms)
+        updates, *new = map_split(leaf, axis_name, updates, *map(OwnShapes, (state.mean, state.rms, state.ignored)))
+        return updates, ScaleByRunningNormState(t, *new)
 
     return init, update
 
@@ -141,6 +149,11 @@ def scale_by_running_norm(b1: Hyper = 0.7, b2: Hyper = 0.9, eps: Hyper = 1e-6, *
 def _zero_for_each(params: Any) -> Any:
     """A zero for each trained leaf, float32 or wider."""
     return jax.tree.map(lambda p: jnp.zeros((), float_dtype(p)) if is_trained(p) else None, params, is_leaf=is_none)
+
+
+def _counted(t: jax.Array, ignored: jax.Array) -> jax.Array:
+    """How many updates a leaf has counted; 1 where there are none, so that no bias correction is 0."""
+    return jnp.maximum(t - ignored.astype(t.dtype), 1)
 
 
 def _largest(g: jax.Array, axes: AxisName) -> jax.Array:

@@ -142,6 +142,40 @@ def test_infinite_and_nan_gradients_leave_the_running_maximum():
         np.testing.assert_array_equal(after.largest, state.largest)
 
 
+@pytest.mark.parametrize("bad", [[np.nan, 1.0], [np.inf, 1.0], [-np.inf, np.nan]], ids=str)
+@pytest.mark.parametrize("tx", [clip_by_running_max(), scale_by_running_norm()], ids=repr)
+def test_infinite_and_nan_gradients_pass_and_do_not_count(tx, bad):
+    """At the first step and later; the updates of the others are those without them, also in another leaf."""
+    gs = np.outer([1.0, 2.0, 3.0, 0.5], [1.0, -0.5]).astype(np.float32)
+    with_bad = np.insert(gs, [0, 2, 2], np.float32(bad), axis=0)
+    got = np.asarray(agreement.run(tx, with_bad)[0])
+    np.testing.assert_array_equal(got[[0, 3, 4]], with_bad[[0, 3, 4]])
+    want, _ = agreement.run(tx, gs)
+    np.testing.assert_allclose(got[[1, 2, 5, 6]], want, rtol=1e-6)
+    both, state = {"a": jnp.asarray(bad, jnp.float32), "b": jnp.asarray(gs[0])}, tx.init({"a": gs[0], "b": gs[0]})
+    _, state = tx.update(both, state)
+    got, _ = tx.update({"a": gs[0], "b": gs[1]}, state)
+    np.testing.assert_allclose(got["a"], want[0], rtol=1e-6)
+    np.testing.assert_allclose(got["b"], want[1], rtol=1e-6)
+
+
+def test_the_first_clip_after_a_nan():
+    """M̂ is the mean of what was seen: 1, then (0.999·1 + 2)/1.999, and no more than g."""
+    us, _ = agreement.run(clip_by_running_max(), np.array([[np.nan], [1.0], [2.0]], np.float32))
+    np.testing.assert_allclose(us[1:, 0], [1.0, 2.999 / 1.999], rtol=1e-6)
+
+
+def test_stable_spam_recovers_from_a_nan_at_its_restart():
+    gs = np.ones((7, 2), np.float32)
+    gs[1] = np.nan
+    tx, w = stable_spam(0.1, every=3), jnp.zeros(2)
+    state, us = tx.init(w), []
+    for g in gs:
+        u, state = tx.update(jnp.asarray(g), state, w)
+        us.append(float(u[0]))
+    np.testing.assert_allclose(us[3:], -0.1, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     "tx", [clip_by_running_max(), scale_by_running_norm(), scale_by_spam(), stable_spam(0.1)], ids=repr
 )
