@@ -7,10 +7,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gradtx.core.errors import in_unit_interval, positive
 from gradtx.core.hyper import Hyper
-from gradtx.core.numerics import on_real_and_imag
+from gradtx.core.numerics import COUNT_MAX, on_real_and_imag
 from gradtx.core.pair import GradientTransformation, require_changeable
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import require_same_tree
@@ -72,15 +73,22 @@ def cautious(inner: Transformation, floor: Hyper = 1e-3, *, sign: int | None = N
         def leaf(axes: AxisName, u: jax.Array, g: jax.Array) -> jax.Array:
             # By signs, since the product of two small numbers may be 0; what is NaN is kept.
             keep = ~((jnp.sign(u) * jnp.sign(g).conj()).real * along <= 0)
-            kept, axes = jnp.sum(keep, dtype=jnp.int32), own_axes(u, axes)
-            entries = max(u.size, 1) * device_count(axes)
-            share = summed(kept, axes) / jnp.asarray(entries, u.real.dtype)
+            axes = own_axes(u, axes)
+            share = summed(_share(keep, u.real.dtype), axes) / device_count(axes)
             divisor = jnp.maximum(share, floor)
             return on_real_and_imag(lambda x: (jnp.where(keep, x / divisor, 0.0),))(u)[0]
 
         return map_split(leaf, axis_name, new, updates), state
 
     return init, update
+
+
+def _share(keep: jax.Array, dtype: Any) -> jax.Array:
+    """The mean of a mask; counted in whole numbers, since a sum of ones in float32 may stop at 2**24."""
+    if keep.size <= COUNT_MAX:
+        return jnp.sum(keep, dtype=jnp.int32).astype(dtype) / max(keep.size, 1)
+    longest = int(np.argmax(keep.shape))  # the count of all may be too large for an int32
+    return jnp.mean(jnp.sum(keep, longest, dtype=jnp.int32).astype(dtype) / keep.shape[longest])
 
 
 def _known(inner: GradientTransformation, sign: int | None) -> int:

@@ -96,6 +96,19 @@ def test_large_leaves_are_counted_exactly():
     assert "i32[] = reduce_sum" in text
 
 
+@pytest.mark.parametrize("row", [[1.0, 1.0, 1.0, 1.0], [1.0, -1.0, 1.0, 1.0]], ids=["all", "three of four"])
+def test_more_entries_than_an_int32_counts(row):
+    """An array of equal rows, whose sum over them XLA makes a product: it does not make the array."""
+    tx, shape = cautious(chain(scale(0.0), add_decayed_weights(1.0))), (2**16, 2**15 + 4)
+
+    @jax.jit
+    def first(row):
+        g = jnp.broadcast_to(jnp.tile(row, shape[1] // 4), shape)
+        return tx.update(g, tx.init(g), jnp.ones(shape))[0][0, 0]
+
+    np.testing.assert_allclose(first(jnp.asarray(row)), 4 / np.sum(np.asarray(row) > 0), rtol=1e-6)
+
+
 def test_bad_input():
     with pytest.raises(ValueError, match=r"cautious: it is not known whether the updates of foreign .*sign=-1"):
         cautious(optax.adam(0.1))
