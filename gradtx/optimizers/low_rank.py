@@ -95,10 +95,9 @@ def apollo(
 
     State: a chain's dict. `low_rank`: a `GraftState` and a `LimitGrowthState`; for a matrix m × n with m < n, 2·r·n
         numbers. `others`: `ScaleByAdamState`. Its update needs `params`.
-    Source: Zhu et al. 2024 (arXiv:2412.05270), algorithm 1. Its factor is √α; here, as in `galore`, the factor itself is
-        given. The authors' code adds 1e-8 to the length by which it divides; here a length of 0 gives 0. Not in optax.
-        Within 30 ulp of exact arithmetic with the same directions over 1,000 steps in float32, relative to the largest
-        entry of the update.
+    Source: Zhu et al. 2024 (arXiv:2412.05270), algorithm 1. There the factor is √α. The authors' code
+        adds 1e-8 to the length by which it divides; here a length of 0 gives 0. Not in optax. Within 30 ulp of exact
+        arithmetic with the same directions over 1,000 steps in float32, relative to the largest entry of the update.
     """
     non_negative(scale=scale)
     frame = low_rank(rank, every, "random", seed)
