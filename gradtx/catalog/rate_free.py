@@ -29,7 +29,7 @@ ENTRIES = (
         adapt_learning_rate,
         "wrapper",
         "how fast",
-        usual={"learning_rate": 1.0, "per": "tree", "gradient_units": ("eps",)},
+        usual={"learning_rate": 1.0, "per": "tree", "gradient_units": ("eps", "eps_root")},
     ),
     Entry(
         dog,

@@ -41,6 +41,7 @@ class Traits:
     takes_examples: bool = False
     sign: Sign = 1
     divides: Callable[[Mapping[str, Any], Any], dict[str, Divisor]] | None = None
+    gradient_powers: Callable[[Mapping[str, Any]], Mapping[str, int]] | None = None
     words: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
 
     def around(self, inside: Iterable[Traits], arguments: Mapping[str, Any]) -> Traits:
@@ -57,6 +58,11 @@ class Traits:
             needs_matrices=self.needs_matrices or any(t.needs_matrices for t in inside),
             sign=self.sign(arguments, signs) if callable(self.sign) else self.sign * agreed(signs),
         )
+
+
+def powers_of_eps(arguments: Mapping[str, Any]) -> dict[str, int]:
+    """The trait `gradient_powers` where `eps_in_sqrt` says whether eps is added to squares of gradients."""
+    return {"eps": 2 if arguments["eps_in_sqrt"] else 1}
 
 
 class Narrowing:
@@ -88,6 +94,7 @@ class Declared(TypedDict, total=False):
     takes_examples: bool
     sign: Sign
     divides: Callable[[Mapping[str, Any], Any], dict[str, Divisor]]
+    gradient_powers: Callable[[Mapping[str, Any]], Mapping[str, int]]
     words: Mapping[str, str]
 
 

@@ -55,6 +55,8 @@ def transformation(body: Any = None, /, **traits: Unpack[Declared]) -> Any:
             times the sign of what is inside, on which several members must agree. Or a function
             `(arguments, signs inside) -> sign`. A chain has the product of its members' signs.
         divides: `(arguments, state) -> {field: Divisor}`, for the second moments that updates are divided by.
+        gradient_powers: `arguments -> {hyperparameter: n}`, for those of the unit of the nth power of the gradient; 0
+            if they have another one. Not declared, `eps` is in units of the gradient, and `eps_root` in their squares.
         words: phrases for `explain`: "rest" if it holds parameters still; "in" and "out" in front of what it did.
 
     These traits are declared for pieces and wrappers, and `tx.traits` combines them. A wrapper has `any_leaves` and

@@ -12,7 +12,7 @@ from gradtx.core.errors import below_one, non_negative
 from gradtx.core.hyper import Hyper, Number
 from gradtx.core.numerics import divide_by_root
 from gradtx.core.states import NonNegative
-from gradtx.core.traits import Divisor
+from gradtx.core.traits import Divisor, powers_of_eps
 from gradtx.core.transformation import transformation
 from gradtx.moments.largest import max_of_axes
 from gradtx.moments.means import ENTRYWISE
@@ -33,7 +33,7 @@ def _divisors(given: Mapping[str, Any], state: Any) -> dict[str, Divisor]:
     return {"sum_of_squares": Divisor(*eps)}
 
 
-@transformation(any_leaves=True, sparse_rows=True, divides=_divisors)
+@transformation(any_leaves=True, sparse_rows=True, divides=_divisors, gradient_powers=powers_of_eps)
 def accumulate_squares(
     initial_accumulator_value: Number = 0.1,
     eps: Hyper = 1e-7,

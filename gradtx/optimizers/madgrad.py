@@ -27,7 +27,7 @@ class ScaleByMadgradState(NamedTuple):
     x0: Exact  # the parameters at init; like params, float32 or wider
 
 
-@transformation(any_leaves=True, sign=-1)
+@transformation(any_leaves=True, sign=-1, gradient_powers=lambda arguments: {"eps": 0})
 def scale_by_madgrad(learning_rate: Hyper = 1e-2, momentum: Hyper = 0.9, eps: Hyper = 1e-6):
     """Move towards the first parameters minus a weighted sum of all gradients, over the cube root of that of squares.
 

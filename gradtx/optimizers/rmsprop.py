@@ -15,7 +15,7 @@ from gradtx.core.leaves import float_dtype, full, map_leaves, zeros
 from gradtx.core.numerics import abs_sq, clip_and_square, divide_by_root, ema, increment, scale_down, zero_count
 from gradtx.core.numerics import bias_correction as correction
 from gradtx.core.states import NonNegative, Signed
-from gradtx.core.traits import Divisor
+from gradtx.core.traits import Divisor, powers_of_eps
 from gradtx.core.transformation import transformation
 from gradtx.moments.means import ENTRYWISE
 from gradtx.moments.moment import Moment, divided, require_moment, started
@@ -46,7 +46,7 @@ def _divisors(given: Mapping[str, Any], state: Any) -> dict[str, Divisor]:
     return {"nu": Divisor(*eps, correction(given["decay"], state.count, jnp.float32) if corrects else 1.0)}
 
 
-@transformation(any_leaves=True, sparse_rows=True, divides=_divisors)
+@transformation(any_leaves=True, sparse_rows=True, divides=_divisors, gradient_powers=powers_of_eps)
 def scale_by_rms(
     decay: Hyper = 0.9,
     eps: Hyper = 1e-8,
@@ -109,7 +109,7 @@ def scale_by_rms(
     return init, update
 
 
-@transformation(any_leaves=True, sparse_rows=True, divides=_divisors)
+@transformation(any_leaves=True, sparse_rows=True, divides=_divisors, gradient_powers=powers_of_eps)
 def scale_by_stddev(
     decay: Hyper = 0.9,
     eps: Hyper = 1e-8,

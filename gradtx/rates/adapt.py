@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import Any, NamedTuple
 
 import jax
@@ -36,7 +38,7 @@ def adapt_learning_rate(
     *,
     learning_rate: Hyper = 1.0,
     per: str = "tree",
-    gradient_units: tuple[str, ...] = ("eps",),
+    gradient_units: tuple[str, ...] = ("eps", "eps_root"),
 ):
     """Multiply the updates of a transformation by a rate that is learnt from the gradients and the parameters.
 
@@ -51,8 +53,10 @@ def adapt_learning_rate(
         estimator: how the rate is learnt, one of `gradtx.rates`: `rates.distance()`.
         learning_rate: a factor of the learnt rate, for a schedule; finite, at least 0.
         per: "tree" for one rate; "leaf" for one rate for each leaf, learnt from this leaf alone.
-        gradient_units: the hyperparameters inside `inner` that are in units of the gradient. They are multiplied by the
-            feed as well.
+        gradient_units: the hyperparameters inside `inner` that are in units of the gradient, or of its square. They are
+            multiplied by the feed, or by its square: `eps_root`, and an `eps` inside a root. An `eps` in another unit
+            stays as it is. So do the numbers of a moment, and those of transformations that are not of gradtx, whose
+            arguments are not known: give them an eps which is small for gradients times the feed.
 
     State: `AdaptLearningRateState`. Its update needs `params`, and `value` if the estimator needs it.
     Raises:
@@ -113,6 +117,22 @@ def adapt_learning_rate(
     return init, update_with_value if estimator.needs_value else update
 
 
+_USUAL = {"eps": 1, "eps_root": 2}
+
+
+def _powers(tx: GradientTransformation) -> dict[str, set[int]]:
+    """For hyperparameters inside, the powers of the gradient in whose units they are, by name."""
+    piece, found = tx.piece, {}
+    declared = piece.own_traits.gradient_powers
+    for name, power in {**_USUAL, **(declared(piece.arguments) if declared else {})}.items():
+        if name in piece.children:
+            found.setdefault(name, set()).add(power)
+    for child in filter(is_transformation, piece.children.values()):
+        for name, powers in _powers(child).items():
+            found.setdefault(name, set()).update(powers)
+    return found
+
+
 def _like(new: Any, old: Any) -> jax.Array:
     """A new array of a state in the type that the state has for it."""
     new = jnp.asarray(new)
@@ -120,11 +140,19 @@ def _like(new: Any, old: Any) -> jax.Array:
 
 
 def _times(tx: GradientTransformation, names: tuple[str, ...], factor: Any) -> GradientTransformation:
-    """The transformation with its hyperparameters of these names, at any depth, multiplied by a factor."""
+    """The transformation with its hyperparameters of these names, at any depth, multiplied by powers of a factor."""
+    powers = {**{name: {_USUAL.get(name, 1)} for name in names}, **_powers(tx)}
 
     def changed(name: str, child: Any) -> Any:
         if is_transformation(child):
             return _times(child, names, factor)
-        return child * factor if name in names else child
+        if name not in names:
+            return child
+        if len(powers[name]) > 1:
+            raise ValueError(
+                f"adapt_learning_rate: {name} has several units inside {tx!r}: leave it out of gradient_units, or give "
+                f"the parts of {tx.name} themselves"
+            )
+        return functools.reduce(operator.mul, [factor] * min(powers[name]), child)
 
     return tx.with_children({name: changed(name, child) for name, child in tx.children.items()})

@@ -26,7 +26,7 @@ class ClipByZScoreState(NamedTuple):
     stddev: jax.Array  # running standard deviation of the norms; scalar, float32 or wider; 0 at init
 
 
-@transformation(clips=True)
+@transformation(clips=True, gradient_powers=lambda arguments: {"eps": 0})
 def adaptive_grad_clip(
     clipping: Hyper,
     eps: Hyper = 1e-3,

@@ -7,7 +7,7 @@ from gradtx import rates
 from gradtx.catalog import ENTRIES
 from tests.contract.adding import ADAM, INNER, NEEDS_PARAMS, SGD, add
 
-SETTINGS = {"learning_rate": 1.0, "gradient_units": ("eps",)}
+SETTINGS = {"learning_rate": 1.0, "gradient_units": ("eps", "eps_root")}
 ADAPT = gradtx.adapt_learning_rate
 
 for which, inner in INNER.items():

@@ -7,6 +7,7 @@ import pytest
 
 import gradtx
 from gradtx import adapt_learning_rate, rates, sgd
+from gradtx.catalog import ENTRIES
 
 W = {"a": jnp.array([1.0, -2.0]), "b": jnp.array(3.0)}
 G = {"a": jnp.array([3.0, 0.0]), "b": jnp.array(4.0)}
@@ -147,3 +148,51 @@ def test_params_are_needed():
     tx = adapt_learning_rate(sgd(1.0), rates.distance())
     with pytest.raises(ValueError, match="adapt_learning_rate needs the parameters"):
         tx.update(G, tx.init(W))
+
+
+def of_gradients_alone(tx):
+    """Whether the eps of a piece is in units of the gradient, and it needs nothing besides gradients and parameters."""
+    declared = tx.own_traits.gradient_powers
+    return (
+        not {"eps", "eps_root"}.isdisjoint(tx.hypers)
+        and not tx.extras.needed
+        and 0 not in (declared(tx.arguments) if declared else {}).values()
+    )
+
+
+PIECES = [entry.make(setting) for entry in ENTRIES.values() if entry.kind == "piece" for setting in entry.settings]
+
+
+@pytest.mark.parametrize("tx", [tx for tx in PIECES if of_gradients_alone(tx)], ids=lambda tx: repr(tx)[:60])
+def test_the_unit_of_each_eps(tx):
+    """Fed with half of the gradients, the update is the same, or half of it for pieces that keep the size."""
+    zero = {"initial_accumulator_value": 0.0} if "initial_accumulator_value" in tx.arguments else {}
+    tx = tx.replace(**{name: 0.25 for name in ("eps", "eps_root") if name in tx.hypers}, **zero)
+    w, g = {"w": jnp.ones((2, 2))}, {"w": jnp.array([[0.5, 2.0], [-1.0, 0.25]])}
+    fed = adapt_learning_rate(tx, half_fed())
+    got, want = fed.update(g, fed.init(w), w)[0]["w"], tx.update(g, tx.init(w), w)[0]["w"]
+    assert np.allclose(got, want, rtol=1e-5) or np.allclose(got, 0.5 * want, rtol=1e-5)
+
+
+@pytest.mark.parametrize("eps_in_sqrt", [True, False])
+def test_a_recipe_with_eps_inside_the_root_is_fed_its_square(eps_in_sqrt):
+    """The first step in units of the rate does not depend on the rate."""
+    inner, g, w = gradtx.rmsprop(1.0, 0.9, 1e-8, eps_in_sqrt=eps_in_sqrt), jnp.array(1e-3), jnp.array(1.0)
+    for d in (1.0, 1e-4):
+        tx = adapt_learning_rate(inner, rates.prodigy(estim_lr0=d))
+        want = -1e-3 / (np.sqrt(1e-7 + 1e-8) if eps_in_sqrt else np.sqrt(1e-7) + 1e-8)
+        np.testing.assert_allclose(tx.update(g, tx.init(w), w)[0] / d, want, rtol=1e-6)
+
+
+def test_an_eps_of_two_units_is_refused():
+    """That of clipping is in units of the parameters, that of Adam in units of the gradient."""
+
+    @gradtx.transformation
+    def clipped(eps: gradtx.Hyper = 1e-3):
+        return gradtx.chain(gradtx.adaptive_grad_clip(0.1, eps), gradtx.scale_by_adam(eps=eps))
+
+    tx = adapt_learning_rate(clipped(), half_fed())
+    with pytest.raises(ValueError, match=r"eps has several units inside clipped\(eps=0.001\): leave it out"):
+        tx.update(G, tx.init(W), W)
+    tx = tx.replace(gradient_units=())
+    tx.update(G, tx.init(W), W)
