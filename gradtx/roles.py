@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 
-from gradtx.core.states import Role
+from gradtx.core.states import RandomKey, Role
 
 
 def declared_roles(kind: type) -> dict[str, str]:
@@ -23,6 +23,22 @@ def turning_roles(kind: type) -> dict[str, str]:
 
 @functools.cache
 def _all_roles(kind: type) -> dict[str, list[str]]:
+    found = {}
+    for field, metadata in _metadata(kind).items():
+        roles = [x.name for x in metadata if isinstance(x, Role)]
+        found.update({field: roles} if roles else {})
+    return found
+
+
+@functools.cache
+def random_keys(kind: type) -> list[str]:
+    """The fields that a class of states declares as `RandomKey`."""
+    mark = RandomKey.__metadata__[0]
+    return [field for field, metadata in _metadata(kind).items() if mark in metadata]
+
+
+def _metadata(kind: type) -> dict[str, tuple]:
+    """What the annotation of each field of a class of states says besides the type."""
     if not (issubclass(kind, tuple) and hasattr(kind, "_fields")):
         return {}
     found = {}
@@ -33,6 +49,5 @@ def _all_roles(kind: type) -> dict[str, list[str]]:
                 annotation = eval(text, dict(vars(sys.modules[kind.__module__])))
             except Exception:
                 continue
-        roles = [x.name for x in getattr(annotation, "__metadata__", ()) if isinstance(x, Role)]
-        found.update({field: roles} if roles else {})
+        found[field] = getattr(annotation, "__metadata__", ())
     return found

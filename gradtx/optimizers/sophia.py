@@ -14,7 +14,7 @@ from gradtx.core.errors import at_least_one, below_one, finite, non_negative, po
 from gradtx.core.hyper import Count, Hyper
 from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import clip_and_square, ema, increment, zero_count
-from gradtx.core.states import NonNegative, Signed
+from gradtx.core.states import NonNegative, RandomKey, Signed
 from gradtx.core.transformation import transformation
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.curvature import gradient, hessian_diagonal, require_real
@@ -27,7 +27,7 @@ class ScaleBySophiaState(NamedTuple):
     """The state of `scale_by_sophia`."""
 
     count: jax.Array  # updates so far; int32 scalar; 0 at init
-    key: jax.Array  # the data of the random key; uint32; the same at every step
+    key: RandomKey  # the data of the random key; uint32; the same at every step
     mu: Signed  # running mean m of g; like params, float32 or wider; 0 at init
     nu: Signed  # running mean h of estimates of the Hessian's diagonal; like mu; 0 at init
 

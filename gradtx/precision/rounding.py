@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.numerics import increment, zero_count
+from gradtx.core.states import RandomKey
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten
 from gradtx.precision.half import on_half, only_half, update_to
@@ -24,7 +25,7 @@ class RoundStochasticallyState(NamedTuple):
     """
 
     count: jax.Array
-    key: jax.Array
+    key: RandomKey
     inner: Any
 
 

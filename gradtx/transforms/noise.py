@@ -11,6 +11,7 @@ from gradtx.core.errors import non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import at_width, float_dtype, map_leaves
 from gradtx.core.numerics import increment, safe_sqrt, zero_count
+from gradtx.core.states import RandomKey
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, shape_of
 from gradtx.transforms.seeds import key_of, leaf_keys, require_seed
@@ -20,7 +21,7 @@ class AddNoiseState(NamedTuple):
     """The state of `add_noise`."""
 
     count: jax.Array  # updates so far; int32 scalar; 0 at init
-    key: jax.Array  # the data of the random key; uint32; the same at every step
+    key: RandomKey  # the data of the random key; uint32; the same at every step
 
 
 @transformation

@@ -11,6 +11,7 @@ from gradtx.core.errors import finite, non_negative, positive
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.numerics import increment, zero_count
+from gradtx.core.states import RandomKey
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, require_arrays
 from gradtx.transforms.norms import leaf_norm, within
@@ -21,7 +22,7 @@ class DifferentiallyPrivateAggregateState(NamedTuple):
     """The state of `differentially_private_aggregate`."""
 
     count: jax.Array  # updates so far; int32 scalar; 0 at init
-    rng_key: jax.Array  # the data of the random key; uint32; the same at every step
+    rng_key: RandomKey  # the data of the random key; uint32; the same at every step
 
 
 @transformation(whole_tree=True, takes_examples=True)

@@ -13,6 +13,7 @@ from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.pair import require_changeable
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.roles import random_keys
 from gradtx.wrappers.conditional import only_where
 from gradtx.wrappers.hyperparameters import keep_hyperparameters
 
@@ -38,7 +39,9 @@ def restart(inner: Transformation, every: Count | None = None, warmup: Count = 0
         u = c·u,   c = sin²(π/2·n/warmup)   for the n-th update after such a restart, n <= warmup; else c = 1
 
     Means and squares are forgotten, so that a spike among the gradients is. Schedules go on, and values set by
-    `set_hyperparameters` stay. The first updates of all are not made smaller; a schedule can do that.
+    `set_hyperparameters` stay. Random keys of gradtx, as that of `add_noise`, become other ones, made of the old: each
+    period has random numbers of its own. Those of optax begin again, and so do the random bases of `in_frame` and the
+    random roundings of `store`. The first updates of all are not made smaller; a schedule can do that.
 
     Args:
         inner: the transformation. Its state is made from the parameters as they are then.
@@ -78,7 +81,7 @@ def restart(inner: Transformation, every: Count | None = None, warmup: Count = 0
             due = count >= every
 
             def anew() -> tuple[Any, Any]:
-                return (), keep_hyperparameters(inner.init(params), before)
+                return (), _other_keys(keep_hyperparameters(inner.init(params), before), before)
 
             _, before = only_where(due, anew, tuple, before)
             restarts, count = increment(restarts, due), jnp.where(due, 0, count)
@@ -93,3 +96,22 @@ def restart(inner: Transformation, every: Count | None = None, warmup: Count = 0
         return updates, RestartState(count, restarts, after)
 
     return init, update
+
+
+def _other_keys(fresh: Any, old: Any) -> Any:
+    """A new state with other random keys than an old one, made of those."""
+
+    def at(new: Any, node: Any) -> Any:
+        keys = random_keys(type(new))
+        if not keys:
+            return new
+        others = {f: _other_keys(getattr(new, f), getattr(node, f)) for f in new._fields if f not in keys}
+        return new._replace(**others, **{f: _another_key(getattr(node, f)) for f in keys})
+
+    return jax.tree.map(at, fresh, old, is_leaf=lambda x: bool(random_keys(type(x))))
+
+
+def _another_key(data: jax.Array) -> jax.Array:
+    """Another key, as data, whatever its implementation; counts that are folded into a key are below 2³²-1."""
+    halves = jax.random.wrap_key_data(data.reshape(-1, 2), impl="threefry2x32")
+    return jax.random.key_data(jax.vmap(lambda key: jax.random.fold_in(key, 2**32 - 1))(halves)).reshape(data.shape)

@@ -145,3 +145,28 @@ def test_hostile_calls():
     restart(lands, 5)
     with pytest.raises(ValueError, match="restart changes the updates of project_onto"):
         restart(lands, 5, warmup=2)
+
+
+def noise_of(tx, steps):
+    state, drawn, update = tx.init(W), [], jax.jit(tx.update)
+    for _ in range(steps):
+        u, state = update(jnp.zeros(2), state, W)
+        drawn.append(float(u[0]))
+    return drawn
+
+
+@pytest.mark.parametrize("key", [0, jax.random.key(0), jax.random.key(0, impl="rbg")], ids=["int", "typed", "rbg"])
+def test_each_period_has_random_numbers_of_its_own(key):
+    """Also inside another wrapper, and in a restart inside a restart. The first period has those of the key."""
+    noise = gradtx.add_noise(1.0, 0.0, key)
+    assert len(set(noise_of(restart(noise, 2), 8))) == 8
+    assert len(set(noise_of(restart(gradtx.skip_nonfinite(noise), 2), 8))) == 8
+    assert len(set(noise_of(restart(restart(noise, 2), 4), 16))) == 16
+    np.testing.assert_array_equal(noise_of(restart(noise, 2), 2), noise_of(noise, 2))
+
+
+def test_random_roundings_of_each_period_are_others():
+    w, tx = jnp.ones(2000, jnp.bfloat16), restart(gradtx.round_stochastically(sgd(1.0), 0), 1)
+    one, state = tx.update(w / 512, tx.init(w), w)
+    two, _ = tx.update(w / 512, state, w)
+    assert 0.3 < np.mean(np.asarray(one) != np.asarray(two)) < 0.7
