@@ -166,6 +166,20 @@ def test_a_leaf_without_rows_has_the_mean_alone():
     np.testing.assert_allclose(tx.update(g, tx.init(g))[0], 0.1 * g, rtol=1e-6)
 
 
+def test_came_keeps_no_residuals_of_leaves_that_are_not_factored():
+    """It divides by them in matrices only. Where the moment keeps every entry of each leaf, nothing is kept."""
+    params = {"kernel": jnp.ones((6, 8)), "bias": jnp.array([2.0, -4.0]), "gain": jnp.ones(())}
+    tx = gradtx.scale_by_confidence(0.5)
+    updates, state = tx.update(params, tx.init(params))
+    assert jax.tree.map(jnp.shape, jax.tree.leaves(state.nu)) == [(6, 1), (1, 8)]
+    np.testing.assert_array_equal(updates["bias"], [1.0, -2.0])
+    np.testing.assert_array_equal(updates["gain"], 0.5)
+    tx = gradtx.scale_by_confidence(0.5, moment=moments.full())
+    updates, state = tx.update(params, tx.init(params))
+    assert not jax.tree.leaves(state.nu)
+    np.testing.assert_array_equal(updates["kernel"], 0.5 * params["kernel"])
+
+
 def test_numbers_of_the_state():
     """A matrix of m×n: NovoGrad 1, SM3 m + n, CAME 2·(m + n), each with a momentum of m·n; Adam-mini one a block."""
     w = jax.ShapeDtypeStruct((64, 32), jnp.float32)
