@@ -18,7 +18,7 @@ from gradtx.core.states import NonNegative, RandomKey, Signed
 from gradtx.core.transformation import transformation
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.curvature import gradient, hessian_diagonal, require_real
-from gradtx.transforms.seeds import key_of, require_seed
+from gradtx.transforms.seeds import key_data_of, key_of, require_seed
 from gradtx.wrappers.conditional import only_where
 from gradtx.wrappers.decay import add_decayed_weights
 
@@ -87,8 +87,7 @@ def scale_by_sophia(
 
     def init(params):
         require_real("scale_by_sophia", params)
-        data = jnp.array(jax.random.key_data(key_of(key)))  # a copy, which may be donated
-        return ScaleBySophiaState(zero_count(), data, zeros(params), zeros(params))
+        return ScaleBySophiaState(zero_count(), key_data_of(key), zeros(params), zeros(params))
 
     def update(updates, state, params, *, value_fn):
         def estimate():

@@ -13,7 +13,7 @@ from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten
 from gradtx.precision.half import on_half, only_half, update_to
 from gradtx.storage.bits import hashed_bits, rounded_stochastically
-from gradtx.transforms.seeds import key_of, path_hashes, require_seed
+from gradtx.transforms.seeds import key_data_of, path_hashes, require_seed
 
 
 class RoundStochasticallyState(NamedTuple):
@@ -66,8 +66,7 @@ def round_stochastically(inner: Transformation, key: int | jax.Array):
     require_seed(key=key)
 
     def init(params):
-        data = jnp.array(jax.random.key_data(key_of(key)))  # a copy, which may be donated
-        return RoundStochasticallyState(zero_count(), data, inner.init(params))
+        return RoundStochasticallyState(zero_count(), key_data_of(key), inner.init(params))
 
     def update(updates, state, params, **extra):
         updates, after = inner.update(updates, state.inner, params, **extra)

@@ -14,7 +14,7 @@ from gradtx.core.numerics import increment, safe_sqrt, zero_count
 from gradtx.core.states import RandomKey
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, shape_of
-from gradtx.transforms.seeds import key_of, leaf_keys, require_seed
+from gradtx.transforms.seeds import key_data_of, key_of, leaf_keys, require_seed
 
 
 class AddNoiseState(NamedTuple):
@@ -57,7 +57,7 @@ def add_noise(eta: Hyper, gamma: Hyper, key: int | jax.Array):
     require_seed(key=key)
 
     def init(params):
-        return AddNoiseState(zero_count(), jnp.array(jax.random.key_data(key_of(key))))  # a copy, which may be donated
+        return AddNoiseState(zero_count(), key_data_of(key))
 
     def update(updates, state, params=None):
         dtype = float_dtype(updates)

@@ -15,7 +15,7 @@ from gradtx.core.states import RandomKey
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, require_arrays
 from gradtx.transforms.norms import leaf_norm, within
-from gradtx.transforms.seeds import key_of, leaf_keys, require_seed
+from gradtx.transforms.seeds import key_data_of, key_of, leaf_keys, require_seed
 
 
 class DifferentiallyPrivateAggregateState(NamedTuple):
@@ -63,8 +63,7 @@ def differentially_private_aggregate(l2_norm_clip: Hyper, noise_multiplier: Hype
     require_seed(key=key)
 
     def init(params):
-        data = jnp.array(jax.random.key_data(key_of(key)))  # a copy, which may be donated
-        return DifferentiallyPrivateAggregateState(zero_count(), data)
+        return DifferentiallyPrivateAggregateState(zero_count(), key_data_of(key))
 
     def update(updates, state, params=None):
         require_arrays("update", updates)

@@ -35,6 +35,13 @@ def key_of(seed: Any) -> jax.Array:
     return jax.random.key(seed) if jnp.ndim(seed) == 0 else jax.random.wrap_key_data(seed)
 
 
+def key_data_of(seed: Any) -> jax.Array:
+    """The data of the key of a seed, for a state: a new array, which may be donated."""
+    data = jax.random.key_data(key_of(seed))
+    # On an Explicit mesh, jit gives the sum the sharding that every update gives it, and so one program is compiled.
+    return data + jnp.zeros(data.shape, data.dtype)
+
+
 def path_hashes(tree: Any) -> np.ndarray:
     """Two words of 32 bits for each leaf, also for None: a hash of its path, which does not depend on other leaves."""
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_none)[0]]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import gradtx
 from tests import reference_norms
+from tests.sharding.meshes import EXPLICIT, mesh_of, put
 from tests.transforms import agreement
 from tests.transforms.agreement import Case, enable_x64
 
@@ -157,3 +158,17 @@ class TestSeeds:
     def test_numbers_that_are_none(self, numbers):
         with pytest.raises(ValueError, match="must be finite and at least 0"):
             gradtx.add_noise(**numbers, key=0)
+
+
+@pytest.mark.parametrize("key", [0, jax.random.key(0)], ids=["int", "typed"])
+def test_one_program_is_compiled_on_an_explicit_mesh(key):
+    """Also where init is jitted: the key has there the sharding that it has after each update."""
+    mesh = mesh_of(8, kind=EXPLICIT, names=("x",))
+    tx = gradtx.add_noise(1.0, 0.55, key)
+    with jax.set_mesh(mesh):
+        g = put(mesh, jnp.ones((16, 4)), "x")
+        state, update = jax.jit(tx.init)(g), jax.jit(tx.update)
+        for _ in range(3):
+            _, state = update(g, state)
+    assert update._cache_size() == 1
+    np.testing.assert_array_equal(state.key, jax.random.key_data(jax.random.key(0)))
