@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 
-from gradtx.core.states import RandomKey, Role
+from gradtx.core.states import RANDOM_KEY, Role
 
 
 def declared_roles(kind: type) -> dict[str, str]:
@@ -33,8 +33,7 @@ def _all_roles(kind: type) -> dict[str, list[str]]:
 @functools.cache
 def random_keys(kind: type) -> list[str]:
     """The fields that a class of states declares as `RandomKey`."""
-    mark = RandomKey.__metadata__[0]
-    return [field for field, metadata in _metadata(kind).items() if mark in metadata]
+    return [field for field, metadata in _metadata(kind).items() if RANDOM_KEY in metadata]
 
 
 def _metadata(kind: type) -> dict[str, tuple]:

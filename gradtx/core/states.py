@@ -79,7 +79,9 @@ Exact = Annotated[Any, Role("exact")]
 ExactMagnitude = Annotated[Any, Role("exact"), Role("magnitude")]
 """Positive numbers that must not be rounded, such as step sizes: in other coordinates they change as a `Magnitude`."""
 
-RandomKey = Annotated[jax.Array, "random key"]
+RANDOM_KEY = "random key"
+
+RandomKey = Annotated[jax.Array, RANDOM_KEY]
 """The data of a random key, uint32, the same at every step: `restart` makes another one of it."""
 
 ROLES = ("signed", "nonnegative", "magnitude", "exact")
