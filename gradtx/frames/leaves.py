@@ -12,8 +12,8 @@ from typing import Any
 import jax
 from jax.sharding import PartitionSpec
 
-from gradtx.core.meshes import anywhere, spec_of
 from gradtx.frames.frame import Frame, Leaf
+from gradtx.meshes import anywhere, spec_of
 
 
 @functools.partial(jax.jit, static_argnums=0, inline=True)  # at module level, so that each shape is traced once

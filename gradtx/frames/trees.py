@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.meshes import spec_of
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
 from gradtx.frames.frame import Frame, Leaf
 from gradtx.frames.leaves import begin_leaf, into_leaf, out_leaf, shape_inside
+from gradtx.meshes import spec_of
 from gradtx.transforms.seeds import path_hashes
 
 

@@ -15,6 +15,7 @@ from gradtx.core.leaves import at_width, float_dtype, map_leaves
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
+from gradtx.meshes import anywhere, spec_of
 from gradtx.transforms.newton_schulz import COEFFICIENTS, Triples, by_svd, each_of, iterated
 from gradtx.transforms.norms import leaf_norm
 
@@ -185,12 +186,21 @@ def _by_shape(polar: Any, updates: Any) -> Any:
         if is_trained(x) and math.prod(shape_of(x)):
             x = jnp.asarray(x)
             x = x.astype(at_width(x.dtype, float_dtype(x)))
-            lies = x.mT if x.shape[-2] > x.shape[-1] else x
-            stacks.setdefault((lies.shape[-2:], lies.dtype), []).append((k, x, lies.reshape(-1, *lies.shape[-2:])))
+            stacks.setdefault((tuple(sorted(x.shape[-2:])), x.dtype), []).append((k, x))
     for members in stacks.values():
-        stack = members[0][2] if len(members) == 1 else jnp.concatenate([lies for _, _, lies in members])
-        parts = jnp.split(polar(stack), np.cumsum([len(lies) for _, _, lies in members])[:-1])
-        for (k, x, _), u in zip(members, parts, strict=True):
-            tall = x.shape[-2] > x.shape[-1]
-            done[k] = (u.mT if tall else u).reshape(x.shape)
+        places, xs = zip(*members, strict=True)
+        for k, u in zip(
+            places, anywhere(lambda *xs: _stacked(polar, xs), lambda xs=xs: [*map(spec_of, xs)], *xs), strict=True
+        ):
+            done[k] = u
     return jax.tree.unflatten(structure, done)
+
+
+def _stacked(polar: Any, xs: tuple[jax.Array, ...]) -> list[jax.Array]:
+    """`polar` of the matrices of some arrays, as one stack of wide ones."""
+    wide = [x.mT if x.shape[-2] > x.shape[-1] else x for x in xs]
+    stacks = [x.reshape(-1, *x.shape[-2:]) for x in wide]
+    stack = stacks[0] if len(stacks) == 1 else jnp.concatenate(stacks)
+    parts = jnp.split(polar(stack), np.cumsum([len(x) for x in stacks])[:-1])
+    parts = [u.reshape(x.shape) for u, x in zip(parts, wide, strict=True)]
+    return [u.mT if x.shape[-2] > x.shape[-1] else u for u, x in zip(parts, xs, strict=True)]

@@ -60,7 +60,7 @@ def on_matrices(matrices: Transformation, others: Transformation, exclude: Any =
 
     def reason(leaf: Leaf, shape: tuple[int, ...], named: dict[int, int]) -> str:
         if sum(n > 1 for n in shape) < 2:
-            return f"others: shape {shape}"
+            return f"others: no matrix, shape {shape}"
         if len(shape) > 2 and not stacks:
             return f"others: {len(shape)} axes"
         if leaf.place in named:

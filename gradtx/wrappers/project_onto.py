@@ -11,10 +11,10 @@ import numpy as np
 from jax.core import Tracer
 
 from gradtx.core.leaves import at_width, float_dtype
-from gradtx.core.meshes import anywhere, spec_of
 from gradtx.core.pair import require_changeable
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_none, is_trained, leaf_names, require_same_tree, shape_of
+from gradtx.meshes import anywhere, spec_of
 from gradtx.sets.set import Set, require_set
 
 

@@ -1,5 +1,9 @@
 """Muon against the loops of the papers in float64, what its iterations do to singular values, which leaves it takes."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -237,7 +241,12 @@ def test_which_leaves_are_matrices():
     framed = gradtx.muon(0.1, frame=frames.matrices(rows=None))
     assert taken(framed) == {"conv", "layers/0/kernel", "multi_head/query"}
     shown = str(gradtx.plan(gradtx.muon(0.1), PARAMS))
-    for why in ("others: 4 axes", "others: an embedding by its name", "others: the head by its name", "shape (4,)"):
+    for why in (
+        "others: 4 axes",
+        "others: an embedding by its name",
+        "others: the head by its name",
+        "no matrix, shape (4,)",
+    ):
         assert why in shown
 
 
@@ -281,3 +290,35 @@ def test_a_network_of_matrices_alone_and_one_without_any():
 def test_bad_input(make, kind, said):
     with pytest.raises(kind, match=said):
         make()
+
+
+MESHES = """
+import jax, jax.numpy as jnp, numpy as np
+import gradtx
+from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
+
+SHAPES = {"up": ((8, 16), P("x", None)), "down": ((16, 8), P("x", None)), "wide": ((8, 64), P(None, "x"))}
+SHAPES |= {"stack": ((8, 4, 6), P("x", None, None)), "whole": ((8, 16), P())}
+values = {name: np.random.default_rng(0).normal(size=shape).astype("float32") for name, (shape, _) in SHAPES.items()}
+for kind in (AxisType.Auto, AxisType.Explicit):
+    mesh = jax.make_mesh((8,), ("x",), axis_types=(kind,))
+    split = {name: jax.device_put(values[name], NamedSharding(mesh, spec)) for name, (_, spec) in SHAPES.items()}
+    for tx in (gradtx.muon(0.1, exclude=()), gradtx.normuon(0.1, exclude=()), gradtx.orthogonalize("svd")):
+        one, state = jax.jit(tx.update)(values, tx.init(values), values)
+        step = jax.jit(tx.update)
+        for _ in range(2):
+            eight, state = step(split, tx.init(split), split)
+        assert step._cache_size() == 1
+        for name in SHAPES:
+            np.testing.assert_allclose(eight[name], one[name], atol=1e-4)
+            if kind == AxisType.Explicit:
+                assert jax.typeof(eight[name]).sharding.spec == jax.typeof(split[name]).sharding.spec, name
+print("as on one device")
+"""
+
+
+def test_eight_devices():
+    """Split along either side and along a stack, on Auto and Explicit meshes: as on one device, split as before."""
+    flags = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    done = subprocess.run([sys.executable, "-c", MESHES], env=flags, capture_output=True, text=True)
+    assert done.stdout.strip() == "as on one device", done.stderr[-2000:]
