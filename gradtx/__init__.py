@@ -5,7 +5,7 @@ the call that made it, so `adam(1e-3)` can be compared, printed, pickled, swept 
 Recipes such as `adam` are chains of pieces. Wrappers take a transformation and return another one.
 
 Every hyperparameter may be a number, a scalar array, or a schedule. Exceptions: a number that only `init` reads, such
-as `initial_scale` of `scale_by_rms`, and whole numbers of steps other than those of `accumulate` must be numbers.
+as `initial_scale` of `scale_by_rms`, cannot follow a schedule; nor can numbers of steps, except those of `accumulate`.
 
 Recipes
     sgd (with momentum, nesterov, dampening), adagrad, rmsprop (centered, momentum, bias_correction), adadelta, adam,
@@ -61,7 +61,7 @@ Wrappers: several at once
 Memory and precision
     store with the codecs of `gradtx.storage`; round_stochastically, compensate, keep_master, split24;
     dynamic_loss_scale and loss_scale; pack and unpack
-Second moments: of which entries a mean is
+Second moments: which entries share one
     the values of `gradtx.moments`: full, per_leaf, per_row, per_column, per, blocks, factored, max_of_axes
 Sparse rows
     RowSparse, sparse_value_and_grad, sparse_lookup, decay_skipped_rows

@@ -163,6 +163,8 @@ def per_leaf(*, total: bool = False) -> Moment:
 def per_row(output_axis: int = -1) -> Moment:
     """One second moment for each output of a layer: the mean over all other axes. A bias has one for every entry.
 
+    The rows are those of the papers, outputs × inputs. Of a kernel (in, out) as in Flax it has the shape (1, out).
+
     Args:
         output_axis: the axis of the outputs. It is the last in kernels of shape (..., in, out), as in Flax and Keras,
             and 0 in those of torch, (out, in, ...).
@@ -181,6 +183,8 @@ def per_row(output_axis: int = -1) -> Moment:
 
 def per_column(output_axis: int = -1) -> Moment:
     """One second moment for each input of a layer: the mean over the axis of the outputs.
+
+    Of a kernel (in, out) as in Flax it has the shape (in, 1).
 
     Args:
         output_axis: the axis of the outputs, as in `per_row`.
