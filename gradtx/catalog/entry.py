@@ -38,7 +38,7 @@ class Setting:
     rates: learning rates to try on a small network, in rising order; none if it is not raced.
     shared: the hyperparameters that a race gives to every library, in gradtx's words, so that all do the same.
     quick: whether the short race runs it.
-    traffic: bytes read and written, and bytes of temporaries, for each parameter in a compiled step; only where it needs
+    traffic: bytes read and written, and bytes of temporaries, for each parameter in a compiled step; where that is
         more than one and a half times the bytes of gradients, parameters and state.
     offered: the hyperparameters that an editor offers, in order -> the value at first; none if it does not offer it.
         These values suit functions of two parameters, so learning rates are larger than for networks.
