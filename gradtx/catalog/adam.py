@@ -53,6 +53,7 @@ ENTRIES = (
         settings={
             "": Setting(
                 called="adam",
+                demo=True,
                 label="Adam",
                 optax=Peer("adam"),
                 torch=Peer("Adam"),
@@ -79,6 +80,7 @@ ENTRIES = (
         settings={
             "": Setting(
                 called="adamw",
+                demo=True,
                 label="AdamW",
                 optax=Peer("adamw"),
                 torch=Peer("AdamW"),
@@ -119,6 +121,7 @@ ENTRIES = (
         settings={
             "": Setting(
                 called="amsgrad",
+                demo=True,
                 label="AMSGrad",
                 optax=Peer("amsgrad"),
                 torch=Peer(

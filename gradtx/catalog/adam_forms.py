@@ -41,6 +41,7 @@ ENTRIES = (
         settings={
             "": Setting(
                 called="nadam",
+                demo=True,
                 label="NAdam",
                 optax=Peer("nadam"),
                 # So large that its b1 is constant; its powers are computed in float32.
@@ -85,6 +86,7 @@ ENTRIES = (
         settings={
             "": Setting(
                 called="adamax",
+                demo=True,
                 label="AdaMax",
                 optax=Peer("adamax"),
                 torch=Peer("Adamax"),

@@ -61,6 +61,7 @@ ENTRIES = (
         settings={
             "": Setting(
                 called="adagrad",
+                demo=True,
                 label="Adagrad",
                 optax=Peer("adagrad"),
                 torch=Peer("Adagrad", ours={"initial_accumulator_value": 0.0, "eps": 1e-10, "eps_in_sqrt": False}),
@@ -109,6 +110,7 @@ ENTRIES = (
         settings={
             "": Setting(
                 called="rmsprop",
+                demo=True,
                 label="RMSProp",
                 optax=Peer("rmsprop"),
                 torch=Peer("RMSprop", ours=_TORCH_RMS),
@@ -170,6 +172,7 @@ ENTRIES = (
         settings={
             "": Setting(
                 called="adadelta",
+                demo=True,
                 label="AdaDelta",
                 optax=Peer("adadelta", {"weight_decay": 0.0}),
                 torch=Peer("Adadelta"),

@@ -19,6 +19,7 @@ ENTRIES = (
         settings={
             "": Setting(
                 called="sgd",
+                demo=True,
                 label="Gradient descent",
                 optax=Peer("sgd"),
                 torch=Peer("SGD"),
@@ -30,6 +31,7 @@ ENTRIES = (
             "momentum": Setting(
                 arguments={"momentum": 0.9},
                 called="momentum",
+                demo=True,
                 label="Momentum",
                 optax=Peer("sgd"),
                 torch=Peer("SGD", {"momentum": 0.9}),
@@ -42,6 +44,7 @@ ENTRIES = (
             "nesterov": Setting(
                 arguments={"momentum": 0.9, "nesterov": True},
                 called="nesterov",
+                demo=True,
                 label="Nesterov momentum",
                 optax=Peer("sgd"),
                 torch=Peer("SGD", {"momentum": 0.9, "nesterov": True}),

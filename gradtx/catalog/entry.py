@@ -37,7 +37,7 @@ class Setting:
     called: the name of an optimizer in the applications; "" if they do not have it. label: the name that people write.
     rates: learning rates to try on a small network, in rising order; none if it is not raced.
     shared: the hyperparameters that a race gives to every library, in gradtx's words, so that all do the same.
-    quick: whether the short race runs it.
+    quick: whether the short race runs it. demo: whether `python -m gradtx` runs it when it is not told which.
     traffic: bytes read and written, and bytes of temporaries, for each parameter in a compiled step; where that is
         more than one and a half times the bytes of gradients, parameters and state.
     offered: the hyperparameters that an editor offers, in order -> the value at first; none if it does not offer it.
@@ -52,6 +52,7 @@ class Setting:
     label: str = ""
     rates: tuple[float, ...] = ()
     quick: bool = False
+    demo: bool = False
     traffic: tuple[float, float] | None = None
     shared: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     offered: Mapping[str, Any] = dataclasses.field(default_factory=dict)

@@ -48,6 +48,7 @@ ENTRIES = (
         settings={
             "": Setting(
                 called="lion",
+                demo=True,
                 label="Lion",
                 optax=Peer("lion"),
                 keras=Peer("Lion", ours={"weight_decay": 0.0}),
@@ -88,6 +89,7 @@ ENTRIES = (
         settings={
             "": Setting(
                 called="rprop",
+                demo=True,
                 label="Rprop",
                 optax=Peer(
                     "rprop",
@@ -132,6 +134,7 @@ ENTRIES = (
         settings={
             "": Setting(
                 called="supersab",
+                demo=True,
                 label="SuperSAB",
                 rates=(0.03, 0.1, 0.3, 1.0),
                 traffic=(96, 12),  # the same, with the last step as well; not in optax

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gradtx.apps.options import at_least_one, names_of, whole_number, wrong
 from gradtx.apps.race.contenders import Contender, contenders
+from gradtx.catalog import OPTIMIZERS
 
 LARGEST_SEED = 2**32 - 1  # of scikit-learn
 
@@ -24,7 +25,8 @@ def demo_parser() -> argparse.ArgumentParser:
         epilog="Other commands: python -m gradtx race --help, python -m gradtx studio --help.",
     )
     add, default = parser.add_argument, "default: %(default)s"
-    add("--optimizers", nargs="+", type=_names, metavar="NAME", help="names separated by commas or spaces; see --list")
+    words = "names separated by commas or spaces; see --list; default: fourteen that are well known"
+    add("--optimizers", nargs="+", type=_names, metavar="NAME", help=words)
     add("--rates", nargs="+", type=_rates, metavar="RATE", help="learning rates for all of them, instead of their own")
     add("--epochs", type=at_least_one, default=40, metavar="N", help=default)
     add("--batch-size", type=at_least_one, default=32, metavar="N", help=default)
@@ -44,7 +46,8 @@ def own() -> dict[str, Contender]:
 def choose(names: Sequence[Sequence[str]] | None, rates: Sequence[Sequence[float]] | None) -> dict[str, Contender]:
     """The optimizers that the options ask for, each once, with the rates that the options ask for."""
     known = own()
-    chosen = {name: known[name] for group in names or [list(known)] for name in group}
+    usual = [name for name in known if OPTIMIZERS[name][1].demo]
+    chosen = {name: known[name] for group in names or [usual] for name in group}
     if not rates:
         return chosen
     each = tuple(sorted({rate for group in rates for rate in group}))
@@ -53,10 +56,10 @@ def choose(names: Sequence[Sequence[str]] | None, rates: Sequence[Sequence[float
 
 def listing() -> str:
     """The optimizers, one a line, with their rates."""
-    lines = []
+    lines, width = [], max(map(len, own()))
     for name, contender in own().items():
         rates = ", ".join(f"{rate:g}" for rate in contender.rates)
-        lines.append(f"{name:<10} {rates}{'  (on full batches)' if contender.full_batch else ''}")
+        lines.append(f"{name:<{width}} {rates}{'  (on full batches)' if contender.full_batch else ''}")
     return "\n".join(lines)
 
 
