@@ -176,7 +176,7 @@ ENTRIES = (
             "": Setting(
                 called="radam",
                 label="RAdam",
-                optax=Peer("radam"),
+                optax=Peer("radam", differs=_RADAM_FLOAT32),
                 torch=Peer(
                     "RAdam",
                     {"eps": 1e-30},

@@ -113,7 +113,7 @@ ENTRIES = (
                 optax=Peer(
                     "contrib.dadapt_adamw",
                     ours={"bias_correction": True},
-                    differs="optax's always has bias corrections.",
+                    differs="optax always has bias corrections, which are a choice here.",
                 ),
                 rates=(0.3, 1.0, 3.0),
                 shared=_DADAPT,

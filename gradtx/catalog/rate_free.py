@@ -62,7 +62,10 @@ ENTRIES = (
                 called="l_dog",
                 label="L-DoG",
                 traffic=_NORM,
-                optax=Peer("scale_by_distance_over_gradients", differs="optax's points uphill, and has no rate."),
+                optax=Peer(
+                    "scale_by_distance_over_gradients",
+                    differs="optax's updates point uphill, and it has no learning rate.",
+                ),
                 rates=_RATES,
                 shared=_DOG,
             )

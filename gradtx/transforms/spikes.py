@@ -153,7 +153,7 @@ def _zero_for_each(params: Any) -> Any:
 
 def _counted(t: jax.Array, ignored: jax.Array) -> jax.Array:
     """How many updates a leaf has counted; 1 where there are none, so that no bias correction is 0."""
-    return jnp.maximum(t - ignored.astype(t.dtype), 1)
+    return jnp.maximum(t.astype(ignored.dtype) - ignored, 1.0)
 
 
 def _largest(g: jax.Array, axes: AxisName) -> jax.Array:

@@ -43,12 +43,15 @@ const Main = (() => {
 
   const tabled = () => model.runs.find((run) => run.optimizer.name === byId("numbers-of").value) || model.runs[0];
 
+  const TOLD = 8; // a longer name is tiring to hear, and some browsers drop it
+
   /* The pictures in words. */
   function describe({ view, shown }, runs) {
-    const where = runs.map(({ optimizer, w, error }) => {
+    const where = runs.slice(0, TOLD).map(({ optimizer, w, error }) => {
       const i = Math.min(shown, w.length - 1), point = model.surface.point(w[i].map((x) => Number(x.toPrecision(4))));
       return `${optimizer.label} at ${point}, error ${Ticks.label(error[i], 3)}`;
     });
+    if (runs.length > TOLD) where.push(`and ${runs.length - TOLD} more, in the table below`);
     const state = `after ${shown} steps: ${where.join("; ") || "no optimizer chosen"}`;
     const limits = `w1 from ${view[0]} to ${view[1]}, w2 from ${view[2]} to ${view[3]}`;
     const labels = {
