@@ -14,9 +14,9 @@ from gradtx.core.leaves import apply_updates
 from gradtx.core.schedule import is_schedule
 from gradtx.core.states import EmptyState
 from gradtx.core.trees import is_trained
+from gradtx.double_precision import double_precision
 from gradtx.testing.case import Case, as_constants, cast, like, like_or_self
 from gradtx.testing.compare import BrokenError, SkippedError, all_finite, error_of, near, over_time, same_bits
-from gradtx.testing.double import double_precision
 from gradtx.testing.law import law
 from gradtx.wrappers.inject import inject
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core.trees import flatten, is_trained
+from gradtx.double_precision import double_precision
 from gradtx.testing.case import Case, cast, like_or_self
 from gradtx.testing.compare import BrokenError, SkippedError, all_finite, is_key, named, near, over_time
-from gradtx.testing.double import double_precision
 from gradtx.testing.law import law
 
 RUNS = ("traceable", "updates_fit", "state_types")

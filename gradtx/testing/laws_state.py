@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core.leaves import apply_updates
+from gradtx.double_precision import double_precision
 from gradtx.testing.case import Case, cast
 from gradtx.testing.compare import (
     BrokenError,
@@ -26,7 +27,6 @@ from gradtx.testing.compare import (
     same_structure,
     same_types,
 )
-from gradtx.testing.double import double_precision
 from gradtx.testing.law import law
 
 HALF_AND_SINGLE = ("float16", "bfloat16", "float32")

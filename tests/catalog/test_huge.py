@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gradtx.catalog import ENTRIES
-from gradtx.testing.double import double_precision
+from gradtx.double_precision import double_precision
 from tests.catalog.pieces import pieces
 
 SIZES = (1e19, 1e25, 1e38)

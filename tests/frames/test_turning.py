@@ -10,9 +10,9 @@ import pytest
 import gradtx
 from gradtx import frames, moments
 from gradtx.catalog import ENTRIES
+from gradtx.double_precision import double_precision
 from gradtx.frames.carry import along_columns, along_rows
 from gradtx.roles import declared_roles
-from gradtx.testing.double import double_precision
 
 
 def rotation(n, seed):

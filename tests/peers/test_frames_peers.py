@@ -8,7 +8,7 @@ import pytest
 
 import gradtx
 from gradtx import frames
-from gradtx.testing.double import double_precision
+from gradtx.double_precision import double_precision
 
 pytestmark = pytest.mark.peers
 

@@ -10,13 +10,13 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import gradtx
+from gradtx.double_precision import double_precision
 from gradtx.precision.compensate import compensate
 from gradtx.precision.loss_scale import dynamic_loss_scale
 from gradtx.precision.master import keep_master
 from gradtx.precision.rounding import round_stochastically
 from gradtx.precision.split import joined, split24
 from gradtx.testing.compare import same_bits, same_types
-from gradtx.testing.double import double_precision
 
 WRAPPERS = {
     "round_stochastically": functools.partial(round_stochastically, key=0),

@@ -64,7 +64,7 @@ class TestWhichAxis:
         assert zero({"w": shape(8, 2)}, tx=rows) == {"rows/w": ()}
         assert zero({"w": shape(8, 2)}, tx=rows, others=factored_sharding) == {"rows/w": ("data",)}
 
-    @pytest.mark.parametrize("name", CASES)
+    @pytest.mark.parametrize("name", [name for name, case in CASES.items() if "gain" in case.params])
     def test_every_case(self, name):
         """All that mirrors the matrix is split; nothing else is."""
         params = {"gain": shape(), "layers": [{"w": shape(16, 2)}]}

@@ -12,8 +12,8 @@ import pytest
 
 import gradtx
 from gradtx import storage
+from gradtx.double_precision import double_precision
 from gradtx.storage.store import store
-from gradtx.testing.double import double_precision
 
 BLOCKED = [storage.int8(), storage.int4(), storage.float8(), storage.int8(block=7), storage.int4(block=5)]
 ALL = [*BLOCKED, storage.float32(), storage.bfloat16(), storage.factored(), storage.factored(storage.int4())]

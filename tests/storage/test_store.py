@@ -13,9 +13,9 @@ import gradtx
 from gradtx import storage
 from gradtx.catalog import RECIPES
 from gradtx.core.trees import path_name
+from gradtx.double_precision import double_precision
 from gradtx.sharding import state_shardings
 from gradtx.storage.store import store
-from gradtx.testing.double import double_precision
 from tests.contract.registry import CALLS, CASES
 
 INT8, INT4 = storage.int8(), storage.int4()

@@ -160,6 +160,7 @@ class TestSeeds:
             gradtx.add_noise(**numbers, key=0)
 
 
+@pytest.mark.skipif(not hasattr(jax, "set_mesh"), reason="before JAX 0.7 there is no set_mesh")
 @pytest.mark.parametrize("key", [0, jax.random.key(0)], ids=["int", "typed"])
 def test_one_program_is_compiled_on_an_explicit_mesh(key):
     """Also where init is jitted: the key has there the sharding that it has after each update."""

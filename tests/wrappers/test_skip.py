@@ -10,8 +10,8 @@ import pytest
 from hypothesis import strategies as st
 
 import gradtx
+from gradtx.double_precision import double_precision
 from gradtx.testing.compare import same_bits
-from gradtx.testing.double import double_precision
 from tests.reference_norms import over_devices
 
 PARAMS = {"w": jnp.asarray([-0.0, 0.0, 1.5]), "b": jnp.asarray(-0.0)}

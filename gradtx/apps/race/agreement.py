@@ -15,7 +15,7 @@ import numpy as np
 from gradtx.apps.race.contenders import Contender, raced
 from gradtx.apps.race.results import Agreement, NotCompared
 from gradtx.apps.race.task import PreparedTask, import_torch
-from gradtx.testing.double import double_precision
+from gradtx.double_precision import double_precision
 
 STEPS, SHORT, LARGE = 200, 20, 2_000  # at most so many steps, fewer for a task with more parameters than LARGE
 BOUND = 1e-9  # float64's 1e-16, after sums, differences and roots

@@ -12,8 +12,8 @@ import numpy as np
 import gradtx
 from gradtx.apps.studio.javascript import function, members, written
 from gradtx.catalog import ENTRIES, Entry
+from gradtx.double_precision import double_precision
 from gradtx.roles import declared_roles
-from gradtx.testing.double import double_precision
 
 POINT = (2,)  # w1 and w2
 UNNAMED = "@"  # the name of a function that has none yet
