@@ -15,6 +15,7 @@ from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.numerics import ema
 from gradtx.frames.carry import along_columns, along_rows
 from gradtx.frames.frame import Frame, Leaf, ShownAsCall
+from gradtx.transforms.products import adjoint, product
 
 _SIDES = ("both", "smaller", "rows", "columns")
 
@@ -75,8 +76,8 @@ class Eigenbasis(ShownAsCall, Frame):
         g = jnp.where(size > limit, g * (limit / jnp.where(size > limit, size, jnp.ones_like(size))).astype(g.dtype), g)
         across = jnp.conj(jnp.swapaxes(g, -1, -2))
         return basis._replace(
-            rows=None if basis.rows is None else ema(basis.rows, _times(g, across), self.decay),
-            columns=None if basis.columns is None else ema(basis.columns, _times(across, g), self.decay),
+            rows=None if basis.rows is None else ema(basis.rows, product(g, across), self.decay),
+            columns=None if basis.columns is None else ema(basis.columns, product(across, g), self.decay),
         )
 
     def refresh(self, basis: EigenbasisState, g: jax.Array, first: jax.Array) -> EigenbasisState:
@@ -89,18 +90,18 @@ class Eigenbasis(ShownAsCall, Frame):
     def into(self, basis: EigenbasisState, x: jax.Array) -> jax.Array:
         """Q_Lᴴ·x·Q_R."""
         x = x.astype(at_width(x.dtype, float_dtype(x)))
-        x = x if basis.left is None else _times(_adjoint(basis.left).astype(x.dtype), x)
-        return x if basis.right is None else _times(x, basis.right.astype(x.dtype))
+        x = x if basis.left is None else product(adjoint(basis.left).astype(x.dtype), x)
+        return x if basis.right is None else product(x, basis.right.astype(x.dtype))
 
     def out(self, basis: EigenbasisState, y: jax.Array, leaf: Leaf) -> jax.Array:
         """Q_L·y·Q_Rᴴ."""
-        y = y if basis.left is None else _times(basis.left.astype(y.dtype), y)
-        return y if basis.right is None else _times(y, _adjoint(basis.right).astype(y.dtype))
+        y = y if basis.left is None else product(basis.left.astype(y.dtype), y)
+        return y if basis.right is None else product(y, adjoint(basis.right).astype(y.dtype))
 
     def carry(self, role: str, y: jax.Array, old: EigenbasisState, new: EigenbasisState, leaf: Leaf) -> jax.Array:
         """The field along the new eigenvectors."""
-        y = y if old.left is None else along_rows(_times(_adjoint(old.left), new.left), role, y)
-        return y if old.right is None else along_columns(_times(_adjoint(old.right), new.right), role, y)
+        y = y if old.left is None else along_rows(product(adjoint(old.left), new.left), role, y)
+        return y if old.right is None else along_columns(product(adjoint(old.right), new.right), role, y)
 
     def _turned(self, shape: tuple[int, ...]) -> tuple[bool, bool]:
         """Whether the rows, and whether the columns, get a basis."""
@@ -166,18 +167,10 @@ def _eigenvectors(mean: jax.Array, old: jax.Array, first: jax.Array) -> jax.Arra
         return jnp.linalg.eigh(unit)[1][..., ::-1]
 
     def gone_on() -> jax.Array:
-        turned = _times(unit, old)
+        turned = product(unit, old)
         along = jnp.sum(old.conj() * turned, axis=-2).real
         order = jnp.argsort(-along, axis=-1)
         return jnp.linalg.qr(jnp.take_along_axis(turned, order[..., None, :], axis=-1))[0]
 
     new = jax.lax.cond(first, begun, gone_on)
     return jnp.where(size == 0, old, new)
-
-
-def _adjoint(x: jax.Array) -> jax.Array:
-    return jnp.conj(jnp.swapaxes(x, -1, -2))
-
-
-def _times(x: jax.Array, y: jax.Array) -> jax.Array:
-    return jnp.matmul(x, y, precision="highest")

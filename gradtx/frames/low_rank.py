@@ -13,6 +13,7 @@ from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.numerics import quotient
 from gradtx.frames.carry import along_columns, along_rows
 from gradtx.frames.frame import Frame, Leaf, ShownAsCall
+from gradtx.transforms.products import adjoint, product
 
 _BASES = ("svd", "random")
 _KEYS = "threefry2x32"
@@ -64,7 +65,7 @@ class LowRank(ShownAsCall, Frame):
         size = jnp.max(jnp.abs(g), axis=(-2, -1), keepdims=True)  # squares of entries may overflow
         unit = g / jnp.where(size == 0, jnp.ones_like(size), size).astype(g.dtype)
         u, _, vh = jnp.linalg.svd(unit, full_matrices=False)
-        new = (u if _is_wide(g.shape) else jnp.conj(jnp.swapaxes(vh, -1, -2)))[..., : self.rank]
+        new = (u if _is_wide(g.shape) else adjoint(vh))[..., : self.rank]
         overlap = jnp.sum(new.conj() * basis, axis=-2, keepdims=True)
         towards = quotient(overlap, jnp.abs(overlap).astype(basis.dtype))
         return jnp.where(size == 0, basis, new * jnp.where(towards == 0, jnp.ones_like(towards), towards))
@@ -73,16 +74,16 @@ class LowRank(ShownAsCall, Frame):
         """Pᴴ·x or x·P, with the matrix P of the directions."""
         x = x.astype(at_width(x.dtype, float_dtype(x)))
         p = self._directions(basis, x.shape, x.dtype)
-        return _times(jnp.conj(jnp.swapaxes(p, -1, -2)), x) if _is_wide(x.shape) else _times(x, p)
+        return product(adjoint(p), x) if _is_wide(x.shape) else product(x, p)
 
     def out(self, basis: jax.Array, y: jax.Array, leaf: Leaf) -> jax.Array:
         """P·y or y·Pᴴ."""
         p = self._directions(basis, leaf.shape, y.dtype)
-        return _times(p, y) if _is_wide(leaf.shape) else _times(y, jnp.conj(jnp.swapaxes(p, -1, -2)))
+        return product(p, y) if _is_wide(leaf.shape) else product(y, adjoint(p))
 
     def carry(self, role: str, y: jax.Array, old: jax.Array, new: jax.Array, leaf: Leaf) -> jax.Array:
         """What the old directions say of the coordinates along the new ones."""
-        turn = _times(jnp.conj(jnp.swapaxes(old, -1, -2)), new)
+        turn = product(adjoint(old), new)
         return (along_rows if _is_wide(leaf.shape) else along_columns)(turn, role, y)
 
     def _directions(self, basis: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
@@ -143,7 +144,3 @@ def low_rank(rank: int, every: int = 200, basis: str = "svd", seed: int = 0) -> 
 
 def _is_wide(shape: tuple[int, ...]) -> bool:
     return shape[-2] < shape[-1]
-
-
-def _times(x: jax.Array, y: jax.Array) -> jax.Array:
-    return jnp.matmul(x, y, precision="highest")

@@ -15,7 +15,8 @@ from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.pair import GradientTransformation, is_transformation, require_changeable
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.rates.estimator import LearntBy, Now, the_loss
-from gradtx.rates.leaves import each_leaf, require_fitting, scalars
+from gradtx.rates.leaves import each_leaf, require_fitting
+from gradtx.transforms.split import scalars
 
 
 class AdaptLearningRateState(NamedTuple):

@@ -8,18 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.leaves import float_dtype
-from gradtx.core.trees import flatten, is_none, is_trained, require_same_tree
+from gradtx.core.trees import flatten, is_trained, require_same_tree
 from gradtx.rates.estimator import Advice, Estimate
 from gradtx.roles import declared_roles
-
-
-def scalars(params: Any, value: float) -> Any:
-    """A float scalar for each trained leaf, float32 or wider; None for the others."""
-
-    def leaf(p: Any) -> Any:
-        return jnp.full((), value, float_dtype(p)) if is_trained(p) else None
-
-    return jax.tree.map(leaf, params, is_leaf=is_none)
 
 
 def require_fitting(g: Any, state: Any) -> None:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from gradtx.core.numerics import quotient
 from gradtx.sets.set import CallRepr, Set
+from gradtx.transforms.products import adjoint, product
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -24,23 +25,14 @@ class Stiefel(CallRepr):
     def project(self, x: jax.Array, start: None) -> jax.Array:
         """The orthogonal factor of x."""
         wide = x.shape[-2] < x.shape[-1]
-        return _adjoint(_orthogonal_factor(_adjoint(x))) if wide else _orthogonal_factor(x)
-
-
-def _adjoint(x: jax.Array) -> jax.Array:
-    return jnp.swapaxes(x, -1, -2).conj()
-
-
-def _product(x: jax.Array, y: jax.Array) -> jax.Array:
-    # At the default precision, accelerators multiply with three digits, and the columns would not be orthonormal.
-    return jnp.matmul(x, y, precision="highest")
+        return adjoint(_orthogonal_factor(adjoint(x))) if wide else _orthogonal_factor(x)
 
 
 @jax.custom_jvp
 def _orthogonal_factor(x: jax.Array) -> jax.Array:
     """UVᴴ of x = UΣVᴴ, for matrices with at least as many rows as columns."""
     u, _, vh = jnp.linalg.svd(x, full_matrices=False)
-    return _product(u, vh)
+    return product(u, vh)
 
 
 @_orthogonal_factor.defjvp
@@ -48,13 +40,13 @@ def _(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
     # That of the singular vectors is infinite where two singular values are equal; this one is not.
     (x,), (dx,) = primals, tangents
     u, s, vh = jnp.linalg.svd(x, full_matrices=False)
-    v = _adjoint(vh)
-    dx_v = _product(dx, v)
-    inside = _product(_adjoint(u), dx_v)
+    v = adjoint(vh)
+    dx_v = product(dx, v)
+    inside = product(adjoint(u), dx_v)
     sums = (s[..., :, None] + s[..., None, :]).astype(x.dtype)
-    turned = _product(u, quotient(inside - _adjoint(inside), sums))
-    outside = quotient(dx_v - _product(u, inside), jnp.broadcast_to(s[..., None, :], dx_v.shape).astype(x.dtype))
-    return _product(u, vh), _product(turned + outside, vh)
+    turned = product(u, quotient(inside - adjoint(inside), sums))
+    outside = quotient(dx_v - product(u, inside), jnp.broadcast_to(s[..., None, :], dx_v.shape).astype(x.dtype))
+    return product(u, vh), product(turned + outside, vh)
 
 
 def stiefel() -> Set:

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import at_least_one, not_below_one
 from gradtx.core.hyper import Count, Hyper
-from gradtx.core.leaves import float_dtype, map_leaves
+from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.transformation import transformation
-from gradtx.core.trees import OwnShapes, is_none, is_trained
+from gradtx.core.trees import OwnShapes
 from gradtx.transforms.norms import leaf_norm, within
-from gradtx.transforms.split import AxisName, map_split, require_axis_name
+from gradtx.transforms.split import AxisName, map_split, require_axis_name, scalars
 
 
 class LimitGrowthState(NamedTuple):
@@ -61,10 +61,7 @@ def limit_growth(factor: Hyper = 1.01, *, axis_name: AxisName = None):
         return jnp.where(known, kept, 1.0).astype(g.dtype) * g, jnp.where(known & (now > 0), now * kept, norm)
 
     def init(params):
-        def zero(p: Any) -> jax.Array | None:
-            return jnp.zeros((), float_dtype(p)) if is_trained(p) else None
-
-        return LimitGrowthState(jax.tree.map(zero, params, is_leaf=is_none))
+        return LimitGrowthState(scalars(params, 0.0))
 
     def update(updates, state, params=None):
         updates, norm = map_split(leaf, axis_name, updates, OwnShapes(state.norm))

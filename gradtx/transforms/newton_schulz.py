@@ -9,6 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradtx.transforms.products import adjoint, product
+
 Triples = tuple[tuple[float, float, float], ...]
 
 _KELLER = (3.4445, -4.7750, 2.0315)
@@ -69,7 +71,7 @@ def iterated(x: jax.Array, triples: Triples) -> jax.Array:
             x = _two_steps(x, triples[k : k + 2])
         return x
     for a, b, c in triples:
-        x = a * x + _product(_inside(_product(x, x.mT.conj()), b, c), x)
+        x = a * x + product(_inside(product(x, adjoint(x)), b, c), x)
     return x
 
 
@@ -79,23 +81,19 @@ def _two_steps(x: jax.Array, triples: Triples) -> jax.Array:
     More steps at once would be inexact: A squares the singular values, and of small ones too few digits are left.
     """
     a, b, c = triples[0]
-    gram = _product(x, x.mT.conj())
+    gram = product(x, adjoint(x))
     z = _inside(gram, b, c)
     q = z + a * jnp.eye(z.shape[-1], dtype=z.dtype)
     if len(triples) == 2:
-        half = _product(gram, z) + a * gram
-        gram = _product(z, half) + a * half
+        half = product(gram, z) + a * gram
+        gram = product(z, half) + a * half
         a, b, c = triples[1]
-        q = _product(q, _inside(gram, b, c)) + a * q
-    return _product(q, x)
+        q = product(q, _inside(gram, b, c)) + a * q
+    return product(q, x)
 
 
 def _inside(gram: jax.Array, b: float, c: float) -> jax.Array:
-    return b * gram + c * _product(gram, gram) if c else b * gram
-
-
-def _product(x: jax.Array, y: jax.Array) -> jax.Array:
-    return jnp.matmul(x, y, precision=None if x.dtype == jnp.bfloat16 else "highest")
+    return b * gram + c * product(gram, gram) if c else b * gram
 
 
 def each_of(fn: Any, stack: jax.Array) -> jax.Array:
@@ -116,7 +114,7 @@ def _polar(x: jax.Array) -> tuple[jax.Array, ...]:
     u, s, vh = jnp.linalg.svd(x, full_matrices=False)
     seen = s > jnp.finfo(s.dtype).eps * x.shape[-1] * s[..., :1]
     u = u * seen[..., None, :].astype(u.dtype)
-    return _product(u, vh), u, s, vh
+    return product(u, vh), u, s, vh
 
 
 @by_svd.defjvp
@@ -124,9 +122,9 @@ def _(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
     # That of the factors has the differences of singular values in its divisors, and is infinite where two are equal.
     (x,), (dx,) = primals, tangents
     p, u, s, vh = _polar(x)
-    turned = _product(_product(u.mT.conj(), dx), vh.mT.conj())
+    turned = product(product(adjoint(u), dx), adjoint(vh))
     sums = s[..., :, None] + s[..., None, :]
-    inside = jnp.where(sums > 0, (turned - turned.mT.conj()) / jnp.where(sums > 0, sums, 1.0), 0.0)
-    outside = dx - _product(_product(dx, vh.mT.conj()), vh)
+    inside = jnp.where(sums > 0, (turned - adjoint(turned)) / jnp.where(sums > 0, sums, 1.0), 0.0)
+    outside = dx - product(product(dx, adjoint(vh)), vh)
     inverse = jnp.where(s > 0, 1.0 / jnp.where(s > 0, s, 1.0), 0.0)[..., None, :].astype(u.dtype)
-    return p, _product(_product(u, inside), vh) + _product(_product(u * inverse, u.mT.conj()), outside)
+    return p, product(product(u, inside), vh) + product(product(u * inverse, adjoint(u)), outside)

@@ -9,12 +9,11 @@ import jax.numpy as jnp
 
 from gradtx.core.errors import below_one, non_negative
 from gradtx.core.hyper import Hyper
-from gradtx.core.leaves import float_dtype
 from gradtx.core.numerics import bias_correction, ema, increment, quotient, safe_sqrt, zero_count
 from gradtx.core.transformation import transformation
-from gradtx.core.trees import OwnShapes, is_none, is_trained
+from gradtx.core.trees import OwnShapes
 from gradtx.transforms.norms import leaf_norm
-from gradtx.transforms.split import AxisName, map_split, names_of, own_axes, require_axis_name
+from gradtx.transforms.split import AxisName, map_split, names_of, own_axes, require_axis_name, scalars
 
 
 class ClipByRunningMaxState(NamedTuple):
@@ -64,7 +63,7 @@ def clip_by_running_max(decay: Hyper = 0.999, *, axis_name: AxisName = None):
     require_axis_name(axis_name)
 
     def init(params):
-        return ClipByRunningMaxState(zero_count(), _zero_for_each(params), _zero_for_each(params))
+        return ClipByRunningMaxState(zero_count(), scalars(params, 0.0), scalars(params, 0.0))
 
     def update(updates, state, params=None):
         t = increment(state.count)
@@ -118,7 +117,7 @@ def scale_by_running_norm(b1: Hyper = 0.7, b2: Hyper = 0.9, eps: Hyper = 1e-6, *
     require_axis_name(axis_name)
 
     def init(params):
-        return ScaleByRunningNormState(zero_count(), *(_zero_for_each(params) for _ in range(3)))
+        return ScaleByRunningNormState(zero_count(), *(scalars(params, 0.0) for _ in range(3)))
 
     def update(updates, state, params=None):
         t = increment(state.count)
@@ -144,11 +143,6 @@ def scale_by_running_norm(b1: Hyper = 0.7, b2: Hyper = 0.9, eps: Hyper = 1e-6, *
         return updates, ScaleByRunningNormState(t, *new)
 
     return init, update
-
-
-def _zero_for_each(params: Any) -> Any:
-    """A zero for each trained leaf, float32 or wider."""
-    return jax.tree.map(lambda p: jnp.zeros((), float_dtype(p)) if is_trained(p) else None, params, is_leaf=is_none)
 
 
 def _counted(t: jax.Array, ignored: jax.Array) -> jax.Array:

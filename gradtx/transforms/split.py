@@ -13,8 +13,8 @@ from jax.sharding import PartitionSpec
 
 from gradtx.core.arguments import frozen, show
 from gradtx.core.errors import describe
-from gradtx.core.leaves import map_leaves
-from gradtx.core.trees import OwnShapes, beside, flatten, is_trained, leaf_names
+from gradtx.core.leaves import float_dtype, map_leaves
+from gradtx.core.trees import OwnShapes, beside, flatten, is_none, is_trained, leaf_names
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -203,3 +203,12 @@ def _varying(x: Any) -> frozenset:
     kind = jax.typeof(x)
     kind = getattr(kind, "manual_axis_type", kind)  # before JAX 0.10 it is `vma`
     return frozenset(getattr(kind, "varying", getattr(kind, "vma", ())))
+
+
+def scalars(params: Any, value: float) -> Any:
+    """A float scalar for each trained leaf, float32 or wider; None for the others."""
+
+    def leaf(p: Any) -> Any:
+        return jnp.full((), value, float_dtype(p)) if is_trained(p) else None
+
+    return jax.tree.map(leaf, params, is_leaf=is_none)
