@@ -53,6 +53,12 @@ def pytest_ignore_collect(collection_path, config):
     return any(f"\npytestmark = pytest.mark.{mark}\n" in text for mark in marks) or None
 
 
+def pytest_collection_modifyitems(items):
+    """A test that is named by an address has another name in every worker, and two workers then run nothing at all."""
+    if named := [item.nodeid for item in items if " at 0x" in item.nodeid]:
+        raise pytest.UsageError(f"give these tests ids without addresses: {', '.join(named)}")
+
+
 @pytest.fixture(autouse=True)
 def strictness(request):
     """No silent promotion of types or ranks, except where another library does the arithmetic."""
