@@ -78,7 +78,7 @@ Inspection
     plan (before training), watch and readings (during training), explain (one step), stages; progress;
     debug_checks (ranges of hyperparameters under jit)
 Devices
-    state_shardings, zero_shardings, factored_sharding; split_over
+    state_shardings, zero_shardings, factored_sharding; split_over; owners (of matrices)
 Write your own
     transformation, schedule, Hyper, Number, Count, Steps, map_leaves, zeros, full, EmptyState
 Names for annotations, as in optax
@@ -262,6 +262,7 @@ from gradtx.transforms.normalize import (
 )
 from gradtx.transforms.norms import global_norm
 from gradtx.transforms.orthogonal import orthogonalize, scale_by_shape
+from gradtx.transforms.owners import owners
 from gradtx.transforms.parameter_scale import scale_by_param_block_rms
 from gradtx.transforms.plateau import ReduceOnPlateauState, reduce_on_plateau
 from gradtx.transforms.privacy import DifferentiallyPrivateAggregateState, differentially_private_aggregate
@@ -515,6 +516,7 @@ __all__ = [
     "optimistic_gradient_descent",
     "orthogonalize",
     "outer",
+    "owners",
     "pack",
     "partition",
     "per_leaf_learning_rate",

@@ -34,7 +34,7 @@ ENTRIES = (
         orthogonalize,
         "piece",
         "matrices",
-        usual={"coefficients": "keller", "eps": 1e-7, "dual_norm": False, "iterate_in": None},
+        usual={"coefficients": "keller", "eps": 1e-7, "dual_norm": False, "iterate_in": None, "devices": None},
         source=_MUON,
         year=2024,
         abouts={"eps": "added to the Frobenius norm; at least 0; in the units of the update"},

@@ -9,7 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradtx.transforms.exchange import count_of
 from gradtx.transforms.products import adjoint, product
+from gradtx.transforms.split import summed
 
 Triples = tuple[tuple[float, float, float], ...]
 
@@ -64,26 +66,31 @@ COEFFICIENTS: Mapping[str, Triples] = MappingProxyType(
 """Name -> (a, b, c) of each step of `orthogonalize`; the range of the singular values after it is in its docstring."""
 
 
-def iterated(x: jax.Array, triples: Triples) -> jax.Array:
-    """The iteration, of one matrix or of a stack."""
-    if x.shape[-1] >= 3 * x.shape[-2] and x.dtype != jnp.bfloat16:
+def iterated(x: jax.Array, triples: Triples, over: tuple[str, ...] = ()) -> jax.Array:
+    """The iteration, of one matrix or of a stack; `over` names the mesh axes over which the columns are split."""
+    if x.shape[-1] * count_of(over) >= 3 * x.shape[-2] and x.dtype != jnp.bfloat16:
         for k in range(0, len(triples), 2):
-            x = _two_steps(x, triples[k : k + 2])
+            x = _two_steps(x, triples[k : k + 2], over)
         return x
     for a, b, c in triples:
-        x = a * x + product(_inside(product(x, adjoint(x)), b, c), x)
+        x = a * x + product(_inside(_gram(x, over), b, c), x)
     return x
 
 
-def _two_steps(x: jax.Array, triples: Triples) -> jax.Array:
+def _gram(x: jax.Array, over: tuple[str, ...]) -> jax.Array:
+    """x·xᴴ; of split columns, the sum over all devices."""
+    return summed(product(x, adjoint(x)), over or None)
+
+
+def _two_steps(x: jax.Array, triples: Triples, over: tuple[str, ...]) -> jax.Array:
     """One or two steps with small square products: they act on A, and their product is applied to X in the end.
 
     More steps at once would be inexact: A squares the singular values, and of small ones too few digits are left.
     """
     a, b, c = triples[0]
-    gram = product(x, adjoint(x))
+    gram = _gram(x, over)
     z = _inside(gram, b, c)
-    q = z + a * jnp.eye(z.shape[-1], dtype=z.dtype)
+    q = z + a * jnp.broadcast_to(jnp.eye(z.shape[-1], dtype=z.dtype), z.shape)
     if len(triples) == 2:
         half = product(gram, z) + a * gram
         gram = product(z, half) + a * half

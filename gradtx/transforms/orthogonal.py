@@ -7,17 +7,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from gradtx.core.errors import describe, non_negative, one_of
 from gradtx.core.hyper import Hyper
-from gradtx.core.leaves import at_width, float_dtype, map_leaves
+from gradtx.core.leaves import map_leaves
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
-from gradtx.meshes import anywhere, spec_of
 from gradtx.transforms.newton_schulz import COEFFICIENTS, Triples, by_svd, each_of, iterated
 from gradtx.transforms.norms import leaf_norm
+from gradtx.transforms.owners import Owners, of_matrices, require_owners
+from gradtx.transforms.split import summed
 
 SHAPE_RULES = ("keller", "moonlight", "spectral", "longest")
 
@@ -29,6 +29,7 @@ def orthogonalize(
     *,
     dual_norm: bool = False,
     iterate_in: str | None = None,
+    devices: Owners | None = None,
 ):
     """Replace each matrix by the nearest orthogonal one, or nearly: its singular values become about one.
 
@@ -54,6 +55,7 @@ def orthogonalize(
         iterate_in: the dtype of the iteration, "float32" or "bfloat16"; None: that of the update, at least float32. In
             bfloat16 the ranges are wider by .02, and "cans" is refused, as its singular values grow without a bound.
             Complex matrices are iterated in their own type.
+        devices: `owners(...)`, how matrices are shared out among the devices of a mesh; None: `owners()`.
 
     State: none.
     Raises: ValueError: a leaf has fewer than two axes; an argument is out of range. TypeError: coefficients are neither
@@ -70,24 +72,29 @@ def orthogonalize(
         [[ 1.  0.]
          [ 0. -1.]]
     """
-    triples = _triples(coefficients)
+    triples, shared = _triples(coefficients), require_owners(devices)
     non_negative(eps=eps)
     if iterate_in is not None:
         one_of(("float32", "bfloat16"), iterate_in=iterate_in)
     if iterate_in == "bfloat16" and coefficients == "cans":
         raise ValueError('coefficients="cans" cannot be iterated in bfloat16: choose "polar_express", or float32')
 
-    def polar(x: jax.Array) -> jax.Array:
-        """Of a stack of matrices with at least as many columns as rows."""
-        norm = leaf_norm(x, (-2, -1))
+    def polar(x: jax.Array, over: tuple[str, ...]) -> jax.Array:
+        """Of a stack of matrices with at least as many columns as rows; these may be split over some devices."""
+        norm = leaf_norm(x, (-2, -1), over or None)
         nothing = norm == 0
         # The quotient is taken in two steps: the norm of a subnormal matrix has no finite reciprocal.
         unit = x / jnp.where(nothing, 1.0, norm).astype(x.dtype)
         shrunk = jnp.where(nothing, 0.0, norm / jnp.where(nothing, 1.0, norm + eps)).astype(x.dtype)
         start = unit * shrunk if jnp.iscomplexobj(x) or iterate_in is None else (unit * shrunk).astype(iterate_in)
-        u = by_svd(unit) if triples is None else each_of(lambda y: iterated(y, triples or ()), start).astype(x.dtype)
+        u = (
+            by_svd(unit)
+            if triples is None
+            else each_of(lambda y: iterated(y, triples or (), over), start).astype(x.dtype)
+        )
         if dual_norm:
-            u = u * jnp.sum((u.conj() * x).real, (-2, -1), keepdims=True).astype(u.dtype)
+            inner = summed(jnp.sum((u.conj() * x).real, (-2, -1), keepdims=True), over or None)
+            u = u * inner.astype(u.dtype)
         return jnp.where(nothing, jnp.zeros_like(u), u)
 
     def init(params):
@@ -96,7 +103,7 @@ def orthogonalize(
 
     def update(updates, state, params=None):
         _require_matrices("orthogonalize", "update", updates)
-        return _by_shape(polar, updates), state
+        return of_matrices("orthogonalize", polar, updates, shared, sums=triples is not None), state
 
     return init, update
 
@@ -176,31 +183,3 @@ def _require_matrices(who: str, what: str, tree: Any) -> None:
                 f"{who}: the {what} at {name} has shape {shape_of(x)}, and a matrix has two axes: give such leaves "
                 f"another transformation, with route or on_matrices"
             )
-
-
-def _by_shape(polar: Any, updates: Any) -> Any:
-    """`polar` of every trained leaf; those whose matrices have one shape and dtype as one stack."""
-    leaves, structure = flatten(updates)
-    done, stacks = list(leaves), {}
-    for k, x in enumerate(leaves):
-        if is_trained(x) and math.prod(shape_of(x)):
-            x = jnp.asarray(x)
-            x = x.astype(at_width(x.dtype, float_dtype(x)))
-            stacks.setdefault((tuple(sorted(x.shape[-2:])), x.dtype), []).append((k, x))
-    for members in stacks.values():
-        places, xs = zip(*members, strict=True)
-        for k, u in zip(
-            places, anywhere(lambda *xs: _stacked(polar, xs), lambda xs=xs: [*map(spec_of, xs)], *xs), strict=True
-        ):
-            done[k] = u
-    return jax.tree.unflatten(structure, done)
-
-
-def _stacked(polar: Any, xs: tuple[jax.Array, ...]) -> list[jax.Array]:
-    """`polar` of the matrices of some arrays, as one stack of wide ones."""
-    wide = [x.mT if x.shape[-2] > x.shape[-1] else x for x in xs]
-    stacks = [x.reshape(-1, *x.shape[-2:]) for x in wide]
-    stack = stacks[0] if len(stacks) == 1 else jnp.concatenate(stacks)
-    parts = jnp.split(polar(stack), np.cumsum([len(x) for x in stacks])[:-1])
-    parts = [u.reshape(x.shape) for u, x in zip(parts, wide, strict=True)]
-    return [u.mT if x.shape[-2] > x.shape[-1] else u for u, x in zip(parts, xs, strict=True)]

@@ -44,13 +44,22 @@ class SplitOver:
         """
         found: list[tuple[str, ...] | None] = []
 
-        def note(spec: Any, part: Any) -> None:
+        for spec in self.specs_of(tree):
             entries = () if spec is None else (x if isinstance(x, tuple) else (x,) for x in spec)
             own = {name for entry in entries for name in entry}
-            found.extend([tuple(n for n in self.names if n in own) or None] * len(flatten(part)[0]))
+            found.append(tuple(n for n in self.names if n in own) or None)
+        return found
 
+    def specs_of(self, tree: Any) -> list[PartitionSpec | None]:
+        """For each leaf of a tree, None leaves too, its spec.
+
+        Raises: ValueError: the specs are no prefix of the tree.
+        """
+        found: list[PartitionSpec | None] = []
         try:
-            jax.tree.map(note, self.specs, tree, is_leaf=_is_spec)
+            jax.tree.map(
+                lambda spec, part: found.extend([spec] * len(flatten(part)[0])), self.specs, tree, is_leaf=_is_spec
+            )
         except ValueError:
             leaves = ", ".join(leaf_names(tree)[:8])
             raise ValueError(f"split_over: specs {show(self.specs)} are no prefix of the tree of {leaves}") from None
@@ -130,8 +139,8 @@ def own_axes(x: Any, axis_name: AxisName) -> AxisName:
     device_count(axis_name)
     names = names_of(axis_name)
     names = names if isinstance(names, tuple) else (names,)
-    varying = _varying(x)
-    kept = tuple(n for n in names if n in varying or n not in _varying(jax.lax.axis_index(n)))
+    known = varying(x)
+    kept = tuple(n for n in names if n in known or n not in varying(jax.lax.axis_index(n)))
     return (axis_name if len(kept) == len(names) else kept) or None
 
 
@@ -198,7 +207,7 @@ def _is_spec(x: Any) -> bool:
     return x is None or isinstance(x, PartitionSpec)
 
 
-def _varying(x: Any) -> frozenset:
+def varying(x: Any) -> frozenset:
     """The axes over which JAX knows that an array may differ; none where it does not keep account."""
     kind = jax.typeof(x)
     kind = getattr(kind, "manual_axis_type", kind)  # before JAX 0.10 it is `vma`

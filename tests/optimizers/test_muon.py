@@ -300,10 +300,12 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 SHAPES = {"up": ((8, 16), P("x", None)), "down": ((16, 8), P("x", None)), "wide": ((8, 64), P(None, "x"))}
 SHAPES |= {"stack": ((8, 4, 6), P("x", None, None)), "whole": ((8, 16), P())}
 values = {name: np.random.default_rng(0).normal(size=shape).astype("float32") for name, (shape, _) in SHAPES.items()}
-for kind in (AxisType.Auto, AxisType.Explicit):
+TXS = {AxisType.Auto: (gradtx.muon(0.1, exclude=()),)}
+TXS[AxisType.Explicit] = (gradtx.normuon(0.1, exclude=()), gradtx.orthogonalize("svd"))
+for kind, txs in TXS.items():
     mesh = jax.make_mesh((8,), ("x",), axis_types=(kind,))
     split = {name: jax.device_put(values[name], NamedSharding(mesh, spec)) for name, (_, spec) in SHAPES.items()}
-    for tx in (gradtx.muon(0.1, exclude=()), gradtx.normuon(0.1, exclude=()), gradtx.orthogonalize("svd")):
+    for tx in txs:
         one, state = jax.jit(tx.update)(values, tx.init(values), values)
         step = jax.jit(tx.update)
         for _ in range(2):
