@@ -86,6 +86,8 @@ def leaf_norm(x: jax.Array, axes: tuple[int, ...] | None = None, axis_name: Axis
         axis_name: mesh axes over which the array is split, along `axes`; the norm is then that of all parts.
     """
     axis_name = own_axes(x, axis_name)
+    on_cpu = jax.default_backend() == "cpu"
+    x = jax.lax.optimization_barrier(x) if on_cpu and is_staged(x) else x  # as in `_norm_of_all`
     # The unit is the same on all devices, since it depends on the sum over all.
     squares = summed(_sum_of_squares(x, axes), axis_name)
 
@@ -96,7 +98,7 @@ def leaf_norm(x: jax.Array, axes: tuple[int, ...] | None = None, axis_name: Axis
         root = jnp.sqrt(summed(_sum_of_squares(scaled, axes), axis_name))
         return jnp.where(safe, root, root / unit)
 
-    if jax.default_backend() != "cpu" or not is_staged(squares):
+    if not on_cpu or not is_staged(squares):
         return again()
     return jax.lax.cond(jnp.all(_is_safe(squares)), lambda: jnp.sqrt(squares), again)
 
@@ -132,6 +134,9 @@ def _(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
 def _norm_of_all(leaves: list, axes: tuple[AxisName, ...] | None) -> jax.Array:
     """The root of the sum of squares. If that overflows or underflows, the leaves are scaled by a power of two."""
 
+    # XLA would square the factors of a product apart: of c*s with a constant c = 1e25 it makes c²·s², and c² overflows.
+    # The barrier hides the factors. It costs no buffer, since the branches below need the leaves in memory anyway.
+    leaves = jax.lax.optimization_barrier(leaves)
     kinds: list[AxisName] = [None] if axes is None else list(dict.fromkeys(axes))
     groups = [leaves if axes is None else [x for x, a in zip(leaves, axes, strict=True) if a == k] for k in kinds]
 
@@ -196,4 +201,11 @@ def _unit(squares: jax.Array) -> jax.Array:
     jax.jit, static_argnums=1, inline=True
 )  # at the top of the module, so that each shape is traced once
 def _sum_of_squares(x: jax.Array, axes: tuple[int, ...] | None) -> jax.Array:
+    if jax.default_backend() != "cpu":  # a barrier would cost a buffer there, and on CPU this would take twice the time
+        x = jax.lax.complex(_hidden(x.real), _hidden(x.imag)) if jnp.iscomplexobj(x) else _hidden(x)
     return jnp.sum(abs_sq(x), axes, keepdims=axes is not None)
+
+
+def _hidden(x: jax.Array) -> jax.Array:
+    """x, with the lowest number for -infinity: XLA does not see that it is a product, and squares it as a whole."""
+    return jnp.maximum(x, jnp.finfo(x.dtype).min)

@@ -71,6 +71,24 @@ def test_the_norm_of_constant_leaves_under_jit(shapes, entry):
         np.testing.assert_allclose(came, gradtx.global_norm(tree), rtol=1e-6)
 
 
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+@pytest.mark.parametrize("of", [norm, leaf_norm, lambda v: leaf_norm(v, (0,))[0]], ids=["global", "leaf", "axis"])
+def test_the_norm_of_a_constant_times_a_number_under_jit(of, backend, monkeypatch):
+    """XLA squares the factors apart, where only the product has a square: c²·s² was NaN, and the update 0."""
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)  # as it is written for accelerators
+    zeros = [0.0] * (3 if backend == "cpu" else 5)  # a shape of its own: a trace for the other backend is not found
+
+    def came(dtype, entries, s):
+        c = np.asarray([*entries, *zeros], dtype)
+        return jax.jit(lambda s: of(c * s.astype(dtype)))(jnp.float32(s))
+
+    for dtype in (np.float32, np.complex64):
+        for c, s in [(1e25, 1e-25), (1e-25, 1e25), (3e-23, 1e18)]:
+            np.testing.assert_allclose(came(dtype, [3 * c, 4 * c], s), 5 * np.float64(c) * s, rtol=1e-5)
+    for bad in (-np.inf, np.nan):
+        np.testing.assert_equal(np.asarray(came(np.float32, [bad, 1.0], 1.0)), np.float32(abs(bad)))
+
+
 def test_a_parameter_that_the_loss_does_not_use_stays():
     tx = gradtx.chain(gradtx.clip_by_leaf_norm(1.0), gradtx.adam(1e-3))
     params = {"used": jnp.ones(2), "unused": jnp.ones(3)}
