@@ -26,7 +26,7 @@ Pieces
     clip_by_value, clip_by_leaf_norm, clip_by_global_norm, clip_by_block_rms, adaptive_grad_clip, clip_by_z_score,
     clip_by_running_max, scale_by_running_norm, scale_by_spam
     normalize_by_update_norm, scale_by_trust_ratio, scale_by_param_block_rms, floor_by_weight_norm, remove_radial,
-    centralize, turn_by_learning_rate, limit_growth, hold_still
+    centralize, turn_by_learning_rate, limit_growth, hold_still, take_turns
     add_momentum, add_nesterov_momentum, add_damped_momentum, ema
     nesterov_ema, reduce_variance, amplify_slow, scale_by_optimistic_gradient
     divide_by_rms and divide_by_capped_rms (with any numerator), scale_by_previous_rms, scale_by_confidence
@@ -275,6 +275,7 @@ from gradtx.transforms.spikes import (
     scale_by_running_norm,
 )
 from gradtx.transforms.split import split_over
+from gradtx.transforms.turns import take_turns
 from gradtx.transforms.zoom import ScaleByZoomLinesearchState, ZoomLinesearchInfo, scale_by_zoom_linesearch
 from gradtx.wrappers.accumulate import AccumulateState, accumulate
 from gradtx.wrappers.average import AverageState, average, averaged
@@ -613,6 +614,7 @@ __all__ = [
     "sum_schedules",
     "supersab",
     "sweep",
+    "take_turns",
     "tiger",
     "transformation",
     "turn_by_learning_rate",

@@ -8,6 +8,7 @@ from gradtx.transforms.basic import identity, scale, scale_by_learning_rate, sca
 from gradtx.transforms.momentum import add_damped_momentum, add_momentum, add_nesterov_momentum, ema
 from gradtx.transforms.noise import add_noise
 from gradtx.transforms.plateau import reduce_on_plateau
+from gradtx.transforms.turns import take_turns
 from gradtx.transforms.zoom import scale_by_zoom_linesearch
 from gradtx.wrappers.decay import add_decayed_weights
 
@@ -29,6 +30,7 @@ def _same(name: str, **theirs: object) -> dict[str, Setting]:
 ENTRIES = (
     Entry(identity, "piece", "basic", settings=_same("identity")),
     Entry(set_to_zero, "piece", "basic", settings=_same("set_to_zero")),
+    Entry(take_turns, "piece", "basic", laws={"needs_params": True}),
     Entry(
         scale, "piece", "basic", usual={"step_size": -0.5}, settings=_same("scale"), optax_names=("scale_by_schedule",)
     ),

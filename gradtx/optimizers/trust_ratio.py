@@ -17,6 +17,7 @@ from gradtx.optimizers.adam import scale_by_adam
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.momentum import add_momentum, add_nesterov_momentum
 from gradtx.transforms.normalize import scale_by_trust_ratio
+from gradtx.transforms.turns import take_turns
 from gradtx.wrappers.decay import add_decayed_weights
 from gradtx.wrappers.masked import masked
 
@@ -106,7 +107,7 @@ def lamb(
     weight_decay: Hyper = 0.0,
     mask: Any = None,
 ):
-    """LAMB: `scale_by_adam`, `add_decayed_weights`, `scale_by_trust_ratio`, then `scale_by_learning_rate`.
+    """LAMB: `scale_by_adam`, `add_decayed_weights`, `take_turns`, `scale_by_trust_ratio`, `scale_by_learning_rate`.
 
     Args:
         learning_rate: at least 0; the relative length of a step.
@@ -122,6 +123,7 @@ def lamb(
     return chain(
         scale_by_adam(b1, b2, eps, eps_root),
         add_decayed_weights(weight_decay, mask),
+        take_turns(),
         scale_by_trust_ratio(),
         scale_by_learning_rate(learning_rate),
     )

@@ -51,7 +51,7 @@ def global_norm(tree: Any, axis_name: AxisName = None) -> jax.Array:
 
     if axes is not None or any(isinstance(x, Tracer) for x in leaves):
         return _norm(leaves, axes)
-    first = _sum_of_squares(leaves[0], None)
+    first = sum_of_squares(leaves[0], None)
     # Inside jit, even arithmetic on constants is staged.
     return _norm(leaves, axes) if isinstance(first, Tracer) else _eager_norm(leaves, first)
 
@@ -61,11 +61,11 @@ def _eager_norm(leaves: list, first: jax.Array) -> jax.Array:
 
     first: the sum of squares of the first leaf.
     """
-    squares = functools.reduce(jax.lax.add, [first, *(_sum_of_squares(x, None) for x in leaves[1:])])
+    squares = functools.reduce(jax.lax.add, [first, *(sum_of_squares(x, None) for x in leaves[1:])])
     if _is_safe(squares):
         return jnp.sqrt(squares)
     unit = _unit(squares)
-    scaled = (_sum_of_squares(x * unit.astype(x.dtype), None) for x in leaves)
+    scaled = (sum_of_squares(x * unit.astype(x.dtype), None) for x in leaves)
     return jnp.sqrt(functools.reduce(jax.lax.add, scaled)) / unit
 
 
@@ -89,13 +89,13 @@ def leaf_norm(x: jax.Array, axes: tuple[int, ...] | None = None, axis_name: Axis
     on_cpu = jax.default_backend() == "cpu"
     x = jax.lax.optimization_barrier(x) if on_cpu and is_staged(x) else x  # as in `_norm_of_all`
     # The unit is the same on all devices, since it depends on the sum over all.
-    squares = summed(_sum_of_squares(x, axes), axis_name)
+    squares = summed(sum_of_squares(x, axes), axis_name)
 
     def again() -> jax.Array:
         safe, unit = _is_safe(squares), _unit(squares)
         # A select of entries, not of units: XLA makes (c*unit)**2 of a constant c to c**2 * unit**2, which is 0 * inf.
         scaled = jnp.where(safe, x, x * unit.astype(x.dtype))
-        root = jnp.sqrt(summed(_sum_of_squares(scaled, axes), axis_name))
+        root = jnp.sqrt(summed(sum_of_squares(scaled, axes), axis_name))
         return jnp.where(safe, root, root / unit)
 
     if not on_cpu or not is_staged(squares):
@@ -200,7 +200,7 @@ def _unit(squares: jax.Array) -> jax.Array:
 @functools.partial(
     jax.jit, static_argnums=1, inline=True
 )  # at the top of the module, so that each shape is traced once
-def _sum_of_squares(x: jax.Array, axes: tuple[int, ...] | None) -> jax.Array:
+def sum_of_squares(x: jax.Array, axes: tuple[int, ...] | None) -> jax.Array:
     if jax.default_backend() != "cpu":  # a barrier would cost a buffer there, and on CPU this would take twice the time
         x = jax.lax.complex(_hidden(x.real), _hidden(x.imag)) if jnp.iscomplexobj(x) else _hidden(x)
     return jnp.sum(abs_sq(x), axes, keepdims=axes is not None)

@@ -44,7 +44,8 @@ def graft(
         u = d·‖m‖₂/‖d‖₂,      d = direction(g),   m = magnitude(g);   0 where d is 0
 
     The norms are those of each leaf, or of parts of it. They do not overflow. Where they differ by a factor of more
-    than 1e38, a direction with a norm above 8e37 becomes 0. `graft(tx, tx)` gives the updates of `tx`, to the bit.
+    than 1e38, a direction with a norm above 8e37 becomes 0. `graft(tx, tx)` gives the updates of `tx`, to the bit. With
+    large leaves on a CPU, end `direction` with `take_turns`: fewer leaves are then held at once.
 
     Args:
         direction, magnitude: the transformations. Their updates must point the same way, along the gradient or against

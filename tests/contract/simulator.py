@@ -1,7 +1,8 @@
 """Parts of optimizers once more, in NumPy and double precision: each is an object with its own memory.
 
-A part has `step(g, w)`, which returns the update of every leaf; trees are dicts of arrays. A part round others makes
-them with the functions that it is given, so that it can make them anew. Nothing is taken from the library.
+A part has `begin(w)`, which gives it the first parameters, and `step(g, w)`, which returns the update of every leaf;
+trees are dicts of arrays. A part round others makes them with the functions that it is given, so that it can make them
+anew. Nothing is taken from the library.
 """
 
 import numpy as np
@@ -15,7 +16,18 @@ def norm(x):
     return np.sqrt(np.sum(x * x))
 
 
-class Momentum:
+def length(tree):
+    return np.sqrt(sum(norm(x) ** 2 for x in tree.values()))
+
+
+class Part:
+    """It remembers nothing of the first parameters."""
+
+    def begin(self, w):
+        pass
+
+
+class Momentum(Part):
     """A decaying sum of gradients, times the rate; Nesterov's or not."""
 
     def __init__(self, rate, decay=0.0, nesterov=False):
@@ -27,7 +39,7 @@ class Momentum:
         return each(lambda b: -self.rate * b, ahead)
 
 
-class Adam:
+class Adam(Part):
     """Kingma & Ba's algorithm 1."""
 
     def __init__(self, rate):
@@ -43,13 +55,17 @@ class Adam:
         return each(lambda m, v: -self.rate * (m / c) / (np.sqrt(v / d) + 1e-8), self.m, self.v)
 
 
-class Around:
+class Around(Part):
     """A part round one other."""
 
     def __init__(self, make):
         self.make = make
         self.inner = make()
         self.t = 0
+
+    def begin(self, w):
+        self.start = w
+        self.inner.begin(w)
 
     def step(self, g, w):
         self.t += 1
@@ -60,8 +76,7 @@ class Clipped(Around):
     """The gradients are cut to a norm of 1."""
 
     def around(self, g, w):
-        length = np.sqrt(sum(norm(x) ** 2 for x in g.values()))
-        return self.inner.step(each(lambda x: x * min(1.0, 1.0 / length), g), w)
+        return self.inner.step(each(lambda x: x * min(1.0, 1.0 / length(g)), g), w)
 
 
 class Added(Around):
@@ -77,11 +92,11 @@ class Added(Around):
 class Grafted(Around):
     """The length of each leaf's step comes from a momentum."""
 
-    length = None
+    other = None
 
     def around(self, g, w):
-        self.length = self.length or Momentum(0.05, 0.9)
-        d, m = self.inner.step(g, w), self.length.step(g, w)
+        self.other = self.other or Momentum(0.05, 0.9)
+        d, m = self.inner.step(g, w), self.other.step(g, w)
         return each(lambda d, m: d * norm(m) / norm(d) if norm(d) else d * 0.0, d, m)
 
 
@@ -117,7 +132,7 @@ class Lookahead(Around):
     """After every second step, half the way back to where the last two began."""
 
     def around(self, g, w):
-        self.slow = w if self.t == 1 else self.slow
+        self.slow = self.start if self.t == 1 else self.slow
         u = self.inner.step(g, w)
         if self.t % 2 == 0:
             self.slow = each(lambda s, w, u: s + 0.5 * (w + u - s), self.slow, w, u)
@@ -130,7 +145,7 @@ class Outer(Around):
 
     def around(self, g, w):
         if self.t == 1:
-            self.slow, self.over = w, Momentum(0.7, 0.5, nesterov=True)
+            self.slow, self.over = self.start, Momentum(0.7, 0.5, nesterov=True)
         u = self.inner.step(g, w)
         if self.t % 2 == 0:
             way = self.over.step(each(lambda s, w, u: s - (w + u), self.slow, w, u), self.slow)
@@ -145,7 +160,31 @@ class Restarted(Around):
     def around(self, g, w):
         if self.t > 1 and (self.t - 1) % 3 == 0:
             self.inner = self.make()
+            self.inner.begin(w)
         return self.inner.step(g, w)
+
+
+class Adapted(Around):
+    """A rate is learnt: the largest distance from the start, over the root of the sum of squared gradients."""
+
+    def around(self, g, w):
+        if self.t == 1:
+            self.distance, self.squares = 0.1 * (1 + length(self.start)), 0.0
+        self.distance = max(self.distance, length(each(np.subtract, w, self.start)))
+        self.squares += length(g) ** 2
+        rate = self.distance / np.sqrt(self.squares + 1e-8)
+        return each(lambda u: rate * u, self.inner.step(g, w))
+
+
+class Projected(Around):
+    """Each leaf comes back to a ball."""
+
+    def around(self, g, w):
+        def leaf(u, w):
+            x = w + u
+            return x * min(1.0, 2.0 / norm(x)) - w
+
+        return each(leaf, self.inner.step(g, w), w)
 
 
 class Divided(Around):

@@ -33,7 +33,23 @@ ACTIVE = {
     "graft": lambda tx: gradtx.graft(tx, gradtx.sgd(learning_rate=0.01, momentum=0.9)),
     "cautious": lambda tx: gradtx.cautious(tx, sign=-1),
     "in_frame": lambda tx: gradtx.in_frame(tx, gradtx.frames.low_rank(rank=1, every=2)),
+    "adapt_learning_rate": lambda tx: gradtx.adapt_learning_rate(tx, gradtx.rates.distance(1e-3)),
 }
+LAST = {  # their updates must be added as they are: few wrappers may go round them
+    "project_onto": lambda tx: gradtx.project_onto(tx, gradtx.sets.l2_ball(2.0)),
+}
+PASSING = (
+    "masked",
+    "freeze",
+    "route",
+    "accumulate",
+    "skip_nonfinite",
+    "skip_if",
+    "skip_spikes",
+    "every",
+    "inject",
+    "chain",
+)
 NEUTRAL = {
     "masked": lambda tx: gradtx.masked(tx, "**"),
     "freeze": lambda tx: gradtx.freeze(tx, False),
@@ -52,6 +68,7 @@ NEUTRAL = {
     "add": gradtx.add,
     "graft": lambda tx: gradtx.graft(tx, tx),
     "in_frame": lambda tx: gradtx.in_frame(tx, gradtx.frames.identity()),
+    "adapt_learning_rate": lambda tx: gradtx.adapt_learning_rate(tx, gradtx.rates.constant(1.0)),
 }
 PARAMS = {
     "gain": jnp.asarray(1.5, jnp.bfloat16),
@@ -82,10 +99,14 @@ def train(tx, grads, params=PARAMS):
     return jax.lax.scan(body, (trained, tx.init(trained)), grads)
 
 
-@pytest.mark.parametrize(("outer", "inner"), [*itertools.product(ACTIVE, ACTIVE)])
+TWO = [*itertools.product(ACTIVE, ACTIVE), *itertools.product(LAST, ACTIVE), *itertools.product(PASSING, LAST)]
+
+
+@pytest.mark.parametrize(("outer", "inner"), TWO)
 def test_any_two(outer, inner):
     """Every wrapper in every other: types are kept, under vmap too, and beside leaves that are not trained."""
-    tx = ACTIVE[outer](ACTIVE[inner](ADAM))
+    wrappers = {**ACTIVE, **LAST}
+    tx = wrappers[outer](wrappers[inner](ADAM))
     before = jax.eval_shape(tx.init, PARAMS)
     grads = jax.tree.map(lambda g: g[0], gradients(1))
     updates, after = jax.eval_shape(tx.update, grads, before, PARAMS)
@@ -112,11 +133,12 @@ CHAINS = st.lists(st.sampled_from(sorted(ACTIVE)), min_size=3, max_size=5)
 
 
 @hypothesis.settings(max_examples=8, phases=GENERATE)
-@hypothesis.given(CHAINS, st.sampled_from([SGD, ADAM, USER]))
-def test_any_pile(names, tx):
+@hypothesis.given(CHAINS, st.sampled_from([SGD, ADAM, USER]), st.sampled_from([None, *LAST]))
+def test_any_pile(names, tx, last):
     """Piles of wrappers run in one scan, jitted as eager."""
     for name in names:
         tx = ACTIVE[name](tx)
+    tx = LAST[last](tx) if last else tx
     (params, _), updates = jax.jit(lambda g: train(tx, g))(gradients(5))
     assert all(np.isfinite(np.asarray(x, np.float32)).all() for x in jax.tree.leaves((params, updates)))
     state, eager = tx.init(PARAMS), []
@@ -139,6 +161,7 @@ def test_all_neutral_ones_in_any_order_change_nothing(names, inner):
     tx = inner
     for name in names:
         tx = NEUTRAL[name](tx)
+    tx = gradtx.project_onto(tx, gradtx.sets.everywhere())
     outs = []
     for each in (tx, inner):
         update, state, params, history = jax.jit(each.update), each.init(PARAMS), PARAMS, []

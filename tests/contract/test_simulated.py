@@ -6,6 +6,7 @@ import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
 import gradtx
@@ -27,7 +28,10 @@ PARTS = {
         lambda tx: gradtx.chain(tx, gradtx.scale_by_optimistic_gradient(1.0, 0.5)),
         simulator.Optimistic,
     ),
+    "adapt": (lambda tx: gradtx.adapt_learning_rate(tx, gradtx.rates.distance(0.1)), simulator.Adapted),
+    "project": (lambda tx: gradtx.project_onto(tx, gradtx.sets.l2_ball(2.0)), simulator.Projected),
 }
+PASSING = ("clip", "every", "accumulate", "restart")  # round a projection, whose updates must be added as they are
 INSIDE = {
     "sgd": (gradtx.sgd(0.1, momentum=0.9), lambda: simulator.Momentum(0.1, 0.9)),
     "adam": (gradtx.adam(0.05), lambda: simulator.Adam(0.05)),
@@ -47,17 +51,28 @@ def simulated(names, inside):
     for name in names:
         make = functools.partial(PARTS[name][1], make)
     part, w, path = make(), W, []
+    part.begin(w)
     for g in gradients():
         w = simulator.each(np.add, w, part.step(g, w))
         path.append(w)
     return path
 
 
+def fits(names):
+    """Whether no part changes the updates of a projection."""
+    return "project" not in names or all(name in PASSING for name in names[names.index("project") + 1 :])
+
+
+PILES = st.lists(st.sampled_from(sorted(PARTS)), min_size=3, max_size=3).filter(fits)
+
+
 @hypothesis.settings(max_examples=24, phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate))
 @hypothesis.example(["cautious", "graft", "add"], "adam")
 @hypothesis.example(["graft", "restart", "cautious"], "adam")
 @hypothesis.example(["outer", "add", "divide"], "sgd")
-@hypothesis.given(st.lists(st.sampled_from(sorted(PARTS)), min_size=3, max_size=3), st.sampled_from(sorted(INSIDE)))
+@hypothesis.example(["adapt", "accumulate", "add"], "adam")
+@hypothesis.example(["restart", "adapt", "project"], "sgd")
+@hypothesis.given(PILES, st.sampled_from(sorted(INSIDE)))
 def test_three_deep(names, inside):
     """To 1e-9 in double precision, over eight steps."""
     tx = INSIDE[inside][0]
@@ -77,3 +92,10 @@ def test_three_deep(names, inside):
         for t, want in enumerate(simulated(names, inside)):
             for name, expected in want.items():
                 np.testing.assert_allclose(path[name][t], expected, rtol=1e-9, atol=1e-9 * (1 + np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("name", sorted(PARTS.keys() - set(PASSING)))
+def test_no_other_part_goes_round_a_projection(name):
+    """The error says where the projection belongs."""
+    with pytest.raises(ValueError, match=r"changes the updates of project_onto.*put project_onto outside"):
+        PARTS[name][0](PARTS["project"][0](INSIDE["sgd"][0]))
