@@ -12,7 +12,7 @@ Recipes
     adamw, amsgrad, nadam, adamax, lion. For full batches: rprop, supersab, lbfgs (with a line search).
     With little memory: adafactor, came, adam_mini, novograd, sm3. Against spikes: stable_adamw, adopt,
     spam, stable_spam.
-    For hidden matrices, AdamW for the rest: muon, normuon.
+    For hidden matrices, AdamW for the rest: muon, normuon, dion.
     Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan, adabound, amsbound, sophia, sophia_g.
     Signs, noise, dual averages: sign_sgd, signum, noisy_sgd, madgrad, ftrl.
     In other coordinates: soap; galore, apollo (with a small state).
@@ -30,7 +30,7 @@ Pieces
     add_momentum, add_nesterov_momentum, add_damped_momentum, ema
     nesterov_ema, reduce_variance, amplify_slow, scale_by_optimistic_gradient
     divide_by_rms and divide_by_capped_rms (with any numerator), scale_by_previous_rms, scale_by_confidence
-    orthogonalize, scale_by_shape (for matrices)
+    orthogonalize, scale_by_shape, scale_by_dion (for matrices)
     accumulate_squares, scale_by_rms, scale_by_stddev, scale_by_adadelta, scale_by_adam, scale_by_amsgrad,
     scale_by_adamax, scale_by_nadam, scale_by_scheduled_nadam, scale_by_lion, scale_by_sign, scale_by_rprop,
     scale_by_supersab, scale_by_lbfgs
@@ -136,6 +136,7 @@ from gradtx.optimizers.came import ScaleByConfidenceState, came, scale_by_confid
 from gradtx.optimizers.caution import c_adamw, c_lion, grams
 from gradtx.optimizers.cocob import ScaleByCocobState, cocob, scale_by_cocob
 from gradtx.optimizers.dadapt import ScaleByDadaptAdamState, dadapt_adamw, scale_by_dadapt_adam
+from gradtx.optimizers.dion import ScaleByDionState, dion, scale_by_dion
 from gradtx.optimizers.ftrl import ScaleByFtrlState, ftrl, scale_by_ftrl
 from gradtx.optimizers.hypergradient import adam_hd, sgd_hd
 from gradtx.optimizers.laprop import laprop
@@ -365,6 +366,7 @@ __all__ = [
     "ScaleByCocobState",
     "ScaleByConfidenceState",
     "ScaleByDadaptAdamState",
+    "ScaleByDionState",
     "ScaleByFtrlState",
     "ScaleByLbfgsState",
     "ScaleByLionState",
@@ -453,6 +455,7 @@ __all__ = [
     "decay_skipped_rows",
     "differentially_private_aggregate",
     "diloco",
+    "dion",
     "divide_by_capped_rms",
     "divide_by_rms",
     "dog",
@@ -557,6 +560,7 @@ __all__ = [
     "scale_by_cocob",
     "scale_by_confidence",
     "scale_by_dadapt_adam",
+    "scale_by_dion",
     "scale_by_ftrl",
     "scale_by_lbfgs",
     "scale_by_learning_rate",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gradtx.catalog.entry import Entry, Peer, Setting
+from gradtx.optimizers.dion import dion, scale_by_dion
 from gradtx.optimizers.muon import muon, normuon
 from gradtx.transforms.orthogonal import orthogonalize, scale_by_shape
 from gradtx.wrappers.on_matrices import on_matrices
@@ -13,6 +14,8 @@ _ABOUTS = {
     "eps": "added to the root of the mean square of a row; at least 0",
     "b2": "the weight of the past in the mean squares of rows; in [0, 1]",
 }
+_DION = "Ahn et al., arXiv:2504.05295, algorithm 1"
+_LEFT = "what stays in the momentum of what an update took; in [0, 1]"
 _RECIPE = {
     "coefficients": "keller",
     "shape_rule": "moonlight",
@@ -98,6 +101,40 @@ ENTRIES = (
         year=2025,
         settings={"": Setting(called="normuon", label="NorMuon", rates=(0.0003, 0.001, 0.003, 0.01))},
         abouts=_ABOUTS,
+        laws=_NEEDS,
+    ),
+    Entry(
+        scale_by_dion,
+        "piece",
+        "matrices",
+        usual={"rank": 0.25, "momentum": 0.95, "seed": 0},
+        source=_DION,
+        year=2025,
+        abouts={"momentum": _LEFT},
+        laws={"smooth": False},
+        fields={
+            "trace": "the momentum, with what the rank has left out so far",
+            "basis": "directions of the columns, as many as the rank",
+        },
+    ),
+    Entry(
+        dion,
+        "recipe",
+        "matrices",
+        usual={
+            "learning_rate": 0.01,
+            "rank": 0.25,
+            "momentum": 0.95,
+            "seed": 0,
+            "outputs": -1,
+            "weight_decay": 0.01,
+            "others": None,
+            "exclude": None,
+        },
+        source=_DION,
+        year=2025,
+        settings={"": Setting(called="dion", label="Dion", rates=(0.001, 0.003, 0.01, 0.03))},
+        abouts={"momentum": _LEFT},
         laws=_NEEDS,
     ),
 )

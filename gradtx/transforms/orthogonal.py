@@ -98,11 +98,11 @@ def orthogonalize(
         return jnp.where(nothing, jnp.zeros_like(u), u)
 
     def init(params):
-        _require_matrices("orthogonalize", "parameter", params)
+        require_matrices("orthogonalize", "parameter", params)
         return EmptyState()
 
     def update(updates, state, params=None):
-        _require_matrices("orthogonalize", "update", updates)
+        require_matrices("orthogonalize", "update", updates)
         return of_matrices("orthogonalize", polar, updates, shared, sums=triples is not None), state
 
     return init, update
@@ -148,11 +148,11 @@ def scale_by_shape(rule: str = "keller", outputs: int = -1):
         )
 
     def init(params):
-        _require_matrices("scale_by_shape", "parameter", params)
+        require_matrices("scale_by_shape", "parameter", params)
         return EmptyState()
 
     def update(updates, state, params=None):
-        _require_matrices("scale_by_shape", "update", updates)
+        require_matrices("scale_by_shape", "update", updates)
         return map_leaves(lambda g: factor(g.shape) * g, updates), state
 
     return init, update
@@ -176,7 +176,7 @@ def _is_number(x: Any) -> bool:
     return isinstance(x, float | int) and not isinstance(x, bool) and math.isfinite(x)
 
 
-def _require_matrices(who: str, what: str, tree: Any) -> None:
+def require_matrices(who: str, what: str, tree: Any) -> None:
     for name, x in zip(leaf_names(tree), flatten(tree)[0], strict=True):
         if is_trained(x) and len(shape_of(x)) < 2:
             raise ValueError(
