@@ -79,6 +79,8 @@ Inspection
     debug_checks (ranges of hyperparameters under jit)
 Devices
     state_shardings, zero_shardings, factored_sharding; split_over; owners (of matrices)
+As text
+    parse (the inverse of `repr`), to_dict and from_dict (for JSON and YAML)
 Write your own
     transformation, schedule, Hyper, Number, Count, Steps, map_leaves, zeros, full, EmptyState
 Names for annotations, as in optax
@@ -225,6 +227,7 @@ from gradtx.sparse.rows import RowSparse
 from gradtx.sparse.skipped_rows import DecaySkippedRowsState, decay_skipped_rows
 from gradtx.storage.store import StoreState, store
 from gradtx.sweep import sweep
+from gradtx.text import from_dict, parse, to_dict
 from gradtx.transforms.adaptive_clipping import ClipByZScoreState, adaptive_grad_clip, clip_by_z_score
 from gradtx.transforms.backtracking import (
     BacktrackingLinesearchInfo,
@@ -470,6 +473,7 @@ __all__ = [
     "floor_by_weight_norm",
     "foreign",
     "freeze",
+    "from_dict",
     "fromage",
     "ftrl",
     "full",
@@ -522,6 +526,7 @@ __all__ = [
     "outer",
     "owners",
     "pack",
+    "parse",
     "partition",
     "per_leaf_learning_rate",
     "piecewise_constant_schedule",
@@ -620,6 +625,7 @@ __all__ = [
     "sweep",
     "take_turns",
     "tiger",
+    "to_dict",
     "transformation",
     "turn_by_learning_rate",
     "unpack",

@@ -14,7 +14,8 @@ from gradtx.core.errors import in_unit_interval, one_of, whole
 from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.numerics import ema
 from gradtx.frames.carry import along_columns, along_rows
-from gradtx.frames.frame import Frame, Leaf, ShownAsCall
+from gradtx.frames.frame import Frame, Leaf
+from gradtx.shown import ShownAsCall
 from gradtx.transforms.products import adjoint, product
 
 _SIDES = ("both", "smaller", "rows", "columns")
@@ -36,6 +37,8 @@ class EigenbasisState(NamedTuple):
 @dataclasses.dataclass(frozen=True, repr=False)
 class Eigenbasis(ShownAsCall, Frame):
     """See `eigenbasis`."""
+
+    maker = "frames.eigenbasis"
 
     decay: float
     every: int

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from typing import Any
 
 import jax
 import numpy as np
 
 from gradtx.core.errors import describe
+from gradtx.shown import ShownAsCall
 
 Leaf = jax.ShapeDtypeStruct
 """The shape and type that a leaf of the parameters has outside the frame."""
@@ -90,18 +90,11 @@ def require_frame(**frames: Any) -> None:
             raise TypeError(f"{name} must be a frame, as gradtx.frames.matrices(); got {describe(frame)}{called}")
 
 
-class ShownAsCall:
-    """Prints as the call of the function of `gradtx.frames` that makes it, `real_and_imaginary` of RealAndImaginary."""
-
-    def __repr__(self) -> str:
-        name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
-        fields = ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))  # pyright: ignore[reportArgumentType]
-        return f"frames.{name}({', '.join(f'{field}={value!r}' for field, value in fields)})"
-
-
 @dataclasses.dataclass(frozen=True, repr=False)
 class Identity(ShownAsCall, Frame):
     """See `identity`."""
+
+    maker = "frames.identity"
 
     def takes(self, leaf: Leaf) -> bool:
         """No leaf."""

@@ -12,7 +12,8 @@ from gradtx.core.errors import one_of, whole
 from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.numerics import quotient
 from gradtx.frames.carry import along_columns, along_rows
-from gradtx.frames.frame import Frame, Leaf, ShownAsCall
+from gradtx.frames.frame import Frame, Leaf
+from gradtx.shown import ShownAsCall
 from gradtx.transforms.products import adjoint, product
 
 _BASES = ("svd", "random")
@@ -22,6 +23,8 @@ _KEYS = "threefry2x32"
 @dataclasses.dataclass(frozen=True, repr=False)
 class LowRank(ShownAsCall, Frame):
     """See `low_rank`."""
+
+    maker = "frames.low_rank"
 
     rank: int
     every: int

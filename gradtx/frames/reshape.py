@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.errors import describe, whole
-from gradtx.frames.frame import Frame, Leaf, ShownAsCall
+from gradtx.frames.frame import Frame, Leaf
+from gradtx.shown import ShownAsCall
 
 Axes = int | tuple[int, ...]
 
@@ -18,6 +19,8 @@ Axes = int | tuple[int, ...]
 @dataclasses.dataclass(frozen=True, repr=False)
 class Matrices(ShownAsCall, Frame):
     """See `matrices`."""
+
+    maker = "frames.matrices"
 
     rows: Axes | None
     columns: Axes | None
@@ -78,6 +81,8 @@ class Matrices(ShownAsCall, Frame):
 @dataclasses.dataclass(frozen=True, repr=False)
 class RealAndImaginary(ShownAsCall, Frame):
     """See `real_and_imaginary`."""
+
+    maker = "frames.real_and_imaginary"
 
     def takes(self, leaf: Leaf) -> bool:
         """Complex leaves."""

@@ -12,6 +12,7 @@ from gradtx.core.numerics import quotient, safe_sqrt
 from gradtx.core.states import NonNegative
 from gradtx.moments.axes import mean, require_axes, whole_numbers, with_length
 from gradtx.moments.moment import Kept, Moment, Step
+from gradtx.shown import ShownAsCall
 
 
 class FactoredMoment(NamedTuple):
@@ -27,17 +28,16 @@ class FactoredMoment(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Factored(Moment):
+class Factored(ShownAsCall, Moment):
     """See `factored`."""
+
+    maker = "moments.factored"
 
     least: ClassVar[int] = 3
 
     eps: float
     axes: tuple[int, int] | None
     min_dim_size: int
-
-    def __repr__(self) -> str:
-        return f"moments.factored(eps={self.eps!r}, axes={self.axes}, min_dim_size={self.min_dim_size})"
 
     def shapes(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...] | None, ...]:
         """Those of the means along each of the two axes; else that of the leaf."""

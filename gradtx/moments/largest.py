@@ -10,14 +10,14 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.moments.moment import Kept, Moment, Step
+from gradtx.shown import ShownAsCall
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class MaxOfAxes(Moment):
+class MaxOfAxes(ShownAsCall, Moment):
     """See `max_of_axes`."""
 
-    def __repr__(self) -> str:
-        return "moments.max_of_axes()"
+    maker = "moments.max_of_axes"
 
     def shapes(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
         """For each axis one that has its length along it, and 1 along all others."""

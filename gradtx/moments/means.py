@@ -14,16 +14,16 @@ from gradtx.core.errors import whole
 from gradtx.meshes import anywhere, spec_of
 from gradtx.moments.axes import mean, require_axes, whole_numbers, with_length
 from gradtx.moments.moment import Kept, Moment, Step
+from gradtx.shown import ShownAsCall
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Full(Moment):
+class Full(ShownAsCall, Moment):
     """See `full`."""
 
-    entrywise: ClassVar[bool] = True
+    maker = "moments.full"
 
-    def __repr__(self) -> str:
-        return "moments.full()"
+    entrywise: ClassVar[bool] = True
 
     def shapes(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
         """That of the leaf."""
@@ -67,13 +67,12 @@ class Per(Moment):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class PerColumn(Moment):
+class PerColumn(ShownAsCall, Moment):
     """See `per_column`."""
 
-    output_axis: int
+    maker = "moments.per_column"
 
-    def __repr__(self) -> str:
-        return f"moments.per_column(output_axis={self.output_axis})"
+    output_axis: int
 
     def shapes(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
         """Length 1 along the axis of the outputs."""
@@ -89,14 +88,13 @@ class PerColumn(Moment):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Blocks(Moment):
+class Blocks(ShownAsCall, Moment):
     """See `blocks`."""
+
+    maker = "moments.blocks"
 
     count: int
     axis: int
-
-    def __repr__(self) -> str:
-        return f"moments.blocks({self.count}, axis={self.axis})"
 
     def shapes(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
         """One number for each block."""
@@ -231,7 +229,7 @@ def blocks(count: int, axis: int = -1) -> Moment:
     Example:
         >>> from gradtx import moments
         >>> moments.blocks(8)
-        moments.blocks(8, axis=-1)
+        moments.blocks(count=8, axis=-1)
     """
     whole(1, count=count)
     whole(axis=axis)

@@ -9,18 +9,18 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.numerics import quotient
-from gradtx.sets.set import CallRepr, Set, as_constant, misses_axes
+from gradtx.sets.set import Plain, Set, as_constant, misses_axes
 from gradtx.transforms.norms import leaf_norm, within
 from gradtx.transforms.radial import as_axes
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Sphere(CallRepr):
+class Sphere(Plain):
     """See `sphere`."""
 
     radius: float | None
     axis: Any
-    maker = "sphere"
+    maker = "sets.sphere"
 
     def refuses(self, leaf: jax.ShapeDtypeStruct) -> str:
         """Parameters without these axes."""
@@ -41,12 +41,12 @@ class Sphere(CallRepr):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class L2Ball(CallRepr):
+class L2Ball(Plain):
     """See `l2_ball`."""
 
     radius: float
     axis: Any
-    maker = "l2_ball"
+    maker = "sets.l2_ball"
 
     def refuses(self, leaf: jax.ShapeDtypeStruct) -> str:
         """Parameters without these axes."""

@@ -9,16 +9,16 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.errors import describe
-from gradtx.sets.set import CallRepr, Set, as_constant, is_complex
+from gradtx.sets.set import Plain, Set, as_constant, is_complex
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Box(CallRepr):
+class Box(Plain):
     """See `box`."""
 
     lower: float
     upper: float
-    maker = "box"
+    maker = "sets.box"
 
     def refuses(self, leaf: jax.ShapeDtypeStruct) -> str:
         """Complex parameters, which have no order."""
@@ -54,7 +54,7 @@ def nonnegative() -> Set:
     Example:
         >>> import gradtx
         >>> gradtx.sets.nonnegative()
-        box(lower=0.0, upper=inf)
+        sets.box(lower=0.0, upper=inf)
     """
     return box(lower=0.0)
 
@@ -68,7 +68,7 @@ def hypercube(side: float = 1.0) -> Set:
     Example:
         >>> import gradtx
         >>> gradtx.sets.hypercube()
-        box(lower=0.0, upper=1.0)
+        sets.box(lower=0.0, upper=1.0)
     """
     return box(0.0, as_constant("side", side, 0.0))
 
@@ -82,7 +82,7 @@ def linf_ball(radius: float = 1.0) -> Set:
     Example:
         >>> import gradtx
         >>> gradtx.sets.linf_ball(2.0)
-        box(lower=-2.0, upper=2.0)
+        sets.box(lower=-2.0, upper=2.0)
     """
     radius = as_constant("radius", radius, 0.0)
     return box(-radius, radius)

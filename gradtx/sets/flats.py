@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core.errors import describe
-from gradtx.sets.set import CallRepr, Set, as_constant, is_complex
+from gradtx.sets.set import Plain, Set, as_constant, is_complex
 
 
-class _Along(CallRepr):
+class _Along(Plain):
     """What these sets share: a a a, nested tuples of Python floats."""
 
     a: Any
@@ -38,7 +38,7 @@ class Hyperplane(_Along):
 
     a: Any
     b: float
-    maker = "hyperplane"
+    maker = "sets.hyperplane"
 
     def project(self, x: jax.Array, start: None) -> jax.Array:
         """x, moved along a."""
@@ -52,7 +52,7 @@ class Halfspace(_Along):
 
     a: Any
     b: float
-    maker = "halfspace"
+    maker = "sets.halfspace"
 
     def project(self, x: jax.Array, start: None) -> jax.Array:
         """x, moved along a if it is on the other side."""
@@ -65,7 +65,7 @@ class Line(_Along):
     """See `line`."""
 
     a: Any
-    maker = "line"
+    maker = "sets.line"
 
     def project(self, x: jax.Array, start: None) -> jax.Array:
         """The part of x along a."""

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.errors import describe
+from gradtx.shown import ShownAsCall
 
 
 @runtime_checkable
@@ -67,24 +68,18 @@ def is_complex(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jnp.complexfloating)
 
 
-class CallRepr:
-    """Prints as the call of the function that makes it, whose name is `maker`; needs nothing of initial parameters."""
-
-    maker = ""
+class Plain(ShownAsCall):
+    """A set that needs nothing of the initial parameters."""
 
     def starts(self, w: jax.Array) -> jax.Array | None:
         """Nothing."""
 
-    def __repr__(self) -> str:
-        fields = ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))  # pyright: ignore[reportArgumentType]
-        return f"{self.maker}({', '.join(f'{name}={value!r}' for name, value in fields)})"
-
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Everywhere(CallRepr):
+class Everywhere(Plain):
     """See `everywhere`."""
 
-    maker = "everywhere"
+    maker = "sets.everywhere"
 
     def refuses(self, leaf: jax.ShapeDtypeStruct) -> str:
         """Nothing."""
@@ -101,6 +96,6 @@ def everywhere() -> Set:
     Example:
         >>> import gradtx
         >>> gradtx.sets.everywhere()
-        everywhere()
+        sets.everywhere()
     """
     return Everywhere()

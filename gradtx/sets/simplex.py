@@ -9,11 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.sets.set import CallRepr, Set, as_constant, is_complex, misses_axes
+from gradtx.sets.set import Plain, Set, as_constant, is_complex, misses_axes
 from gradtx.transforms.radial import as_axes
 
 
-class _Sums(CallRepr, abc.ABC):
+class _Sums(Plain, abc.ABC):
     """What these sets share: they look at all entries of a parameter, or of each slice along an axis."""
 
     axis: int | None
@@ -40,7 +40,7 @@ class Simplex(_Sums):
 
     total: float
     axis: int | None
-    maker = "simplex"
+    maker = "sets.simplex"
 
     def nearest(self, x: jax.Array) -> jax.Array:
         """x less one number, cut at 0."""
@@ -53,7 +53,7 @@ class L1Sphere(_Sums):
 
     radius: float
     axis: int | None
-    maker = "l1_sphere"
+    maker = "sets.l1_sphere"
 
     def nearest(self, x: jax.Array) -> jax.Array:
         """The sizes on the simplex, with their signs."""
@@ -66,7 +66,7 @@ class L1Ball(_Sums):
 
     radius: float
     axis: int | None
-    maker = "l1_ball"
+    maker = "sets.l1_ball"
 
     def nearest(self, x: jax.Array) -> jax.Array:
         """x, or where its sizes sum to more than the radius, the nearest point with that sum."""

@@ -8,15 +8,15 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.numerics import quotient
-from gradtx.sets.set import CallRepr, Set
+from gradtx.sets.set import Plain, Set
 from gradtx.transforms.products import adjoint, product
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Stiefel(CallRepr):
+class Stiefel(Plain):
     """See `stiefel`."""
 
-    maker = "stiefel"
+    maker = "sets.stiefel"
 
     def refuses(self, leaf: jax.ShapeDtypeStruct) -> str:
         """All but matrices and stacks of matrices."""

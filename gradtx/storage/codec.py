@@ -13,6 +13,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from gradtx.core.errors import describe
 from gradtx.core.leaves import float_dtype
+from gradtx.shown import ShownAsCall
 from gradtx.storage.bits import rounded_stochastically
 
 Bits = Callable[[tuple[int, ...]], jax.Array]
@@ -67,17 +68,11 @@ def require_codec(**codecs: Any) -> None:
             raise TypeError(f"{name} must be a codec, as gradtx.storage.int8(); got {describe(codec)}{called}")
 
 
-class CallRepr:
-    """Prints as the call of the function that makes it, which has its name in lower case."""
-
-    def __repr__(self) -> str:
-        fields = ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))  # pyright: ignore[reportArgumentType]
-        return f"{type(self).__name__.lower()}({', '.join(f'{name}={value!r}' for name, value in fields)})"
-
-
 @dataclasses.dataclass(frozen=True, repr=False)
-class Float32(CallRepr):
+class Float32(ShownAsCall):
     """See `float32`."""
+
+    maker = "storage.float32"
 
     def supports(self, role: str, leaf: jax.ShapeDtypeStruct) -> bool:
         """None: all arrays stay as they are."""
@@ -93,8 +88,10 @@ class Float32(CallRepr):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class BFloat16(CallRepr):
+class BFloat16(ShownAsCall):
     """See `bfloat16`."""
+
+    maker = "storage.bfloat16"
 
     def supports(self, role: str, leaf: jax.ShapeDtypeStruct) -> bool:
         """Every array."""
@@ -115,8 +112,10 @@ class BFloat16(CallRepr):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Offloaded(CallRepr):
+class Offloaded(ShownAsCall):
     """See `offloaded`."""
+
+    maker = "storage.offloaded"
 
     def supports(self, role: str, leaf: jax.ShapeDtypeStruct) -> bool:
         """Every array, if the device has such memory.
@@ -145,7 +144,7 @@ def float32() -> Codec:
     Example:
         >>> import gradtx
         >>> gradtx.storage.float32()
-        float32()
+        storage.float32()
     """
     return Float32()
 
@@ -159,7 +158,7 @@ def bfloat16() -> Codec:
     Example:
         >>> import gradtx
         >>> gradtx.storage.bfloat16()
-        bfloat16()
+        storage.bfloat16()
     """
     return BFloat16()
 
@@ -175,7 +174,7 @@ def offloaded() -> Codec:
     Example:
         >>> import gradtx
         >>> gradtx.storage.offloaded()
-        offloaded()
+        storage.offloaded()
     """
     return Offloaded()
 
@@ -184,7 +183,7 @@ def _space() -> Any:
     device = jax.devices()[0]
     kinds = [memory.kind for memory in device.addressable_memories()]
     if "pinned_host" not in kinds:
-        raise ValueError(f"offloaded(): {device} has no memory of kind 'pinned_host'; it has {', '.join(kinds)}")
+        raise ValueError(f"storage.offloaded(): {device} has no memory 'pinned_host'; it has {', '.join(kinds)}")
     if not hasattr(jax, "memory"):
-        raise ValueError(f"offloaded(): JAX {jax.__version__} has no jax.memory.Space; use a newer JAX")
+        raise ValueError(f"storage.offloaded(): JAX {jax.__version__} has no jax.memory.Space; use a newer JAX")
     return jax.memory.Space

@@ -9,12 +9,15 @@ import jax.numpy as jnp
 
 from gradtx.core.numerics import quotient
 from gradtx.placement import longest_axes
-from gradtx.storage.codec import Bits, CallRepr, Codec, Float32, require_codec
+from gradtx.shown import ShownAsCall
+from gradtx.storage.codec import Bits, Codec, Float32, require_codec
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Factored(CallRepr):
+class Factored(ShownAsCall):
     """See `factored`."""
+
+    maker = "storage.factored"
 
     signed: Codec
 
@@ -68,7 +71,7 @@ def factored(signed: Codec | None = None) -> Codec:
     Example:
         >>> import gradtx
         >>> gradtx.storage.factored(signed=gradtx.storage.int8())
-        factored(signed=int8(block=256))
+        storage.factored(signed=storage.int8(block=256))
     """
     signed = Float32() if signed is None else signed
     require_codec(signed=signed)

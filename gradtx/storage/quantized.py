@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.errors import whole
+from gradtx.shown import ShownAsCall
 from gradtx.storage.blocks import Blocks, cut, joined, scales_of, widened
 from gradtx.storage.codebook import Book
-from gradtx.storage.codec import Bits, CallRepr, Codec, without_derivative
+from gradtx.storage.codec import Bits, Codec, without_derivative
 
 # The root of the least unsigned level is about the least signed level: a first moment that is rounded up from almost
 # nothing is then divided by no less, and makes no step larger than usual.
@@ -22,7 +23,7 @@ FOUR = {"signed": Book(2, 1, True), "nonnegative": Book(3, 1, False)}
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class _Blocked(CallRepr, ABC):
+class _Blocked(ShownAsCall, ABC):
     """The blocks and their scales, which all of these codecs have."""
 
     block: int
@@ -74,6 +75,8 @@ class _Blocked(CallRepr, ABC):
 class Int8(_Blocked):
     """See `int8`."""
 
+    maker = "storage.int8"
+
     def range(self, role: str) -> tuple[float, float]:
         """Of the book."""
         return EIGHT[role].top, EIGHT[role].least
@@ -90,6 +93,8 @@ class Int8(_Blocked):
 @dataclasses.dataclass(frozen=True, repr=False)
 class Int4(_Blocked):
     """See `int4`."""
+
+    maker = "storage.int4"
 
     packed: ClassVar[bool] = True
 
@@ -119,6 +124,8 @@ class Int4(_Blocked):
 @dataclasses.dataclass(frozen=True, repr=False)
 class Float8(_Blocked):
     """See `float8`."""
+
+    maker = "storage.float8"
 
     def range(self, role: str) -> tuple[float, float]:
         """Those of the type; for divisors the smallest normal number, since zero is no level."""
@@ -165,7 +172,7 @@ def int8(block: int = 256) -> Codec:
     Example:
         >>> import gradtx
         >>> gradtx.storage.int8()
-        int8(block=256)
+        storage.int8(block=256)
     """
     return Int8(block)
 
@@ -185,7 +192,7 @@ def int4(block: int = 128) -> Codec:
     Example:
         >>> import gradtx
         >>> gradtx.storage.int4(block=64)
-        int4(block=64)
+        storage.int4(block=64)
     """
     return Int4(block)
 
@@ -203,7 +210,7 @@ def float8(block: int = 256) -> Codec:
     Example:
         >>> import gradtx
         >>> gradtx.storage.float8()
-        float8(block=256)
+        storage.float8(block=256)
     """
     for kind in ("float8_e4m3fn", "float8_e5m2"):
         if not hasattr(jnp, kind):

@@ -148,7 +148,7 @@ def test_the_derivative_of_the_orthogonal_factor(shape):
 
 @pytest.mark.parametrize("onto", INSIDE, ids=repr)
 def test_values(onto):
-    back = eval(repr(onto), {**vars(sets), "inf": np.inf})
+    back = eval(repr(onto), {"sets": sets, "inf": np.inf})
     assert (back, hash(back)) == (onto, hash(onto))
     assert isinstance(onto, sets.Set)
 

@@ -47,7 +47,7 @@ def moment(shape, role, seed=0, dtype=np.float32):
 class TestValues:
     @pytest.mark.parametrize("codec", ALL, ids=repr)
     def test_equal_hashed_pickled_and_printed(self, codec):
-        again = eval(repr(codec), vars(storage))
+        again = eval(repr(codec), {"storage": storage})
         assert again == codec
         assert hash(again) == hash(codec)
         assert pickle.loads(pickle.dumps(codec)) == codec
@@ -87,7 +87,7 @@ class TestBooks:
         assert least / math.sqrt(float(unsigned.min())) < 2
 
     def test_codecs_without(self):
-        with pytest.raises(TypeError, match=r"codec must be int8\(\), .*; got bfloat16\(\)"):
+        with pytest.raises(TypeError, match=r"codec must be int8\(\), .*; got storage.bfloat16\(\)"):
             storage.book(storage.bfloat16(), "signed")
         with pytest.raises(ValueError, match="role must be"):
             storage.book(storage.int8(), "exact")

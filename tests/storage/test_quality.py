@@ -13,8 +13,8 @@ def test_within_the_spread_over_seeds(make):
     """Loss and accuracy, the means of five seeds: int8 within the spread of float32, int4 within twice the spread."""
     found = compare(make(), [storage.float32(), storage.int8(), storage.int4()], seeds=5)
     print(f"source text {source_text()[1]}", table(found), sep="\n")
-    first = found.pop("float32()")
-    for codec, spreads in (("int8(block=256)", 1), ("int4(block=128)", 2)):
+    first = found.pop("storage.float32()")
+    for codec, spreads in (("storage.int8(block=256)", 1), ("storage.int4(block=128)", 2)):
         for x, x0 in zip(found[codec], first, strict=True):
             assert np.isfinite(x).all()
             assert abs(x.mean() - x0.mean()) <= spreads * np.ptp(x0), table({"float32()": first, **found})

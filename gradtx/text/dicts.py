@@ -1,0 +1,149 @@
+"""Values as dicts of plain numbers and texts, for YAML and JSON, and back."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from typing import Any
+
+from gradtx.core.errors import describe
+from gradtx.text.names import NUMBERS, makers
+from gradtx.text.parse import evaluated, part
+
+TARGET, ARGUMENTS, NAME = "_target_", "_args_", "_name_"
+_LONG = {"jnp": "jax.numpy", "np": "numpy"}
+
+
+def to_dict(value: Any) -> dict[str, Any]:
+    """The call that made a value, as dicts, lists, numbers and texts that JSON and YAML can keep.
+
+    A call is a dict: `_target_` is the full name of the function, `_args_` the list of its positional arguments if it
+    has any, all other keys are arguments by name. These are the keys of Hydra's `instantiate`. Tuples, infinities, NaN
+    and dicts whose keys are not texts are such calls too (`builtins.tuple`, `builtins.float`, `builtins.dict`); a
+    function of yours is `{"_name_": its name}`. It has what `repr` prints. The order of the keys counts, as for members
+    of a chain: `yaml.safe_dump(data, sort_keys=False)`.
+
+    Args:
+        value: a transformation, a schedule, a codec, a frame, a moment, a set or an estimator.
+
+    Raises: TypeError: it is something else. ValueError: it holds something without a name, as a lambda, an optax pair,
+        or an array that is no scalar.
+
+    Example:
+        >>> import gradtx
+        >>> gradtx.to_dict(gradtx.sgd(0.1, momentum=0.9))["momentum"]
+        0.9
+        >>> gradtx.to_dict(gradtx.scale(-0.5))
+        {'_target_': 'gradtx.scale', 'step_size': -0.5}
+    """
+    text = repr(value)
+    try:
+        node = ast.parse(text, mode="eval").body
+    except (SyntaxError, RecursionError, MemoryError):
+        raise ValueError(f"it holds something that has no name, or is nested too deeply: {text[:200]}") from None
+    if not isinstance(node, ast.Call):
+        raise TypeError(f"to_dict takes a transformation, a schedule or another value; got {describe(value)}")
+    return _plain(node)
+
+
+def from_dict(data: Mapping[str, Any], names: Mapping[str, Any] | None = None) -> Any:
+    """The value that `to_dict` has written down. As `parse`, it runs nothing but gradtx's own factories.
+
+    Args:
+        data: dicts, lists, numbers and texts, as `to_dict` gives them.
+        names: as for `parse`.
+
+    Raises: TypeError: `data` is no dict, or a call has an argument that its factory does not know. ValueError: it is no
+        such call, or a factory refuses an argument.
+
+    Example:
+        >>> import gradtx
+        >>> gradtx.from_dict({"_target_": "gradtx.sgd", "learning_rate": 0.1, "momentum": 0.9})
+        sgd(learning_rate=0.1, momentum=0.9)
+    """
+    if not isinstance(data, Mapping):
+        raise TypeError(f"from_dict takes a dict, as to_dict gives it; got {describe(data)}")
+    try:
+        return evaluated(_node(data), dict(names or {}))
+    except RecursionError:
+        raise ValueError("the dict is nested too deeply") from None
+
+
+def _plain(node: ast.expr) -> Any:
+    """A part of the text as plain data."""
+    match node:
+        case ast.Constant(value=bool() | int() | float() | str() | None as value):
+            return value
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
+            return -value
+        case ast.Name(id="inf" | "nan" as text) | ast.UnaryOp(op=ast.USub(), operand=ast.Name(id="inf" as text)):
+            return _call("builtins.float", [f"-{text}" if isinstance(node, ast.UnaryOp) else text])
+        case ast.List(elts=items):
+            return [_plain(item) for item in items]
+        case ast.Tuple(elts=items):
+            return _call("builtins.tuple", [[_plain(item) for item in items]])
+        case ast.Dict(keys=keys, values=values):
+            pairs = [[_plain(k), _plain(v)] for k, v in zip(keys, values, strict=True) if k is not None]
+            plain = all(isinstance(k, str) and k not in (TARGET, NAME) for k, _ in pairs)
+            return dict(pairs) if plain else _call("builtins.dict", [pairs])
+        case ast.Call(func=func, args=args, keywords=keywords):
+            named = {str(k.arg): _plain(k.value) for k in keywords}
+            if wrong := {TARGET, ARGUMENTS} & set(named):
+                raise ValueError(f"an argument called {min(wrong)} has another meaning in a dict: give it another name")
+            return _call(_full(ast.unparse(func)), [_plain(arg) for arg in args], named)
+        case ast.Attribute(value=ast.Name(id="re")) | ast.BinOp():  # flags
+            return int(part(node, {}))
+        case ast.Name() | ast.Attribute():
+            return {NAME: ast.unparse(node)}
+    raise ValueError(f"a dict cannot hold {ast.unparse(node)[:200]}")
+
+
+def _call(target: str, arguments: list[Any], named: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    return {TARGET: target, **({ARGUMENTS: arguments} if arguments else {}), **(named or {})}
+
+
+def _full(name: str) -> str:
+    """The name by which any program finds the function: gradtx.adam, jax.numpy.float32."""
+    module, _, last = name.rpartition(".")
+    if module in _LONG and last in NUMBERS:
+        return f"{_LONG[module]}.{last}"
+    return f"gradtx.{name}" if name in makers() and module != "re" else name
+
+
+def _node(data: Any) -> Any:
+    """Plain data as a part of a text."""
+    if isinstance(data, Mapping):
+        if NAME in data:
+            return _dotted(data[NAME])
+        if TARGET not in data:
+            return ast.Dict(list(map(_node, data)), list(map(_node, data.values())))
+        arguments = list(data.get(ARGUMENTS, ()))
+        named = {str(k): v for k, v in data.items() if k not in (TARGET, ARGUMENTS)}
+        match data[TARGET], arguments:
+            case "builtins.float", [str() as text] if text.lstrip("+-") in ("inf", "nan"):
+                return ast.Constant(float(text))
+            case "builtins.tuple", [list() | tuple() as items]:
+                return ast.Tuple(list(map(_node, items)))
+            case "builtins.dict", [list() | tuple() as pairs]:
+                return ast.Dict([_node(k) for k, _ in pairs], [_node(v) for _, v in pairs])
+        keywords = [ast.keyword(k, _node(v)) for k, v in named.items()]
+        return ast.Call(_dotted(data[TARGET]), list(map(_node, arguments)), keywords)
+    if isinstance(data, list | tuple):
+        return ast.List(list(map(_node, data)))
+    if data is None or isinstance(data, bool | int | float | str):
+        return ast.Constant(data)
+    raise TypeError(f"a dict for from_dict holds dicts, lists, numbers and texts; got {describe(data)}")
+
+
+def _dotted(name: Any) -> ast.expr:
+    """`storage.int8` as a part of a text.
+
+    Raises: ValueError: it is no name.
+    """
+    words = name.split(".") if isinstance(name, str) else []
+    if not (words and all(word.isidentifier() for word in words)):
+        raise ValueError(f"{TARGET} must be the name of a function, as 'gradtx.adam'; got {name!r}")
+    node: ast.expr = ast.Name(words[0])
+    for word in words[1:]:
+        node = ast.Attribute(node, word)
+    return node
