@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
-from gradtx.core.leaves import apply_updates
 from gradtx.core.pair import GradientTransformation, require_changeable
 from gradtx.core.states import EmptyState
+from gradtx.core.traits import Closures
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.values import member_names
 
@@ -49,23 +50,19 @@ def chain(*members: Transformation, **named: Transformation):
     def init(params):
         return entries({name: plan.init(params) for name, plan in plans.items()})
 
-    def update(updates, state, params=None, **extra):
-        require_known("chain", plans, updates, state)
-        states = {}
-        for name, plan in plans.items():
-            given = plan.extras.taken(extra)
-            updates, states[name] = plan.update(updates, state.get(name, EmptyState()), params, given)
-        return updates, entries(states)
+    def through(stepping: str | None) -> Callable:
+        def update(updates, state, params=None, **extra):
+            require_known("chain", plans, updates, state)
+            states = {}
+            for name, plan in plans.items():
+                before, given = state.get(name, EmptyState()), plan.extras.taken(extra)
+                updates, states[name] = plan.update(updates, before, params, given, step=name == stepping)
+            return updates, entries(states)
 
-    def step(updates, state, params=None, **extra):
-        require_known("chain", plans, updates, state)
-        states, out = {}, updates
-        for name, plan in plans.items():
-            run = plan.step if name == last else plan.update  # the last member returns the new parameters
-            out, states[name] = run(out, state.get(name, EmptyState()), params, plan.extras.taken(extra))
-        return (out if plans else apply_updates(params, updates)), entries(states)
+        return update
 
-    return init, update, step
+    # In a step, the last member returns the new parameters.
+    return Closures(init, through(None), through(last) if plans else None)
 
 
 def require_known(who: str, plans: dict[str, Any], updates: Any, state: Any) -> None:

@@ -76,7 +76,7 @@ class GradientTransformation(Value):
         if params is None:
             raise ValueError(f"{self.name}: a step needs the parameters: call step(updates, state, params)")
         with refusals_name(self.name):
-            result = self._plan.step(updates, without_python_numbers(state, updates), params, extra)
+            result = self._plan.update(updates, without_python_numbers(state, updates), params, extra, step=True)
         warn_of_integers(updates, params)
         return result
 

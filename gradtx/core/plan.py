@@ -76,20 +76,17 @@ class Piece:
         require_plain_parameters(self.name, self.traits, params)
         return self.closures.init(params)
 
-    def update(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
-        """The updates and the next state."""
+    def update(
+        self, updates: Any, state: Any, params: Any, extra: dict[str, Any], step: bool = False
+    ) -> tuple[Any, Any]:
+        """The updates and the next state; with `step`, the new parameters and the next state."""
         updates, rest, given = self._checked(updates, state, params, extra)
+        closure = self.closures.step if step else self.closures.update
         with jax.named_scope(self.name), refusals_name(self.name):
-            return self._pair(self.closures.update(updates, state, *rest, **given))
-
-    def step(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
-        """The parameters after the update and the next state."""
-        if self.closures.step is None:
-            updates, state = self.update(updates, state, params, extra)
-            return apply_updates(params, updates), state
-        updates, rest, given = self._checked(updates, state, params, extra)
-        with jax.named_scope(self.name), refusals_name(self.name):
-            return self._pair(self.closures.step(updates, state, *rest, **given))
+            result = (closure or self.closures.update)(updates, state, *rest, **given)
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise TypeError(f"{self.name}: update must return (updates, state); it returned {describe(result)}")
+        return result if closure else (apply_updates(params, result[0]), result[1])
 
     def _checked(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, tuple, dict]:
         """Check a call. Return the updates, other positional arguments and extra arguments for the closures."""
@@ -102,16 +99,11 @@ class Piece:
         given = {k: v for k, v in extra.items() if self._forwards or k in self._own}
         return taken_by(self.name, self.traits, updates), (params,) if self._takes_params else (), given
 
-    def _pair(self, result: Any) -> tuple[Any, Any]:
-        if not (isinstance(result, tuple) and len(result) == 2):
-            raise TypeError(f"{self.name}: update must return (updates, state); it returned {describe(result)}")
-        return result
-
     @functools.cached_property
     def state_type(self) -> type | None:
         """The type of the state, found with `init` of an empty tree; None if it is not known."""
         try:  # with two kinds of trees: a state that is itself like the parameters has their type, not one of its own
-            types = {type(jax.eval_shape(self.closures.init, empty)) for empty in ({}, ())}
+            types = set(map(type, jax.eval_shape(lambda: [self.closures.init(empty) for empty in ({}, ())])))
             return types.pop() if len(types) == 1 else None
         except Exception:  # some need more than an empty tree; their states are not checked
             return None
@@ -187,17 +179,13 @@ class Scheduled:
         values = {k: at_step(f"{self.name}'s {k}", v, count, dtype) for k, v in self._schedules.items()}
         return HyperparametersState(count, values, self._piece.with_closures(self._body(values, count)).init(params))
 
-    def update(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
-        """The update of the piece with the values of this step."""
+    def update(
+        self, updates: Any, state: Any, params: Any, extra: dict[str, Any], step: bool = False
+    ) -> tuple[Any, Any]:
+        """The update of the piece, or its step, with the values of this step."""
         piece, values = self._now(state)
-        updates, inner = piece.update(updates, state.inner, params, extra)
-        return updates, HyperparametersState(increment(state.count), values, inner)
-
-    def step(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
-        """The step of the piece with the values of this step."""
-        piece, values = self._now(state)
-        params, inner = piece.step(updates, state.inner, params, extra)
-        return params, HyperparametersState(increment(state.count), values, inner)
+        out, inner = piece.update(updates, state.inner, params, extra, step)
+        return out, HyperparametersState(increment(state.count), values, inner)
 
     def _now(self, state: Any) -> tuple[Piece, dict[str, Any]]:
         """The piece for this step, and the values of its hyperparameters in the dtypes that the state has for them."""
