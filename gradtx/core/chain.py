@@ -62,7 +62,7 @@ def chain(*members: Transformation, **named: Transformation):
         return update
 
     # In a step, the last member returns the new parameters.
-    return Closures(init, through(None), through(last) if plans else None)
+    return Closures(init, through(None), through(last) if plans else None, state=dict)
 
 
 def require_known(who: str, plans: dict[str, Any], updates: Any, state: Any) -> None:

@@ -101,7 +101,9 @@ class Piece:
 
     @functools.cached_property
     def state_type(self) -> type | None:
-        """The type of the state, found with `init` of an empty tree; None if it is not known."""
+        """The type of the state, declared or found with `init` of an empty tree; None if it is not known."""
+        if self.closures.state is not None:
+            return self.closures.state
         try:  # with two kinds of trees: a state that is itself like the parameters has their type, not one of its own
             types = set(map(type, jax.eval_shape(lambda: [self.closures.init(empty) for empty in ({}, ())])))
             return types.pop() if len(types) == 1 else None

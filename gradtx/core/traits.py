@@ -125,6 +125,7 @@ class Closures:
     leaf_groups: for a wrapper that treats leaves differently: `params -> {index of a leaf: its Group}`.
     passes: for a wrapper that leaves the updates to one transformation: `state -> (that transformation, its state)`.
         The state of the wrapper has it in the field `inner`.
+    state: the type of the state; None to find it with `init` of an empty tree.
     """
 
     init: Callable
@@ -133,3 +134,4 @@ class Closures:
     branch: Branch | None = None
     leaf_groups: Callable[[Any], Mapping[int, Group]] | None = None
     passes: Callable[[Any], tuple[Any, Any]] | None = None
+    state: type | None = None

@@ -113,8 +113,8 @@ def _(axes: Any, axis_name: AxisName, primals: tuple, tangents: tuple) -> tuple[
 def within(bound: Any, norm: jax.Array) -> jax.Array:
     """The factor that reduces a norm to a bound: `min(1, bound/norm)`, with derivative 0 at norm 0."""
     bound = jnp.asarray(bound, norm.dtype)
-    inside = norm <= bound
-    return jnp.where(inside, 1.0, ratio(bound, jnp.where(inside, 1.0, norm)))
+    inside, one = norm <= bound, jnp.ones_like(norm)
+    return jax.lax.select(inside, one, ratio(bound, jax.lax.select(inside, one, norm)))
 
 
 @jax.custom_jvp
