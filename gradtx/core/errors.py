@@ -109,7 +109,7 @@ finite = range_check("finite", lambda x: abs(x) < math.inf)
 
 def ordered(**values: Any) -> None:
     """Raise ValueError unless no number is greater than the next one, in the order in which they are given."""
-    known = [(name, _checked(value)) for name, value in values.items() if _checked(value) is not None]
+    known = [(name, number) for name, value in values.items() if (number := _checked(value)) is not None]
     for (low, x), (high, y) in itertools.pairwise(known):
         _require(x <= y, f"{low} must not be greater than {high}; got ", x, " and ", y)
 

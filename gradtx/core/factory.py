@@ -43,10 +43,6 @@ class Factory:
         self.makes_recipes = False  # whether the last body that ran was that of a recipe
         self.name = body.__name__
         self.signature = inspect.signature(body)
-        bare = [p.replace(annotation=inspect.Parameter.empty) for p in self.signature.parameters.values()]
-        self.call_form = (
-            f"{self.name}{self.signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)}"
-        )
         self.public: Callable[..., Any] = body  # until published
         self.make: Callable[[dict[str, Any]], Any] = dict
 
@@ -72,6 +68,12 @@ class Factory:
             if marker is not None:
                 found[name] = marker, container or _VARIADIC.get(parameter.kind)
         return found
+
+    @property
+    def call_form(self) -> str:
+        """The name and the parameters without annotations, for errors."""
+        bare = [p.replace(annotation=inspect.Parameter.empty) for p in self.signature.parameters.values()]
+        return f"{self.name}{self.signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)}"
 
     def publish(self, make: Callable[[dict[str, Any]], Any]) -> Any:
         """Return the function that users call. It has the name and docstring of the body and makes values."""

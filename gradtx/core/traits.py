@@ -60,11 +60,6 @@ class Traits:
         )
 
 
-def powers_of_eps(arguments: Mapping[str, Any]) -> dict[str, int]:
-    """The trait `gradient_powers` where `eps_in_sqrt` says whether eps is added to squares of gradients."""
-    return {"eps": 2 if arguments["eps_in_sqrt"] else 1}
-
-
 class Narrowing:
     """Base of an argument with which a transformation can take less than its factory declares."""
 

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.extend.core as jex
 import jax.numpy as jnp
-from jax import core as jax_core
 
 from gradtx.core.chain import chain, spliced
 from gradtx.core.pair import GradientTransformation, is_transformation
@@ -16,8 +14,6 @@ from gradtx.core.states import HyperparametersState
 from gradtx.core.transformation import Transformation, as_transformation, transformation
 from gradtx.core.trees import flatten, shape_of
 from gradtx.core.values import member_names
-
-_trace_state = getattr(jex, "get_opaque_trace_state", None) or jax_core.get_opaque_trace_state  # JAX 0.6: the second
 
 
 def stages(tx: Any) -> tuple[tuple[str, GradientTransformation], ...]:
@@ -231,4 +227,7 @@ def _chosen(ran: Any, x: Any, otherwise: Any) -> Any:
 
 def _trace() -> Any:
     """The trace in which this runs: what is computed in one is of no use in another."""
-    return _trace_state(convention="gradtx")
+    from jax.extend import core  # here, since it imports Pallas: a third of the time of `import gradtx`
+
+    found = getattr(core, "get_opaque_trace_state", None) or jax.core.get_opaque_trace_state  # JAX 0.6: the second
+    return found(convention="gradtx")

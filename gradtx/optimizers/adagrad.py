@@ -12,11 +12,12 @@ from gradtx.core.errors import below_one, non_negative
 from gradtx.core.hyper import Hyper, Number
 from gradtx.core.numerics import divide_by_root
 from gradtx.core.states import NonNegative
-from gradtx.core.traits import Divisor, powers_of_eps
+from gradtx.core.traits import Divisor
 from gradtx.core.transformation import transformation
 from gradtx.moments.largest import max_of_axes
 from gradtx.moments.means import ENTRYWISE
 from gradtx.moments.moment import Moment, divided, require_moment, started
+from gradtx.optimizers.rmsprop import powers_of_eps
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.momentum import ema
 

@@ -15,7 +15,7 @@ from gradtx.core.leaves import float_dtype, full, map_leaves, zeros
 from gradtx.core.numerics import abs_sq, clip_and_square, divide_by_root, ema, increment, scale_down, zero_count
 from gradtx.core.numerics import bias_correction as correction
 from gradtx.core.states import NonNegative, Signed
-from gradtx.core.traits import Divisor, powers_of_eps
+from gradtx.core.traits import Divisor
 from gradtx.core.transformation import transformation
 from gradtx.moments.means import ENTRYWISE
 from gradtx.moments.moment import Moment, divided, require_moment, started
@@ -44,6 +44,11 @@ def _divisors(given: Mapping[str, Any], state: Any) -> dict[str, Divisor]:
     # The state of scale_by_stddev is kept corrected.
     corrects = given["bias_correction"] and isinstance(state, ScaleByRmsState)
     return {"nu": Divisor(*eps, correction(given["decay"], state.count, jnp.float32) if corrects else 1.0)}
+
+
+def powers_of_eps(arguments: Mapping[str, Any]) -> dict[str, int]:
+    """The trait `gradient_powers` where `eps_in_sqrt` says whether eps is added to squares of gradients."""
+    return {"eps": 2 if arguments["eps_in_sqrt"] else 1}
 
 
 @transformation(any_leaves=True, sparse_rows=True, divides=_divisors, gradient_powers=powers_of_eps)
