@@ -12,7 +12,8 @@ Recipes
     adamw, amsgrad, nadam, adamax, lion. For full batches: rprop, supersab, lbfgs (with a line search).
     With little memory: adafactor, came, adam_mini, novograd, sm3. Against spikes: stable_adamw, adopt,
     spam, stable_spam.
-    For hidden matrices, AdamW for the rest: muon, normuon, dion.
+    For hidden matrices, AdamW for the rest: muon, normuon, adamuon, muon2, rmnp, muonclip, dion; with another
+    transformation for the rest: polargrad, muonh. With a norm for each kind of leaf: scion.
     Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan, adabound, amsbound, sophia, sophia_g.
     Signs, noise, dual averages: sign_sgd, signum, noisy_sgd, madgrad, ftrl.
     In other coordinates: soap; galore, apollo (with a small state).
@@ -30,7 +31,7 @@ Pieces
     add_momentum, add_nesterov_momentum, add_damped_momentum, ema
     nesterov_ema, reduce_variance, amplify_slow, scale_by_optimistic_gradient
     divide_by_rms and divide_by_capped_rms (with any numerator), scale_by_previous_rms, scale_by_confidence
-    orthogonalize, scale_by_shape, scale_by_dion (for matrices)
+    orthogonalize, scale_by_shape, scale_by_dion (for matrices); scale_to_norm
     accumulate_squares, scale_by_rms, scale_by_stddev, scale_by_adadelta, scale_by_adam, scale_by_amsgrad,
     scale_by_adamax, scale_by_nadam, scale_by_scheduled_nadam, scale_by_lion, scale_by_sign, scale_by_rprop,
     scale_by_supersab, scale_by_lbfgs
@@ -51,7 +52,7 @@ Wrappers: averages and other gradients
     restart
 Wrappers: where steps land
     project_onto with the sets of `gradtx.sets`: sphere, box, nonnegative, simplex, stiefel, ...;
-    project_scale_invariant
+    project_scale_invariant; qk_clip (for the weights of attention)
 Wrappers: other coordinates
     in_frame with the frames of `gradtx.frames`: identity, matrices, real_and_imaginary, low_rank, eigenbasis
 Wrappers: how fast
@@ -155,7 +156,9 @@ from gradtx.optimizers.momo import (
     scale_by_momo,
     scale_by_momo_adam,
 )
-from gradtx.optimizers.muon import muon, normuon
+from gradtx.optimizers.muon import muon, muonh, polargrad
+from gradtx.optimizers.muon_moments import adamuon, muon2, normuon, rmnp
+from gradtx.optimizers.muonclip import muonclip
 from gradtx.optimizers.nadam import ScaleByScheduledNadamState, nadam, nadamw, scale_by_scheduled_nadam
 from gradtx.optimizers.novograd import novograd
 from gradtx.optimizers.optimistic import optimistic_adam, optimistic_gradient_descent
@@ -173,6 +176,7 @@ from gradtx.optimizers.rprop import (
     supersab,
 )
 from gradtx.optimizers.scale_invariant import ProjectScaleInvariantState, adamp, project_scale_invariant, sgdp
+from gradtx.optimizers.scion import scion
 from gradtx.optimizers.sgd import noisy_sgd, sgd
 from gradtx.optimizers.sign_sgd import sign_sgd, signum
 from gradtx.optimizers.soap import soap
@@ -280,8 +284,10 @@ from gradtx.transforms.spikes import (
 )
 from gradtx.transforms.split import split_over
 from gradtx.transforms.turns import take_turns
+from gradtx.transforms.unit import scale_to_norm
 from gradtx.transforms.zoom import ScaleByZoomLinesearchState, ZoomLinesearchInfo, scale_by_zoom_linesearch
 from gradtx.wrappers.accumulate import AccumulateState, accumulate
+from gradtx.wrappers.attention import qk_clip
 from gradtx.wrappers.average import AverageState, average, averaged
 from gradtx.wrappers.branches import add
 from gradtx.wrappers.cautious import cautious
@@ -414,6 +420,7 @@ __all__ = [
     "adamaxw",
     "adamh",
     "adamp",
+    "adamuon",
     "adamw",
     "adan",
     "adapt_learning_rate",
@@ -512,6 +519,9 @@ __all__ = [
     "momo",
     "momo_adam",
     "muon",
+    "muon2",
+    "muonclip",
+    "muonh",
     "nadam",
     "nadamw",
     "nesterov_ema",
@@ -532,6 +542,7 @@ __all__ = [
     "piecewise_constant_schedule",
     "piecewise_interpolate_schedule",
     "plan",
+    "polargrad",
     "polyak_sgd",
     "polynomial_schedule",
     "prodigy",
@@ -540,12 +551,14 @@ __all__ = [
     "project_onto",
     "project_scale_invariant",
     "qhadam",
+    "qk_clip",
     "radam",
     "readings",
     "reduce_on_plateau",
     "reduce_variance",
     "remove_radial",
     "restart",
+    "rmnp",
     "rmsprop",
     "round_stochastically",
     "route",
@@ -592,8 +605,10 @@ __all__ = [
     "scale_by_trust_ratio",
     "scale_by_yogi",
     "scale_by_zoom_linesearch",
+    "scale_to_norm",
     "schedule",
     "schedule_free",
+    "scion",
     "set_count",
     "set_hyperparameters",
     "set_to_zero",

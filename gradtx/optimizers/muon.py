@@ -7,20 +7,15 @@ from typing import Any
 from gradtx.core.chain import chain
 from gradtx.core.errors import in_unit_interval
 from gradtx.core.hyper import Hyper
-from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.moments import per_row
-from gradtx.optimizers.adam import adamw
-from gradtx.optimizers.rmsprop import scale_by_rms
+from gradtx.optimizers.hidden import POLAR, for_hidden_matrices, framed, mean_of
+from gradtx.sets.balls import sphere
 from gradtx.transforms.basic import scale_by_learning_rate
-from gradtx.transforms.filters import nesterov_ema
-from gradtx.transforms.momentum import ema
 from gradtx.transforms.newton_schulz import Triples
+from gradtx.transforms.normalize import scale_by_trust_ratio
 from gradtx.transforms.orthogonal import orthogonalize, scale_by_shape
-from gradtx.wrappers.decay import add_decayed_weights
-from gradtx.wrappers.frame import in_frame
-from gradtx.wrappers.graft import keep_norm
 from gradtx.wrappers.on_matrices import on_matrices
+from gradtx.wrappers.project_onto import project_onto
 
 
 @transformation
@@ -29,11 +24,10 @@ def muon(
     momentum: Hyper = 0.95,
     *,
     nesterov: bool = True,
-    coefficients: str | Triples = "keller",
+    polar: Transformation = POLAR,
     shape_rule: str = "moonlight",
     outputs: int = -1,
     weight_decay: Hyper = 0.1,
-    iterate_in: str | None = None,
     others: Transformation | None = None,
     exclude: Any = None,
     frame: Any = None,
@@ -47,28 +41,37 @@ def muon(
     `plan` shows which leaf goes where, and why. With the default shape, steps are as long as those of Adam, and both
     parts share the learning rate. With `shape_rule="keller"` it is about .02: give `others` a rate of its own.
 
+    A leaf that is not one matrix, inputs × outputs, needs a `frame`; then each matrix in it has a step of its own:
+
+        convolutions h × w × in × out                        frames.matrices(rows=None)
+        heads, in × heads × width                            frames.matrices(rows=0, columns=2)
+        queries, keys and values side by side, in × 3·out    frames.matrices(blocks=(None, out))
+        a stack of layers, layers × in × out                 frames.matrices()
+
+    For a network that has several of these, give each a Muon: `route({"**/qkv": muon(rate, frame=...), ...})`.
+
     Args:
         learning_rate: at least 0; usually 1e-3. It multiplies the weight decay too.
         momentum: the weight of the past; in [0, 1].
         nesterov: look one step ahead, as in `nesterov_ema`; else `ema` without correction.
-        coefficients, iterate_in: as in `orthogonalize`.
+        polar: what makes the direction: `orthogonalize` with other coefficients, or in another precision.
         shape_rule, outputs: the rule and the axis of the outputs, as in `scale_by_shape`.
         weight_decay: as in `add_decayed_weights`; also that of the default AdamW.
         others: the transformation for all other leaves; None: `adamw(learning_rate, b1=0.9, b2=0.95)`.
         exclude: which matrices go to `others`, as in `on_matrices`; None: embeddings and heads, by their names.
-        frame: coordinates in which leaves with more axes are matrices, `frames.matrices(rows=None)` for convolutions;
-            None: those leaves go to `others`.
+        frame: coordinates in which leaves are matrices, as above; None: leaves of more axes go to `others`.
 
     State: that of `on_matrices`. Its update needs `params`.
     Raises: as the pieces. TypeError: frame is no frame.
     Source: Jordan et al. 2024 (Muon, on kellerjordan.github.io); the default shape and decay from Liu et al. 2025
         (arXiv:2502.16982). torch's Muon is the matrix part, with shape "keller" unless told, and iterates in bfloat16.
         Keras adds up its momentum, which has the same direction. optax corrects the momentum for its start, so that its
-        first directions differ, and takes every leaf with two axes.
+        first directions differ, and takes every leaf with two axes. Within 2e-5 of the largest entry of the parameters
+        over 1,000 steps in float32.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
-        >>> tx = gradtx.muon(0.1, coefficients="svd", weight_decay=0.0)
+        >>> tx = gradtx.muon(0.1, polar=gradtx.orthogonalize("svd"), weight_decay=0.0)
         >>> params = {"kernel": jnp.eye(2), "bias": jnp.zeros(2)}
         >>> updates, _ = tx.update(params, tx.init(params), params)
         >>> print(updates["kernel"].round(3))
@@ -76,69 +79,90 @@ def muon(
          [-0.    -0.028]]
     """
     in_unit_interval(momentum=momentum)
-    direction = chain(orthogonalize(coefficients, iterate_in=iterate_in), scale_by_shape(shape_rule, outputs))
-    mean = nesterov_ema(momentum) if nesterov else ema(momentum, debias=False)
-    return _routed(mean, direction, learning_rate, weight_decay, others, exclude, frame)
+    mean, direction = mean_of(momentum, nesterov), chain(polar, scale_by_shape(shape_rule, outputs))
+    return for_hidden_matrices(mean, direction, learning_rate, weight_decay, others, exclude, frame)
 
 
 @transformation
-def normuon(
+def polargrad(
     learning_rate: Hyper,
     momentum: Hyper = 0.95,
-    b2: Hyper = 0.95,
-    eps: Hyper = 1e-10,
     *,
-    coefficients: str | Triples = "keller",
-    shape_rule: str = "moonlight",
-    outputs: int = -1,
-    weight_decay: Hyper = 0.1,
-    iterate_in: str | None = None,
-    others: Transformation | None = None,
+    nesterov: bool = False,
+    coefficients: str | Triples = "polar_express_8",
+    weight_decay: Hyper = 0.0,
+    others: Transformation,
     exclude: Any = None,
     frame: Any = None,
 ):
-    """NorMuon: Muon whose rows, one for each output, are divided by a running root mean square of their own.
+    """PolarGrad: `muon` whose steps become small where gradients do, by `orthogonalize(dual_norm=True)`.
 
-        U = polar(N),      N as in `muon`, with nesterov
-        v = b2·v + (1 - b2)·mean of U∘U over the inputs
-        w = w - learning_rate·(factor·U'·‖U‖/‖U'‖ + weight_decay·w),      U' = U/(√v + eps)
+        w = w - learning_rate·(polar(N)·⟨polar(N), N⟩ + weight_decay·w),      N as in `muon`
+
+    The inner product is the sum of the singular values of N. The step is the steepest descent in the spectral norm, as
+    the gradient itself is in the Euclidean norm, so the rate depends on the loss: search for it.
 
     Args:
-        learning_rate, momentum: as in `muon`.
-        b2: the weight of the past in v; in [0, 1].
-        eps: added to the root; finite, at least 0.
-        coefficients, shape_rule, outputs, weight_decay, iterate_in, others, exclude, frame: as in `muon`.
+        learning_rate: at least 0; there is no usual one. It multiplies the weight decay too.
+        momentum, nesterov, weight_decay, exclude, frame: as in `muon`.
+        coefficients: as in `orthogonalize`; the default ones are nearly exact.
+        others: the transformation for all other leaves, with a rate of its own: `adamw(1e-3)`.
 
     State: that of `on_matrices`. Its update needs `params`.
     Raises: as the pieces. TypeError: frame is no frame.
-    Source: Li et al. 2025 (arXiv:2510.05491), algorithm 1. Not in optax, torch or Keras.
+    Source: Lau et al. 2025 (arXiv:2505.21799), PolarGradM, momentum first, which computes the polar factor in another
+        iteration. Not in optax, torch or Keras. Within 4e-6 of the largest entry of the parameters over 1,000 steps in
+        float32.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
-        >>> tx = gradtx.normuon(0.1, weight_decay=0.0)
-        >>> params = {"kernel": jnp.array([[1.0, 2.0], [0.5, -1.0]]), "bias": jnp.zeros(2)}
-        >>> updates, _ = tx.update(params, tx.init(params), params)
-        >>> print(((updates["kernel"] ** 2).mean(0) ** 0.5).round(4))  # alike for each output
-        [0.0188 0.0188]
+        >>> tx, w = gradtx.polargrad(0.1, momentum=0.0, others=gradtx.adamw(1e-3)), jnp.eye(2)
+        >>> print(tx.update(jnp.diag(jnp.array([3.0, 1.0])), tx.init(w), w)[0].round(3))
+        [[-0.4 -0. ]
+         [-0.  -0.4]]
     """
-    in_unit_interval(momentum=momentum, b2=b2)
-    rows = keep_norm(scale_by_rms(b2, eps, eps_in_sqrt=False, moment=per_row(outputs)))
-    direction = chain(orthogonalize(coefficients, iterate_in=iterate_in), rows, scale_by_shape(shape_rule, outputs))
-    return _routed(nesterov_ema(momentum), direction, learning_rate, weight_decay, others, exclude, frame)
+    in_unit_interval(momentum=momentum)
+    mean, direction = mean_of(momentum, nesterov), orthogonalize(coefficients, dual_norm=True)
+    return for_hidden_matrices(mean, direction, learning_rate, weight_decay, others, exclude, frame)
 
 
-def _routed(
-    mean: GradientTransformation,
-    direction: GradientTransformation,
-    rate: Any,
-    weight_decay: Any,
-    others: Any,
-    exclude: Any,
-    frame: Any,
-) -> GradientTransformation:
-    """The mean and the direction of matrices, with decay and rate; and what other leaves get."""
-    if frame is not None:
-        direction = in_frame(direction, frame)
-    matrices = chain(mean, direction, add_decayed_weights(weight_decay, None), scale_by_learning_rate(rate))
-    default = adamw(rate, b1=0.9, b2=0.95, weight_decay=weight_decay)
-    return on_matrices(matrices, default if others is None else others, exclude, stacks=frame is not None)
+@transformation
+def muonh(
+    learning_rate: Hyper = 0.018,
+    momentum: Hyper = 0.95,
+    *,
+    nesterov: bool = True,
+    polar: Transformation = POLAR,
+    others: Transformation,
+    exclude: Any = None,
+    frame: Any = None,
+):
+    """Hyperball Muon: as `muon`, with hidden matrices that keep their initial norms, and so without weight decay.
+
+        w = w - learning_rate·‖w‖·U/‖U‖, put back to the norm of the first w;      U = polar(N) as in `muon`
+
+    The norms are those of leaves; a stack of layers is one. A matrix cannot start at 0.
+
+    Args:
+        learning_rate: at least 0; the relative length of a step, which turns a matrix by at most arcsin of it.
+        momentum, nesterov, polar, exclude, frame: as in `muon`.
+        others: the transformation for all other leaves, with a rate of its own: `adamw(1e-3)`.
+
+    State: that of `on_matrices`; for matrices a `ProjectOntoState`. Its update needs `params`.
+    Raises: as the pieces. TypeError: frame is no frame. ValueError: a hidden matrix starts at 0.
+    Source: 2606.16899 on arXiv, Hyperball; the rate as there. Not in optax, torch or Keras. Within 4e-6 of the largest
+        entry of the parameters over 1,000 steps in float32.
+
+    Example:
+        >>> import gradtx, jax.numpy as jnp
+        >>> tx, w = gradtx.muonh(0.5, others=gradtx.sgd(0.1)), jnp.eye(2)
+        >>> updates, _ = tx.update(jnp.array([[0.0, 1.0], [1.0, 0.0]]), tx.init(w), w)
+        >>> print((w + updates).round(2), jnp.linalg.norm(w + updates).round(2))
+        [[ 0.89 -0.45]
+         [-0.45  0.89]] 1.41
+    """
+    in_unit_interval(momentum=momentum)
+    step = chain(
+        mean_of(momentum, nesterov), framed(polar, frame), scale_by_trust_ratio(), scale_by_learning_rate(learning_rate)
+    )
+    return on_matrices(project_onto(step, sphere()), others, exclude, stacks=frame is not None)

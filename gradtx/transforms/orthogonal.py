@@ -19,7 +19,7 @@ from gradtx.transforms.norms import leaf_norm
 from gradtx.transforms.owners import Owners, of_matrices, require_owners
 from gradtx.transforms.split import summed
 
-SHAPE_RULES = ("keller", "moonlight", "spectral", "longest")
+SHAPE_RULES = ("keller", "moonlight", "spectral", "longest", "inputs")
 
 
 @transformation(needs_matrices=True)
@@ -118,7 +118,8 @@ def scale_by_shape(rule: str = "keller", outputs: int = -1):
     "spectral" makes the largest change of the outputs per change of the inputs, both as root mean squares, 1.
 
     Args:
-        rule: "keller": √max(1, m/n); "moonlight": 0.2·√max(m, n); "spectral": √(m/n); "longest": √max(m, n).
+        rule: "keller": √max(1, m/n); "moonlight": 0.2·√max(m, n); "spectral": √(m/n); "longest": √max(m, n); "inputs":
+            1/n.
         outputs: the axis of the outputs, -1 for kernels of Flax, Haiku and Keras, which are inputs × outputs; -2 for
             those of torch and equinox. The other one of the last two axes is that of the inputs.
 
@@ -126,7 +127,7 @@ def scale_by_shape(rule: str = "keller", outputs: int = -1):
     Raises: ValueError: rule or outputs is another one than these; a leaf has fewer than two axes.
     Source: "keller": Jordan et al. 2024, torch's "original". "moonlight": Liu et al. 2025 (arXiv:2502.16982), torch's
         "match_rms_adamw", Keras' default, optax's `consistent_rms`. "spectral": Pethick et al. 2025 (arXiv:2502.07529),
-        Scion; NVIDIA's "unit_rms_norm". NVIDIA's "spectral" is "longest" here.
+        Scion, as "inputs"; NVIDIA's "unit_rms_norm". NVIDIA's "spectral" is "longest" here.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -143,9 +144,8 @@ def scale_by_shape(rule: str = "keller", outputs: int = -1):
             return 1.0  # of a tree without matrices
         m, n = shape[outputs], shape[-3 - outputs]
         largest = max(m, n)
-        return math.sqrt(
-            {"keller": max(1.0, m / n), "moonlight": 0.04 * largest, "spectral": m / n, "longest": largest}[rule]
-        )
+        squares = {"keller": max(1.0, m / n), "moonlight": 0.04 * largest, "spectral": m / n, "longest": largest}
+        return 1.0 / n if rule == "inputs" else math.sqrt(squares[rule])
 
     def init(params):
         require_matrices("scale_by_shape", "parameter", params)

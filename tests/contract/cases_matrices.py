@@ -21,3 +21,40 @@ add("scale_by_shape", gradtx.scale_by_shape, rule="keller", outputs=-1, case=MAT
 add("scale_by_dion", gradtx.scale_by_dion, rank=1, momentum=0.95, seed=0, case=steep)
 add("on_matrices", gradtx.on_matrices, matrices=SGD, others=ADAM, exclude=None, stacks=False)
 add("on_matrices-neutral", gradtx.on_matrices, matrices=SGD, others=SGD, exclude=(), stacks=True, case={"neutral": SGD})
+
+KERNEL = jnp.asarray(np.linspace(-1.0, 2.0, 12, dtype=np.float32).reshape(3, 2, 2))
+ATTENTION = {"attn": {"query": {"kernel": KERNEL}, "key": {"kernel": 0.5 * KERNEL}, "value": {"kernel": -KERNEL}}}
+CLIPPED = {
+    "params": ATTENTION,
+    "extras": {"max_logits": {"attn": jnp.asarray([200.0, 50.0], jnp.float32)}},
+    "any_tree": False,
+    "needs_params": True,
+}
+CLIP = {"exponents": {"**/query/kernel": 0.5, "**/key/kernel": 0.5}, "threshold": 100.0, "heads": -2}
+add("qk_clip", gradtx.qk_clip, **CLIP, case=CLIPPED)
+add(
+    "muonclip",
+    gradtx.muonclip,
+    learning_rate=1e-3,
+    momentum=0.95,
+    **CLIP,
+    outputs=-1,
+    weight_decay=0.1,
+    others=None,
+    exclude=None,
+    frame=gradtx.frames.matrices(rows=0, columns=2),
+    case={**CLIPPED, "smooth": False},
+)
+# Its steps land on a sphere, to a rounding of the parameters; the usual ones are so short that this is seen.
+add(
+    "muonh",
+    gradtx.muonh,
+    learning_rate=0.1,
+    momentum=0.95,
+    nesterov=True,
+    polar=gradtx.orthogonalize(coefficients="keller", **POLAR),
+    others=ADAM,
+    exclude=None,
+    frame=None,
+    case={"needs_params": True, "smooth": False},
+)

@@ -1,0 +1,49 @@
+"""What optimizers of hidden matrices share: which leaves are matrices, and what all other leaves get."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradtx.core.chain import chain
+from gradtx.core.pair import GradientTransformation
+from gradtx.optimizers.adam import adamw
+from gradtx.transforms.basic import scale_by_learning_rate
+from gradtx.transforms.filters import nesterov_ema
+from gradtx.transforms.momentum import ema
+from gradtx.transforms.orthogonal import orthogonalize
+from gradtx.wrappers.decay import add_decayed_weights
+from gradtx.wrappers.frame import in_frame
+from gradtx.wrappers.on_matrices import on_matrices
+
+POLAR = orthogonalize()
+"""The usual direction of a matrix."""
+
+
+def mean_of(momentum: Any, nesterov: bool) -> GradientTransformation:
+    """The momentum of Muon, which is not corrected for its start."""
+    return nesterov_ema(momentum) if nesterov else ema(momentum, debias=False)
+
+
+def framed(direction: GradientTransformation, frame: Any) -> GradientTransformation:
+    """The direction of matrices in the coordinates of a frame, if one is given."""
+    return direction if frame is None else in_frame(direction, frame)
+
+
+def for_hidden_matrices(
+    mean: GradientTransformation,
+    direction: GradientTransformation,
+    learning_rate: Any,
+    weight_decay: Any,
+    others: Any,
+    exclude: Any,
+    frame: Any,
+) -> GradientTransformation:
+    """The mean and the direction of matrices, with decay and rate; and what other leaves get."""
+    matrices = chain(
+        mean,
+        framed(direction, frame),
+        add_decayed_weights(weight_decay, None),
+        scale_by_learning_rate(learning_rate),
+    )
+    default = adamw(learning_rate, b1=0.9, b2=0.95, weight_decay=weight_decay)
+    return on_matrices(matrices, default if others is None else others, exclude, stacks=frame is not None)
