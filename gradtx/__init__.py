@@ -79,7 +79,7 @@ Inspection
     plan (before training), watch and readings (during training), explain (one step), stages; progress;
     debug_checks (ranges of hyperparameters under jit)
 Devices
-    state_shardings, zero_shardings, factored_sharding; split_over; owners (of matrices)
+    state_shardings, zero_shardings, factored_sharding, owner_sharding; split_over; owners (of matrices)
 As text
     parse (the inverse of `repr`), to_dict and from_dict (for JSON and YAML)
 Write your own
@@ -193,6 +193,7 @@ from gradtx.optimizers.stable_adamw import stable_adamw
 from gradtx.optimizers.tiger import tiger
 from gradtx.optimizers.trust_ratio import fromage, lamb, lars, turn_by_learning_rate
 from gradtx.optimizers.yogi import scale_by_yogi, yogi
+from gradtx.other_shardings import factored_sharding, owner_sharding
 from gradtx.packing import Packed, pack, unpack
 from gradtx.precision.compensate import CompensateState, compensate
 from gradtx.precision.loss_scale import DynamicLossScaleState, dynamic_loss_scale, loss_scale
@@ -225,7 +226,7 @@ from gradtx.schedules.warmup import (
     warmup_schedule,
     warmup_stable_decay_schedule,
 )
-from gradtx.sharding import factored_sharding, state_shardings, zero_shardings
+from gradtx.sharding import state_shardings, zero_shardings
 from gradtx.sparse.lookup import sparse_lookup, sparse_value_and_grad
 from gradtx.sparse.rows import RowSparse
 from gradtx.sparse.skipped_rows import DecaySkippedRowsState, decay_skipped_rows
@@ -534,6 +535,7 @@ __all__ = [
     "optimistic_gradient_descent",
     "orthogonalize",
     "outer",
+    "owner_sharding",
     "owners",
     "pack",
     "parse",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +14,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDev
 from gradtx.core.errors import describe, suggestion
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import flatten, leaf_names, path_name, require_arrays, shape_of
-from gradtx.placement import abstract, mirrors, replicated, resharded, sharding_like
+from gradtx.other_shardings import padded_spec
+from gradtx.placement import abstract, mirrors, owner_index, replicated, resharded, sharding_like
 
 Others = Callable[[str, jax.ShapeDtypeStruct, "jax.ShapeDtypeStruct | None"], "Sharding | PartitionSpec | None"]
 """`(path, leaf, parameter) -> sharding`, for leaves of a state whose shape differs from that of their parameter."""
@@ -38,8 +38,9 @@ def state_shardings(tx: Any, params: Any, *, others: Others | None = None) -> An
             placed on a device explicitly counts as replicated.
         others: a function `(path, leaf, parameter)` for leaves whose shape differs from their parameter's. The path is
             a string such as `a/b/0`. The leaf and its parameter are `jax.ShapeDtypeStruct`s; that of the parameter has
-            its sharding, and is None for a leaf without parameter. The function returns a sharding, a `PartitionSpec`,
-            or None for replicated. `factored_sharding` is such a function.
+            its sharding, and is None for a leaf without parameter; for a field of the basis of a frame it is that which
+            the basis is for. The function returns a sharding, a `PartitionSpec`, or None for replicated.
+            `factored_sharding` and `owner_sharding` are such functions.
 
     Returns:
         A tree of shardings with the structure of the state.
@@ -124,41 +125,15 @@ def zero_shardings(
     return _of_state(tx, params, like, whole, others)
 
 
-def factored_sharding(
-    path: str, leaf: jax.ShapeDtypeStruct, parameter: jax.ShapeDtypeStruct | None
-) -> PartitionSpec | None:
-    """Split a leaf that has some of its parameter's axes, in the same order, as these axes are split; for `others`.
-
-    The row and column statistics of Adafactor are such leaves. If the lengths fit several choices of axes (a square
-    matrix) that are split differently, the leaf is replicated.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> mesh, rows = jax.sharding.AbstractMesh((4,), ("x",)), PartitionSpec("x", None)
-        >>> sharding = NamedSharding(mesh, rows)
-        >>> w = jax.ShapeDtypeStruct((8, 2), jnp.float32, sharding=sharding)
-        >>> factored_sharding("v_row/w", jax.ShapeDtypeStruct((8,), jnp.float32), w)
-        P('x',)
-    """
-    sharding = getattr(parameter, "sharding", None)
-    if parameter is None or not leaf.shape or not isinstance(sharding, NamedSharding):
-        return None
-    names, shape = _padded(sharding.spec, len(parameter.shape)), parameter.shape
-    if len(leaf.shape) == len(shape) and all(n in (1, of) for n, of in zip(leaf.shape, shape, strict=True)):
-        return PartitionSpec(*(name if n == of else None for n, of, name in zip(leaf.shape, shape, names, strict=True)))
-    kept = itertools.combinations(range(len(shape)), len(leaf.shape))
-    found = {tuple(names[i] for i in axes) for axes in kept if tuple(shape[i] for i in axes) == leaf.shape}
-    return PartitionSpec(*found.pop()) if len(found) == 1 else None
-
-
 def _of_state(tx: Any, params: Any, like: list, whole: Any, others: Others | None) -> Any:
     """The tree of shardings; `like` holds, for each parameter, the sharding of leaves of its shape."""
     state, owners = jax.eval_shape(as_transformation("tx", tx).init, abstract(params)), flatten(params)[0]
-    out = []
+    out, owner_of = [], owner_index(params)
     for row in mirrors(params, state):
         leaf, k = row.leaf, row.parameter
         name, sharding = path_name(row.path), None if k is None else sharding_like(row, owners[k], like[k])
         if sharding is None and others is not None:
+            k = owner_of(row.path[:-1]) if k is None and leaf.shape else k  # a field of what a parameter has
             owner = None if k is None else _shape_with(owners[k], like[k])
             sharding = _answer(name, others(name, leaf, owner), whole)
         sharding = replicated(whole, len(leaf.shape)) if sharding is None else sharding
@@ -196,7 +171,7 @@ def _devices(sharding: Any) -> Any:
 
 def _split(shape: tuple[int, ...], sharding: NamedSharding, axes: tuple[str, ...]) -> NamedSharding:
     """The sharding, also split over `axes`, along the largest dimension where that is possible."""
-    names, count = _padded(sharding.spec, len(shape)), math.prod(sharding.mesh.shape[a] for a in axes)
+    names, count = padded_spec(sharding.spec, len(shape)), math.prod(sharding.mesh.shape[a] for a in axes)
     taken = {name for entry in names for name in (entry if isinstance(entry, tuple) else (entry,))}
     free = [i for i, n in enumerate(shape) if names[i] in (None, ()) and n and n % count == 0]
     if not free or taken & set(axes):
@@ -204,10 +179,6 @@ def _split(shape: tuple[int, ...], sharding: NamedSharding, axes: tuple[str, ...
     longest = max(free, key=lambda i: shape[i])
     entry: Any = axes[0] if len(axes) == 1 else axes
     return resharded(sharding, tuple(entry if i == longest else name for i, name in enumerate(names)), len(shape))
-
-
-def _padded(spec: Any, rank: int) -> tuple:
-    return (*spec, *[None] * (rank - len(spec)))
 
 
 def _shape_with(leaf: Any, sharding: Any) -> jax.ShapeDtypeStruct:

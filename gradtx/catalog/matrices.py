@@ -26,7 +26,7 @@ ENTRIES = (
         scale_by_shape,
         "piece",
         "matrices",
-        usual={"rule": "keller", "outputs": -1},
+        usual={"rule": "keller", "outputs": -1, "devices": None},
         source=_MUON,
         year=2024,
     ),

@@ -7,16 +7,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gradtx.core.errors import describe, non_negative, one_of
 from gradtx.core.hyper import Hyper
-from gradtx.core.leaves import map_leaves
+from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
-from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
+from gradtx.core.trees import OwnShapes, flatten, is_trained, leaf_names, shape_of
 from gradtx.transforms.newton_schulz import COEFFICIENTS, Triples, by_svd, each_of, iterated
 from gradtx.transforms.norms import leaf_norm
-from gradtx.transforms.owners import Owners, of_matrices, require_owners
+from gradtx.transforms.owners import Owners, of_matrices, require_owners, whole_shapes
 from gradtx.transforms.split import summed
 
 SHAPE_RULES = ("keller", "moonlight", "spectral", "longest", "inputs")
@@ -109,7 +110,7 @@ def orthogonalize(
 
 
 @transformation(needs_matrices=True)
-def scale_by_shape(rule: str = "keller", outputs: int = -1):
+def scale_by_shape(rule: str = "keller", outputs: int = -1, *, devices: Owners | None = None):
     """Multiply each matrix by a number that depends on its shape alone, so that one rate suits all shapes.
 
         u = factor·g,      m outputs, n inputs
@@ -122,6 +123,8 @@ def scale_by_shape(rule: str = "keller", outputs: int = -1):
             1/n.
         outputs: the axis of the outputs, -1 for kernels of Flax, Haiku and Keras, which are inputs × outputs; -2 for
             those of torch and equinox. The other one of the last two axes is that of the inputs.
+        devices: inside `shard_map`, `owners(split_over(...))`, which says of what matrix a leaf is a part; elsewhere
+            it does nothing.
 
     State: none.
     Raises: ValueError: rule or outputs is another one than these; a leaf has fewer than two axes.
@@ -136,6 +139,7 @@ def scale_by_shape(rule: str = "keller", outputs: int = -1):
         1.0
     """
     one_of(SHAPE_RULES, rule=rule)
+    shared = require_owners(devices)
     if outputs not in (-1, -2) or isinstance(outputs, bool):
         raise ValueError(f"outputs must be -1 or -2, an axis counted from the end; got {describe(outputs)}")
 
@@ -153,7 +157,13 @@ def scale_by_shape(rule: str = "keller", outputs: int = -1):
 
     def update(updates, state, params=None):
         require_matrices("scale_by_shape", "update", updates)
-        return map_leaves(lambda g: factor(g.shape) * g, updates), state
+        shapes = whole_shapes(updates, shared)
+        if shapes is None:
+            return map_leaves(lambda g: factor(g.shape) * g, updates), state
+        leaves, structure = flatten(updates)
+        factors = [np.asarray(factor(n), float_dtype(x)) if n else None for x, n in zip(leaves, shapes, strict=True)]
+        factors = OwnShapes(jax.tree.unflatten(structure, factors))
+        return map_leaves(lambda g, factor: factor * g, updates, factors), state
 
     return init, update
 

@@ -80,6 +80,20 @@ def require_owners(devices: Any) -> Owners:
     return owners() if devices is None else devices
 
 
+def whole_shapes(updates: Any, devices: Owners) -> list[tuple[int, ...] | None] | None:
+    """The whole shape of each leaf, None for an untrained one; None for all where leaves are no parts of others."""
+    split = devices.split
+    if split is None or not are_mapped(split.names):
+        return None
+    found: list[tuple[int, ...] | None] = []
+    for x, spec in zip(flatten(updates)[0], split.specs_of(updates), strict=True):
+        shape = shape_of(x) if is_trained(x) else None
+        entries = (*(spec or ()), *[None] * len(shape or ()))
+        counts = [count_of(_names(entry, split.names)) for entry in entries]
+        found.append(None if shape is None else tuple(n * k for n, k in zip(shape, counts, strict=False)))
+    return found
+
+
 class _Layout(NamedTuple):
     """How matrices of one shape lie, which have at least as many columns as rows, and which mesh axes split them.
 

@@ -10,8 +10,9 @@ import pytest
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 import gradtx
+from gradtx.other_shardings import factored_sharding
 from gradtx.placement import mirrors
-from gradtx.sharding import factored_sharding, state_shardings
+from gradtx.sharding import state_shardings
 from tests.contract.registry import CASES
 from tests.sharding.meshes import AUTO, EXPLICIT, compilations, mesh_of, params_on, put, specs
 

@@ -7,8 +7,10 @@ import pytest
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 
 import gradtx
-from gradtx.sharding import factored_sharding, zero_shardings
+from gradtx.other_shardings import factored_sharding, owner_sharding
+from gradtx.sharding import state_shardings, zero_shardings
 from tests.contract.registry import CASES
+from tests.sharding.hlo import collectives
 from tests.sharding.meshes import AUTO, EXPLICIT, compilations, mesh_of, put, specs
 
 PAPER = AbstractMesh((4, 2), ("data", "model"))
@@ -129,3 +131,37 @@ def test_training_is_that_of_one_device(kind):
     moments = state["scale_by_adam"]
     for leaf in jax.tree.leaves((moments.mu, moments.nu)):
         assert {shard.data.size for shard in leaf.addressable_shards} == {leaf.size // 8}
+
+
+class TestOwners:
+    """Statistics of matrices are shared out as the matrices are."""
+
+    @pytest.mark.parametrize(
+        ("leaf", "want"),
+        [
+            (shape(12, 8, 6), {"rows": ("data",), "columns": ("data",)}),  # layers first
+            (shape(3, 8, 6), {"rows": (None, "data"), "columns": ()}),  # 6 does not divide
+            (shape(8, 16, spec=("model",)), {"rows": (("model", "data"),), "columns": (("model", "data"),)}),
+            (shape(3, 5), {"rows": (), "columns": ()}),
+        ],
+    )
+    def test_where(self, leaf, want):
+        tx = gradtx.in_frame(gradtx.scale_by_adam(), gradtx.frames.eigenbasis())
+        found = zero({"a": {"w": leaf}}, tx=tx, others=owner_sharding)
+        for field, like in (("rows", "rows"), ("left", "rows"), ("columns", "columns"), ("right", "columns")):
+            assert found[f"basis/a/w/{field}"] == want[like]
+        assert found["count"] == ()
+
+    @pytest.mark.parametrize("kind", [AUTO, EXPLICIT], ids=str)
+    def test_layers_are_decomposed_by_their_owners(self, kind):
+        """Nothing is sent, and each device keeps an eighth."""
+        tx = gradtx.in_frame(gradtx.scale_by_adam(), gradtx.frames.eigenbasis(every=1))
+        w = jax.random.normal(jax.random.key(0), (8, 3, 4))
+        split = put(mesh_of(8, kind=kind), w, "data")
+        shardings = state_shardings(tx, split, others=owner_sharding)
+        state = jax.jit(tx.init, out_shardings=shardings)(split)
+        compiled = jax.jit(tx.update, out_shardings=(split.sharding, shardings)).lower(split, state).compile()
+        assert collectives(compiled) == []
+        u, state = compiled(split, state)
+        np.testing.assert_allclose(u, tx.update(w, tx.init(w))[0], atol=1e-4)
+        assert {shard.data.shape for shard in state.basis.left.addressable_shards} == {(1, 3, 3)}
