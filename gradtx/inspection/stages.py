@@ -175,8 +175,10 @@ class _Look:
                 self.log.append(Record(here, "", piece, given, self._leaves(new), after, closed=True))
                 return new, after
             into, out = given, given
-            for _, _, came, left in calls:
-                into, out = _over(came, into), _over(left, out)
+            for (_, _, came, _), (_, _, _, left) in zip(reversed(calls), calls, strict=True):
+                into, out = _over(came, into), _over(left, out)  # of insides in a row: into the first, out of the last
+            # The sum of several of the same updates, or a mix of them, is compared with these, not with one of several.
+            out = [i if same else o for i, o, same in zip(into, out, _side_by_side(calls, self.count), strict=True)]
             into, out = _alike(into, given), _alike(out, given)
             self.log.insert(start, Record(here, "in", piece, given, into, None))
             self.log.append(Record(here, "out", piece, out, self._leaves(new), after))
@@ -212,6 +214,13 @@ def _is_chain(piece: GradientTransformation) -> bool:
 
 def _over(leaves: list, below: list) -> list:
     return [y if x is None else x for x, y in zip(leaves, below, strict=True)]
+
+
+def _side_by_side(calls: list, count: int) -> list[bool]:
+    """For each leaf, whether several insides were given the same array."""
+    came = ([x for x in column if x is not None] for column in zip(*(came for _, _, came, _ in calls), strict=True))
+    found = [len(xs) > 1 and all(x is xs[0] for x in xs) for xs in came]
+    return found or [False] * count
 
 
 def _alike(leaves: list, outside: list) -> list:

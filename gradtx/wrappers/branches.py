@@ -12,7 +12,7 @@ from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import require_same_tree
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, words={"out": "the sum of what is inside"})
 def add(*members: Transformation, **named: Transformation):
     """Give the same updates to several transformations, and add what comes out of them.
 

@@ -30,7 +30,7 @@ class GraftState(NamedTuple):
     magnitude: Any
 
 
-@transformation
+@transformation(words={"out": "the direction of one, the length of the other"})
 def graft(
     direction: Transformation,
     magnitude: Transformation,

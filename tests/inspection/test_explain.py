@@ -165,6 +165,32 @@ def test_what_a_wrapper_gives_to_its_inside_and_makes_of_it():
     assert ahead.rows[0].stages[-1].says == "back towards the slow weights: divided by 2"
 
 
+def test_what_runs_side_by_side_is_compared_with_what_came_in():
+    """A sum with the gradient, not with one of its terms; a wrapper whose insides follow each other with the last."""
+    summed = explained(gradtx.add(gradtx.scale(-2.0), gradtx.scale(-0.5), gradtx.scale(1.0)))
+    assert says(summed)["add"] == "the sum of what is inside: multiplied by -1.5"
+    np.testing.assert_allclose(summed.rows[0].stages[-1].norm_in, summed.rows[0].gradient, rtol=1e-6)
+    grafted = explained(gradtx.graft(gradtx.scale(-2.0), gradtx.scale(-0.25)))
+    assert says(grafted)["graft"] == "the direction of one, the length of the other: multiplied by -0.25"
+    routed = explained(gradtx.route({"body": gradtx.scale(2.0), "**": gradtx.scale(3.0)}))
+    assert [stage.says for stage in routed.rows[0].stages] == ["multiplied by 2"]
+    assert [s.stage for s in explained(in_a_row(gradtx.scale(2.0), gradtx.scale(4.0))).rows[0].stages] == [
+        "in_a_row/first/scale",
+        "in_a_row/second/scale",
+    ]
+
+
+@gradtx.transformation
+def in_a_row(first: gradtx.Transformation, second: gradtx.Transformation):
+    """The second gets what the first has made."""
+
+    def update(updates, state, params=None):
+        updates, _ = first.update(updates, (), params)
+        return second.update(updates, (), params)
+
+    return first.init, update
+
+
 @gradtx.transformation
 def sometimes(inner: gradtx.Transformation):
     def update(updates, state, params=None, **extra):
