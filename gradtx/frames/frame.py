@@ -9,13 +9,14 @@ import jax
 import numpy as np
 
 from gradtx.core.errors import describe
+from gradtx.core.traits import Narrowing, Traits
 from gradtx.shown import ShownAsCall
 
 Leaf = jax.ShapeDtypeStruct
 """The shape and type that a leaf of the parameters has outside the frame."""
 
 
-class Frame:
+class Frame(Narrowing):
     """Other coordinates for the leaves of a tree: `in_frame(tx, frame)` runs a transformation in them.
 
     Write a frozen dataclass that inherits from this class: it must compare, hash and pickle. `into` and `out` are
@@ -30,6 +31,16 @@ class Frame:
     def period(self) -> int | None:
         """Steps between two calls of `refresh`; None: the coordinates never change."""
         return None
+
+    @property
+    def needs_matrices(self) -> bool:
+        """Whether it treats leaves of two axes as matrices: its wrapper then declares the trait. False if leaves may be
+        divided otherwise, or put together."""
+        return True
+
+    def narrowed(self, traits: Traits) -> Traits:
+        """The traits of a wrapper that runs something in this frame."""
+        return dataclasses.replace(traits, needs_matrices=traits.needs_matrices or self.needs_matrices)
 
     @property
     def carries(self) -> tuple[str, ...]:
@@ -95,6 +106,7 @@ class Identity(ShownAsCall, Frame):
     """See `identity`."""
 
     maker = "frames.identity"
+    needs_matrices = False
 
     def takes(self, leaf: Leaf) -> bool:
         """No leaf."""

@@ -83,6 +83,7 @@ class RealAndImaginary(ShownAsCall, Frame):
     """See `real_and_imaginary`."""
 
     maker = "frames.real_and_imaginary"
+    needs_matrices = False
 
     def takes(self, leaf: Leaf) -> bool:
         """Complex leaves."""

@@ -35,7 +35,7 @@ class InFrameState(NamedTuple):
     inner: Any
 
 
-@transformation(needs_matrices=True, words={"in": "into the frame", "out": "out of the frame"})
+@transformation(words={"in": "into the frame", "out": "out of the frame"})
 def in_frame(inner: Transformation, frame: Frame, *, carry: str | None = None):
     """Run a transformation in other coordinates: as matrices, as real and imaginary parts, in a basis.
 

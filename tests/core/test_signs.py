@@ -72,3 +72,15 @@ def test_what_needs_matrices_makes_all_round_it_need_them():
     matrices = transformation(needs_matrices=True)(descends.__wrapped__)()
     assert gradtx.lookahead(gradtx.chain(SGD, matrices)).traits.needs_matrices
     assert not gradtx.lookahead(gradtx.chain(SGD)).traits.needs_matrices
+
+
+def test_a_frame_says_whether_leaves_are_matrices_to_it():
+    def needs(frame, inner=ADAM):
+        return gradtx.in_frame(inner, frame).traits.needs_matrices
+
+    assert not needs(gradtx.frames.identity())
+    assert not needs(gradtx.frames.real_and_imaginary())
+    assert needs(gradtx.frames.identity(), gradtx.orthogonalize())
+    assert all(map(needs, (gradtx.frames.matrices(), gradtx.frames.low_rank(1), gradtx.frames.eigenbasis())))
+    assert gradtx.graft(ADAM, ADAM, through=gradtx.frames.low_rank(1)).traits.needs_matrices
+    assert not gradtx.graft(ADAM, ADAM).traits.needs_matrices
