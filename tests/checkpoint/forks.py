@@ -16,7 +16,12 @@ import traceback
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-MODULES = ("orbax.checkpoint", "tests.checkpoint.worker", "tests.checkpoint.crash_writer")
+MODULES = (
+    "orbax.checkpoint",
+    "tests.checkpoint.worker",
+    "tests.checkpoint.crash_writer",
+    "tests.sharding.matrices_worker",
+)
 
 
 class Forks:
