@@ -98,7 +98,7 @@ def require_frame(**frames: Any) -> None:
     for name, frame in frames.items():
         if not isinstance(frame, Frame):
             called = f": call it, {frame.__name__}()" if callable(frame) and hasattr(frame, "__name__") else ""
-            raise TypeError(f"{name} must be a frame, as gradtx.frames.matrices(); got {describe(frame)}{called}")
+            raise TypeError(f"{name} must be a frame, such as gradtx.frames.matrices(); got {describe(frame)}{called}")
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

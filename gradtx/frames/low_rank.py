@@ -106,7 +106,7 @@ def low_rank(rank: int, every: int = 200, basis: str = "svd", seed: int = 0) -> 
         y = g·P,  m × r, for others                            u = v·Pᴴ
 
     With basis="svd", the columns of P are the first r left (or right) singular vectors of the gradient at steps 0,
-    every, 2·every, ...; what the gradients between have in other directions is left out. A singular vector has no sign:
+    every, 2·every, ...; the parts of later gradients in other directions are left out. A singular vector has no sign:
     each gets the one with which it points towards the column of the old P, at first a column of the identity. Where the
     gradient is zero, P stays as it is. In derivatives, P counts as a constant.
 
@@ -114,8 +114,8 @@ def low_rank(rank: int, every: int = 200, basis: str = "svd", seed: int = 0) -> 
     is never stored: it is drawn again in each step from a key, two words in the state. It depends on the seed and on
     the path of the leaf, not on its type.
 
-    `in_frame` keeps the inner state as it is when P changes, as the papers do. With basis="svd" it can also turn it, as
-    far as the old directions reach: the new ones see nothing of the past in others.
+    `in_frame` keeps the inner state as it is when P changes, as the papers do. With basis="svd" it can also turn it;
+    what the new directions do not share with the old ones then has no past.
 
     Leaves with fewer than two axes, and those whose shorter side is not longer than r, pass as they are. Of more than
     two axes, the last two make the matrices, and each matrix has its own P: see `matrices` for others.

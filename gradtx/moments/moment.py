@@ -70,7 +70,9 @@ def require_moment(moment: Any) -> None:
     """Raise TypeError unless this is a moment; a function that makes one is not."""
     if not isinstance(moment, Moment):
         called = f": call it, moments.{moment.__name__}()" if callable(moment) and hasattr(moment, "__name__") else ""
-        raise TypeError(f"moment must be one of gradtx.moments, as moments.per_leaf(); got {describe(moment)}{called}")
+        raise TypeError(
+            f"moment must be one of gradtx.moments, such as moments.per_leaf(); got {describe(moment)}{called}"
+        )
 
 
 def started(moment: Moment, params: Any, value: Any = 0.0) -> Any:

@@ -44,7 +44,7 @@ def scale_by_adabound(
         b1, b2: as in `scale_by_adam`.
         eps: added to the root of the uncorrected v; finite, at least 0; gradient units.
         final_factor: the factor of m in the end; finite, at least 0; per gradient unit. With a learning rate behind it,
-            this is the last rate over the first.
+            this is the ratio of the last rate to the first.
         gamma: how fast the bounds close in; finite, greater than 0; per step.
 
     State: `ScaleByAdamState`: count, int32 scalar; mu, like params; nu, like params, real; 0 at init.
@@ -154,8 +154,8 @@ def adabound(
     Args:
         learning_rate: greater than 0, or at least 0 if base_learning_rate is given; usually 1e-3.
         b1, b2, eps, gamma: as in `scale_by_adabound`.
-        final_learning_rate: the rate of every entry in the end; at least 0; where the learning rate has changed, this
-            has changed by the same factor.
+        final_learning_rate: the rate of every entry in the end; at least 0; if the learning rate changes, it changes by
+            the same factor.
         base_learning_rate: the learning rate to which final_learning_rate belongs, greater than 0; None for
             learning_rate. It must be given if that is a schedule, for instance as its highest value.
 

@@ -1,4 +1,4 @@
-"""CAME: Adafactor with momentum, divided by how far the momentum is from what comes in."""
+"""CAME: Adafactor with momentum, divided by its distance from the updates of which it is the mean."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ class _NotEntrywise(Moment):
 
 @transformation
 def scale_by_confidence(b1: Hyper = 0.9, b3: Hyper = 0.9999, *, moment: Moment = RESIDUALS):
-    """Divide a running mean by how far it is from what comes in, on a running root mean square.
+    """Divide a running mean of the updates by the running root mean square of its distance from them.
 
         m = b1·m + (1 - b1)·g
         s = b3·s + (1 - b3)·|g - m|²
-        u = m/√s,   and u = m in leaves where the moment keeps a number of every entry
+        u = m/√s,   and u = m in leaves where the moment keeps a number for every entry
 
     Neither mean is corrected for its start at 0. Gradients above 9.2e18 (float32) count as 9.2e18, since the square of
     the difference of two would overflow.
@@ -85,7 +85,8 @@ def scale_by_confidence(b1: Hyper = 0.9, b3: Hyper = 0.9999, *, moment: Moment =
 
     State: `ScaleByConfidenceState`: mu, like params; nu, what the moment keeps, None where that is every entry; 0 at
         init.
-    Raises: ValueError: an argument is out of range, or the moment cannot take a leaf. TypeError: moment is none.
+    Raises: ValueError: an argument is out of range, or the moment cannot take a leaf. TypeError: moment is no
+        moment.
     Source: Luo et al. 2023 (arXiv:2307.02047), algorithm 2, its second half. Not in optax, torch or Keras. Within 30
         ulp of exact arithmetic over 1,000 steps in float32.
 

@@ -38,12 +38,12 @@ def scale_by_cocob(alpha: Hyper = 100.0, eps: Number = 1e-8):
         R = max(0, R - g·(w - w₀))
         u = w - w₀ + s/(L·max(G + L, alpha·L))·(L + R)
 
-    The first step is 1/alpha in each entry. If the gradients are multiplied by a number, no step changes but for eps.
+    The first step is 1/alpha in each entry. If all gradients are multiplied by a number, only eps changes the steps.
     G and s become infinite where gradients add up to more than 3.4e38 (float32).
     Complex entries: real and imaginary parts by themselves.
 
     Args:
-        alpha: how many times the largest gradient has to come before the bet is not held back; finite, at least 1.
+        alpha: until G + L is alpha times L, the bets are smaller; finite, at least 1.
         eps: the largest gradient before the first; finite, at least 0; gradient units.
 
     State: `ScaleByCocobState`: five trees like params, float32 or wider; a copy of the parameters, 0, eps, 0, 0 at

@@ -50,7 +50,7 @@ def scale_by_dadapt_adam(
         d = max(d, N/((1 - √b2)·‖s‖₁))
         u = m/(√v + eps) + λ·weight_decay·w
 
-    If the gradients are multiplied by a number, no step changes but for eps. A gradient of zero leaves d as it is.
+    If all gradients are multiplied by a number, only eps changes the steps. A gradient of zero leaves d as it is.
     Gradients above 1.8e19 (float32) count as 1.8e19.
 
     Args:

@@ -48,17 +48,18 @@ def scale_by_dion(rank: int | float = 0.25, momentum: Hyper = 0.95, *, seed: int
         Q = R with columns of length 1
         u = P·Qᴴ
 
-    All singular values of u are near one, r of them at most. On a mesh the devices exchange matrices of r columns
-    only: m × r where rows are split, and n × r. With r the whole side, u tends to the polar factor of a constant M.
+    At most r singular values of u are not zero, and these are near one. On a mesh the devices exchange matrices of r
+    columns only: m × r where rows are split, and n × r. With r the whole side, u tends to the polar factor of a
+    constant M.
 
-    Columns of R that are zero, or rounding beside the largest one, add nothing to u and leave Q; so a zero matrix gives
-    zero. In derivatives, P counts as a constant. The last two axes of a leaf are the matrix, those in front count
-    matrices.
+    Columns of R that are zero, or no more than the rounding error of the largest one, add nothing to u, and their
+    columns of Q stay as they are; so a zero matrix gives zero. In derivatives, P counts as a constant. The last two
+    axes of a leaf are the matrix, those in front count matrices.
 
     Args:
         rank: r, a whole number of at least 1 and at most the shorter side; or, as a float in (0, 1], r over that side,
             rounded up.
-        momentum: what stays in M of what the update took; in [0, 1].
+        momentum: the share of P·Rᴴ, which the update uses, that stays in M; in [0, 1].
         seed: of the first Q, together with the path of the leaf; in [0, 2**32).
 
     State: `ScaleByDionState`: trace, like params, 0 at init; basis, n × r, Gaussian at init.
@@ -133,7 +134,8 @@ def dion(
 ):
     """Dion: `scale_by_dion` and `scale_by_shape("spectral")` for hidden matrices, and AdamW for all other leaves.
 
-    `plan` shows which leaf goes where, and why. A rank is for all of them; as a share it suits every shape.
+    `plan` shows which leaf goes where, and why. One rank holds for all matrices; as a share of the side it fits every
+    shape.
 
     Args:
         learning_rate: at least 0; usually 0.01. It multiplies the weight decay too.

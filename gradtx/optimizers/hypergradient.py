@@ -1,4 +1,4 @@
-"""Hypergradient descent: SGD and Adam whose learning rate descends too."""
+"""Hypergradient descent: SGD and Adam whose learning rate is learnt by gradient descent too."""
 
 from __future__ import annotations
 

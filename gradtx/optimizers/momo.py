@@ -49,7 +49,7 @@ def scale_by_momo(learning_rate: Hyper = 1.0, beta: Hyper = 0.9, lower_bound: Hy
         τ = min(learning_rate, (a·(f̄ - lower_bound - γ) + ⟨m, w⟩)₊/‖m‖²)
         u = w - (w - τ·m)/a
 
-    f is the loss, `value`. The means start with the first f, ⟨g, w⟩ and g. A gradient of zero at first moves nothing
+    f is the loss, `value`. The means start with the first f, ⟨g, w⟩ and g. If the first gradient is zero, nothing moves
     without weight decay.
 
     Args:

@@ -73,7 +73,8 @@ def scale_by_sophia(
     Raises: ValueError: an argument is out of range. TypeError: a parameter is complex, or value_fn is no real function.
     Source: Liu et al. 2023 (arXiv:2305.14342), algorithms 1 and 3, Sophia-H. optax.contrib corrects m for its
         start at 0, divides by the h of the step before, and draws other signs. Within 1e-5 of exact arithmetic over
-        1,000 steps in float32, of the parameters and the way that they went, where the estimates are exact.
+        1,000 steps in float32, relative to the parameters and to the distance that they moved, where the estimates are
+        exact.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -122,13 +123,13 @@ def scale_by_sophia_g(
 
     Args:
         b1, b2, eps, gamma, clip_threshold, update_interval: as in `scale_by_sophia`.
-        batch_size: over how many examples, or tokens, that loss is a mean; finite, greater than 0.
+        batch_size: the number of examples, or tokens, of which that loss is the mean; finite, greater than 0.
 
     State: `ScaleBySophiaGState`: count, int32 scalar; mu and nu, like params; 0 at init.
     Raises: ValueError: an argument is out of range. TypeError: a parameter is complex, or sampled_value_fn is no real
         function.
     Source: Liu et al. 2023 (arXiv:2305.14342), algorithms 2 and 3, Sophia-G. Not in optax, torch or Keras. Within 1e-5
-        of exact arithmetic over 1,000 steps in float32, of the parameters and the way that they went.
+        of exact arithmetic over 1,000 steps in float32, relative to the parameters and to the distance that they moved.
 
     Example:
         >>> import gradtx, jax.numpy as jnp

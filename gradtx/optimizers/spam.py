@@ -46,7 +46,7 @@ def scale_by_spam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, thresho
 
     Args:
         b1, b2, eps: as in `scale_by_adam`.
-        threshold: how many times its mean square a gradient's square may be; at least 1; infinity for no clip.
+        threshold: the largest square of a gradient, as a multiple of its mean square; at least 1; infinity for no clip.
         quiet: updates without a clip; a whole number, at least 0.
 
     State: `ScaleBySpamState`, like that of `scale_by_adam`.

@@ -33,13 +33,13 @@ class DistanceState(NamedTuple):
 
 @estimator()
 def distance(reps_rel: Number = 1e-6, eps: Number = 1e-8):
-    """The largest distance from the start, over the root of the sum of squared gradient norms.
+    """The largest distance from the start, divided by the root of the sum of squared gradient norms.
 
         r = max(r, ‖w - w₀‖)                 r = reps_rel·(1 + ‖w₀‖) at init
         G = G + ‖g‖²
         rate = r/√(G + eps)
 
-    If the gradients are multiplied by a number, no step changes but for eps. The last parameters are noisy: evaluate
+    If all gradients are multiplied by a number, only eps changes the steps. The last parameters are noisy: evaluate
     the model at their average, with `average`.
 
     Args:
@@ -76,13 +76,13 @@ def distance(reps_rel: Number = 1e-6, eps: Number = 1e-8):
 
 @estimator()
 def weighted_distance(init_dist: Number = 1e-2, eps: Number = 1e-4):
-    """The squared distance from the start, over the root of the sum of squared gradient norms weighted by it.
+    """The squared distance from the start, divided by the root of the sum of squared gradient norms, weighted by it.
 
         r = max(r, ‖w - w₀‖)                 r = init_dist at init
         v = v + r²·‖g‖²
         rate = r²/(√v + eps)
 
-    If the gradients are multiplied by a number, no step changes but for eps.
+    If all gradients are multiplied by a number, only eps changes the steps.
 
     Args:
         init_dist: the first distance, in units of the parameters; greater than 0.

@@ -145,7 +145,7 @@ def as_estimator(name: str, value: Any) -> Estimator:
     if isinstance(value, Estimator):
         return value
     called = f": call it, {value.__name__}()" if inspect.isfunction(value) else ""
-    raise TypeError(f"{name} must be an estimator, as gradtx.rates.distance(); got {describe(value)}{called}")
+    raise TypeError(f"{name} must be an estimator, such as gradtx.rates.distance(); got {describe(value)}{called}")
 
 
 LearntBy = Annotated[Any, LeafMarker(as_estimator)]

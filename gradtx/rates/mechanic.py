@@ -1,4 +1,4 @@
-"""Mechanic: the whole way of an optimizer, stretched by a factor that an online learner chooses."""
+"""Mechanic: the sum of all updates of an optimizer, times a factor that an online learner chooses."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def mechanic(
     weight_decay: Number = 1e-2,
     eps: Number = 1e-8,
 ):
-    """The sum of several tuners, each of which forgets at a pace of its own; it stretches all inner updates so far.
+    """Multiply the sum of all inner updates by a learnt factor, the sum of tuners that forget at different paces.
 
         h = ⟨g + weight_decay·S·‖g‖·w/‖w‖, Δ⟩        Δ: the sum of the inner updates before this step
         m = max(b·m, |h|)                            for each b of the n betas
@@ -80,7 +80,7 @@ def mechanic(
     """
     in_unit_interval(**{f"betas[{i}]": b for i, b in enumerate(betas)})
     if not betas:
-        raise ValueError("betas must have an entry")
+        raise ValueError("betas must have at least one entry; got ()")
     positive(s_init=s_init)
     finite(s_init=s_init)
     non_negative(weight_decay=weight_decay, eps=eps)

@@ -41,7 +41,7 @@ def require_set(**sets: Any) -> None:
     for name, value in sets.items():
         if isinstance(value, type) or not isinstance(value, Set):
             called = f": call it, {value.__name__}()" if callable(value) and hasattr(value, "__name__") else ""
-            raise TypeError(f"{name} must be a set, as gradtx.sets.sphere(); got {describe(value)}{called}")
+            raise TypeError(f"{name} must be a set, such as gradtx.sets.sphere(); got {describe(value)}{called}")
 
 
 def as_constant(name: str, value: Any, least: float = -math.inf, *, above: bool = False) -> float:

@@ -21,7 +21,7 @@ def add(*members: Transformation, **named: Transformation):
     The sum of one member is that member, to the bit.
 
     Args:
-        *members: transformations of gradtx or optax, or bare pairs `(init, update)`; one at least. Each has its own
+        *members: transformations of gradtx or optax, or bare pairs `(init, update)`; at least one. Each has its own
             name, such as `ema`; a second one is `ema_1`, and a chain is `chain`.
         **named: transformations under names that you choose.
 
@@ -40,7 +40,7 @@ def add(*members: Transformation, **named: Transformation):
     """
     steps = by_name(members, named)
     if not steps:
-        raise ValueError("there must be a member at least: add(tx, ...)")
+        raise ValueError("there must be at least one member: add(tx, ...)")
     for member in steps.values() if len(steps) > 1 else ():
         require_changeable("add", member)
 

@@ -107,7 +107,7 @@ def test_it_needs_steps_of_descent():
 @pytest.mark.parametrize(
     ("given", "word"),
     [
-        ({"betas": ()}, "betas must have an entry"),
+        ({"betas": ()}, "betas must have at least one entry"),
         ({"betas": (0.9, 1.5)}, r"betas\[1\] must be in \[0, 1\]"),
         ({"s_init": 0.0}, "s_init must be greater than 0"),
         ({"weight_decay": -1.0}, "weight_decay must be finite and at least 0"),

@@ -153,7 +153,9 @@ def test_leaves_that_a_set_cannot_take():
 
 
 def test_hostile_arguments():
-    with pytest.raises(TypeError, match=r"onto must be a set, as gradtx.sets.sphere\(\); got .*: call it, sphere\(\)"):
+    with pytest.raises(
+        TypeError, match=r"onto must be a set, such as gradtx.sets.sphere\(\); got .*: call it, sphere\(\)"
+    ):
         project_onto(sgd(0.1), sets.sphere)
     with pytest.raises(TypeError, match="onto must be a set"):
         project_onto(sgd(0.1), 1.0)
