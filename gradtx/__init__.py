@@ -16,7 +16,8 @@ Recipes
     transformation for the rest: polargrad, muonh. With a norm for each kind of leaf: scion.
     Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan, adabound, amsbound, sophia, sophia_g.
     Signs, noise, dual averages: sign_sgd, signum, noisy_sgd, madgrad, ftrl.
-    In other coordinates: soap; galore, apollo (with a small state).
+    In other coordinates: soap; galore, apollo (with a small state). With a preconditioner for each side: shampoo,
+    psgd_kron.
     By the size of the parameters: lars, lamb, fromage, adamh (on a sphere), adamp, sgdp. Over steps: diloco, gpa, asgd.
     Without a learning rate: dog, l_dog, dowg, prodigy, dadapt_adamw, cocob; with the loss: polyak_sgd, momo,
     momo_adam. With one that is learnt: sgd_hd, adam_hd.
@@ -31,7 +32,7 @@ Pieces
     add_momentum, add_nesterov_momentum, add_damped_momentum, ema
     nesterov_ema, reduce_variance, amplify_slow, scale_by_optimistic_gradient
     divide_by_rms and divide_by_capped_rms (with any numerator), scale_by_previous_rms, scale_by_confidence
-    orthogonalize, scale_by_shape, scale_by_dion (for matrices); scale_to_norm
+    orthogonalize, scale_by_shape, scale_by_dion, scale_by_shampoo, scale_by_psgd_kron (for matrices); scale_to_norm
     accumulate_squares, scale_by_rms, scale_by_stddev, scale_by_adadelta, scale_by_adam, scale_by_amsgrad,
     scale_by_adamax, scale_by_nadam, scale_by_scheduled_nadam, scale_by_lion, scale_by_sign, scale_by_rprop,
     scale_by_supersab, scale_by_lbfgs
@@ -163,6 +164,7 @@ from gradtx.optimizers.nadam import ScaleByScheduledNadamState, nadam, nadamw, s
 from gradtx.optimizers.novograd import novograd
 from gradtx.optimizers.optimistic import optimistic_adam, optimistic_gradient_descent
 from gradtx.optimizers.over_steps import adamh, asgd, diloco, gpa
+from gradtx.optimizers.psgd import ScaleByPsgdKronState, psgd_kron, scale_by_psgd_kron
 from gradtx.optimizers.qhadam import qhadam
 from gradtx.optimizers.radam import radam, scale_by_radam
 from gradtx.optimizers.rate_free import dog, dowg, l_dog, polyak_sgd, prodigy
@@ -178,6 +180,7 @@ from gradtx.optimizers.rprop import (
 from gradtx.optimizers.scale_invariant import ProjectScaleInvariantState, adamp, project_scale_invariant, sgdp
 from gradtx.optimizers.scion import scion
 from gradtx.optimizers.sgd import noisy_sgd, sgd
+from gradtx.optimizers.shampoo import ScaleByShampooState, scale_by_shampoo, shampoo
 from gradtx.optimizers.sign_sgd import sign_sgd, signum
 from gradtx.optimizers.soap import soap
 from gradtx.optimizers.sophia import (
@@ -384,10 +387,12 @@ __all__ = [
     "ScaleByMomoAdamState",
     "ScaleByMomoState",
     "ScaleByPreviousRmsState",
+    "ScaleByPsgdKronState",
     "ScaleByRmsState",
     "ScaleByRpropState",
     "ScaleByRunningNormState",
     "ScaleByScheduledNadamState",
+    "ScaleByShampooState",
     "ScaleBySophiaGState",
     "ScaleBySophiaState",
     "ScaleBySpamState",
@@ -552,6 +557,7 @@ __all__ = [
     "progress",
     "project_onto",
     "project_scale_invariant",
+    "psgd_kron",
     "qhadam",
     "qk_clip",
     "radam",
@@ -592,11 +598,13 @@ __all__ = [
     "scale_by_optimistic_gradient",
     "scale_by_param_block_rms",
     "scale_by_previous_rms",
+    "scale_by_psgd_kron",
     "scale_by_radam",
     "scale_by_rms",
     "scale_by_rprop",
     "scale_by_running_norm",
     "scale_by_scheduled_nadam",
+    "scale_by_shampoo",
     "scale_by_shape",
     "scale_by_sign",
     "scale_by_sophia",
@@ -617,6 +625,7 @@ __all__ = [
     "sgd",
     "sgd_hd",
     "sgdp",
+    "shampoo",
     "sign_sgd",
     "signum",
     "simplified_ademamix",
