@@ -23,7 +23,7 @@ Shapes = Callable[[tuple[int, ...]], tuple[tuple[int, ...] | None, ...]]
 
 def split_shape(shape: tuple[int, ...]) -> tuple[tuple[int, ...], int, int]:
     """The axes in front of the matrices of a leaf, and their sides; a vector or scalar is one row."""
-    return (shape[:-2], *shape[-2:]) if len(shape) > 1 else ((), 1, math.prod(shape))
+    return (shape[:-2], shape[-2], shape[-1]) if len(shape) > 1 else ((), 1, math.prod(shape))
 
 
 def require_vectors(who: str, vectors: str, params: Any) -> None:
@@ -85,21 +85,22 @@ def map_stacks(
 
 def _stacked(fn: Callable[..., tuple], rows: Sequence[list]) -> list[list]:
     """`fn` of the matrices in some rows, as one stack; each row is a leaf and what is kept of it."""
-    shapes = [None if x is None else x.shape for x in rows[0]]
     batch, m, n = split_shape(rows[0][0].shape)
     count, width = len(rows) * math.prod(batch), float_dtype(rows)
-    inside = [(m, n), *(None if shape is None else shape[len(batch) :] for shape in shapes[1:])]
-    xs = [
-        None if x is None else jnp.stack([row[k] for row in rows]).reshape(count, *inside[k])
-        for k, x in enumerate(rows[0])
-    ]
+
+    def gathered(k: int, like: jax.Array) -> jax.Array:
+        inside = like.shape[len(batch) :] if k else (m, n)
+        x = jnp.stack([row[k] for row in rows]).reshape(count, *inside)
+        return x.astype(at_width(x.dtype, width)) if is_trained(x) else x
+
+    def parted(k: int, x: jax.Array) -> list[jax.Array]:
+        like = rows[0][k]
+        return list(x.astype(like.dtype if k else x.dtype).reshape(len(rows), *like.shape))
+
     with jax.numpy_dtype_promotion("standard"):  # a float32 rate may meet a float64 leaf
-        out = fn(*(x.astype(at_width(x.dtype, width)) if is_trained(x) else x for x in xs))
-    back = [
-        None if x is None else x.astype(rows[0][k].dtype if k else x.dtype).reshape(len(rows), *shapes[k])
-        for k, x in enumerate(out)
-    ]
-    return [[None if x is None else x[k] for x in back] for k in range(len(rows))]
+        out = fn(*(None if x is None else gathered(k, x) for k, x in enumerate(rows[0])))
+    columns = [[None] * len(rows) if x is None else parted(k, x) for k, x in enumerate(out)]
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def _require_shapes(shapes: Shapes, updates: Any, names: list[str], columns: list[list]) -> None:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import gradtx
 from gradtx.transforms.seeds import leaf_keys
@@ -197,6 +198,18 @@ def test_complex_matrices(form):
     u, _ = run(gradtx.scale_by_psgd_kron(form=form), gradients.astype(np.complex64))
     assert np.all(np.sum((u.conj() * gradients).real, axis=(1, 2)) > 0)
     np.testing.assert_allclose(np.sqrt(np.mean(np.abs(u[-100:]) ** 2)), 1.0, atol=0.2)
+
+
+@pytest.mark.parametrize("spec", [("x", None), (None, "x")], ids=str)
+def test_an_explicit_mesh_gives_the_numbers_of_one_device(spec):
+    """And the update is split as the gradient."""
+    mesh = jax.make_mesh((8,), ("x",), axis_types=(AxisType.Explicit,))
+    g, tx = kronecker_noise(1, 16, 24)[0][0], gradtx.scale_by_psgd_kron()
+    expected, _ = jax.jit(tx.update)(g, tx.init(g))
+    placed = jax.device_put(g, NamedSharding(mesh, PartitionSpec(*spec)))
+    came, _ = jax.jit(tx.update)(placed, tx.init(placed))
+    np.testing.assert_allclose(np.asarray(came), expected, atol=1e-5)
+    assert jax.typeof(came).sharding.spec == PartitionSpec(*spec)
 
 
 def test_the_recipe_clips_and_decays():

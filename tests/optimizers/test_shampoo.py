@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import gradtx
 from gradtx import frames, moments
@@ -182,6 +183,18 @@ def test_one_branch_for_all_leaves_of_a_shape():
     tx = gradtx.scale_by_shampoo(every=2)
     text = jax.jit(tx.update).lower(params, tx.init(params)).as_text()
     assert text.count("stablehlo.case") == 1
+
+
+@pytest.mark.parametrize("spec", [("x", None), (None, "x")], ids=str)
+def test_an_explicit_mesh_gives_the_numbers_of_one_device(spec):
+    """Blocks too, and the update is split as the gradient."""
+    mesh = jax.make_mesh((8,), ("x",), axis_types=(AxisType.Explicit,))
+    g, tx = gradients(100.0, (16, 24), 1)[0], gradtx.scale_by_shampoo(eps=1e-2, block_size=16)
+    expected, _ = jax.jit(tx.update)(g, tx.init(g))
+    placed = jax.device_put(g, NamedSharding(mesh, PartitionSpec(*spec)))
+    came, _ = jax.jit(tx.update)(placed, tx.init(placed))
+    np.testing.assert_allclose(np.asarray(came), expected, atol=1e-4)
+    assert jax.typeof(came).sharding.spec == PartitionSpec(*spec)
 
 
 @pytest.mark.parametrize(
