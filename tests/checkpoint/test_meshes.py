@@ -87,3 +87,27 @@ def test_a_sharding_that_does_not_fit(tmp_path):
         checkpoints.save(0, x=jnp.ones(4))
         with pytest.raises(ValueError, match=r"the sharding of x does not fit its shape, \(4,\): "):
             checkpoints.restore(x=target)
+
+
+def test_bases_of_matrices_go_to_the_owners_of_another_mesh(tmp_path):
+    """From layers that are shared out over eight devices to rows over two; the next step is that of one device."""
+    tx = gradtx.soap(0.1, every=2, sides="rows")
+    params, grads = jax.random.normal(jax.random.key(0), (2, 8, 4, 6))
+
+    def start(mesh, *spec):
+        split = jax.device_put(params, NamedSharding(mesh, PartitionSpec(*spec)))
+        places = gradtx.state_shardings(tx, split, others=gradtx.owner_sharding)
+        return split, jax.jit(tx.init, out_shardings=places)(split), jax.device_put(grads, split.sharding)
+
+    step = jax.jit(tx.update)
+    eight = start(jax.make_mesh((8,), ("x",)), "x")
+    two = start(jax.make_mesh((2,), ("y",), devices=jax.devices()[:2]), None, "y")
+    with Checkpoints(tmp_path) as checkpoints:
+        state = step(eight[2], eight[1], eight[0])[1]
+        checkpoints.save(0, state=state)
+        back = checkpoints.restore(state=two[1])["state"]
+    same_bits("what was read", back, state)
+    parts = [x["in_frame"].basis.left.addressable_shards[0].data.shape for x in (state, back)]
+    assert parts == [(1, 4, 4), (4, 4, 4)]
+    want, _ = step(grads, step(grads, tx.init(params), params)[1], params)
+    assert jnp.allclose(step(two[2], back, two[0])[0], want, atol=1e-5)
