@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -18,10 +19,13 @@ from gradtx.core.trees import OwnShapes, flatten, is_trained, leaf_names, shape_
 from gradtx.meshes import anywhere, spec_of
 from gradtx.optimizers.adam import adamw
 from gradtx.transforms.basic import scale_by_learning_rate
+from gradtx.transforms.exchange import count_of, gathered, own_part
 from gradtx.transforms.norms import leaf_norm
 from gradtx.transforms.orthogonal import require_matrices, scale_by_shape
+from gradtx.transforms.owners import Owners, require_owners, sides_of
 from gradtx.transforms.products import adjoint, product
 from gradtx.transforms.seeds import path_hashes
+from gradtx.transforms.split import summed
 from gradtx.wrappers.decay import add_decayed_weights
 from gradtx.wrappers.on_matrices import on_matrices
 
@@ -38,7 +42,7 @@ class ScaleByDionState(NamedTuple):
 
 
 @transformation(needs_matrices=True)
-def scale_by_dion(rank: int | float = 0.25, momentum: Hyper = 0.95, *, seed: int = 0):
+def scale_by_dion(rank: int | float = 0.25, momentum: Hyper = 0.95, *, seed: int = 0, devices: Owners | None = None):
     """Orthogonalize the momentum within a rank r, by one power iteration in each step; what r leaves out stays in it.
 
         B = M + g
@@ -61,6 +65,8 @@ def scale_by_dion(rank: int | float = 0.25, momentum: Hyper = 0.95, *, seed: int
             rounded up.
         momentum: the share of P·Rᴴ, which the update uses, that stays in M; in [0, 1].
         seed: of the first Q, together with the path of the leaf; in [0, 2**32).
+        devices: inside `shard_map`, `owners(split_over(...))`, which says how the leaves are split; Q is split as their
+            columns are. Elsewhere it does nothing.
 
     State: `ScaleByDionState`: trace, like params, 0 at init; basis, n × r, Gaussian at init.
     Raises:
@@ -78,43 +84,45 @@ def scale_by_dion(rank: int | float = 0.25, momentum: Hyper = 0.95, *, seed: int
     """
     _require_rank(rank)
     in_unit_interval(momentum=momentum)
+    shared = require_owners(devices)
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(f"seed must be a whole number, at least 0 and below 2**32; got {describe(seed)}")
 
     def init(params):
         require_matrices("scale_by_dion", "parameter", params)
-        leaves, structure = flatten(params)
-        key, names = jax.random.key(seed, impl="threefry2x32"), leaf_names(params)
-        bases = [
-            _first_basis(jax.random.fold_in(jax.random.fold_in(key, salt[0]), salt[1]), x, rank, name)
-            if is_trained(x)
-            else None
-            for salt, x, name in zip(path_hashes(params), leaves, names, strict=True)
-        ]
+        (leaves, structure), bases = flatten(params), []
+        key, names, axes = jax.random.key(seed, impl="threefry2x32"), leaf_names(params), sides_of(params, shared)
+        for salt, x, name, (rows, columns) in zip(path_hashes(params), leaves, names, axes, strict=True):
+            if not is_trained(x):
+                bases.append(None)
+                continue
+            *front, m, n = shape_of(x)
+            shape = (*front, m * count_of(rows), n * count_of(columns))
+            own = jax.random.fold_in(jax.random.fold_in(key, salt[0]), salt[1])
+            dtype = at_width(jnp.result_type(x), float_dtype(x))
+            bases.append(own_part(_first_basis(own, shape, dtype, rank, name), columns, len(front)))
         return ScaleByDionState(trace=zeros(params), basis=jax.tree.unflatten(structure, bases))
 
     def update(updates, state, params=None):
         require_matrices("scale_by_dion", "update", updates)
 
-        def step(g, trace, basis):
-            b = trace + g
-            size = jax.lax.stop_gradient(jnp.max(jnp.abs(b), (-2, -1), keepdims=True, initial=0.0))
-            unit = b / jnp.where(size == 0, 1.0, size).astype(b.dtype)  # a product of large entries may overflow
-            p = jnp.linalg.qr(jax.lax.stop_gradient(product(unit, basis)))[0]
-            r = product(adjoint(unit), p)
-            length = leaf_norm(r, (-2,))
-            rounding = jnp.finfo(length.dtype).eps * max(b.shape[-2:])
-            seen = ~(length <= rounding * jnp.max(length, -1, keepdims=True, initial=0.0))  # NaN is seen
-            q = jnp.where(seen, r / jnp.where(seen, length, 1.0).astype(r.dtype), 0.0)
-            kept = b - ((1.0 - momentum) * size).astype(b.dtype) * product(p, adjoint(r))
-            return product(p, adjoint(q)), kept, jnp.where(seen, q, basis)
-
-        def leaf(g, trace, basis):
+        def leaf(g, trace, basis, rows=(), columns=()):
             if g.ndim < 2:
                 return g, trace, basis  # of a tree without matrices
+            step = functools.partial(_step, momentum=momentum, rows=rows, columns=columns)
             return anywhere(step, lambda: (spec_of(g), spec_of(trace), spec_of(basis)), g, trace, basis)
 
-        updates, trace, basis = map_leaves(leaf, updates, state.trace, OwnShapes(state.basis))
+        axes = sides_of(updates, shared)
+        if not any(rows or columns for rows, columns in axes):
+            updates, trace, basis = map_leaves(leaf, updates, state.trace, OwnShapes(state.basis))
+            return updates, ScaleByDionState(trace, basis)
+        leaves, structure = flatten(updates)
+        rows_of = [structure.flatten_up_to(tree) for tree in (state.trace, state.basis)]
+        done = [
+            map_leaves(functools.partial(leaf, rows=rows, columns=columns), g, trace, OwnShapes(basis))
+            for g, trace, basis, (rows, columns) in zip(leaves, *rows_of, axes, strict=True)
+        ]
+        updates, trace, basis = (jax.tree.unflatten(structure, x) for x in zip(*done, strict=True))
         return updates, ScaleByDionState(trace, basis)
 
     return init, update
@@ -127,6 +135,7 @@ def dion(
     momentum: Hyper = 0.95,
     *,
     seed: int = 0,
+    devices: Owners | None = None,
     outputs: int = -1,
     weight_decay: Hyper = 0.01,
     others: Transformation | None = None,
@@ -139,7 +148,7 @@ def dion(
 
     Args:
         learning_rate: at least 0; usually 0.01. It multiplies the weight decay too.
-        rank, momentum, seed: as in `scale_by_dion`.
+        rank, momentum, seed, devices: as in `scale_by_dion`.
         outputs: the axis of the outputs, as in `scale_by_shape`.
         weight_decay: as in `add_decayed_weights`; also that of the default AdamW.
         others: the transformation for all other leaves; None: `adamw(learning_rate, b1=0.9, b2=0.95)`.
@@ -150,8 +159,8 @@ def dion(
     """
     in_unit_interval(momentum=momentum)
     matrices = chain(
-        scale_by_dion(rank, momentum, seed=seed),
-        scale_by_shape("spectral", outputs),
+        scale_by_dion(rank, momentum, seed=seed, devices=devices),
+        scale_by_shape("spectral", outputs, devices=devices),
         add_decayed_weights(weight_decay, None),
         scale_by_learning_rate(learning_rate),
     )
@@ -166,14 +175,38 @@ def _require_rank(rank: Any) -> None:
         raise ValueError(f"rank must be at least 1, or a float in (0, 1], a share of the shorter side; got {rank!r}")
 
 
-def _first_basis(key: jax.Array, x: Any, rank: int | float, name: str) -> jax.Array:
-    *front, m, n = shape_of(x)
+def _first_basis(key: jax.Array, shape: tuple[int, ...], dtype: Any, rank: int | float, name: str) -> jax.Array:
+    *front, m, n = shape
     short = min(m, n)
     r = rank if isinstance(rank, int) else math.ceil(rank * short)
     if r > short and short:
         raise ValueError(
             f"scale_by_dion: rank={rank} is above the shorter side of the parameter at {name}, which has shape "
-            f"{shape_of(x)}: choose a smaller rank, or a share of the side, such as 0.25"
+            f"{shape}: choose a smaller rank, or a share of the side, such as 0.25"
         )
-    dtype = at_width(jnp.result_type(x), float_dtype(x))
     return jax.random.normal(key, (*front, n, min(r, short)), jnp.float32).astype(dtype)
+
+
+def _step(
+    g: jax.Array,
+    trace: jax.Array,
+    basis: jax.Array,
+    *,
+    momentum: Any,
+    rows: tuple[str, ...],
+    columns: tuple[str, ...],
+) -> tuple[jax.Array, ...]:
+    """The update, M and Q; of a part of a matrix whose rows and columns are split over these axes of a mesh."""
+    b = trace + g
+    size = jax.lax.stop_gradient(jnp.max(jnp.abs(b), (-2, -1), keepdims=True, initial=0.0))
+    size = jax.lax.pmax(size, (*rows, *columns)) if rows or columns else size
+    unit = b / jnp.where(size == 0, 1.0, size).astype(b.dtype)  # a product of large entries may overflow
+    along = summed(jax.lax.stop_gradient(product(unit, basis)), columns or None)
+    p = own_part(jnp.linalg.qr(gathered(along, rows, along.ndim - 2))[0], rows, along.ndim - 2)
+    r = summed(product(adjoint(unit), p), rows or None)
+    length = leaf_norm(r, (-2,), columns or None)
+    rounding = jnp.finfo(length.dtype).eps * max(b.shape[-2] * count_of(rows), b.shape[-1] * count_of(columns))
+    seen = ~(length <= rounding * jnp.max(length, -1, keepdims=True, initial=0.0))  # NaN is seen
+    q = jnp.where(seen, r / jnp.where(seen, length, 1.0).astype(r.dtype), 0.0)
+    kept = b - ((1.0 - momentum) * size).astype(b.dtype) * product(p, adjoint(r))
+    return product(p, adjoint(q)), kept, jnp.where(seen, q, basis)

@@ -15,9 +15,10 @@ from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import OwnShapes, flatten, is_trained, leaf_names, shape_of
+from gradtx.transforms.exchange import count_of
 from gradtx.transforms.newton_schulz import COEFFICIENTS, Triples, by_svd, each_of, iterated
 from gradtx.transforms.norms import leaf_norm
-from gradtx.transforms.owners import Owners, of_matrices, require_owners, whole_shapes
+from gradtx.transforms.owners import Owners, of_matrices, require_owners, sides_of
 from gradtx.transforms.split import summed
 
 SHAPE_RULES = ("keller", "moonlight", "spectral", "longest", "inputs")
@@ -157,11 +158,16 @@ def scale_by_shape(rule: str = "keller", outputs: int = -1, *, devices: Owners |
 
     def update(updates, state, params=None):
         require_matrices("scale_by_shape", "update", updates)
-        shapes = whole_shapes(updates, shared)
-        if shapes is None:
+        sides = sides_of(updates, shared)
+        if not any(rows or columns for rows, columns in sides):
             return map_leaves(lambda g: factor(g.shape) * g, updates), state
         leaves, structure = flatten(updates)
-        factors = [np.asarray(factor(n), float_dtype(x)) if n else None for x, n in zip(leaves, shapes, strict=True)]
+        factors = [
+            np.asarray(factor((x.shape[-2] * count_of(rows), x.shape[-1] * count_of(columns))), float_dtype(x))
+            if is_trained(x)
+            else None
+            for x, (rows, columns) in zip(leaves, sides, strict=True)
+        ]
         factors = OwnShapes(jax.tree.unflatten(structure, factors))
         return map_leaves(lambda g, factor: factor * g, updates, factors), state
 

@@ -80,17 +80,16 @@ def require_owners(devices: Any) -> Owners:
     return owners() if devices is None else devices
 
 
-def whole_shapes(updates: Any, devices: Owners) -> list[tuple[int, ...] | None] | None:
-    """The whole shape of each leaf, None for an untrained one; None for all where leaves are no parts of others."""
-    split = devices.split
+def sides_of(tree: Any, devices: Owners) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """For each leaf, None too, the axes that split its rows and those that split its columns, inside `shard_map`."""
+    leaves, split = flatten(tree)[0], devices.split
     if split is None or not are_mapped(split.names):
-        return None
-    found: list[tuple[int, ...] | None] = []
-    for x, spec in zip(flatten(updates)[0], split.specs_of(updates), strict=True):
-        shape = shape_of(x) if is_trained(x) else None
-        entries = (*(spec or ()), *[None] * len(shape or ()))
-        counts = [count_of(_names(entry, split.names)) for entry in entries]
-        found.append(None if shape is None else tuple(n * k for n, k in zip(shape, counts, strict=False)))
+        return [((), ())] * len(leaves)
+    found = []
+    for x, spec in zip(leaves, split.specs_of(tree), strict=True):
+        rank = len(shape_of(x)) if is_trained(x) else 0
+        rows, columns = ((), (), *(spec or ()), *[None] * rank)[rank : rank + 2] if rank >= 2 else ((), ())
+        found.append((_names(rows, split.names), _names(columns, split.names)))
     return found
 
 

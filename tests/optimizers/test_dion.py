@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec
 
 import gradtx
+from tests.reference_norms import shard_map
 from tests.sharding.hlo import collectives
 from tests.sharding.meshes import AUTO, EXPLICIT, mesh_of, put
 
@@ -126,3 +128,47 @@ def test_devices_exchange_matrices_of_a_few_columns(kind, spec, kinds, most):
     np.testing.assert_allclose(u, one, atol=2e-6)
     np.testing.assert_allclose(after.trace, state.trace, atol=2e-5)
     assert after.trace.sharding == split.sharding
+
+
+def test_inside_shard_map():
+    """Split along rows, columns, both, or not at all: as on one device, and what is sent has a few columns."""
+    specs = {
+        "rows": PartitionSpec("x"),
+        "columns": PartitionSpec(None, "x"),
+        "both": PartitionSpec("x", "y"),
+        "stack": PartitionSpec(None, "y", "x"),
+        "whole": PartitionSpec(),
+    }
+    shapes = {name: (2, M, N) if name == "stack" else (M, N) for name in specs}
+    bases = {
+        "rows": PartitionSpec(),
+        "columns": PartitionSpec("x"),
+        "both": PartitionSpec("y"),
+        "stack": PartitionSpec(None, "x"),
+        "whole": PartitionSpec(),
+    }
+    random, mesh = np.random.default_rng(0), mesh_of(4, 2, names=("x", "y"))
+    g = {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+    def two(tx, g):
+        u, state = tx.update(g, tx.init(g))
+        u, state = tx.update(u, state)
+        return u, state["scale_by_dion"]
+
+    def made(devices):
+        piece = gradtx.scale_by_dion(0.125, devices=devices)
+        return gradtx.chain(piece, gradtx.scale_by_shape("spectral", devices=devices))
+
+    told = gradtx.owners(gradtx.split_over(("x", "y"), specs))
+    out = (specs, gradtx.ScaleByDionState(specs, bases))
+    split = {name: put(mesh, x, *specs[name]) for name, x in g.items()}
+    step = jax.jit(shard_map(partial(two, made(told)), mesh=mesh, in_specs=(specs,), out_specs=out))
+    compiled = step.lower(split).compile()
+    sides = max(math.prod(s) for c in collectives(compiled) for _, s in c.arrays)
+    assert sides <= 2 * N * R  # of the stack of two
+    u, state = compiled(split)
+    want, alone = two(made(None), g)
+    for name in specs:
+        np.testing.assert_allclose(u[name], want[name], atol=1e-5)
+        np.testing.assert_allclose(state.trace[name], alone.trace[name], atol=1e-5)
+        np.testing.assert_allclose(np.abs(state.basis[name]), np.abs(alone.basis[name]), atol=1e-5)
