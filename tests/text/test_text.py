@@ -97,8 +97,8 @@ def test_names_of_the_caller_come_first():
     ("text", "words"),
     [
         (
-            "adagard(0.1)",
-            "1, column 1: there is no transformation or schedule 'adagard' (did you mean 'adagrad'?)",
+            "rmsporp(0.1)",
+            "1, column 1: there is no transformation or schedule 'rmsporp' (did you mean 'rmsprop'?)",
         ),
         ("chain(\n  adam(0.1),\n  sdg(0.1))", "line 3, column 3: there is no transformation or schedule 'sdg'"),
         ("storage.int9()", "did you mean 'storage.int8'"),
@@ -146,7 +146,7 @@ def test_bad_texts(text, words):
     [
         ({}, "a call was expected"),
         ({"_target_": "os.system", "_args_": ["true"]}, "there is no transformation or schedule 'os.system'"),
-        ({"_target_": "gradtx.adagard"}, "did you mean 'adagrad'"),
+        ({"_target_": "gradtx.rmsporp"}, "did you mean 'rmsprop'"),
         ({"_target_": 3}, "must be the name of a function, as 'gradtx.adam'; got 3"),
         ({"_target_": "a b"}, "must be the name of a function"),
         ({"_target_": "adam", "learning_rate": {1, 2}}, "holds dicts, lists, numbers and texts; got"),
