@@ -73,13 +73,25 @@ def iterated(x: jax.Array, triples: Triples, over: tuple[str, ...] = ()) -> jax.
             x = _two_steps(x, triples[k : k + 2], over)
         return x
     for a, b, c in triples:
-        x = a * x + product(_inside(_gram(x, over), b, c), x)
+        x = _plus(a, x, _exact(_inside(_gram(x, over), b, c), x))
     return x
+
+
+def _exact(x: jax.Array, y: jax.Array) -> jax.Array:
+    """x·y, in float32 if they are bfloat16."""
+    if x.dtype != jnp.bfloat16:
+        return product(x, y)
+    return jnp.matmul(x, y, preferred_element_type=jnp.float32)
+
+
+def _plus(a: float, x: jax.Array, products: jax.Array) -> jax.Array:
+    """a·x + products in the type of x; rounded once, since a step enlarges what is small by up to 8."""
+    return (a * x.astype(products.dtype) + products).astype(x.dtype)
 
 
 def _gram(x: jax.Array, over: tuple[str, ...]) -> jax.Array:
     """x·xᴴ; of split columns, the sum over all devices."""
-    return summed(product(x, adjoint(x)), over or None)
+    return summed(_exact(x, adjoint(x)), over or None).astype(x.dtype)
 
 
 def _two_steps(x: jax.Array, triples: Triples, over: tuple[str, ...]) -> jax.Array:
@@ -100,14 +112,36 @@ def _two_steps(x: jax.Array, triples: Triples, over: tuple[str, ...]) -> jax.Arr
 
 
 def _inside(gram: jax.Array, b: float, c: float) -> jax.Array:
-    return b * gram + c * product(gram, gram) if c else b * gram
+    return _plus(b, gram, c * _exact(gram, gram)) if c else b * gram
 
 
-def each_of(fn: Any, stack: jax.Array) -> jax.Array:
-    """`fn` of each matrix of a stack: one after the other on CPU, whose batched products are slow, else all at once."""
-    if len(stack) == 1:
-        return fn(stack[0])[None]
-    return jax.lax.platform_dependent(stack, cpu=lambda s: jax.lax.map(fn, s), default=fn)
+def each_of(fn: Any, *stacks: jax.Array) -> jax.Array:
+    """`fn` of each matrix of a stack: one after the other on CPU, whose batched products are slow, else all at once.
+
+    Args:
+        fn: a function of a matrix and what belongs to it, or of stacks of them; it gives a matrix, or a stack.
+        *stacks: arrays of one length.
+    """
+    if len(stacks[0]) == 1:
+        return fn(*(x[0] for x in stacks))[None]
+    return jax.lax.platform_dependent(*stacks, cpu=lambda *stacks: _one_by_one(fn, stacks), default=fn)
+
+
+def _one_by_one(fn: Any, stacks: tuple[jax.Array, ...]) -> jax.Array:
+    """A loop over several matrices at once.
+
+    XLA compiles a program for each place from which a matrix is taken out of a stack. The results are several short
+    stacks, and places in these are alike.
+    """
+    count = len(stacks[0])
+    width = count if count <= _AT_ONCE else min(range(_AT_ONCE // 2, _AT_ONCE + 1), key=lambda k: (-count % k, -k))
+    length = -(-count // width)
+    filled = [jnp.pad(x, ((0, length * width - count), *[(0, 0)] * (x.ndim - 1))) for x in stacks]
+    short = [tuple(x[k : k + length] for x in filled) for k in range(0, length * width, length)]
+    return jnp.concatenate(jax.lax.map(lambda rows: [fn(*row) for row in rows], short))[:count]
+
+
+_AT_ONCE = 8
 
 
 @jax.custom_jvp

@@ -89,15 +89,15 @@ def orthogonalize(
         unit = x / jnp.where(nothing, 1.0, norm).astype(x.dtype)
         shrunk = jnp.where(nothing, 0.0, norm / jnp.where(nothing, 1.0, norm + eps)).astype(x.dtype)
         start = unit * shrunk if jnp.iscomplexobj(x) or iterate_in is None else (unit * shrunk).astype(iterate_in)
-        u = (
-            by_svd(unit)
-            if triples is None
-            else each_of(lambda y: iterated(y, triples or (), over), start).astype(x.dtype)
-        )
-        if dual_norm:
-            inner = summed(jnp.sum((u.conj() * x).real, (-2, -1), keepdims=True), over or None)
-            u = u * inner.astype(u.dtype)
-        return jnp.where(nothing, jnp.zeros_like(u), u)
+
+        def finished(start: jax.Array, x: jax.Array, nothing: jax.Array) -> jax.Array:
+            u = by_svd(start) if triples is None else iterated(start, triples, over).astype(x.dtype)
+            if dual_norm:
+                inner = summed(jnp.sum((u.conj() * x).real, (-2, -1), keepdims=True), over or None)
+                u = u * inner.astype(u.dtype)
+            return jnp.where(nothing, jnp.zeros_like(u), u)
+
+        return finished(unit, x, nothing) if triples is None else each_of(finished, start, x, nothing)
 
     def init(params):
         require_matrices("orthogonalize", "parameter", params)

@@ -151,6 +151,13 @@ def test_leaves_of_one_shape_are_one_stack():
     assert whole.count("stablehlo.while") == 1  # 8 matrices of one shape in one loop, and one alone
 
 
+@pytest.mark.parametrize("count", [2, 9, 13])
+def test_stacks_that_do_not_divide_among_those_of_the_loop(count):
+    updates = list(jnp.asarray(np.random.default_rng(0).normal(size=(count, 4, 6)), jnp.float32))
+    for u, x in zip(jax.jit(gradtx.orthogonalize().update)(updates, ())[0], updates, strict=True):
+        np.testing.assert_allclose(u, polar(np.asarray(x)), atol=1e-5)
+
+
 def test_half_precision_iterates_in_bfloat16():
     x = jnp.asarray(np.random.default_rng(0).normal(size=(8, 16)), jnp.float32)
     tx = gradtx.orthogonalize(iterate_in="bfloat16")
