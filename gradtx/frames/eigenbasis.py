@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import zlib
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.errors import in_unit_interval, one_of, whole
+from gradtx.core.errors import describe, in_unit_interval, one_of, whole
 from gradtx.core.leaves import at_width, float_dtype
-from gradtx.core.numerics import ema
+from gradtx.core.numerics import ema, increment, zero_count
+from gradtx.frames import kullback_leibler
 from gradtx.frames.carry import along_columns, along_rows
 from gradtx.frames.frame import Frame, Leaf
 from gradtx.shown import ShownAsCall
@@ -26,12 +28,17 @@ class EigenbasisState(NamedTuple):
 
     rows, columns: running means of g·gᴴ and gᴴ·g, m × m and n × n, float32 or wider; 0 at init.
     left, right: the orthogonal matrices Q of their eigenvectors; the identity at init.
+    row_values, column_values: with kl, estimates of the eigenvalues, m × 1 and 1 × n; 0 at init. Else None.
+    skipped: gradients, and new bases, that were not finite and left all this as it was; int32 scalar; 0 at init.
     """
 
     rows: Any
     columns: Any
     left: Any
     right: Any
+    row_values: Any
+    column_values: Any
+    skipped: jax.Array
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -44,51 +51,74 @@ class Eigenbasis(ShownAsCall, Frame):
     every: int
     sides: str
     max_dim: int
+    kl: bool
+    staggered: bool
 
     @property
     def period(self) -> int:
         """Steps between two bases."""
         return self.every
 
+    def phase(self, leaf: Leaf) -> int:
+        """A number that the shape gives, so that a leaf does the same whatever others there are."""
+        return zlib.crc32(repr(tuple(leaf.shape)).encode()) % self.every if self.staggered else 0
+
     def takes(self, leaf: Leaf) -> bool:
         """Leaves with two axes or more, one of which gets a basis."""
         return len(leaf.shape) >= 2 and any(self._turned(leaf.shape))
 
+    def words(self, leaf: Leaf) -> str:
+        """Which sides get a basis, and which are too long for one."""
+        if len(leaf.shape) < 2:
+            return "no basis: no matrix"
+        turned = [what for what, own in zip(("rows", "columns"), self._turned(leaf.shape), strict=True) if own]
+        long = [f"{n} {what} > {self.max_dim}" for n, what in self._wanted(leaf.shape) if n > self.max_dim]
+        return ", ".join([f"basis of {' and '.join(turned)}" if turned else "no basis", *long])
+
     def init(self, leaf: Leaf, salt: np.ndarray) -> EigenbasisState:
         """No gradient seen, and the coordinates that the leaf has."""
-        dtype = at_width(leaf.dtype, float_dtype(leaf))
+        width, front, (m, n) = float_dtype(leaf), leaf.shape[:-2], leaf.shape[-2:]
+        dtype = at_width(leaf.dtype, width)
 
         def side(n: int) -> tuple[jax.Array, jax.Array]:
-            shape = (*leaf.shape[:-2], n, n)
+            shape = (*front, n, n)
             return jnp.zeros(shape, dtype), jnp.broadcast_to(jnp.eye(n, dtype=dtype), shape)
 
         left, right = self._turned(leaf.shape)
-        rows, q_left = side(leaf.shape[-2]) if left else (None, None)
-        columns, q_right = side(leaf.shape[-1]) if right else (None, None)
-        return EigenbasisState(rows, columns, q_left, q_right)
+        rows, q_left = side(m) if left else (None, None)
+        columns, q_right = side(n) if right else (None, None)
+        both = self.kl and left and right
+        of_rows, of_columns = (jnp.zeros((*front, *x), width) if both else None for x in ((m, 1), (1, n)))
+        return EigenbasisState(rows, columns, q_left, q_right, of_rows, of_columns, zero_count())
 
     def begin(self, basis: EigenbasisState, x: jax.Array) -> jax.Array:
         """The parameter: the first Q is the identity."""
         return x
 
     def learn(self, basis: EigenbasisState, g: jax.Array) -> EigenbasisState:
-        """Both running means with g, of which entries are clipped where a product would overflow."""
+        """All running means with g."""
         g = g.astype((basis.columns if basis.rows is None else basis.rows).dtype)
-        limit = math.sqrt(float(jnp.finfo(g.dtype).max) / max(g.shape[-2:])) / 2
-        size = jnp.abs(g)
-        g = jnp.where(size > limit, g * (limit / jnp.where(size > limit, size, jnp.ones_like(size))).astype(g.dtype), g)
-        across = jnp.conj(jnp.swapaxes(g, -1, -2))
-        return basis._replace(
-            rows=None if basis.rows is None else ema(basis.rows, product(g, across), self.decay),
-            columns=None if basis.columns is None else ema(basis.columns, product(across, g), self.decay),
+        finite = jnp.isfinite(jnp.sum(jnp.abs(g) * 0))
+        left, right = (_clipped(g),) * 2 if basis.row_values is None else kullback_leibler.whitened(basis, g)
+        new = basis._replace(
+            rows=None if basis.rows is None else ema(basis.rows, product(right, adjoint(right)), self.decay),
+            columns=None if basis.columns is None else ema(basis.columns, product(adjoint(left), left), self.decay),
         )
+        if basis.row_values is not None:
+            new = kullback_leibler.learnt(new, basis, g, self.decay)
+            finite &= jnp.isfinite(jnp.sum(new.row_values) + jnp.sum(new.column_values))
+        return _where(finite, new, basis._replace(skipped=increment(basis.skipped)))
 
     def refresh(self, basis: EigenbasisState, g: jax.Array, first: jax.Array) -> EigenbasisState:
         """The eigenvectors at first; later one step of orthogonal iteration from the old ones."""
-        return basis._replace(
+        new = basis._replace(
             left=None if basis.left is None else _eigenvectors(basis.rows, basis.left, first),
             right=None if basis.right is None else _eigenvectors(basis.columns, basis.right, first),
         )
+        finite = jnp.stack([jnp.all(jnp.isfinite(q)) for q in (new.left, new.right) if q is not None]).all()
+        if basis.row_values is not None:
+            new = kullback_leibler.turned(new, basis, g, first)
+        return _where(finite, new, basis._replace(skipped=increment(basis.skipped)))
 
     def into(self, basis: EigenbasisState, x: jax.Array) -> jax.Array:
         """Q_Lᴴ·x·Q_R."""
@@ -106,19 +136,28 @@ class Eigenbasis(ShownAsCall, Frame):
         y = y if old.left is None else along_rows(product(adjoint(old.left), new.left), role, y)
         return y if old.right is None else along_columns(product(adjoint(old.right), new.right), role, y)
 
+    def _wanted(self, shape: tuple[int, ...]) -> list[tuple[int, str]]:
+        """The sides that should get a basis, with their lengths."""
+        m, n = shape[-2:]
+        left, right = self.sides in ("both", "rows"), self.sides in ("both", "columns")
+        if self.sides == "smaller":
+            left, right = m <= n, n < m
+        return [(n, what) for own, n, what in ((left, m, "rows"), (right, n, "columns")) if own]
+
     def _turned(self, shape: tuple[int, ...]) -> tuple[bool, bool]:
         """Whether the rows, and whether the columns, get a basis."""
-        m, n = shape[-2:]
-        left, right = {
-            "both": (True, True),
-            "smaller": (m <= n, n < m),
-            "rows": (True, False),
-            "columns": (False, True),
-        }[self.sides]
-        return left and 0 < m <= self.max_dim, right and 0 < n <= self.max_dim
+        own = {what for n, what in self._wanted(shape) if 0 < n <= self.max_dim}
+        return "rows" in own, "columns" in own
 
 
-def eigenbasis(decay: float = 0.95, every: int = 10, sides: str = "both", max_dim: int = 10_000) -> Frame:
+def eigenbasis(
+    decay: float = 0.95,
+    every: int = 10,
+    sides: str = "both",
+    max_dim: int = 10_000,
+    kl: bool = False,
+    staggered: bool = False,
+) -> Frame:
     """Matrices in the eigenvectors of the running means of g·gᴴ and gᴴ·g: SOAP's coordinates, around anything.
 
         L = decay·L + (1 - decay)·g·gᴴ       Q_L = eigenvectors of L
@@ -130,6 +169,19 @@ def eigenbasis(decay: float = 0.95, every: int = 10, sides: str = "both", max_di
     of QᴴLQ. Where all gradients have been zero, the coordinates are those that the leaf has. In derivatives, Q counts
     as a constant.
 
+    With kl, each mean is taken of gradients that the other side has whitened, so that L ⊗ R is the nearest to the
+    covariance of the gradients in the sense of Kullback and Leibler; it needs both sides, and matrices with one side
+    have the means above. With S = √(mean g²) of the first gradient:
+
+        L = decay·L + (1 - decay)·g·R⁻¹·gᴴ/n      R⁻¹ = Q_R·diag(1/d_R)·Q_Rᴴ      at first 1/S
+        R = decay·R + (1 - decay)·gᴴ·L⁻¹·g/m      L⁻¹ = Q_L·diag(1/d_L)·Q_Lᴴ      at first 1/S
+        d_L = decay·d_L + (1 - decay)·mean over the columns of y²/d_R;      d_R likewise
+
+    There d counts as at least max(d)/k², k = max(10, min(dim, 4000)).
+
+    Gradients and bases that are not finite are not used, and counted. What is inside still gets such a gradient, unless
+    `skip_nonfinite` is around the optimizer.
+
     With both sides, the first gradient is diagonal in its own basis: its other entries are rounding, to which Adam
     gives steps of full length and of either sign, in this one step.
 
@@ -140,11 +192,15 @@ def eigenbasis(decay: float = 0.95, every: int = 10, sides: str = "both", max_di
         decay: the weight of the past in L and R; in [0, 1].
         every: steps between two bases; a whole number, at least 1.
         sides: which sides get a basis: "both", "rows" (L), "columns" (R), or "smaller", the shorter one.
-        max_dim: a side that is longer than this keeps its coordinates; a whole number, at least 1.
+        max_dim: a side that is longer than this keeps its coordinates; a whole number, at least 1. `plan` says which.
+        kl: whether the means are those above.
+        staggered: whether leaves of different shapes get their bases in different steps, after the first, so that no
+            step does the work of all. The steps of a leaf depend on its own shape alone.
 
     Raises: TypeError, ValueError: an argument is something else.
     Source: Vyas et al. 2024 (arXiv:2409.11321), algorithm 3. The authors' code makes no update in the first step, and
-        learns after each step instead of before.
+        learns after each step instead of before. kl: Lin et al. 2025 (arXiv:2509.03378); the authors' code starts with
+        d = .1 and bounds it by 1/k², whatever the size of the gradients.
 
     Example:
         >>> import gradtx, jax, jax.numpy as jnp
@@ -157,7 +213,21 @@ def eigenbasis(decay: float = 0.95, every: int = 10, sides: str = "both", max_di
     in_unit_interval(**{"eigenbasis: decay": decay})
     whole(1, **{"eigenbasis: every": every, "eigenbasis: max_dim": max_dim})
     one_of(_SIDES, **{"eigenbasis: sides": sides})
-    return Eigenbasis(float(decay), every, sides, max_dim)
+    for name, value in {"kl": kl, "staggered": staggered}.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"eigenbasis: {name} must be True or False; got {describe(value)}")
+    return Eigenbasis(float(decay), every, sides, max_dim, kl, staggered)
+
+
+def _clipped(g: jax.Array) -> jax.Array:
+    """g with entries no larger than that their products are finite."""
+    limit = math.sqrt(float(jnp.finfo(g.dtype).max) / max(g.shape[-2:])) / 2
+    size = jnp.abs(g)
+    return jnp.where(size > limit, g * (limit / jnp.where(size > limit, size, jnp.ones_like(size))).astype(g.dtype), g)
+
+
+def _where(holds: jax.Array, new: EigenbasisState, old: EigenbasisState) -> EigenbasisState:
+    return jax.tree.map(lambda x, y: jnp.where(holds, x, y), new, old)
 
 
 def _eigenvectors(mean: jax.Array, old: jax.Array, first: jax.Array) -> jax.Array:

@@ -23,8 +23,8 @@ class Frame(Narrowing):
     linear, and each is the transpose of the other. What the coordinates depend on, such as a basis, is kept for each
     leaf between steps: the basis in the arguments below, an array, a tree of arrays, or None.
 
-    In every step the wrapper calls `learn`; in the first one, and again after every `period` steps, `refresh`; and then
-    `into` and `out` with the basis that this gave.
+    In every step the wrapper calls `learn`; in the first one, and again after every `period` steps, `refresh`, for
+    leaves of some shapes earlier by their `phase`; and then `into` and `out` with the basis that this gave.
     """
 
     @property
@@ -41,6 +41,10 @@ class Frame(Narrowing):
     def narrowed(self, traits: Traits) -> Traits:
         """The traits of a wrapper that runs something in this frame."""
         return dataclasses.replace(traits, needs_matrices=traits.needs_matrices or self.needs_matrices)
+
+    def phase(self, leaf: Leaf) -> int:
+        """How many steps before the others such a leaf is refreshed, after the first step, to spread the work."""
+        return 0
 
     @property
     def carries(self) -> tuple[str, ...]:
@@ -80,6 +84,10 @@ class Frame(Narrowing):
     def refresh(self, basis: Any, g: jax.Array, first: jax.Array) -> Any:
         """New coordinates. `first`, a bool scalar, says whether these are the first ones."""
         return basis
+
+    def words(self, leaf: Leaf) -> str:
+        """For `plan`: in which coordinates such a leaf is, or why it keeps its own."""
+        return ""
 
     def carry(self, role: str, y: jax.Array, old: Any, new: Any, leaf: Leaf) -> jax.Array:
         """What becomes of a field of the inner state when the basis changes.

@@ -27,6 +27,8 @@ def soap(
     every: int = 10,
     sides: str = "both",
     max_dim: int = 10_000,
+    kl: bool = False,
+    staggered: bool = False,
     weight_decay: Hyper = 0.01,
     mask: Any = None,
 ):
@@ -40,20 +42,22 @@ def soap(
         learning_rate: at least 0; usually 3e-3. It multiplies the weight decay too.
         b1, b2, eps: as in `scale_by_adam`.
         basis_decay: the weight of the past in the means whose eigenvectors are taken; in [0, 1].
-        every, sides, max_dim: as in `eigenbasis`.
+        every, sides, max_dim, staggered: as in `eigenbasis`.
+        kl: KL-SOAP, whose means are those of whitened gradients, as in `eigenbasis`.
         weight_decay: as in `add_decayed_weights`.
         mask: which leaves decay, as in `masked`: `"**/kernel"`; None for all.
 
     State: a chain's dict: `InFrameState` and `HoldStillState`. For a matrix m × n, 2·(m·n + m² + n²) numbers. Its
         update needs `params`.
-    Source: Vyas et al. 2024 (arXiv:2409.11321), algorithm 3. Both moments go with the basis: see `in_frame`; the paper
-        leaves the second one as it is, the authors' code permutes it. That code makes no update in the first step
-        either, which its moments do not see; it learns L and R after each step, and lets the decay follow the step. Not
-        in optax. Within 2e-5 of the learning rate of exact arithmetic over 1,000 steps in float32; median 1e-6.
+    Source: Vyas et al. 2024 (arXiv:2409.11321), algorithm 3; kl: Lin et al. 2025 (arXiv:2509.03378). Both moments go
+        with the basis: see `in_frame`; the paper leaves the second one as it is, the authors' code permutes it. That
+        code makes no update in the first step either, which its moments do not see; it learns L and R after each step,
+        and lets the decay follow the step. Not in optax. Within 2e-5 of the learning rate of exact arithmetic over
+        1,000 steps in float32; median 1e-6.
     """
     in_unit_interval(basis_decay=basis_decay)
     return chain(
-        in_frame(scale_by_adam(b1, b2, eps), eigenbasis(basis_decay, every, sides, max_dim)),
+        in_frame(scale_by_adam(b1, b2, eps), eigenbasis(basis_decay, every, sides, max_dim, kl, staggered)),
         add_decayed_weights(weight_decay, mask),
         hold_still(steps=1),
         scale_by_learning_rate(learning_rate),

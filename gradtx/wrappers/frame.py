@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from gradtx.core.errors import one_of
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.pair import require_changeable
+from gradtx.core.traits import Closures, Group
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.core.trees import flatten
+from gradtx.core.trees import flatten, is_trained
 from gradtx.frames.carry import TURNED, carried
 from gradtx.frames.frame import Frame, identity, require_frame
 from gradtx.frames.leaves import carry_leaf, learn_leaf, refresh_leaf
@@ -81,7 +82,11 @@ def in_frame(inner: Transformation, frame: Frame, *, carry: str | None = None):
         seen, state = inside.update(updates, state, params, **extra)
         return out_of_frame(frame, seen.mine, seen.bases, seen.updates, updates), state
 
-    return inside.init, update
+    def leaf_groups(params):
+        leaves = flatten(params)[0]
+        return {k: Group(frame.words(outside(x)), inner) for k, x in enumerate(leaves) if is_trained(x)}
+
+    return Closures(inside.init, update, leaf_groups=leaf_groups if type(frame).words is not Frame.words else None)
 
 
 class Seen(NamedTuple):
@@ -139,28 +144,47 @@ def _turned(
     if frame.period is None:
         return bases, state.inner
     leaves, structure = flatten(updates)
-    rows = list(zip(mine, bases, leaves, strict=True))
+    shapes = [outside(g) if own else None for own, g in zip(mine, leaves, strict=True)]
+    rows = zip(mine, bases, leaves, strict=True)
     bases = [learn_leaf(frame, basis, jnp.asarray(g)) if own else None for own, basis, g in rows]
+    fields: list[tuple[str, int, jax.Array]] = []
 
-    def anew() -> tuple[tuple, tuple[list, Any]]:
-        first = state.count == 0
-        rows = zip(mine, bases, leaves, strict=True)
-        new = [refresh_leaf(frame, basis, jnp.asarray(g), first) if own else None for own, basis, g in rows]
-        if not roles:
-            return (), (new, ())
+    def collect(role: str, k: int, y: jax.Array) -> jax.Array:
+        fields.append((role, k, y))
+        return y
 
-        def turn(role: str, k: int, y: jax.Array) -> jax.Array:
-            return carry_leaf(frame, outside(leaves[k]), role, y, bases[k], new[k])
+    if roles:
+        inside = into_frame(frame, mine, bases, jax.tree.unflatten(structure, shapes))
+        carried(state.inner, inside, roles, collect)
+    first, turned = state.count == 0, [y for _, _, y in fields]
+    for phase, places in _phases(frame, shapes).items():
+        own = [j for j, (_, k, _) in enumerate(fields) if k in places]
 
-        shapes = jax.tree.unflatten(
-            structure, [outside(g) if own else None for own, g in zip(mine, leaves, strict=True)]
-        )
-        inside = into_frame(frame, mine, bases, shapes)
-        return (), (new, carried(state.inner, inside, roles, turn))
+        def anew(places: list[int] = places, own: list[int] = own) -> tuple[tuple, tuple[list, list]]:
+            new = {k: refresh_leaf(frame, bases[k], jnp.asarray(leaves[k]), first) for k in places}
+            rows = [fields[j] for j in own]
+            return (), (
+                [*new.values()],
+                [carry_leaf(frame, shapes[k], role, y, bases[k], new[k]) for role, k, y in rows],
+            )
 
-    due = state.count % frame.period == 0
-    _, (bases, inner_state) = only_where(due, anew, tuple, (bases, state.inner if roles else ()))
-    return bases, inner_state if roles else state.inner
+        due = (state.count + phase) % frame.period == 0
+        due = first | due if phase else due
+        _, (new, ys) = only_where(due, anew, tuple, ([bases[k] for k in places], [turned[j] for j in own]))
+        for where, values, into in ((places, new, bases), (own, ys, turned)):
+            for k, x in zip(where, values, strict=True):
+                into[k] = x
+    left = iter(turned)
+    return bases, carried(state.inner, inside, roles, lambda *_: next(left)) if roles else state.inner
+
+
+def _phases(frame: Frame, shapes: list) -> dict[int, list[int]]:
+    """The leaves that are refreshed in the same steps: by phase, their places."""
+    out: dict[int, list[int]] = {}
+    for k, shape in enumerate(shapes):
+        if shape is not None:
+            out.setdefault(frame.phase(shape) % (frame.period or 1), []).append(k)
+    return out
 
 
 def _is_still(frame: Frame) -> bool:

@@ -11,7 +11,7 @@ TURNING = {"smooth": False}  # the basis counts as a constant in derivatives
 add("in_frame", gradtx.in_frame, inner=ADAM, frame=frames.matrices(-2, -1, (None, 1)), carry=None)
 add("in_frame-parts", gradtx.in_frame, inner=ADAM, frame=frames.real_and_imaginary(), carry=None)
 SVD = frames.low_rank(rank=1, every=2, basis="svd", seed=0)
-BASIS = frames.eigenbasis(decay=0.9, every=2, sides="both", max_dim=100)
+BASIS = frames.eigenbasis(decay=0.9, every=2, sides="both", max_dim=100, kl=True, staggered=True)
 add("in_frame-svd", gradtx.in_frame, inner=ADAM, frame=SVD, carry="turn", case=TURNING)
 add("in_frame-random", gradtx.in_frame, inner=ADAM, frame=frames.low_rank(1, 2, "random", 0), carry="keep")
 add("in_frame-eigenbasis", gradtx.in_frame, inner=ADAM, frame=BASIS, carry="turn", case=TURNING)
@@ -31,5 +31,16 @@ both = {"direction": gradtx.identity(), "magnitude": piece}
 add("graft-through", gradtx.graft, **both, per="leaf", through=through, axis_name=None)
 
 # The shorter side only: the means of the other one have a null space, whose basis depends on rounding.
-SOAP = {"b1": 0.95, "b2": 0.95, "eps": 1e-8, "basis_decay": 0.9, "every": 2, "sides": "smaller", "max_dim": 100}
-add("soap", gradtx.soap, learning_rate=0.01, **SOAP, weight_decay=0.1, mask=None, case=LOW)
+SOAP = {
+    "b1": 0.95,
+    "b2": 0.95,
+    "eps": 1e-8,
+    "basis_decay": 0.9,
+    "every": 2,
+    "sides": "smaller",
+    "max_dim": 100,
+    "kl": False,
+}
+SOAP = {**SOAP, "staggered": False}
+SOAP = {**SOAP, "kl": False, "staggered": False, "weight_decay": 0.1, "mask": None}
+add("soap", gradtx.soap, learning_rate=0.01, **SOAP, case=LOW)

@@ -69,7 +69,7 @@ def test_where_no_side_turns_it_is_adam():
 
 def test_numbers_in_the_state():
     state = jax.eval_shape(gradtx.soap(0.01).init, jnp.zeros((16, 64)))
-    assert sum(x.size for x in jax.tree.leaves(state)) == 2 * (16 * 64 + 16**2 + 64**2) + 3
+    assert sum(x.size for x in jax.tree.leaves(state)) == 2 * (16 * 64 + 16**2 + 64**2) + 4
 
 
 def test_cautious_round_it():
