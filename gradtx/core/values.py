@@ -102,6 +102,10 @@ class Value(ByValue):
     def _key(self) -> tuple:
         return type(self), self._factory, frozen(self._arguments)
 
+    @functools.cached_property
+    def _hash(self) -> int:  # a tuple does not remember its own: jit asks for that of a static argument at each call
+        return hash(self._key)
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(f"{self.name} is no NamedTuple: use replace" if name == "_replace" else name)
@@ -122,7 +126,7 @@ class Value(ByValue):
         return self is other or (self._key == other._key if isinstance(other, Value) else NotImplemented)
 
     def __hash__(self) -> int:
-        return hash(self._key)
+        return self._hash
 
     def __repr__(self) -> str:
         shown = []

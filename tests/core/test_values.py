@@ -25,6 +25,26 @@ def halve(factor: Hyper = 0.5, *, label: str = "", weights: tuple = ()):
     return init, update
 
 
+def test_the_hash_is_computed_once():
+    """As a static argument of jit a value is hashed at each call, however large its mask is."""
+
+    class Counts(str):
+        calls = 0
+
+        def __hash__(self):
+            Counts.calls += 1
+            return hash(str(self))
+
+    tx = gradtx.adamw(0.1, mask={Counts("w"): True})
+    step = jax.jit(lambda tx, x: x + 1, static_argnums=0)
+    step(tx, 1.0)
+    before = Counts.calls
+    for _ in range(5):
+        assert (hash(tx), step(tx, 1.0)) == (hash(gradtx.adamw(0.1, mask={"w": True})), 2.0)
+    assert before
+    assert Counts.calls == before
+
+
 def test_equal_calls_are_equal_and_hash_alike():
     assert adam(1e-3) == adam(1e-3, b1=0.9)
     assert hash(adam(1e-3)) == hash(adam(learning_rate=1e-3))
