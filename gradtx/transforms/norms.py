@@ -136,9 +136,10 @@ def _norm_of_all(leaves: list, axes: tuple[AxisName, ...] | None) -> jax.Array:
 
     # XLA would square the factors of a product apart: of c*s with a constant c = 1e25 it makes c²·s², and c² overflows.
     # The barrier hides the factors. It costs no buffer, since the branches below need the leaves in memory anyway.
-    leaves = jax.lax.optimization_barrier(leaves)
+    # Leaves of one kind only behind one barrier: in `shard_map` what comes out varies where any of them does.
     kinds: list[AxisName] = [None] if axes is None else list(dict.fromkeys(axes))
     groups = [leaves if axes is None else [x for x, a in zip(leaves, axes, strict=True) if a == k] for k in kinds]
+    groups = [jax.lax.optimization_barrier(group) for group in groups]
 
     def scaled(squares: jax.Array) -> jax.Array:
         unit = _unit(squares)
