@@ -10,7 +10,7 @@ from gradtx.optimizers.adam import adamw
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.filters import nesterov_ema
 from gradtx.transforms.momentum import ema
-from gradtx.transforms.orthogonal import orthogonalize
+from gradtx.transforms.orthogonal import orthogonalize, scale_by_shape
 from gradtx.wrappers.decay import add_decayed_weights
 from gradtx.wrappers.frame import in_frame
 from gradtx.wrappers.on_matrices import on_matrices
@@ -22,6 +22,11 @@ POLAR = orthogonalize()
 def mean_of(momentum: Any, nesterov: bool) -> GradientTransformation:
     """The momentum of Muon, which is not corrected for its start."""
     return nesterov_ema(momentum) if nesterov else ema(momentum, debias=False)
+
+
+def of_length(polar: Any, rule: str, outputs: int) -> GradientTransformation:
+    """The direction of matrices and its length; where leaves are parts of matrices, `polar` says of what shape."""
+    return chain(polar, scale_by_shape(rule, outputs, devices=getattr(polar, "devices", None)))
 
 
 def framed(direction: GradientTransformation, frame: Any) -> GradientTransformation:

@@ -8,12 +8,12 @@ from gradtx.core.chain import chain
 from gradtx.core.errors import in_unit_interval
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.optimizers.hidden import POLAR, for_hidden_matrices, framed, mean_of
+from gradtx.optimizers.hidden import POLAR, for_hidden_matrices, framed, mean_of, of_length
 from gradtx.sets.balls import sphere
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.newton_schulz import Triples
 from gradtx.transforms.normalize import scale_by_trust_ratio
-from gradtx.transforms.orthogonal import orthogonalize, scale_by_shape
+from gradtx.transforms.orthogonal import orthogonalize
 from gradtx.wrappers.on_matrices import on_matrices
 from gradtx.wrappers.project_onto import project_onto
 
@@ -54,7 +54,8 @@ def muon(
         learning_rate: at least 0; usually 1e-3. It multiplies the weight decay too.
         momentum: the weight of the past; in [0, 1].
         nesterov: look one step ahead, as in `nesterov_ema`; else `ema` without correction.
-        polar: what makes the direction: `orthogonalize` with other coefficients, or in another precision.
+        polar: what makes the direction: `orthogonalize` with other coefficients, in another precision, or inside
+            `shard_map` with `devices`.
         shape_rule, outputs: the rule and the axis of the outputs, as in `scale_by_shape`.
         weight_decay: as in `add_decayed_weights`; also that of the default AdamW.
         others: the transformation for all other leaves; None: `adamw(learning_rate, b1=0.9, b2=0.95)`.
@@ -79,7 +80,7 @@ def muon(
          [-0.    -0.028]]
     """
     in_unit_interval(momentum=momentum)
-    mean, direction = mean_of(momentum, nesterov), chain(polar, scale_by_shape(shape_rule, outputs))
+    mean, direction = mean_of(momentum, nesterov), of_length(polar, shape_rule, outputs)
     return for_hidden_matrices(mean, direction, learning_rate, weight_decay, others, exclude, frame)
 
 

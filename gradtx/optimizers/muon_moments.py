@@ -9,7 +9,7 @@ from gradtx.core.errors import in_unit_interval
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.moments import per_row
-from gradtx.optimizers.hidden import POLAR, for_hidden_matrices
+from gradtx.optimizers.hidden import POLAR, for_hidden_matrices, of_length
 from gradtx.optimizers.rmsprop import scale_by_rms
 from gradtx.transforms.basic import scale_by_sign
 from gradtx.transforms.filters import nesterov_ema
@@ -151,7 +151,7 @@ def muon2(
     """
     in_unit_interval(momentum=momentum, b2=b2)
     mean = divide_by_rms(nesterov_ema(momentum), b2, eps, bias_correction=False)
-    direction = chain(polar, scale_by_shape(shape_rule, outputs))
+    direction = of_length(polar, shape_rule, outputs)
     return for_hidden_matrices(mean, direction, learning_rate, weight_decay, others, exclude, frame)
 
 

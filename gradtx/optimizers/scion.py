@@ -10,7 +10,7 @@ from gradtx.core.errors import describe, in_unit_interval, one_of
 from gradtx.core.hyper import Hyper
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.optimizers.hidden import POLAR, framed
+from gradtx.optimizers.hidden import POLAR, framed, of_length
 from gradtx.transforms.basic import scale, scale_by_learning_rate, scale_by_sign
 from gradtx.transforms.momentum import ema
 from gradtx.transforms.orthogonal import scale_by_shape
@@ -95,7 +95,7 @@ def _direction(name: str, given: Any, polar: Any, outputs: int) -> GradientTrans
     norm, radius = given[0], _radius(f"{name}[1]", given[1])
     one_of(NORMS, **{f"{name}[0]": norm})
     direction = {
-        "spectral": lambda: chain(polar, scale_by_shape("spectral", outputs)),
+        "spectral": lambda: of_length(polar, "spectral", outputs),
         "row": lambda: chain(scale_to_norm(axis=-3 - outputs, rms=True), scale_by_shape("inputs", outputs)),
         "column": lambda: scale_to_norm(axis=outputs, rms=True),
         "sign": lambda: chain(scale_by_sign(), scale_by_shape("inputs", outputs)),
