@@ -89,7 +89,7 @@ Names for annotations, as in optax
     GradientTransformationExtraArgs, OptState, Params, Updates, ScalarOrSchedule, MaskedNode
 
 Modules that are imported on first use: `gradtx.catalog` (usual values, ranges, sources and names in other libraries),
-`gradtx.checkpoint`, `gradtx.compat` (optax), `gradtx.plots`, `gradtx.testing` (the laws, for your own
+`gradtx.checkpoint`, `gradtx.compat` (optax, torch), `gradtx.plots`, `gradtx.testing` (the laws, for your own
 transformations), `gradtx.writers`.
 """
 
