@@ -668,7 +668,7 @@ __all__ = [
     "zeros",
 ]
 
-_register_states(vars().values())
+_register_states()
 
 
 def __getattr__(name: str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterable
+import sys
 from typing import Any
 
 from jax.tree_util import PyTreeDef, default_registry
@@ -12,11 +12,12 @@ from jax.tree_util import PyTreeDef, default_registry
 from gradtx.layout import Layout, layout_of
 from gradtx.packing import Packed
 from gradtx.sparse.rows import RowSparse
-from gradtx.storage.fields import Stored
 
 
-def register_states(candidates: Iterable[Any]) -> None:
-    """Tell `jax.export` how to write the containers of states: every NamedTuple among the candidates, and `Stored`.
+def register_states() -> None:
+    """Tell `jax.export` how to write the containers of states: every NamedTuple in the modules of gradtx.
+
+    Also those that are not public, as what an estimator or a frame keeps.
 
     A tree that `pack` has joined is written if its parameters are in dicts, lists and tuples.
     """
@@ -24,8 +25,9 @@ def register_states(candidates: Iterable[Any]) -> None:
         from jax import export
     except ImportError:  # with JAX 0.6 it needs absl, which JAX does not install
         return
-    for kind in [Stored, *candidates]:
-        if inspect.isclass(kind) and issubclass(kind, tuple) and hasattr(kind, "_fields"):
+    own = [module for name, module in sys.modules.items() if name.startswith("gradtx.")]
+    for kind in dict.fromkeys(x for module in own for x in vars(module).values() if inspect.isclass(x)):
+        if kind.__module__.startswith("gradtx.") and issubclass(kind, tuple) and hasattr(kind, "_fields"):
             _once(export.register_namedtuple_serialization, kind, serialized_name=f"gradtx.{kind.__name__}")
     _once(
         export.register_pytree_node_serialization,

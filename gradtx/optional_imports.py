@@ -12,20 +12,19 @@ class MissingExtraError(ImportError):
 
 
 @contextmanager
-def extra(name: str) -> Iterator[None]:
+def extra(name: str | None) -> Iterator[None]:
     """Around an import: if the package is not installed, raise an error that names the extra of gradtx to install.
 
     Args:
-        name: the extra, as in `pip install "gradtx[name]"`.
+        name: the extra, as in `pip install "gradtx[name]"`; None if the package alone is all that is needed.
 
     Raises: MissingExtraError: a module is not found.
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f'{error.name} is not installed: pip install "gradtx[{name}]", or in a checkout: pip install -e ".[{name}]"'
-        ) from error
+        ways = f'"gradtx[{name}]", or in a checkout: pip install -e ".[{name}]"' if name else error.name
+        raise MissingExtraError(f"{error.name} is not installed: pip install {ways}") from error
 
 
 def require(name: str, *modules: str) -> None:

@@ -14,6 +14,9 @@ A new learning rate
 A schedule
     gradtx: fits any hyperparameter that each update uses; `hyperparameters(state)` reads the value in use.
     optax: fits the learning rate and a few others.
+The state of a chain
+    gradtx: is a dict of the members that have state, `state["scale_by_adam"]`; `state[0]` is a KeyError.
+    optax: is a tuple of all, `state[0]`.
 A clip put in front of Adam
     gradtx: leaves Adam's entry in the state where it was.
     optax: moves it.
@@ -143,7 +146,7 @@ def to_optax(tx: GradientTransformation, *, like_params: bool = False) -> optax.
     """
     if not isinstance(tx, GradientTransformation):
         raise TypeError(f"to_optax takes a gradtx transformation, such as adam(1e-3); got {type(tx).__name__}")
-    with extra("peers"):
+    with extra(None):
         import optax
 
     def update(updates: Any, state: Any, params: Any = None, **more: Any) -> tuple[Any, Any]:

@@ -52,7 +52,7 @@ def chain(*members: Transformation, **named: Transformation):
 
     def through(stepping: str | None) -> Callable:
         def update(updates, state, params=None, **extra):
-            require_known("chain", plans, updates, state)
+            state = known_entries("chain", plans, updates, state)
             states = {}
             for name, plan in plans.items():
                 before, given = state.get(name, EmptyState()), plan.extras.taken(extra)
@@ -65,8 +65,13 @@ def chain(*members: Transformation, **named: Transformation):
     return Closures(init, through(None), through(last) if plans else None, state=dict)
 
 
-def require_known(who: str, plans: dict[str, Any], updates: Any, state: Any) -> None:
-    """Raise TypeError if the state has an entry that belongs to no member."""
+def known_entries(who: str, plans: dict[str, Any], updates: Any, state: Any) -> dict[str, Any]:
+    """The states of members by name; TypeError if the state has an entry that belongs to no member.
+
+    A chain of members without state may be given another empty state, such as None.
+    """
+    if not isinstance(state, dict):
+        return {}
     unknown = sorted(map(str, state.keys() - plans.keys()))
     if unknown and isinstance(updates, dict) and updates and updates.keys() <= plans.keys():
         raise TypeError(f"{who}: updates and state are swapped: call update(updates, state, params)")
@@ -75,6 +80,7 @@ def require_known(who: str, plans: dict[str, Any], updates: Any, state: Any) -> 
             f"{who}: the state has an entry {unknown[0]!r}; the members are {list(plans)}. "
             f"Make the state with this {who}'s own init"
         )
+    return state
 
 
 def by_name(members: tuple, named: dict[str, GradientTransformation]) -> dict[str, GradientTransformation]:

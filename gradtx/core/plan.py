@@ -110,14 +110,27 @@ class Piece:
         except Exception:  # some need more than an empty tree; their states are not checked
             return None
 
+    @functools.cached_property
+    def _keeps_nothing(self) -> bool:
+        """Whether the state is always empty, as that of a chain of pieces without state."""
+        if self.state_type is not dict:
+            return self.state_type is EmptyState
+        try:
+            return jax.eval_shape(self.closures.init, ()) == {}
+        except Exception:  # as above
+            return False
+
     def _require_state(self, updates: Any, state: Any, params: Any) -> None:
         expected = self.state_type
-        if expected is None or isinstance(state, expected) or (expected is EmptyState and not jax.tree.leaves(state)):
+        if expected is None or isinstance(state, expected) or (self._keeps_nothing and not jax.tree.leaves(state)):
             return
         if isinstance(updates, expected) and expected is not dict:
             raise TypeError(f"{self.name}: {_SWAPPED}")
+        got, kind = describe(state), type(state)
+        if kind.__name__ == expected.__name__:
+            got = f"the {kind.__name__} of {kind.__module__.partition('.')[0]}"
         raise TypeError(
-            f"{self.name}: the state must be a {expected.__name__}; got {describe(state)}. "
+            f"{self.name}: the state must be a {expected.__name__}; got {got}. "
             f"Make the state with this transformation's own init"
         )
 

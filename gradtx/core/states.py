@@ -27,6 +27,20 @@ class HyperparametersState(NamedTuple):
     hyperparameters: dict[str, jax.Array]
     inner: Any
 
+    @property
+    def hyperparams(self) -> Any:
+        """optax's name, for which the AttributeError says what is here."""
+        raise no_hyperparams(self)
+
+
+def no_hyperparams(state: Any) -> AttributeError:
+    """The error for optax's name of the hyperparameters in a state."""
+    return AttributeError(
+        f"{type(state).__name__} has no attribute 'hyperparams': gradtx.hyperparameters(state) reads the "
+        f"hyperparameters of a state, and under inject gradtx.set_hyperparameters(state, learning_rate=x) returns a "
+        f"state with another value"
+    )
+
 
 def require_scheduled(name: str, scheduled: Iterable[str], state: Any) -> None:
     """Raise TypeError, with advice, unless the state holds exactly these hyperparameters."""

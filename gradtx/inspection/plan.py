@@ -13,8 +13,9 @@ from jax.sharding import Sharding
 
 from gradtx.core.pair import GradientTransformation, is_transformation
 from gradtx.core.transformation import as_transformation
-from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
+from gradtx.core.trees import flatten, is_trained, leaf_names, path_name, shape_of
 from gradtx.placement import abstract, mirrors
+from gradtx.storage.fields import Stored, StoreState
 from gradtx.text_table import aligned
 from gradtx.wrappers.subtree import part
 
@@ -51,7 +52,8 @@ class Plan:
     """A plan, as data; it prints as a table.
 
     rows: one for each leaf. other_state_bytes, other_device_bytes, other_whole_bytes: as in a `LeafPlan`, for arrays of
-    the state that mirror no leaf, counts for example. sharded: whether shardings were given.
+    the state that mirror no leaf, counts for example. sharded: whether shardings were given. notes: sentences about
+    what has no effect, such as a `store` that encodes no leaf.
     """
 
     rows: tuple[LeafPlan, ...]
@@ -59,6 +61,7 @@ class Plan:
     other_device_bytes: int
     other_whole_bytes: int
     sharded: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -92,7 +95,7 @@ class Plan:
         table = table if self.sharded else [row[:5] for row in table]
         lines = aligned(table, left={0, 1, 2, 3, 6})
         rule = "-" * max(map(len, lines))
-        return "\n".join([lines[0], rule, *lines[1 : len(body) + 1], rule, *lines[-2:]])
+        return "\n".join([lines[0], rule, *lines[1 : len(body) + 1], rule, *lines[-2:], *self.notes])
 
     __repr__ = __str__
 
@@ -135,7 +138,22 @@ def plan(tx: Any, params: Any, shardings: Any = None) -> Plan:
     words, names, leaves = _rules(tx, params), leaf_names(params), flatten(params)[0]
     costs = _state_bytes(params, state, given)
     rows = (_row(*row, *costs.get(k, NOTHING)) for k, row in enumerate(zip(names, leaves, words, strict=True)))
-    return Plan(tuple(rows), *costs.get(None, NOTHING), shardings is not None)
+    return Plan(tuple(rows), *costs.get(None, NOTHING), shardings is not None, _notes(state))
+
+
+def _notes(state: Any) -> tuple[str, ...]:
+    """A sentence for each `store` that encodes no leaf, though it could encode larger ones."""
+    entries = jax.tree_util.tree_flatten_with_path(state, is_leaf=lambda x: isinstance(x, StoreState))[0]
+    notes: list[str] = []
+    for path, held in entries:
+        if isinstance(held, StoreState):
+            fields = jax.tree.leaves(held.inner, is_leaf=lambda x: isinstance(x, Stored))
+            fields = [x for x in fields if isinstance(x, Stored)]
+            if jax.tree.leaves([x.exact for x in fields]) and not jax.tree.leaves([x.codes for x in fields]):
+                place = path_name(path) if path else "the state"
+                notes.append(f"{place}: store encodes no leaf: its codec takes none, or all have fewer than min_size")
+            notes += _notes(held.inner)
+    return tuple(notes)
 
 
 def _row(name: str, leaf: Any, rule: str, *costs: int) -> LeafPlan:

@@ -18,7 +18,7 @@ from gradtx.core.states import Exact
 from gradtx.core.trees import flatten, leaf_names, shape_of
 from gradtx.inspection.sampling import kept
 from gradtx.inspection.watch_row import SCALARS
-from gradtx.wrappers.rules import first_rules, trained_leaves
+from gradtx.wrappers.rules import first_rules, split_leaves
 
 
 class WatchState(NamedTuple):
@@ -118,10 +118,10 @@ def _like(shape: tuple, kind: Any) -> Any:
 
 
 def _looked_up(params: Any, rules: tuple | None, sample: int) -> Watched:
-    leaves = trained_leaves(None, params)
+    leaves, others = split_leaves(None, params)
     names, group_of = tuple(leaf.path for leaf in leaves), tuple(range(len(leaves)))
     if rules is not None:
-        taken = first_rules("watch", [rule for _, rule in rules], leaves)
+        taken = first_rules("watch", [rule for _, rule in rules], leaves, others)
         own = tuple(name for name, _ in rules)
         names = () if not leaves else (*own, "others") if len(taken) < len(leaves) else own
         group_of = tuple(taken.get(leaf.place, len(own)) for leaf in leaves)

@@ -104,13 +104,15 @@ def _filled(p: Any, shape: tuple[int, ...], value: Any) -> jax.Array:
 def _shapes(moment: Moment, what: str, tree: Any) -> list[Any]:
     """For each leaf the shapes of what is kept of it; None for leaves that are not trained."""
     found: list[Any] = []
-    for k, leaf in enumerate(flatten(tree)[0]):
+    leaves = flatten(tree)[0]
+    for k, leaf in enumerate(leaves):
         try:
             found.append(moment.shapes(shape_of(leaf)) if is_trained(leaf) else None)
         except ValueError as error:
+            other = ", or with route(...) another transformation for this leaf" if len(leaves) > 1 else ""
             raise ValueError(
-                f"{moment!r} cannot take the {what} at {leaf_names(tree)[k]} of shape {shape_of(leaf)}: {error}; with "
-                f"route(...) give it another transformation"
+                f"{moment!r} cannot take the {what} at {leaf_names(tree)[k]} of shape {shape_of(leaf)}: {error}; take "
+                f"a moment that can, such as moments.full(){other}"
             ) from None
     return found
 

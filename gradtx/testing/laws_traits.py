@@ -48,7 +48,7 @@ def packed_leaves(case: Case) -> None:
         return
     grads = pack(case.gradients(1)[0], like=packed)
     # A member in front of the one that refuses may find first that the state, which is not packed, does not fit.
-    misfit = (*REFUSED, "instead", "at packed_float32")
+    misfit = (*REFUSED, "instead", "at packed_float32", "the state has codes")
     for what, call, words in (
         ("packed parameters", lambda: case.init(packed), REFUSED),
         ("parameters with a packed part", lambda: case.init({"net": packed, "scale": jnp.ones(2)}), REFUSED),

@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec
 from gradtx.core.arguments import frozen, show
 from gradtx.core.errors import describe
 from gradtx.core.leaves import float_dtype, map_leaves
-from gradtx.core.trees import OwnShapes, beside, flatten, is_none, is_trained, leaf_names
+from gradtx.core.trees import OwnShapes, beside, flatten, is_none, is_trained, leaf_names, path_name
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -61,9 +61,18 @@ class SplitOver:
                 lambda spec, part: found.extend([spec] * len(flatten(part)[0])), self.specs, tree, is_leaf=_is_spec
             )
         except ValueError:
-            leaves = ", ".join(leaf_names(tree)[:8])
-            raise ValueError(f"split_over: specs {show(self.specs)} are no prefix of the tree of {leaves}") from None
+            raise ValueError(self._misfit(tree)) from None
         return found
+
+    def _misfit(self, tree: Any) -> str:
+        """Where the specs and the tree differ first."""
+        entries = jax.tree_util.tree_flatten_with_path(self.specs, is_leaf=_is_spec)[0]
+        places, names = [path_name(path) for path, _ in entries], leaf_names(tree)
+        bare = [n for n in names if not any(n == p or n.startswith(f"{p}/") for p in places)]
+        idle = [p for p in places if not any(n == p or n.startswith(f"{p}/") for n in names)]
+        said = [f"there is no spec for the leaf {bare[0]}"] if bare else []
+        said += [f"the spec at {idle[0]} belongs to no leaf"] if idle else []
+        return f"split_over: {', and '.join(said) or 'the containers differ'}; the specs are {show(self.specs)}"
 
     def of_list(self, tree: Any) -> SplitOver:
         """The same for the list of the trained leaves of a tree."""

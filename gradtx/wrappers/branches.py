@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gradtx.core.chain import by_name, entries, require_known
+from gradtx.core.chain import by_name, entries, known_entries
 from gradtx.core.leaves import map_leaves
 from gradtx.core.pair import require_changeable
 from gradtx.core.states import EmptyState
@@ -48,7 +48,7 @@ def add(*members: Transformation, **named: Transformation):
         return entries({name: tx.init(params) for name, tx in steps.items()})
 
     def update(updates, state, params=None, **extra):
-        require_known("add", steps, updates, state)
+        state = known_entries("add", steps, updates, state)
         news, states = {}, {}
         for name, tx in steps.items():
             held = state.get(name, EmptyState())

@@ -12,6 +12,7 @@ from gradtx.core.errors import suggestion
 from gradtx.core.leaves import float_dtype
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import is_schedule
+from gradtx.core.states import no_hyperparams
 from gradtx.core.traits import Closures
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import path_name
@@ -30,10 +31,7 @@ class InjectState(NamedTuple):
     @property
     def hyperparams(self) -> Any:
         """optax's name, for which the AttributeError says what is here."""
-        raise AttributeError(
-            "InjectState has no attribute 'hyperparams': gradtx.hyperparameters(state) reads the hyperparameters of a "
-            "state, and gradtx.set_hyperparameters(state, learning_rate=x) returns a state with another value"
-        )
+        raise no_hyperparams(self)
 
 
 @transformation(any_leaves=True, sparse_rows=True)

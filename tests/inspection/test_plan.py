@@ -159,6 +159,19 @@ class TestOnManyDevices:
                 gradtx.plan(gradtx.add_momentum(0.9), params, wrong)
 
 
+def test_a_store_that_encodes_nothing_is_said():
+    tx, small, large = gradtx.store(gradtx.adam(0.1), gradtx.storage.int8()), shape(8), shape(64, 64)
+    note = "store encodes no leaf: its codec takes none, or all have fewer than min_size"
+    plan = gradtx.plan(tx, {"w": small})
+    assert plan.notes == (f"the state: {note}",)
+    assert str(plan).endswith(plan.notes[0])
+    by_group = gradtx.route({"w": tx, "b": tx})
+    assert gradtx.plan(by_group, {"w": large, "b": small}).notes == (f"b: {note}",)
+    for params in ({"w": small, "b": large}, {}, {"n": jnp.int32(1)}):
+        assert gradtx.plan(tx, params).notes == ()
+    assert gradtx.plan(gradtx.store(gradtx.sgd(0.1), gradtx.storage.int8()), {"w": small}).notes == ()
+
+
 def test_a_count_is_no_part_of_a_parameter_of_that_name():
     class Params(NamedTuple):
         count: jax.Array

@@ -123,6 +123,14 @@ def test_updates_and_inner_state_are_those_without(every):
         same_bits("inner", state.inner, inner)
 
 
+def test_a_group_of_leaves_that_are_not_trained_is_no_mistake():
+    params = {"w": jnp.ones(2), "n": jnp.int32(3), "none": None}
+    tx = watch(gradtx.sgd(0.1), every=1, groups={"w": "w", "others than w": ("n", "none")})
+    grads = {"w": jnp.ones(2), "n": None, "none": None}
+    seen = readings(tx.update(grads, tx.init(params), params)[1])
+    np.testing.assert_array_equal(seen.update_to_weight[0] > 0, [True, False])
+
+
 def test_groups_are_measured_as_one_leaf():
     grads = gradients(3)
     tx = watch(CLIPPED_ADAM, every=1, groups={"tail": "b"})

@@ -64,3 +64,9 @@ def test_no_law_is_broken(name):
     assert report.ok, str(report)
     if name == "lambda":
         assert {"pickles", "prints_as_its_call"} <= report.skipped.keys()
+
+
+def test_packed_gradients_that_a_codec_finds_first():
+    """Its refusal, that these codes are none of its own, is as good as that of the transformation inside."""
+    tx = gradtx.store(gradtx.muon(0.1), storage.int4(), min_size=1)
+    assert check(tx, laws=["packed_leaves"], raises=False).ok

@@ -73,7 +73,7 @@ class TestAdd:
             np.testing.assert_allclose(got.dense()[jnp.array([1, 3])], want[jnp.array([1, 3])], rtol=1e-6)
 
     def test_bad_input(self):
-        with pytest.raises(ValueError, match="there must be a member"):
+        with pytest.raises(ValueError, match="there must be at least one member"):
             add()
         with pytest.raises(ValueError, match="add changes the updates of compensate"):
             add(gradtx.compensate(sgd(0.1)), sgd(0.1))

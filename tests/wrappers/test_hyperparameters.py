@@ -233,8 +233,11 @@ def test_two_of_one_name_are_never_taken_for_one():
             call(tx.init(W))
 
 
-def test_the_name_that_optax_has_leads_to_the_one_here():
-    state = gradtx.inject(gradtx.sgd(0.1)).init(jnp.ones(1))
+@pytest.mark.parametrize(
+    "tx", [inject(sgd(0.1)), gradtx.scale_by_learning_rate(lambda step: 0.1)], ids=["inject", "schedule"]
+)
+def test_the_name_that_optax_has_leads_to_the_one_here(tx):
+    state = tx.init(jnp.ones(1))
     assert not hasattr(state, "hyperparams")
     with pytest.raises(AttributeError, match=r"hyperparameters\(state\) reads.*set_hyperparameters\(state, learning_"):
         state.hyperparams["learning_rate"]
