@@ -16,8 +16,8 @@ Recipes
     transformation for the rest: polargrad, muonh. With a norm for each kind of leaf: scion.
     Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan, adabound, amsbound, sophia, sophia_g.
     Signs, noise, dual averages: sign_sgd, signum, noisy_sgd, madgrad, ftrl.
-    In other coordinates: soap; galore, apollo (with a small state). With a preconditioner for each side: shampoo,
-    psgd_kron.
+    In other coordinates: soap, soap_muon; galore, apollo (with a small state). With a preconditioner for each side:
+    shampoo, psgd_kron.
     By the size of the parameters: lars, lamb, fromage, adamh (on a sphere), adamp, sgdp. Over steps: diloco, gpa, asgd.
     Without a learning rate: dog, l_dog, dowg, prodigy, dadapt_adamw, cocob; with the loss: polyak_sgd, momo,
     momo_adam. With one that is learnt: sgd_hd, adam_hd.
@@ -182,7 +182,7 @@ from gradtx.optimizers.scion import scion
 from gradtx.optimizers.sgd import noisy_sgd, sgd
 from gradtx.optimizers.shampoo import ScaleByShampooState, scale_by_shampoo, shampoo
 from gradtx.optimizers.sign_sgd import sign_sgd, signum
-from gradtx.optimizers.soap import soap
+from gradtx.optimizers.soap import soap, soap_muon
 from gradtx.optimizers.sophia import (
     ScaleBySophiaGState,
     ScaleBySophiaState,
@@ -634,6 +634,7 @@ __all__ = [
     "skip_spikes",
     "sm3",
     "soap",
+    "soap_muon",
     "sophia",
     "sophia_g",
     "spam",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from gradtx.catalog.entry import Entry, Peer, Setting
+from gradtx.optimizers.hidden import POLAR
 from gradtx.optimizers.low_rank import apollo, galore
-from gradtx.optimizers.soap import soap
+from gradtx.optimizers.soap import soap, soap_muon
 from gradtx.transforms.growth import hold_still, limit_growth
 from gradtx.wrappers.frame import in_frame
 
@@ -123,5 +124,32 @@ ENTRIES = (
         },
         laws={"needs_params": True, "smooth": False},
         not_offered=_VECTORS,
+    ),
+    Entry(
+        soap_muon,
+        "recipe",
+        "matrices",
+        usual={
+            "learning_rate": 1e-3,
+            "momentum": 0.95,
+            "b2": 0.9,
+            "eps": 1e-8,
+            "basis_decay": 0.9,
+            "every": 1,
+            "max_dim": 10_000,
+            "staggered": False,
+            "polar": POLAR,
+            "shape_rule": "moonlight",
+            "outputs": -1,
+            "weight_decay": 0.1,
+            "others": None,
+            "exclude": None,
+        },
+        source="a record of modded-nanogpt, track 3",
+        year=2026,
+        settings={"": Setting(called="soap-muon", label="SOAP-Muon", rates=(0.0003, 0.001, 0.003, 0.01))},
+        abouts={"momentum": "the weight of the past in the momentum; in [0, 1]"},
+        laws={"needs_params": True, "smooth": False},
+        not_offered="on functions of two numbers, which have no matrices, it is AdamW",
     ),
 )

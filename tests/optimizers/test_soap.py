@@ -87,3 +87,37 @@ def test_no_weight_decays_in_the_first_step():
     np.testing.assert_array_equal(u, np.zeros((4, 5)))
     difference = decayed.update(g[1], state, w)[0] - plain.update(g[1], plain_state, w)[0]
     np.testing.assert_allclose(difference, np.full((4, 5), -0.05), rtol=1e-5)
+
+
+def soap_muon_loop(gs, rate, momentum=0.95, b2=0.9, eps=1e-8, basis_decay=0.9):
+    """Momentum in the basis of this step, over the root of its mean square there; the polar factor of that outside."""
+    n = gs.shape[1]
+    left, right, q, p = np.zeros((n, n)), np.zeros((n, n)), np.eye(n), np.eye(n)
+    mu, nu, out = np.zeros((n, n)), np.zeros((n, n)), []
+    for t, g in enumerate(gs.astype(np.float64)):
+        left = basis_decay * left + (1 - basis_decay) * g @ g.T
+        right = basis_decay * right + (1 - basis_decay) * g.T @ g
+        new_q, new_p = next_basis(left, q, t), next_basis(right, p, t)
+        nu, q, p = ((q.T @ new_q) ** 2).T @ nu @ (p.T @ new_p) ** 2, new_q, new_p
+        mu = momentum * mu + (1 - momentum) * g
+        y = q.T @ (momentum * mu + (1 - momentum) * g) @ p
+        nu = b2 * nu + (1 - b2) * y * y
+        u, _, vt = np.linalg.svd(q @ (y / (np.sqrt(nu) + eps)) @ p.T)
+        out.append(-rate * 0.2 * np.sqrt(n) * u @ vt * (t > 0))
+    return np.asarray(out)
+
+
+def test_soap_muon():
+    g = gradients((5, 5))
+    tx = gradtx.soap_muon(0.01, polar=gradtx.orthogonalize("svd"), weight_decay=0.0)
+    came = updates_of(tx, g)
+    error = np.abs(came - soap_muon_loop(g, 0.01)).max(axis=(1, 2)) / 0.01
+    assert error.max() < 1e-5
+    assert np.median(error) < 1e-6
+
+
+def test_soap_muon_takes_hidden_matrices():
+    params = {"embed": jnp.ones((4, 3)), "dense": {"kernel": jnp.ones((3, 3)), "bias": jnp.ones(3)}}
+    rules = {row.leaf: row.rule for row in gradtx.plan(gradtx.soap_muon(0.1), params).rows}
+    assert rules["dense/kernel"] == "matrices > basis of rows and columns"
+    assert rules["embed"].startswith("others: an embedding")
