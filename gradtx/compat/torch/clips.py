@@ -36,9 +36,9 @@ def clip_grad_norm_(max_norm: Hyper, norm_type: float = 2.0):
         >>> import jax.numpy as jnp
         >>> from gradtx.compat import torch
         >>> tx = torch.clip_grad_norm_(1e-6)
-        >>> u, _ = tx.update(jnp.array([3e-6, 4e-6]), tx.init(jnp.zeros(2)))
-        >>> print((1e6 * u).round(3))  # 1e-6 of 5e-6 + 1e-6
-        [0.5   0.667]
+        >>> updates, _ = tx.update(jnp.array([3e-6, 0.0]), tx.init(jnp.zeros(2)))
+        >>> print(1e8 * updates.round(8))  # a quarter, 1e-6 of 3e-6 + 1e-6
+        [75.  0.]
     """
     not_below_zero(max_norm=max_norm)
     if norm_type not in (2.0, math.inf):
