@@ -41,7 +41,7 @@ if jax.__version_info__ >= (0, 10) and "JAX_COMPILATION_CACHE_DIR" not in os.env
 hypothesis.settings.register_profile("gradtx", deadline=None, derandomize=True, max_examples=25)
 hypothesis.settings.load_profile("gradtx")
 
-MOST_BYTES = 1_200_000_000  # a worker that holds more drops what it has compiled
+MOST_BYTES = 1_500_000_000  # a worker that holds more drops what it has compiled
 
 
 def pytest_ignore_collect(collection_path, config):

@@ -49,11 +49,17 @@ def vmap_over_hyperparameters(case: Case) -> None:
     """Mapped over a batch of hyperparameters, it does for each what it does for it alone."""
     factors = (1.0, 0.9, 0.5)
     values = [_scaled(case.tx, factor) for factor in factors]
-    gradients = case.gradients(2)
+    gradients = jax.tree.map(lambda *g: jnp.stack(g), *case.gradients(2))
 
     def run(tx: Any) -> Any:
-        history, state, _ = case.with_tx(tx).run(gradients, jit=False)
-        return history[-1], state
+        tried = case.with_tx(tx)
+
+        def body(carry: Any, grads: Any) -> tuple[Any, Any]:
+            updates, state, params = tried.eager_step(grads, *carry)
+            return (state, params), updates
+
+        (state, _), updates = jax.lax.scan(body, (tried.init(case.params), case.params), gradients)
+        return updates, state
 
     mapped = jax.jit(jax.vmap(run))(jax.tree.map(lambda *x: jnp.stack(x), *values))
     alone = jax.jit(run)

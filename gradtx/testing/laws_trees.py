@@ -68,7 +68,7 @@ def odd_trees(case: Case) -> None:
     _require_any_tree(case)
     odd = {"none": None, "scalar": jnp.asarray(2.0), "void": jnp.zeros((0, 3)), "deep": deep, "node": Node(w, w)}
     for params in (odd, w, (w, [w])):
-        history, state, after = case.run(case.gradients(2, params), params=params, jit=False)
+        history, state, after = case.run(case.gradients(2, params), params=params)
         same_structure("the update", history[-1], params)
         same_structure("the parameters after a step", after, params)
         same_structure("the state after update", state, case.init(params))

@@ -41,15 +41,26 @@ STATE = [
 NUMBERS = ["finite_steps", "finite_derivatives", "right_derivatives", "vmap_over_hyperparameters"]
 NUMBERS += ["constants_under_jit", "single_precision", "double_precision_is_kept", "complex_numbers_turn"]
 
-# A recipe is a chain of pieces, which are held to all laws: it keeps these if they do.
-OF_PIECES = ["idle_factors", "odd_trees", "resumes_from_orbax", "resumes_from_msgpack", "sharded"]
-OF_PIECES += ["step_is_update_and_apply", "vmap_over_params", "one_trace_for_all_values", "right_derivatives"]
+# A recipe is a chain of pieces, which are held to all laws, and chains are: it keeps these if they do. It is held to
+# those that its own lines can break (values, traced hyperparameters, extras, errors), and to those that the pieces can
+# break together (types, finite steps, resuming, rows, leaves that are not trained).
+OF_PIECES = ["idle_factors", "odd_trees", "empty_trees", "integers_pass", "sharded", "donation", "pure"]
+OF_PIECES += ["resumes_from_orbax", "resumes_from_msgpack", "step_is_update_and_apply", "scan"]
+OF_PIECES += ["chain_of_one", "chain_is_associative", "inject_is_neutral"]
+OF_PIECES += ["vmap_over_params", "vmap_over_hyperparameters", "constants_under_jit", "finite_derivatives"]
+OF_PIECES += ["right_derivatives", "single_precision", "double_precision_is_kept"]
+
+# Of which its further settings are not tried again either.
+OF_RECIPES = ["jit_equals_eager", "packed_leaves", "sparse_rows", "untrained_leaves_pass", "inputs_unchanged"]
+OF_RECIPES += ["mismatches_are_errors", "extras_reach_the_inside"]
 
 
 def laws_for(name):
     """The laws that a case is held to."""
-    if name in RECIPES:
-        return [law for law in LAWS.values() if law.name not in OF_PIECES]
+    of_recipe = CALLS[name].factory.__name__ in RECIPES if name in CALLS else False
+    if of_recipe:
+        left_out = OF_PIECES if name in RECIPES else OF_PIECES + OF_RECIPES
+        return [law for law in LAWS.values() if law.name not in left_out]
     if "-" not in name:
         return [*LAWS.values()]
     wraps = CALLS[name].factory.__module__.startswith(("gradtx.wrappers.", "gradtx.storage.", "gradtx.precision."))
