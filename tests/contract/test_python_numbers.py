@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from gradtx.catalog import RECIPES
 from gradtx.testing.compare import near
 from tests.contract.registry import CASES
 
@@ -16,8 +17,10 @@ def _holds_numbers(case):
     return any(not x.shape and x.dtype.kind in "fib" for x in jax.tree.leaves(jax.eval_shape(case.init, case.params)))
 
 
-# One case of each factory: what differs between the cases of one is not in its scalars.
-NAMED = [name for name, case in CASES.items() if "-" not in name and case.is_value and _holds_numbers(case)]
+# One case of each piece and wrapper: what differs between the cases of one is not in its scalars, and the scalars of a
+# recipe are those of its pieces.
+WHOLE = [name for name in CASES if "-" not in name and name not in RECIPES]
+NAMED = [name for name in WHOLE if CASES[name].is_value and _holds_numbers(CASES[name])]
 
 
 @pytest.mark.parametrize("name", NAMED)
