@@ -21,7 +21,8 @@ PAPER = AbstractMesh((4, 2), ("data", "model"))
 
 # Those with parameters of their own take no scalar.
 TREES = [name for name, case in CASES.items() if "gain" in case.params]
-# What is inside a wrapper's further cases has its own, as the pieces of a recipe have. JAX cannot cut blocks of what is split on an Explicit mesh.
+# The pieces of a recipe, and what is inside a wrapper's further cases, have their own. JAX cannot cut blocks of what is
+# split on an Explicit mesh.
 STEPS = [name for name in TREES if "-" not in name and name not in RECIPES and name != "store"]
 
 
