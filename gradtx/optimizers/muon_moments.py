@@ -8,7 +8,7 @@ from gradtx.core.chain import chain
 from gradtx.core.errors import in_unit_interval
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.moments import per_row
+from gradtx.moments import per_column
 from gradtx.optimizers.hidden import POLAR, for_hidden_matrices, of_length
 from gradtx.optimizers.rmsprop import scale_by_rms
 from gradtx.transforms.basic import scale_by_sign
@@ -40,6 +40,8 @@ def normuon(
         v = b2·v + (1 - b2)·mean of U∘U over the inputs
         w = w - learning_rate·(factor·U'·‖U‖/‖U'‖ + weight_decay·w),      U' = U/(√v + eps)
 
+    Norms and rows are those of each matrix, also in a stack of layers.
+
     Args:
         learning_rate, momentum: as in `muon`.
         b2: the weight of the past in v; in [0, 1].
@@ -60,8 +62,10 @@ def normuon(
         [0.0188 0.0188]
     """
     in_unit_interval(momentum=momentum, b2=b2)
-    rows = keep_norm(scale_by_rms(b2, eps, eps_in_sqrt=False, moment=per_row(outputs)))
-    direction = chain(polar, rows, scale_by_shape(shape_rule, outputs))
+    shape = scale_by_shape(shape_rule, outputs)
+    over_inputs = per_column(output_axis=-3 - outputs)  # not per_row: layers and heads in front have rows of their own
+    rows = keep_norm(scale_by_rms(b2, eps, eps_in_sqrt=False, moment=over_inputs), "matrix")
+    direction = chain(polar, rows, shape)
     return for_hidden_matrices(nesterov_ema(momentum), direction, learning_rate, weight_decay, others, exclude, frame)
 
 
@@ -185,9 +189,9 @@ def rmnp(
     Example:
         >>> import gradtx, jax.numpy as jnp
         >>> tx, w = gradtx.rmnp(0.1, weight_decay=0.0), jnp.ones((2, 2))
-        >>> print(tx.update(jnp.array([[3.0, 0.5], [4.0, 0.0]]), tx.init(w), w)[0].round(2))
-        [[-0.06 -0.1 ]
-         [-0.08 -0.  ]]
+        >>> print((100 * tx.update(jnp.array([[3.0, 0.5], [4.0, 0.0]]), tx.init(w), w)[0]).round())
+        [[ -6. -10.]
+         [ -8.  -0.]]
     """
     in_unit_interval(momentum=momentum)
     shape = scale_by_shape("keller", outputs)

@@ -20,7 +20,7 @@ from gradtx.transforms.norms import global_norm, leaf_norm, ratio
 from gradtx.transforms.split import AxisName, map_split, require_axis_name
 from gradtx.wrappers.frame import Inside
 
-_PER = ("tree", "leaf", "channel", "entry")
+_PER = ("tree", "leaf", "matrix", "channel", "entry")
 
 
 class GraftState(NamedTuple):
@@ -50,9 +50,10 @@ def graft(
     Args:
         direction, magnitude: the transformations. Their updates must point the same way, along the gradient or against
             it: of two whole optimizers, or of two pieces in front of one learning rate.
-        per: what has a norm of its own. "leaf": each leaf. "channel": each index of the last axis, the outputs of a
-            kernel as in Flax and Keras; leaves with fewer than two axes are one channel. A whole number: the same for
-            another axis. "entry": each entry, so u = |m|·sign(d). "tree": all leaves together.
+        per: what has a norm of its own. "leaf": each leaf. "matrix": the last two axes, so that axes in front of them
+            count matrices. "channel": each index of the last axis, the outputs of a kernel as in Flax and Keras; leaves
+            with fewer than two axes are one channel. A whole number: the same for another axis. "entry": each entry, so
+            u = |m|·sign(d). "tree": all leaves together.
         through: a frame of `gradtx.frames` in which `magnitude` runs, and both norms are taken; what it costs in state
             is then what the frame leaves of a leaf. There, `per` is "leaf", "tree", or "channel": each index of the
             axis that the frame leaves as it is, of the last one if that is both.
@@ -193,6 +194,8 @@ def _axes(per: str | int, ndim: int) -> tuple[int, ...] | None:
     """The axes over which a norm is summed; None for all."""
     if per == "leaf" or ndim < 2:
         return None
+    if per == "matrix":
+        return (ndim - 2, ndim - 1)
     kept = (-1 if per == "channel" else per) % ndim
     return tuple(k for k in range(ndim) if k != kept)
 

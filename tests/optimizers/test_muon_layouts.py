@@ -1,0 +1,186 @@
+"""Which numbers of a leaf are a matrix: heads, fused projections, stacks of layers, each as if done by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradtx
+from gradtx import frames
+from tests.optimizers.test_muon import polar
+
+SVD = gradtx.orthogonalize("svd")
+DECAY = {"weight_decay": 0.0, "momentum": 0.0, "nesterov": False}
+
+
+def moonlight(matrix):
+    """One step of a kernel inputs × outputs, down."""
+    return -0.2 * np.sqrt(max(matrix.shape)) * polar(matrix)
+
+
+def by_heads(x):  # in × heads × width
+    return np.stack([moonlight(x[:, k]) for k in range(x.shape[1])], axis=1)
+
+
+def by_heads_out(x):  # heads × width × out
+    return np.stack([moonlight(head) for head in x])
+
+
+def by_projections(x):  # in × 3·out
+    return np.concatenate([moonlight(part) for part in np.split(x, 3, axis=1)], axis=1)
+
+
+def by_convolution(x):  # h × w × in × out
+    return moonlight(x.reshape(-1, x.shape[-1])).reshape(x.shape)
+
+
+def by_layers_and_heads(x):  # layers × in × heads × width
+    return np.stack([by_heads(layer) for layer in x])
+
+
+LAYOUTS = {
+    "heads": ((6, 2, 3), frames.matrices(rows=0, columns=2), by_heads),
+    "heads of the output": ((2, 3, 6), frames.matrices(), by_heads_out),
+    "heads joined": ((2, 3, 6), frames.matrices(rows=(0, 1), columns=2), by_convolution),
+    "fused projections": ((5, 12), frames.matrices(blocks=(None, 4)), by_projections),
+    "layers": ((3, 5, 4), frames.matrices(), by_heads_out),
+    "layers of heads": ((2, 6, 2, 3), frames.matrices(rows=1, columns=3), by_layers_and_heads),
+    "convolutions": ((2, 2, 3, 5), frames.matrices(rows=None), by_convolution),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_muon_by_hand(name):
+    shape, frame, by_hand = LAYOUTS[name]
+    x = np.random.default_rng(0).normal(size=shape)
+    tx, w = gradtx.muon(1.0, frame=frame, **DECAY), jnp.ones(shape)
+    u, _ = tx.update(jnp.asarray(x, jnp.float32), tx.init(w), w)
+    np.testing.assert_allclose(u, by_hand(x), atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "tx",
+    [
+        gradtx.normuon(1.0, weight_decay=0.0, frame=frames.matrices()),
+        gradtx.adamuon(1.0, weight_decay=0.0, frame=frames.matrices()),
+        gradtx.muon2(1.0, weight_decay=0.0, frame=frames.matrices()),
+        gradtx.rmnp(1.0, weight_decay=0.0, frame=frames.matrices()),
+        gradtx.polargrad(1.0, others=gradtx.sgd(1.0), frame=frames.matrices()),
+        gradtx.scion(1.0, weight_decay=0.0, frame=frames.matrices()),
+    ],
+    ids=lambda tx: tx.name,
+)
+def test_a_stack_of_layers_is_as_each_layer_alone(tx):
+    """Over two steps of two layers, of which one has gradients that are ten times as large and grow."""
+    gs = np.random.default_rng(0).normal(size=(2, 2, 5, 4)) * np.asarray([[1.0, 10.0], [2.0, 1.0]])[..., None, None]
+    gs, stack, alone = jnp.asarray(gs, jnp.float32), jnp.ones((2, 5, 4)), tx.replace(frame=None)
+    state, update = tx.init(stack), jax.jit(alone.update)
+    single = [alone.init(layer) for layer in stack]
+    for g in gs:
+        together, state = jax.jit(tx.update)(g, state, stack)
+        for k, layer in enumerate(stack):
+            u, single[k] = update(g[k], single[k], layer)
+            np.testing.assert_allclose(together[k], u, rtol=2e-5, atol=2e-5 * float(jnp.abs(u).max()))
+
+
+def test_a_network_of_several_layouts():
+    params = {
+        "qkv": jnp.ones((4, 12)),
+        "out": {"kernel": jnp.ones((2, 3, 4))},
+        "mlp": jnp.ones((4, 8)),
+        "bias": jnp.ones(8),
+    }
+    rules = {
+        "qkv": gradtx.muon(0.1, frame=frames.matrices(blocks=(None, 4))),
+        "out/kernel": gradtx.muon(0.1, frame=frames.matrices()),
+        "**": gradtx.muon(0.1),
+    }
+    tx = gradtx.route(rules)
+    g = jax.tree.map(lambda x: jnp.sin(jnp.arange(x.size, dtype=jnp.float32)).reshape(x.shape), params)
+    u, _ = tx.update(g, tx.init(params), params)
+    one = gradtx.muon(0.1)
+    for k in range(3):
+        part = slice(4 * k, 4 * k + 4)
+        alone, _ = one.update(g["qkv"][:, part], one.init(jnp.ones((4, 4))), jnp.ones((4, 4)))
+        np.testing.assert_allclose(u["qkv"][:, part], alone, atol=1e-5)
+    alone, _ = one.update(g["mlp"], one.init(params["mlp"]), params["mlp"])
+    np.testing.assert_allclose(u["mlp"], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: gradtx.scale_by_shape().init({"layers": [{"b": jnp.ones(3)}]}), r"layers/0/b has shape \(3,\)"),
+        (lambda: gradtx.scale_to_norm(axis=-2).update({"b": jnp.ones(3)}, ()), r"at b has shape \(3,\), no axis -2"),
+        (
+            lambda: gradtx.in_frame(gradtx.orthogonalize(), frames.matrices()).init({"b": jnp.ones(3)}),
+            r"at b has shape \(3,\), and a matrix has two axes",
+        ),
+        (
+            lambda: gradtx.muon(0.1, frame=frames.matrices(blocks=(None, 5))).init({"qkv": jnp.ones((4, 12))}),
+            "its 12 columns cannot be cut into blocks of 5",
+        ),
+        (
+            lambda: gradtx.muon(0.1, frame=frames.matrices(rows=0, columns=2)).init({"w": jnp.ones((4, 12))}),
+            "name axis 2, which it lacks",
+        ),
+        (lambda: gradtx.scion(0.1, hidden=("frobenius", 1.0)), r"hidden\[0\] must be"),
+        (lambda: gradtx.scion(0.1, others=("sign", 0.0)), r"others\[1\] must be a radius"),
+        (lambda: gradtx.scion(0.1, vectors=-1.0), "vectors must be a radius"),
+        (lambda: gradtx.rmnp(0.1, outputs=0), "outputs must be -1 or -2"),
+        (lambda: gradtx.scale_to_norm(-1.0), "size"),
+        (lambda: gradtx.muonh(others=gradtx.sgd(0.1)).init({"w": jnp.zeros((2, 3))}), "at w starts at 0"),
+    ],
+)
+def test_bad_input(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
+def test_what_is_no_pair_and_no_rule():
+    with pytest.raises(TypeError, match="hidden must be a pair of a norm and a radius"):
+        gradtx.scion(0.1, hidden="spectral")
+    with pytest.raises(TypeError, match="polar must be a transformation"):
+        gradtx.muon(0.1, polar="svd")
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-30, 1e25])
+def test_zero_tiny_and_huge_gradients(size):
+    """Zero matrices stay where they are; tiny ones are below the eps of most."""
+    x = size * jnp.asarray(np.random.default_rng(0).normal(size=(4, 6)), jnp.float32)
+    for tx in (
+        gradtx.adamuon(1.0, weight_decay=0.0),
+        gradtx.muon2(1.0, weight_decay=0.0),
+        gradtx.rmnp(1.0, weight_decay=0.0),
+        gradtx.polargrad(1.0, others=gradtx.sgd(1.0)),
+        gradtx.scion(1.0, weight_decay=0.0),
+    ):
+        u, _ = tx.update(x, tx.init(x), jnp.ones((4, 6)))
+        assert np.all(np.isfinite(u))
+        assert np.any(u) or size < 1
+        assert size or not np.any(u)
+
+
+def test_scion_stays_on_its_balls():
+    """With a weight decay of 1: singular values, and entries, of what starts within the radius."""
+    random = np.random.default_rng(0)
+    params = {"hidden": 0.1 * random.normal(size=(6, 4)), "head": 0.1 * random.normal(size=(4, 3)), "b": np.zeros(3)}
+    params = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), params)
+    tx = gradtx.scion(
+        0.3, hidden=("spectral", 2.0), others=("sign", 8.0), vectors=0.5, polar=gradtx.orthogonalize("svd")
+    )
+
+    def step(carry, key):
+        w, state = carry
+        g = jax.tree.map(lambda x: jax.random.normal(key, x.shape), w)
+        u, state = tx.update(g, state, w)
+        w = gradtx.apply_updates(w, u)
+        sizes = jnp.linalg.norm(w["hidden"], 2), jnp.abs(w["head"]).max(), jnp.sqrt(jnp.mean(w["b"] ** 2))
+        return (w, state), jnp.stack(sizes)
+
+    keys = jax.random.split(jax.random.key(0), 200)
+    _, sizes = jax.jit(lambda: jax.lax.scan(step, (params, tx.init(params)), keys))()
+    bounds = np.asarray([2.0 * np.sqrt(4 / 6), 8.0 / 4, 0.5])
+    largest = np.asarray(sizes).max(0)
+    assert np.all(largest <= bounds * (1 + 1e-5))
+    assert np.all(largest > 0.5 * bounds)
