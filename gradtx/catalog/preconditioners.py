@@ -129,7 +129,7 @@ ENTRIES = (
             "": Setting(
                 called="psgd-kron",
                 label="PSGD Kron",
-                rates=(0.0003, 0.001, 0.003, 0.01),
+                rates=(0.001, 0.003, 0.01, 0.03),
                 traffic=(284.2, 33.1),  # of a vector: normal numbers are drawn, and their quotients read again
             )
         },

@@ -70,7 +70,7 @@ def scale_by_psgd_kron(
     products with the longest row. Both Q are scaled so that their largest entries are alike, which leaves u as it is.
     The last two axes of a leaf are the matrix, and axes in front of them count matrices; for other arrangements put it
     into `in_frame(..., frames.matrices(...))`. Matrices of one shape are computed together. In derivatives, Q counts as
-    a constant.
+    a constant. The state cannot follow a frame that turns, such as `eigenbasis`: leave it out of one.
 
     A matrix whose updates are all zero keeps its Q. Where the new Q is not finite, as after an update that is NaN, it
     stays as it was, and `failures` counts the matrix; the NaN itself comes out, for `skip_nonfinite` to see.
@@ -100,7 +100,7 @@ def scale_by_psgd_kron(
     Example:
         >>> import gradtx, jax.numpy as jnp
         >>> tx = gradtx.scale_by_psgd_kron(initial_scale=4.0, probability=0.0)
-        >>> print(tx.update(jnp.eye(2), tx.init(jnp.eye(2)))[0])
+        >>> print(tx.update(jnp.eye(2), tx.init(jnp.eye(2)))[0].round(3))
         [[4. 0.]
          [0. 4.]]
     """

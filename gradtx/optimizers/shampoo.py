@@ -12,7 +12,6 @@ from gradtx.core.errors import finite, in_unit_interval, non_negative, one_of, p
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.numerics import abs_sq, increment, zero_count
-from gradtx.core.states import NonNegative
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, shape_of
 from gradtx.optimizers.adagrad import accumulate_squares
@@ -47,7 +46,7 @@ class ScaleByShampooState(NamedTuple):
     right: Any  # R, those of gᴴ·g; n × n; like left
     left_root: Any  # L^(-power) of some step before; like left; the identity at init
     right_root: Any  # R^(-power); like right; the identity at init
-    nu: NonNegative  # of vectors and scalars, running mean or sum of |g|²; like params; 0 at init
+    nu: Any  # of vectors and scalars, running mean or sum of |g|²; like params; 0 at init
     failures: Any  # how often a block was not finite, and stayed as it was; int32, for each leaf; 0 at init
 
 
@@ -72,7 +71,7 @@ def scale_by_shampoo(
     matrix, and axes in front of them count matrices; for other arrangements put it into
     `in_frame(..., frames.matrices(...))`. A side longer than block_size is cut into the fewest equal blocks, of which
     the last may end in zeros. Blocks of leaves of one shape are computed together. In derivatives, roots count as
-    constants.
+    constants. The state cannot follow a frame that turns, such as `eigenbasis`: leave it out of one.
 
     Where L, R, a root, or an entry of a vector's squares is not finite, as after an update that is NaN, the old one
     stays, and `failures` counts it; the NaN itself comes out, for `skip_nonfinite` to see. A block whose updates have
