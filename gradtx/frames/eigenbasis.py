@@ -204,11 +204,11 @@ def eigenbasis(
 
     Example:
         >>> import gradtx, jax, jax.numpy as jnp
-        >>> tx = gradtx.in_frame(gradtx.scale_by_adam(), gradtx.frames.eigenbasis())
+        >>> tx = gradtx.in_frame(gradtx.scale_by_adam(), gradtx.frames.eigenbasis(sides="rows"))
         >>> g = jnp.asarray([[3.0, 1.0], [1.0, 3.0]])
-        >>> print(abs(tx.update(g, tx.init(g))[0]).round(3))  # the polar factor of the first gradient
-        [[1. 0.]
-         [0. 1.]]
+        >>> print(abs(tx.update(g, tx.init(g))[0]).round(3))
+        [[1.414 0.   ]
+         [0.    1.414]]
     """
     in_unit_interval(**{"eigenbasis: decay": decay})
     whole(1, **{"eigenbasis: every": every, "eigenbasis: max_dim": max_dim})
