@@ -163,7 +163,7 @@ def _placed(k: int, x: jax.Array, told: Any, split: SplitOver | None) -> tuple[_
     explicit, auto = here and kinds == {AxisType.Explicit}, here and kinds == {AxisType.Auto}
     inside = split is not None and not explicit and are_mapped(split.names)
     names, entries = (), ()
-    if explicit:
+    if explicit and mesh is not None:
         names, entries = mesh.axis_names, spec_of(x)
     elif split is not None and (inside or auto):
         names, entries = split.names, told or ()
