@@ -12,10 +12,12 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
 
 from gradtx.core.errors import suggestion
 
 PACKAGES = ("frames", "moments", "rates", "sets", "storage")
+OF_DEVICES = ("owners", "split_over")
 NUMBERS = ("bfloat16", "float16", "float32", "float64")
 ALIASES = {"gradtx.": "", "jax.numpy.": "jnp.", "numpy.": "np."}
 CONSTANTS = {"inf": float("inf"), "nan": float("nan")}
@@ -35,7 +37,8 @@ def makers() -> Mapping[str, Callable[..., Any]]:
                 found[f"{package}.{name}"] = getattr(module, name)
     found |= {f"jnp.{name}": getattr(jnp, name) for name in NUMBERS}
     found |= {f"np.{name}": getattr(np, name) for name in NUMBERS if hasattr(np, name)}
-    return {**found, "re.compile": re.compile}
+    found |= {name: getattr(gradtx, name) for name in OF_DEVICES}
+    return {**found, "re.compile": re.compile, "P": PartitionSpec}
 
 
 def _makes_a_value(module: Any, function: Any) -> bool:

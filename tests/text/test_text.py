@@ -7,6 +7,7 @@ from math import inf
 
 import jax.numpy as jnp
 import pytest
+from jax.sharding import PartitionSpec
 
 import gradtx
 from gradtx import frames, moments, sets, storage
@@ -55,6 +56,7 @@ def test_every_case_goes_there_and_back():
         gradtx.chain(a=gradtx.adam(0.1), b=gradtx.scale(2.0)),
         gradtx.partition({("a", 1): gradtx.adam(0.1), 2: gradtx.sgd(1.0)}, {"w": ("a", 1), "v": 2}),
         gradtx.chain(),
+        gradtx.orthogonalize(devices=gradtx.owners(gradtx.split_over("x", {"w": PartitionSpec(None, "x")}), pad=False)),
         storage.factored(signed=storage.int4(block=64)),
         frames.matrices(rows=(0,)),
         moments.per((0, 1)),
