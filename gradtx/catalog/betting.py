@@ -26,7 +26,7 @@ _MOMO_ABOUTS = {
 }
 _BETA = {"beta": "the weight of the past in the means; in [0, 1]"}
 # The mean and the parameters have several readers, and the second pass of the norm is counted; optax 44 and 80.
-_MEAN, _MEAN_ADAM = (64, 4), (96, 8)
+_MEAN, _MEAN_ADAM = (48, 0), (80, 4)
 _LAWS = {"needs_params": True}
 _DECAY = "optax's divides only w by 1 + learning_rate·weight_decay, and not the step"
 

@@ -90,7 +90,7 @@ def scale_by_dadapt_adam(
         step = d * jnp.asarray(learning_rate, dtype)
         g = map_leaves(lambda g: clip_and_square(g)[0], updates)
         before = map_leaves(lambda s, v: divide_by_root(s, v, eps), state.grad_sum, state.exp_avg_sq)
-        n = ema(state.numerator_weighted, step * inner_product(g, before).astype(dtype), b3)
+        n = ema(state.numerator_weighted, step * inner_product(g, before, turn=None).astype(dtype), b3)
 
         def leaf(g, m, v, s, w):
             m, v, s = ema(m, step * g, b1), ema(v, clip_and_square(g)[1], b2), ema(s, step * g, b3)

@@ -91,7 +91,7 @@ def scale_by_momo(learning_rate: Hyper = 1.0, beta: Hyper = 0.9, lower_bound: Hy
         _, m = map_leaves(lambda g, m: (g, mean(m, g)), updates, state.exp_avg)
         norm = global_norm(m).astype(dtype)
         a = 1.0 + eta * decay
-        gap = jnp.maximum(a * (f - bound - gamma) + inner_product(m, w).astype(dtype), 0.0)
+        gap = jnp.maximum(a * (f - bound - gamma) + inner_product(m, w, turn=1).astype(dtype), 0.0)
         safe = jnp.where(norm == 0, 1.0, norm)
         tau = jnp.where(norm == 0, eta, jnp.minimum(eta, gap / safe / safe))
         # w - (w - τ·m)/a, without the difference of w and nearly w.
@@ -162,8 +162,8 @@ def scale_by_momo_adam(
         q, m, v = map_leaves(leaf, g, state.exp_avg, state.exp_avg_sq)
         f = ema(state.barf, the_loss("scale_by_momo_adam", value, dtype), b1)
         gamma = ema(state.gamma, inner_product(g, w).astype(dtype), b1)
-        a, square = 1.0 + eta * decay, inner_product(m, q).astype(dtype)
-        gap = jnp.maximum(a * (f - c1 * bound - gamma) + inner_product(m, w).astype(dtype), 0.0)
+        a, square = 1.0 + eta * decay, inner_product(m, q, turn=2).astype(dtype)
+        gap = jnp.maximum(a * (f - c1 * bound - gamma) + inner_product(m, w, turn=1).astype(dtype), 0.0)
         tau = jnp.where(square == 0, eta / c1, jnp.minimum(eta / c1, gap / jnp.where(square == 0, 1.0, square)))
         u = map_leaves(lambda q, w: (tau * q + (eta * decay) * w) / a, q, params)
         return u, ScaleByMomoAdamState(t, m, v, f, gamma)

@@ -96,7 +96,7 @@ def mechanic(
     def before(g, state, params, now):
         w = only_trained(params)
         pull = weight_decay * state.total * quotient(global_norm(g), global_norm(w))
-        h = inner_product(g, state.delta) + pull * inner_product(w, state.delta)
+        h = inner_product(g, state.delta) + pull * inner_product(w, state.delta, turn=1)
         h = jnp.clip(h, -_MOST, _MOST).astype(state.m.dtype)
         m = jnp.maximum(past(state.m), jnp.abs(h))
         v = joined(past(state.v), jnp.full_like(state.v, jnp.abs(h)))

@@ -79,6 +79,7 @@ def prodigy(b3: Number = 0.999**0.5, estim_lr0: Number = 1e-6, estim_lr_coef: Nu
         n = n - weight * inner_product(g, difference(params, state.params0))
         _, s = map_leaves(lambda g, s: (g, scale_down(s, b3) + weight * g), g, state.grad_sum)
         grown = jnp.maximum(d, estim_lr_coef * quotient(n, sum_of_sizes(s).astype(n.dtype)))
-        return Advice(d, d), ProdigyState(state.params0, s, grown, n)
+        # The step waits for N, which reads the old parameters: else XLA would keep a copy of them. N is never below.
+        return Advice(jnp.where(n < -jnp.inf, 0.0, d), d), ProdigyState(state.params0, s, grown, n)
 
     return init, before

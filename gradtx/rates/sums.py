@@ -33,16 +33,28 @@ def distance_from(params: Any, start: Any) -> jax.Array:
     return safe_sqrt(jnp.minimum(sum(squares, jnp.zeros((), width)), jnp.finfo(width).max))
 
 
-def inner_product(xs: Any, ys: Any) -> jax.Array:
+def inner_product(xs: Any, ys: Any, *, turn: int | None = 0) -> jax.Array:
     """Σ Re(conj(x)·y) over all leaves. A product above 7.9e28 (float32) counts as that: the sum is finite.
 
     A norm of the first tree would allow for larger ones, but has to be known first: all would be read twice.
+
+    Args:
+        xs, ys: the trees.
+        turn: 0 for the first inner product of a step, 1 for the second. None if a tree is computed for it alone, which
+            then is not held in memory; the products are.
     """
     require_same_tree("gradient", xs, "state", ys)
-    width = float_dtype(xs, ys)
-    most = float(jnp.finfo(width).max) * 2.0**-32
-    pairs = zip(trained(xs, width), trained(ys, width), strict=True)
-    return sum((jnp.sum(jnp.clip((jnp.conj(x) * y).real, -most, most)) for x, y in pairs), jnp.zeros((), width))
+    width, most = float_dtype(xs, ys), float(jnp.finfo(float_dtype(xs, ys)).max) * 2.0**-32
+    pairs = list(zip(trained(xs, width), trained(ys, width), strict=True))
+    products = [(jnp.conj(x) * y).real for x, y in pairs]
+    if turn is None:
+        sums = [jnp.sum(jnp.clip(x, -most, most)) for x in products]
+    else:
+        # Two minima: XLA on CPU holds what is clamped in memory before it adds it up. And each sum has a limit of its
+        # own: one that several share would be an array.
+        limits = [most * (1.0 - 2.0**-20 * (k % 2**19)) for k in range(turn * len(pairs), (turn + 1) * len(pairs))]
+        sums = [-jnp.sum(jnp.minimum(-jnp.minimum(x, b), b)) for x, b in zip(products, limits, strict=True)]
+    return sum(sums, jnp.zeros((), width))
 
 
 def sum_of_sizes(tree: Any) -> jax.Array:
