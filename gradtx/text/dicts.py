@@ -107,6 +107,8 @@ def _full(name: str) -> str:
     module, _, last = name.rpartition(".")
     if module in _LONG and last in NUMBERS:
         return f"{_LONG[module]}.{last}"
+    if name == "P":
+        return "jax.sharding.PartitionSpec"
     return f"gradtx.{name}" if name in makers() and module != "re" else name
 
 

@@ -19,7 +19,7 @@ from gradtx.core.errors import suggestion
 PACKAGES = ("frames", "moments", "rates", "sets", "storage")
 OF_DEVICES = ("owners", "split_over")
 NUMBERS = ("bfloat16", "float16", "float32", "float64")
-ALIASES = {"gradtx.": "", "jax.numpy.": "jnp.", "numpy.": "np."}
+ALIASES = {"gradtx.": "", "jax.numpy.": "jnp.", "numpy.": "np.", "jax.sharding.PartitionSpec": "P"}
 CONSTANTS = {"inf": float("inf"), "nan": float("nan")}
 
 

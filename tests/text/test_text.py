@@ -201,7 +201,8 @@ def test_a_text_can_call_only_what_makes_values():
     assert "storage.book" not in made
     assert "rates.estimator" not in made
     assert "storage.Codec" not in made
-    assert all(hasattr(make, "factory") for name, make in makers().items() if "." not in name)
+    others = {name for name, make in makers().items() if "." not in name and not hasattr(make, "factory")}
+    assert others == {"owners", "split_over", "P"}  # which leaves are split, and how
 
 
 def test_a_dict_is_what_hydra_reads():
@@ -213,4 +214,7 @@ def test_a_dict_is_what_hydra_reads():
         "max_delta": {"_target_": "builtins.float", "_args_": ["inf"]},
     }
     assert data["_args_"][1]["codec"] == {"_target_": "gradtx.storage.int8", "block": 256}
+    split = gradtx.clip_by_global_norm(1.0, axis_name=gradtx.split_over("x", PartitionSpec("x")))
+    spec = {"_target_": "jax.sharding.PartitionSpec", "_args_": ["x"]}
+    assert gradtx.to_dict(split)["axis_name"] == {"_target_": "gradtx.split_over", "_args_": ["x", spec]}
     assert ast.literal_eval(repr(data)) == data
