@@ -63,7 +63,7 @@ ENTRIES = (
             "": Setting(
                 called="cocob",
                 label="COCOB",
-                traffic=(116, 4),  # four sums, each with two readers; optax 104
+                traffic=(96, 0),  # four sums, each read by the update too; optax 104
                 optax=Peer(
                     "contrib.cocob",
                     ours={"learning_rate": 1.0},

@@ -71,7 +71,9 @@ def scale_by_cocob(alpha: Hyper = 100.0, eps: Number = 1e-8):
         size = jnp.abs(g)
         largest = jnp.maximum(largest, size)
         total, s = total + size, s + g
-        reward = jnp.maximum(reward - g * (w - w0), 0.0)
+        # Not a maximum with 0, which XLA would compute twice; and not w - w0 as below, which it would keep in memory.
+        won = g * (w0 - w)
+        reward = jnp.where(reward < -won, 0.0, reward + won)
         share = jnp.maximum(quotient(total, largest) + 1.0, alpha)
         bet = quotient(s, largest) / share * (1.0 + quotient(reward, largest))
         return (w - w0) + bet, w, w0, total, largest, s, reward
