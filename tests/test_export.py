@@ -20,7 +20,7 @@ NAMED = [
     "skip_spikes",
     "scale_by_zoom_linesearch",
     "adam-nesterov",
-    "soap",
+    "in_frame-eigenbasis",
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import zlib
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +14,14 @@ import numpy as np
 from gradtx.core.errors import describe, in_unit_interval, one_of, whole
 from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.numerics import ema, increment, zero_count
+from gradtx.core.states import Role
 from gradtx.frames import kullback_leibler
 from gradtx.frames.carry import along_columns, along_rows
 from gradtx.frames.frame import Frame, Leaf
 from gradtx.shown import ShownAsCall
 from gradtx.transforms.products import adjoint, product
+
+Basis = Annotated[Any, Role("exact"), Role("basis")]  # no codec rounds it, and no frame around this one turns it
 
 _SIDES = ("both", "smaller", "rows", "columns")
 
@@ -32,12 +35,12 @@ class EigenbasisState(NamedTuple):
     skipped: gradients, and new bases, that were not finite and left all this as it was; int32 scalar; 0 at init.
     """
 
-    rows: Any
-    columns: Any
-    left: Any
-    right: Any
-    row_values: Any
-    column_values: Any
+    rows: Basis
+    columns: Basis
+    left: Basis
+    right: Basis
+    row_values: Basis
+    column_values: Basis
     skipped: jax.Array
 
 
@@ -178,10 +181,8 @@ def eigenbasis(
         d_L = decay·d_L + (1 - decay)·mean over the columns of y²/d_R;      d_R likewise
 
     There d counts as at least max(d)/k², k = max(10, min(dim, 4000)).
-
     Gradients and bases that are not finite are not used, and counted. What is inside still gets such a gradient, unless
     `skip_nonfinite` is around the optimizer.
-
     With both sides, the first gradient is diagonal in its own basis: its other entries are rounding, to which Adam
     gives steps of full length and of either sign, in this one step.
 
