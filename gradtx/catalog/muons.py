@@ -188,7 +188,14 @@ ENTRIES = (
         },
         source="Pethick et al., arXiv:2502.07529, algorithms 1 and 2",
         year=2025,
-        settings={"": Setting(called="scion", label="Scion", rates=(0.0001, 0.0003, 0.001, 0.003))},
+        settings={
+            "": Setting(
+                called="scion",
+                label="Scion",
+                rates=(0.0001, 0.0003, 0.001, 0.003),
+                traffic=(40, 4),  # the norm of the mean is known when its last entry is; then it is read again
+            )
+        },
         abouts={"momentum": _ABOUTS["momentum"]},
         laws=_NEEDS,
         not_offered="its steps do not shrink near a minimum, so that rounding decides where it goes",

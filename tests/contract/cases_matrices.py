@@ -49,7 +49,7 @@ add(
 add(
     "muonh",
     gradtx.muonh,
-    learning_rate=0.1,
+    learning_rate=0.03,
     momentum=0.95,
     nesterov=True,
     polar=gradtx.orthogonalize(coefficients="keller", **POLAR),
