@@ -66,8 +66,9 @@ def clip_and_square(g: jax.Array, room: float = 1.0) -> tuple[jax.Array, jax.Arr
         cut = jax.lax.complex(_clamp(g.real, limit * _SQRT_HALF), _clamp(g.imag, limit * _SQRT_HALF))
         return cut, abs_sq(cut) + 0.0 * (g.real + g.imag)
     # Not the square of the clipped entry: XLA on CPU fuses a sum of these with the square, but not with a clamp.
-    square = jax.lax.add(jax.lax.mul(g, g), jax.lax.sub(g, g))  # `lax` traces in a fifth of the time of operators
-    return _clamp(g, limit), jax.lax.min(square, np.square(np.asarray(limit, g.dtype)))
+    # The sum hides from XLA that g may be a product c*s: of a constant c it would make c²·s², where c² may overflow.
+    whole = jax.lax.add(g, jax.lax.sub(g, g))  # `lax` traces in a fifth of the time of operators
+    return _clamp(g, limit), jax.lax.min(jax.lax.mul(whole, whole), np.square(np.asarray(limit, g.dtype)))
 
 
 def safe_sqrt(x: jax.Array) -> jax.Array:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gradtx.core.numerics import COUNT_MAX, bias_correction, increment
+from gradtx.core.numerics import COUNT_MAX, bias_correction, clip_and_square, increment
 from tests.double import enable_x64
 
 
@@ -46,6 +46,24 @@ class TestBiasCorrection:
         for decay, t in [(0.0, 3), (0.3, 2), (0.9, 10), (0.999, 1000)]:
             got = jax.grad(lambda d, t=t: bias_correction(d, jnp.int32(t), jnp.float32))(jnp.float32(decay))
             assert float(got) == pytest.approx(-t * decay ** (t - 1), rel=1e-4)
+
+
+class TestClipAndSquare:
+    LIMIT = float(np.sqrt(np.finfo(np.float32).max))
+
+    @pytest.mark.parametrize("shape", [(), (3,)])
+    def test_the_square_of_a_constant_times_a_number_under_jit(self, shape):
+        """XLA squares the factors apart, where only the product has a square: c²·s² was NaN, or infinite."""
+        for c, s in [(1e25, 1e-6), (1e25, 1e-25), (1e-30, 1e30), (1e-25, 1e25), (1e-30, 1e36), (-np.inf, 1.0)]:
+            constant = np.full(shape, c, np.float32)
+            cut, square = jax.jit(lambda s, c=constant: clip_and_square(c * s))(jnp.float32(s))
+            np.testing.assert_allclose(cut, np.full(shape, max(c * s, -self.LIMIT)), rtol=1e-5)
+            np.testing.assert_allclose(square, np.full(shape, c * c * s * s if np.isfinite(c) else np.nan), rtol=1e-5)
+
+    def test_entries_that_have_no_square(self):
+        cut, square = clip_and_square(jnp.array([0.0, -3.0, 1e25, -1e25, jnp.inf, jnp.nan]))
+        np.testing.assert_allclose(cut, [0.0, -3.0, self.LIMIT, -self.LIMIT, self.LIMIT, np.nan], rtol=1e-5)
+        np.testing.assert_allclose(square, [0.0, 9.0, self.LIMIT**2, self.LIMIT**2, np.nan, np.nan], rtol=1e-5)
 
 
 class TestCount:
