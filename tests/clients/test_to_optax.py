@@ -1,5 +1,7 @@
 """`to_optax(tx, like_params=True)`: half-precision parameters in clients that add updates by hand."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 import gradtx
 from gradtx.compat import to_optax
+from gradtx.optional_imports import MissingExtraError
 
 RNG = np.random.default_rng(3)
 
@@ -84,3 +87,10 @@ def test_blackjax_adds_by_hand():
 
     assert types(to_optax(gradtx.adam(0.1), like_params=True)) == types(optax.adam(0.1)) == {"bfloat16"}
     assert types(gradtx.adam(0.1)) == {"float32"}
+
+
+def test_without_optax_the_error_names_it_alone(monkeypatch):
+    """The extra with optax also has torch and Keras, which nobody needs for this."""
+    monkeypatch.setitem(sys.modules, "optax", None)
+    with pytest.raises(MissingExtraError, match=r"optax is not installed: pip install optax$"):
+        to_optax(gradtx.sgd(0.1))
