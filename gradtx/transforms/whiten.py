@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -25,6 +26,7 @@ def preconditioned(g: jax.Array, left: Q, right: Q) -> jax.Array:
     return g if right is None else adjoint(_times(_adjoint(right), _times(right, adjoint(g))))
 
 
+@functools.partial(jax.jit, static_argnums=0, inline=True)  # at module level, so that each shape is traced once
 def learned(form: str, g: jax.Array, noise: jax.Array, kept: tuple, rate: Any) -> tuple:
     """Both factors, and the bounds of their curvature, after a step.
 
