@@ -80,7 +80,8 @@ def qk_clip(exponents: Mapping[Any, float], threshold: Hyper = 100.0, *, heads: 
     def update(updates, state, params, *, max_logits):
         layers = {name: jnp.asarray(s) for name, s in zip(leaf_names(max_logits), flatten(max_logits)[0], strict=True)}
         leaves, structure = flatten(params)
-        factors, used = [None] * len(leaves), set()
+        factors: list[jax.Array | None] = [None] * len(leaves)
+        used: set[str] = set()
         for place, (leaf, power) in clipped(params).items():
             name = _layer_of(leaf.path, layers)
             used.add(name)
