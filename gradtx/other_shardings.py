@@ -58,9 +58,9 @@ def owner_sharding(
         parameter is None
         or not isinstance(sharding, NamedSharding)
         or len(leaf.shape) != len(parameter.shape)
-        or (
-            len(leaf.shape) < 2 or leaf.shape[:-2] != parameter.shape[:-2] or leaf.shape[-2] not in parameter.shape[-2:]
-        )
+        or len(leaf.shape) < 2
+        or leaf.shape[:-2] != parameter.shape[:-2]
+        or leaf.shape[-2] not in (1, *parameter.shape[-2:])
     ):
         return None
     entries = (entry if isinstance(entry, tuple) else (entry,) for entry in sharding.spec)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import zlib
 from typing import Annotated, Any, NamedTuple
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from gradtx.core.errors import describe, in_unit_interval, one_of, whole
 from gradtx.core.leaves import at_width, float_dtype
-from gradtx.core.numerics import ema, increment, zero_count
+from gradtx.core.numerics import ema, increment
 from gradtx.core.states import Role
 from gradtx.frames import kullback_leibler
 from gradtx.frames.carry import along_columns, along_rows
@@ -32,7 +31,7 @@ class EigenbasisState(NamedTuple):
     rows, columns: running means of g·gᴴ and gᴴ·g, m × m and n × n, float32 or wider; 0 at init.
     left, right: the orthogonal matrices Q of their eigenvectors; the identity at init.
     row_values, column_values: with kl, estimates of the eigenvalues, m × 1 and 1 × n; 0 at init. Else None.
-    skipped: gradients, and new bases, that were not finite and left all this as it was; int32 scalar; 0 at init.
+    skipped: gradients, and new bases, that were not finite and left all this as it was, 1 × 1, int32; 0.
     """
 
     rows: Basis
@@ -92,7 +91,9 @@ class Eigenbasis(ShownAsCall, Frame):
         columns, q_right = side(n) if right else (None, None)
         both = self.kl and left and right
         of_rows, of_columns = (jnp.zeros((*front, *x), width) if both else None for x in ((m, 1), (1, n)))
-        return EigenbasisState(rows, columns, q_left, q_right, of_rows, of_columns, zero_count())
+        return EigenbasisState(
+            rows, columns, q_left, q_right, of_rows, of_columns, jnp.zeros((*front, 1, 1), jnp.int32)
+        )
 
     def begin(self, basis: EigenbasisState, x: jax.Array) -> jax.Array:
         """The parameter: the first Q is the identity."""
@@ -101,15 +102,19 @@ class Eigenbasis(ShownAsCall, Frame):
     def learn(self, basis: EigenbasisState, g: jax.Array) -> EigenbasisState:
         """All running means with g."""
         g = g.astype((basis.columns if basis.rows is None else basis.rows).dtype)
-        finite = jnp.isfinite(jnp.sum(jnp.abs(g) * 0))
-        left, right = (_clipped(g),) * 2 if basis.row_values is None else kullback_leibler.whitened(basis, g)
+        finite = jnp.isfinite(jnp.sum(jnp.abs(g) * 0, (-2, -1), keepdims=True))
+        left, right = (
+            (kullback_leibler.clipped(g),) * 2 if basis.row_values is None else kullback_leibler.whitened(basis, g)
+        )
         new = basis._replace(
             rows=None if basis.rows is None else ema(basis.rows, product(right, adjoint(right)), self.decay),
             columns=None if basis.columns is None else ema(basis.columns, product(adjoint(left), left), self.decay),
         )
         if basis.row_values is not None:
             new = kullback_leibler.learnt(new, basis, g, self.decay)
-            finite &= jnp.isfinite(jnp.sum(new.row_values) + jnp.sum(new.column_values))
+            finite &= jnp.isfinite(
+                jnp.max(new.row_values, -2, keepdims=True) + jnp.max(new.column_values, -1, keepdims=True)
+            )
         return _where(finite, new, basis._replace(skipped=increment(basis.skipped)))
 
     def refresh(self, basis: EigenbasisState, g: jax.Array, first: jax.Array) -> EigenbasisState:
@@ -118,7 +123,8 @@ class Eigenbasis(ShownAsCall, Frame):
             left=None if basis.left is None else _eigenvectors(basis.rows, basis.left, first),
             right=None if basis.right is None else _eigenvectors(basis.columns, basis.right, first),
         )
-        finite = jnp.stack([jnp.all(jnp.isfinite(q)) for q in (new.left, new.right) if q is not None]).all()
+        sums = [jnp.sum(abs(q), (-2, -1), keepdims=True) for q in (new.left, new.right) if q is not None]
+        finite = jnp.isfinite(sum(sums))
         if basis.row_values is not None:
             new = kullback_leibler.turned(new, basis, g, first)
         return _where(finite, new, basis._replace(skipped=increment(basis.skipped)))
@@ -218,13 +224,6 @@ def eigenbasis(
         if not isinstance(value, bool):
             raise TypeError(f"eigenbasis: {name} must be True or False; got {describe(value)}")
     return Eigenbasis(float(decay), every, sides, max_dim, kl, staggered)
-
-
-def _clipped(g: jax.Array) -> jax.Array:
-    """g with entries no larger than that their products are finite."""
-    limit = math.sqrt(float(jnp.finfo(g.dtype).max) / max(g.shape[-2:])) / 2
-    size = jnp.abs(g)
-    return jnp.where(size > limit, g * (limit / jnp.where(size > limit, size, jnp.ones_like(size))).astype(g.dtype), g)
 
 
 def _where(holds: jax.Array, new: EigenbasisState, old: EigenbasisState) -> EigenbasisState:

@@ -1,7 +1,8 @@
-"""What the frame of eigenvectors does otherwise with kl: each side learns from gradients that the other one whitens."""
+"""Of what the frame of eigenvectors takes its means: gradients, or with kl those that the other side has whitened."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -10,6 +11,13 @@ import jax.numpy as jnp
 from gradtx.core.numerics import abs_sq, ema
 from gradtx.frames.carry import along_columns, along_rows
 from gradtx.transforms.products import adjoint, product
+
+
+def clipped(g: jax.Array) -> jax.Array:
+    """g with entries no larger than that their products are finite."""
+    limit = math.sqrt(float(jnp.finfo(g.dtype).max) / max(g.shape[-2:])) / 2
+    size = jnp.abs(g)
+    return jnp.where(size > limit, g * (limit / jnp.where(size > limit, size, jnp.ones_like(size))).astype(g.dtype), g)
 
 
 def whitened(basis: Any, g: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -153,8 +153,8 @@ def _turned(
         fields.append((role, k, y))
         return y
 
+    inside = into_frame(frame, mine, bases, jax.tree.unflatten(structure, shapes)) if roles else None
     if roles:
-        inside = into_frame(frame, mine, bases, jax.tree.unflatten(structure, shapes))
         carried(state.inner, inside, roles, collect)
     first, turned = state.count == 0, [y for _, _, y in fields]
     for phase, places in _phases(frame, shapes).items():
