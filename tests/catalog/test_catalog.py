@@ -139,8 +139,19 @@ def test_names_in_other_libraries_are_names():
 
 
 # What other tests and the guides use as examples, or are about: common optimizers, the one that needs functions of the
-# loss, and the one that the race's counterexamples were published for.
-EXAMPLES = {"sgd", "adam", "adamw", "rmsprop", "lbfgs", "amsgrad", "scale_by_adam", "scale_by_rms", "scale_by_lbfgs"}
+# loss, the one that the race's counterexamples were published for, and the one that tests of meshes are about.
+EXAMPLES = {
+    "sgd",
+    "adam",
+    "adamw",
+    "rmsprop",
+    "lbfgs",
+    "amsgrad",
+    "muon",
+    "scale_by_adam",
+    "scale_by_rms",
+    "scale_by_lbfgs",
+}
 ENGLISH = {"came"}  # a word in many files
 GENERATED = {"tests/contract/golden.json", "tests/benchmarks/figures.md", "tests/apps/race/report.md"}
 WRITTEN = (".css", ".html", ".ipynb", ".js", ".json", ".md", ".py")
