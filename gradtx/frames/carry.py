@@ -58,11 +58,12 @@ def carried(state: Any, inside: Any, roles: tuple[str, ...], turn: Turn | None =
 
     def bare(path: tuple, x: Any) -> Any:
         _, own = owner(path)
-        if own is not None and is_trained(x) and shape_of(x) and _fits(shape_of(x), shape_of(own)):
+        if own is not None and is_trained(x) and _follows(shape_of(x), shape_of(own)):
             raise ValueError(
-                f"the state at {path_name(path)} has the shape of its leaf in the frame, and its field has no role, so "
-                f"it cannot follow when the frame turns: annotate the field in the class of the state "
-                f"(gradtx.storage.Signed, NonNegative, Magnitude or Exact), or give carry='keep'"
+                f"the state at {path_name(path)}, of shape {shape_of(x)}, belongs to a leaf of shape {shape_of(own)} "
+                f"in the frame, and its field has no role, so it cannot follow when the frame turns: if it has the "
+                f"shape of its leaf, annotate the field in the class of the state (gradtx.storage.Signed, NonNegative, "
+                f"Magnitude or Exact); else leave this transformation out of the frame, or give carry='keep'"
             )
         return x
 
@@ -82,6 +83,11 @@ def carried(state: Any, inside: Any, roles: tuple[str, ...], turn: Turn | None =
         return jax.tree.unflatten(structure, children)
 
     return node((), state)
+
+
+def _follows(shape: tuple[int, ...], own: tuple[int, ...]) -> bool:
+    """Whether a field would have to turn with its leaf: it has the leaf's shape, or is a square of one of its sides."""
+    return bool(shape) and (_fits(shape, own) or (len(shape) > 1 and shape[-1] == shape[-2] and shape[-1] in own[-2:]))
 
 
 def _fits(shape: tuple[int, ...], own: tuple[int, ...]) -> bool:

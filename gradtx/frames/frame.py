@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -25,18 +25,16 @@ class Frame(Narrowing):
 
     In every step the wrapper calls `learn`; in the first one, and again after every `period` steps, `refresh`, for
     leaves of some shapes earlier by their `phase`; and then `into` and `out` with the basis that this gave.
+
+    needs_matrices: whether it treats leaves of two axes as matrices; its wrapper then declares the trait.
     """
+
+    needs_matrices: ClassVar[bool] = True
 
     @property
     def period(self) -> int | None:
         """Steps between two calls of `refresh`; None: the coordinates never change."""
         return None
-
-    @property
-    def needs_matrices(self) -> bool:
-        """Whether it treats leaves of two axes as matrices: its wrapper then declares the trait. False if leaves may be
-        divided otherwise, or put together."""
-        return True
 
     def narrowed(self, traits: Traits) -> Traits:
         """The traits of a wrapper that runs something in this frame."""
@@ -114,7 +112,7 @@ class Identity(ShownAsCall, Frame):
     """See `identity`."""
 
     maker = "frames.identity"
-    needs_matrices = False
+    needs_matrices: ClassVar[bool] = False
 
     def takes(self, leaf: Leaf) -> bool:
         """No leaf."""

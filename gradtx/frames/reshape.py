@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -83,7 +83,7 @@ class RealAndImaginary(ShownAsCall, Frame):
     """See `real_and_imaginary`."""
 
     maker = "frames.real_and_imaginary"
-    needs_matrices = False
+    needs_matrices: ClassVar[bool] = False
 
     def takes(self, leaf: Leaf) -> bool:
         """Complex leaves."""

@@ -236,7 +236,8 @@ def _chosen(ran: Any, x: Any, otherwise: Any) -> Any:
 
 def _trace() -> Any:
     """The trace in which this runs: what is computed in one is of no use in another."""
+    from jax import core as of_old
     from jax.extend import core  # here, since it imports Pallas: a third of the time of `import gradtx`
 
-    found = getattr(core, "get_opaque_trace_state", None) or jax.core.get_opaque_trace_state  # JAX 0.6: the second
+    found = getattr(core, "get_opaque_trace_state", None) or of_old.get_opaque_trace_state  # JAX 0.6: the second
     return found(convention="gradtx")

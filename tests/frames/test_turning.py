@@ -192,12 +192,17 @@ def no_roles(updates, state, params=None):
 
 def test_what_declares_no_roles_can_only_be_kept():
     x = jnp.ones((3, 3))
-    with pytest.raises(
-        ValueError, match="state at mean has the shape of its leaf in the frame, and its field has no role"
-    ):
+    with pytest.raises(ValueError, match=r"state at mean, of shape .*, and its field has no role"):
         gradtx.in_frame((unrolled, no_roles), frames.eigenbasis()).init(x)
     tx = gradtx.in_frame((unrolled, no_roles), frames.eigenbasis(), carry="keep")
     tx.update(x, tx.init(x))
+
+
+@pytest.mark.parametrize("inner", [gradtx.scale_by_shampoo(), gradtx.scale_by_psgd_kron()], ids=lambda tx: tx.name)
+def test_statistics_of_sides_cannot_turn(inner):
+    """They are squares of the sides of a leaf, which has another shape."""
+    with pytest.raises(ValueError, match=r"state at left, of shape \(3, 3\), belongs to a leaf of shape \(3, 4\)"):
+        gradtx.in_frame(inner, frames.eigenbasis()).init(jnp.ones((3, 4)))
 
 
 def test_codes_cannot_turn():
