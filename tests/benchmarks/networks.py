@@ -39,11 +39,11 @@ class Training:
 
 def transformer(scale: Scale) -> Iterator[Line]:
     """A small transformer: 148 leaves and 2.5 million numbers at the full size."""
-    params = _transformer(scale.layers)
+    params = transformer_params(scale.layers)
     tokens = jax.random.randint(jax.random.key(0), (BATCH, TOKENS), 0, VOCABULARY)
 
     def loss(params: Any) -> jax.Array:
-        return _next_token_loss(params, tokens)
+        return next_token_loss(params, tokens)
 
     ours, theirs = (Training(loss, tx, params) for tx in recipes()["adam"][:2])
     times = time_steps({"ours": ours.run, "optax": theirs.run}, 2 * scale.budget)
@@ -78,14 +78,15 @@ def many_layers(scale: Scale) -> Iterator[Line]:
     yield Line(work, "step / optax", ratio(times["ours"], times["optax"]), note="tx.step")
 
 
-def _transformer(layers: int) -> Any:
+def transformer_params(layers: int, seed: int = 0) -> Any:
+    """A dict of arrays: path -> normal numbers of standard deviation 0.02."""
     d = WIDTH
     block = {"q": (d, d), "k": (d, d), "v": (d, d), "o": (d, d), "in": (d, 4 * d), "in_b": (4 * d,), "out": (4 * d, d)}
     block |= {"out_b": (d,), "ln1": (d,), "ln1_b": (d,), "ln2": (d,), "ln2_b": (d,)}
     names = [f"{k:02}/{name}" for k in range(layers) for name in block]
-    tree = dict(zip(names, shapes.arrays([*block.values()] * layers, 0.02), strict=True))
+    tree = dict(zip(names, shapes.arrays([*block.values()] * layers, 0.02, seed), strict=True))
     ends = {"embedding": (VOCABULARY, d), "positions": (TOKENS, d), "ln": (d,), "ln_b": (d,)}
-    return tree | dict(zip(ends, shapes.arrays([*ends.values()], 0.02), strict=True))
+    return tree | dict(zip(ends, shapes.arrays([*ends.values()], 0.02, seed + 1000), strict=True))
 
 
 def _norm(x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
@@ -93,7 +94,7 @@ def _norm(x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
     return x * jax.lax.rsqrt(jnp.mean(x * x, -1, keepdims=True) + 1e-5) * (1.0 + scale) + shift
 
 
-def _next_token_loss(p: Any, tokens: jax.Array) -> jax.Array:
+def next_token_loss(p: Any, tokens: jax.Array) -> jax.Array:
     with jax.numpy_rank_promotion("allow"):
         h = p["embedding"][tokens] + p["positions"]
         mask = jnp.tril(jnp.ones((TOKENS, TOKENS), bool))
