@@ -45,7 +45,7 @@ Wrappers: which leaves
     masked, freeze, route, partition, per_leaf_learning_rate, on_matrices
     A rule is a glob for the path of a leaf or of a node above it ("layers/*/bias", "**/kernel"), a compiled regular
     expression, or a function of `(path, leaf)`; `masked` and `freeze` also take a tree of bools. Rules are resolved on
-    the parameters. A rule that matches nothing is an error.
+    the parameters. A rule that matches no parameter is an error.
 Wrappers: when
     accumulate, every, skip_nonfinite, skip_if, skip_spikes
 Wrappers: averages and other gradients

@@ -15,6 +15,7 @@ import numpy as np
 from jax.core import Tracer
 
 _ELSEWHERE = {"lr": "learning_rate", "beta1": "b1", "beta2": "b2", "epsilon": "eps", "alpha": "decay", "rho": "decay"}
+_ELSEWHERE |= dict.fromkeys(("clip_grad_norm", "clip_grad_norm_"), "clip_by_global_norm")
 
 INSTEAD: dict[str, str] = {}
 """An argument of other libraries -> what gradtx has instead, for errors; whoever has it adds it."""
@@ -27,7 +28,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
         return difflib.SequenceMatcher(None, word, x).ratio() - 0.05 * abs(len(x) - len(word))
 
     known = list(known)
-    elsewhere = _ELSEWHERE.get(word)
+    elsewhere = _ELSEWHERE.get(word, word.lower())
     near = elsewhere if elsewhere in known else max(difflib.get_close_matches(word, known), key=nearness, default=None)
     return f" (did you mean {near!r}?)" if near else ""
 
@@ -121,6 +122,13 @@ def whole(at_least: float = -math.inf, **values: Any) -> None:
             raise TypeError(f"{name} must be a whole number; got {value!r}")
         if value < at_least:
             raise ValueError(f"{name} must be at least {at_least}; got {value}")
+
+
+def fixed(**values: Any) -> None:
+    """Raise TypeError unless each value is a plain number: an argument that cannot follow a schedule, or be traced."""
+    for name, x in values.items():
+        if not isinstance(x, int | float | np.number):
+            raise TypeError(f"{name} must be a number, since it cannot change between steps; got {describe(x)}")
 
 
 def one_of(options: tuple[str, ...], **values: str) -> None:

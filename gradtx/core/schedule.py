@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ParamSpec
 
 import jax
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from gradtx.core.errors import finite
+from gradtx.core.errors import describe, finite
 from gradtx.core.factory import Factory, LeafMarker
 from gradtx.core.values import Value
 
@@ -137,7 +137,10 @@ def as_hyper(name: str, value: Any) -> Any:
         raise TypeError(f"{name} must be a number or a schedule; did you forget to call it: {call}?")
     if callable(value) and not isinstance(value, type):
         return function_schedule(value)
-    raise TypeError(f"{name} must be a number, a scalar array or a schedule; got {value!r}")
+    hint = "; parameters go to tx.init(params)" if isinstance(value, Mapping | tuple | list) else ""
+    if isinstance(value, str) and value.replace(".", "").replace("-", "").replace("e", "").isdigit():
+        hint = " (a text; YAML reads 3e-3 as one: write 3.0e-3)"
+    raise TypeError(f"{name} must be a number, a scalar array or a schedule; got {describe(value)}{hint}")
 
 
 def is_schedule(value: Any) -> bool:

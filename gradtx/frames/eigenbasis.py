@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.errors import describe, in_unit_interval, one_of, whole
+from gradtx.core.errors import describe, fixed, in_unit_interval, one_of, whole
 from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.numerics import ema, increment
 from gradtx.core.states import Role
@@ -217,6 +217,7 @@ def eigenbasis(
         [[1.414 0.   ]
          [0.    1.414]]
     """
+    fixed(**{"eigenbasis: decay": decay})
     in_unit_interval(**{"eigenbasis: decay": decay})
     whole(1, **{"eigenbasis: every": every, "eigenbasis: max_dim": max_dim})
     one_of(_SIDES, **{"eigenbasis: sides": sides})

@@ -14,7 +14,7 @@ from jax.sharding import Sharding
 from gradtx.core.pair import GradientTransformation, is_transformation
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, path_name, shape_of
-from gradtx.placement import abstract, mirrors
+from gradtx.placement import abstract, mirrors, owner_index
 from gradtx.storage.fields import Stored, StoreState
 from gradtx.text_table import aligned
 from gradtx.wrappers.subtree import part
@@ -112,6 +112,8 @@ def plan(tx: Any, params: Any, shardings: Any = None) -> Plan:
         shardings: those of the state, from `state_shardings` or `zero_shardings`, also on abstract meshes. Then the
             plan has the bytes on each device, and those that every device holds whole though others are split.
 
+    In the table, "-" is a leaf that no rule is about, "other" what belongs to no leaf, such as counts.
+
     Returns: a `Plan`, which prints as a table, and has `rows`, `size`, `state_bytes`, `device_bytes`, `whole_bytes`.
     Raises: whatever `tx.init(params)` raises, for a rule that fits no leaf for example. ValueError: `shardings` has
         another structure than the state.
@@ -195,9 +197,13 @@ def _state_bytes(params: Any, state: Any, shardings: list) -> dict[int | None, t
     here = here or total
     split = here != total
     out: dict[int | None, tuple[int, int, int]] = {}
+    owner, several = owner_index(params), len(jax.tree.leaves(params)) > 1
     for row, n, on_device in zip(rows, total, here, strict=True):
-        a, b, c = out.get(row.parameter, NOTHING)
-        out[row.parameter] = (a + n, b + on_device, c + (n if split and n == on_device else 0))
+        k = row.parameter
+        if k is None and several and row.leaf.shape:  # a field of what a frame keeps for the parameter
+            k = owner(row.path[:-1])
+        a, b, c = out.get(k, NOTHING)
+        out[k] = (a + n, b + on_device, c + (n if split and n == on_device else 0))
     return out
 
 

@@ -51,15 +51,16 @@ def muon(
     For a network that has several of these, give each a Muon: `route({"**/qkv": muon(rate, frame=...), ...})`.
 
     Args:
-        learning_rate: at least 0; usually 1e-3. It multiplies the weight decay too.
+        learning_rate: at least 0; usually 1e-3. The weight decay is multiplied by it too.
         momentum: the weight of the past; in [0, 1].
         nesterov: look one step ahead, as in `nesterov_ema`; else `ema` without correction.
         polar: what makes the direction: `orthogonalize` with other coefficients, in another precision, or inside
             `shard_map` with `devices`.
         shape_rule, outputs: the rule and the axis of the outputs, as in `scale_by_shape`.
-        weight_decay: as in `add_decayed_weights`; also that of the default AdamW.
+        weight_decay: as in `add_decayed_weights`; also that of the default AdamW, in which biases decay too.
         others: the transformation for all other leaves; None: `adamw(learning_rate, b1=0.9, b2=0.95)`.
-        exclude: which matrices go to `others`, as in `on_matrices`; None: embeddings and heads, by their names.
+        exclude: which matrices go to `others`, as in `on_matrices`; None: embeddings (embed, wte, wpe) and heads (head,
+            lm_head, classifier, logits), by these parts of their paths. If yours has another name, give its path.
         frame: coordinates in which leaves are matrices, as above; None: leaves of more axes go to `others`.
 
     State: that of `on_matrices`. Its update needs `params`.
@@ -104,7 +105,7 @@ def polargrad(
     the gradient itself is in the Euclidean norm, so the rate depends on the loss: search for it.
 
     Args:
-        learning_rate: at least 0; there is no usual one. It multiplies the weight decay too.
+        learning_rate: at least 0; there is no usual one. The weight decay is multiplied by it too.
         momentum, nesterov, weight_decay, exclude, frame: as in `muon`.
         coefficients: as in `orthogonalize`; the default ones are nearly exact.
         others: the transformation for all other leaves, with a rate of its own: `adamw(1e-3)`.

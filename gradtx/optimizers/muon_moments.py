@@ -177,7 +177,7 @@ def rmnp(
     A row holds the weights of an output; m outputs, n inputs. Where the rows of N are orthogonal, it is polar(N).
 
     Args:
-        learning_rate: at least 0; usually 4e-3. It multiplies the weight decay too.
+        learning_rate: at least 0; usually 4e-3. The weight decay is multiplied by it too.
         momentum: the weight of the past; in [0, 1].
         outputs, weight_decay, others, exclude, frame: as in `muon`.
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import finite, in_unit_interval, non_negative, one_of, positive, whole
+from gradtx.core.errors import finite, fixed, in_unit_interval, non_negative, one_of, positive, whole
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.numerics import abs_sq, increment, zero_count
@@ -107,6 +107,7 @@ def scale_by_shampoo(
     """
     in_unit_interval(b2=b2)
     non_negative(eps=eps)
+    fixed(power=power)
     positive(power=power)
     finite(power=power)
     whole(1, block_size=block_size, every=every)
@@ -206,10 +207,13 @@ def shampoo(
 ):
     """Shampoo: the direction of `scale_by_shampoo`, each leaf with the length of another step; a mean; a decay.
 
-    A chain of `graft`, `nesterov_ema` or `ema`, `add_decayed_weights` and `scale_by_learning_rate`.
+    A chain of `graft`, `nesterov_ema` or `ema`, `add_decayed_weights` and `scale_by_learning_rate`. All matrices get
+    two preconditioners, also embeddings and heads; vectors are divided entry by entry, as in Adagrad. To leave all but
+    hidden matrices to AdamW, write `on_matrices(shampoo(rate), adamw(rate))`.
 
     Args:
-        learning_rate: at least 0; as for the optimizer that gives the lengths. It multiplies the weight decay too.
+        learning_rate: at least 0; as for the optimizer that gives the lengths, with "rmsprop" usually 1e-3. The weight
+            decay is multiplied by it too.
         momentum: the weight of the past in the running mean of the steps; in [0, 1].
         b2, eps, power, block_size, every, start: as in `scale_by_shampoo`. In the first `start` steps the direction is
             that of the gradient.

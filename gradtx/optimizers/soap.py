@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import in_unit_interval
+from gradtx.core.errors import fixed, in_unit_interval
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.frames.eigenbasis import eigenbasis
@@ -39,11 +39,12 @@ def soap(
     """SOAP: `scale_by_adam` in an `eigenbasis` frame, `add_decayed_weights`, `hold_still`, `scale_by_learning_rate`.
 
     The first step only learns, and no weight decays in it: the first gradient is diagonal in its own eigenvectors, so
-    there Adam would divide rounding by rounding. Gradients that are all multiples of one matrix are so at every step.
-    Leaves that the frame does not take get the updates of Adam, from the second step on.
+    there Adam would divide rounding by rounding. If all gradients are multiples of one matrix, it does so in every
+    step. Leaves that the frame does not take get the updates of Adam, from the second step on. All matrices get a
+    basis, also embeddings and heads: `on_matrices(soap(rate), adamw(rate))` leaves those to AdamW.
 
     Args:
-        learning_rate: at least 0; usually 3e-3. It multiplies the weight decay too.
+        learning_rate: at least 0; usually 3e-3. The weight decay is multiplied by it too.
         b1, b2, eps: as in `scale_by_adam`.
         basis_decay: the weight of the past in the means whose eigenvectors are taken; in [0, 1].
         every, sides, max_dim, staggered: as in `eigenbasis`.
@@ -59,6 +60,7 @@ def soap(
         and lets the decay follow the step. Not in optax. Within 2e-5 of the learning rate of exact arithmetic over
         1,000 steps in float32; median 1e-6.
     """
+    fixed(basis_decay=basis_decay)
     in_unit_interval(basis_decay=basis_decay)
     return chain(
         in_frame(scale_by_adam(b1, b2, eps), eigenbasis(basis_decay, every, sides, max_dim, kl, staggered)),
@@ -92,7 +94,7 @@ def soap_muon(
     before it is orthogonalized. The directions of the first step are left out: see `soap`.
 
     Args:
-        learning_rate: at least 0; usually 1e-3. It multiplies the weight decay too.
+        learning_rate: at least 0; usually 1e-3. The weight decay is multiplied by it too.
         momentum: the weight of the past in the momentum; in [0, 1].
         b2: the weight of the past in the mean squares of the momentum in the basis; in [0, 1].
         eps: added to their root; finite, at least 0.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from gradtx.core.errors import describe
-from gradtx.text.names import NUMBERS, makers
+from gradtx.text.names import NUMBERS, makers, public
 from gradtx.text.parse import evaluated, part
 
 TARGET, ARGUMENTS, NAME = "_target_", "_args_", "_name_"
@@ -39,10 +40,18 @@ def to_dict(value: Any) -> dict[str, Any]:
     text = repr(value)
     try:
         node = ast.parse(text, mode="eval").body
-    except (SyntaxError, RecursionError, MemoryError):
-        raise ValueError(f"it holds something that has no name, or is nested too deeply: {text[:200]}") from None
+    except SyntaxError:
+        found = re.search(r"(\w+=)?<[^<>]*>+", text)
+        shown = found[0] if found else text[:200]
+        raise ValueError(
+            f"to_dict: {shown} has no name: define it with def, and give from_dict names={{'its_name': ...}}"
+        ) from None
+    except (RecursionError, MemoryError):
+        raise ValueError("to_dict: the value is nested too deeply") from None
     if not isinstance(node, ast.Call):
-        raise TypeError(f"to_dict takes a transformation, a schedule or another value; got {describe(value)}")
+        raise TypeError(
+            f"to_dict takes what gradtx made: a transformation, a schedule, a codec, a frame; got {describe(value)}"
+        )
     return _plain(node)
 
 
@@ -57,12 +66,24 @@ def from_dict(data: Mapping[str, Any], names: Mapping[str, Any] | None = None) -
         such call, or a factory refuses an argument.
 
     Example:
+        In YAML, where a number such as 3e-3 must be written 3.0e-3:
+
+            _target_: gradtx.chain
+            _args_:
+              - {_target_: gradtx.clip_by_global_norm, max_norm: 1.0}
+              - _target_: gradtx.adam
+                learning_rate: {_target_: gradtx.linear_schedule, init_value: 0.1, end_value: 0.0, transition_steps: 9}
+
         >>> import gradtx
         >>> gradtx.from_dict({"_target_": "gradtx.sgd", "learning_rate": 0.1, "momentum": 0.9})
         sgd(learning_rate=0.1, momentum=0.9)
     """
     if not isinstance(data, Mapping):
         raise TypeError(f"from_dict takes a dict, as to_dict gives it; got {describe(data)}")
+    if TARGET not in data and NAME not in data:
+        raise ValueError(
+            f"a call was expected, as {{'_target_': 'gradtx.sgd', 'learning_rate': 0.1}}; got {describe(dict(data))}"
+        )
     try:
         return evaluated(_node(data), dict(names or {}))
     except RecursionError:
@@ -109,7 +130,10 @@ def _full(name: str) -> str:
         return f"{_LONG[module]}.{last}"
     if name == "P":
         return "jax.sharding.PartitionSpec"
-    return f"gradtx.{name}" if name in makers() and module != "re" else name
+    if name not in makers() or module == "re":
+        return name
+    function = makers()[name]
+    return f"gradtx.{name}" if module or name in public() else f"{function.__module__}.{name}"
 
 
 def _node(data: Any) -> Any:
@@ -119,7 +143,9 @@ def _node(data: Any) -> Any:
             return _dotted(data[NAME])
         if TARGET not in data:
             return ast.Dict(list(map(_node, data)), list(map(_node, data.values())))
-        arguments = list(data.get(ARGUMENTS, ()))
+        arguments = data.get(ARGUMENTS, [])
+        if not isinstance(arguments, list | tuple):
+            raise TypeError(f"{ARGUMENTS} of {data[TARGET]} must be a list; got {describe(arguments)}")
         named = {str(k): v for k, v in data.items() if k not in (TARGET, ARGUMENTS)}
         match data[TARGET], arguments:
             case "builtins.float", [str() as text] if text.lstrip("+-") in ("inf", "nan"):

@@ -6,6 +6,7 @@ import functools
 import importlib
 import inspect
 import re
+import sys
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,21 +24,29 @@ ALIASES = {"gradtx.": "", "jax.numpy.": "jnp.", "numpy.": "np.", "jax.sharding.P
 CONSTANTS = {"inf": float("inf"), "nan": float("nan")}
 
 
+def public() -> list[str]:
+    """The names of gradtx itself that a text may call."""
+    gradtx = importlib.import_module("gradtx")  # by name: that module imports this one
+    return [name for name in gradtx.__all__ if hasattr(getattr(gradtx, name), "factory")] + list(OF_DEVICES)
+
+
 @functools.cache
 def makers() -> Mapping[str, Callable[..., Any]]:
     """Name -> the function of that name, for all functions that a text may call."""
-    gradtx = importlib.import_module("gradtx")  # by name: that module imports this one
-    found: dict[str, Callable[..., Any]] = {
-        name: getattr(gradtx, name) for name in gradtx.__all__ if hasattr(getattr(gradtx, name), "factory")
-    }
+    gradtx = importlib.import_module("gradtx")
+    found: dict[str, Callable[..., Any]] = {name: getattr(gradtx, name) for name in public()}
     for package in PACKAGES:
         module = getattr(gradtx, package)
         for name in module.__all__:
             if _makes_a_value(module, getattr(module, name)):
                 found[f"{package}.{name}"] = getattr(module, name)
+    importlib.import_module("gradtx.compat.torch")
+    for name, module in list(sys.modules.items()):  # parts of recipes that are not public, and torch's schedules
+        if name.startswith(("gradtx.optimizers.", "gradtx.compat.torch.")):
+            own = {k: x for k, x in vars(module).items() if hasattr(x, "factory") and x.__module__ == name}
+            found = {**own, **{f"{name.removeprefix('gradtx.')}.{k}": x for k, x in own.items()}, **found}
     found |= {f"jnp.{name}": getattr(jnp, name) for name in NUMBERS}
     found |= {f"np.{name}": getattr(np, name) for name in NUMBERS if hasattr(np, name)}
-    found |= {name: getattr(gradtx, name) for name in OF_DEVICES}
     return {**found, "re.compile": re.compile, "P": PartitionSpec}
 
 

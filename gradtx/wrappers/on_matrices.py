@@ -28,7 +28,7 @@ def on_matrices(matrices: Transformation, others: Transformation, exclude: Any =
         matrices: the transformation for hidden matrices.
         others: the transformation for all other leaves.
         exclude: the rule for the matrices that go to `others`, in place of the names above: a glob, a regular
-            expression, a function of `(path, leaf)`, or a tuple of these, as in `route`; () for none.
+            expression, a function of `(path, leaf)`, or a tuple or list of these, as in `route`; () for none.
         stacks: whether leaves with more than two axes, such as scanned layers and convolutions, are matrices.
 
     State: a dict, `"matrices"` and `"others"` -> the state of each; pieces without state have no entry. Leaves of the
@@ -46,8 +46,9 @@ def on_matrices(matrices: Transformation, others: Transformation, exclude: Any =
         >>> print(updates["embed"][0], updates["dense"]["kernel"][0], updates["dense"]["bias"])
         [-1. -1.] [-0.1 -0.1] [-1. -1.]
     """
+    exclude = tuple(exclude) if isinstance(exclude, list) else exclude
     if not (exclude is None or exclude == () or is_rule(exclude)):
-        kinds = "a glob, a compiled expression, a function of (path, leaf), a tuple of these, or None"
+        kinds = "a glob, a compiled expression, a function of (path, leaf), a tuple or list of these, or None"
         raise TypeError(f"on_matrices: exclude must be {kinds}; got {describe(exclude)}")
     rules = () if exclude is None else exclude if isinstance(exclude, tuple) else (exclude,)
 

@@ -158,6 +158,16 @@ def test_cycles(kind, settings):
     np.testing.assert_allclose(mine, want, rtol=1e-11, atol=1e-11)
 
 
+def test_one_cycle_of_rate_and_momentum():
+    """torch's scheduler changes the momentum too, unless told; here the momentum has a schedule of its own."""
+    start, gradients = trees()
+    make = lambda o: torch.optim.lr_scheduler.OneCycleLR(o, 0.1, STEPS + 1)  # noqa: E731
+    want = theirs(lambda w: torch.optim.SGD(w, lr=0.1, momentum=0.9), make, start=start, gradients=gradients)
+    momentum = dialect.OneCycleLR(0.85, STEPS + 1, div_factor=0.85 / 0.95, final_div_factor=1.0)
+    mine = ours(dialect.SGD(dialect.OneCycleLR(0.1, STEPS + 1), momentum=momentum), start=start, gradients=gradients)
+    np.testing.assert_allclose(mine, want, rtol=1e-10, atol=1e-10)
+
+
 def test_one_after_another_and_products():
     start, gradients = trees()
     lr = torch.optim.lr_scheduler
@@ -259,10 +269,3 @@ def test_no_optimizer_of_theirs_is_missing():
     kinds = set(torch.optim.lr_scheduler.__all__)
     absent = (names | kinds) - set(dialect.__all__)
     assert absent == {"LBFGS", "MultiplicativeLR", "Optimizer", "LRScheduler"}
-    for name, words in {
-        "LBFGS": "use gradtx.lbfgs",
-        "MultiplicativeLR": "use LambdaLR",
-        "Adma": "no attribute",
-    }.items():
-        with pytest.raises(AttributeError, match=words):
-            getattr(dialect, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gradtx.core.errors import describe
 from gradtx.core.pair import GradientTransformation
 from gradtx.wrappers.partition import route
 
@@ -20,7 +21,7 @@ def param_groups(
             counts, `"**"` fits the rest.
         **defaults: options of all groups that do not give their own.
 
-    Raises: as `route` and the optimizer.
+    Raises: TypeError: the optimizer is no function, groups no dict. Else as `route` and the optimizer.
 
     Example:
         >>> from gradtx.compat import torch
@@ -28,4 +29,11 @@ def param_groups(
         >>> tx
         route(rules={'head/**': chain(scale_by_learning_rate(learning_rate=0.01)), '**': chain(scale_by_learning_rate(learning_rate=0.1))})
     """  # noqa: E501
+    if not callable(optimizer):
+        raise TypeError(f"param_groups takes the function, as SGD, and its options apart; got {describe(optimizer)}")
+    if not isinstance(groups, Mapping):
+        raise TypeError(
+            f"param_groups takes a dict, rule -> options, as {{'head/**': {{'lr': 0.01}}, '**': {{}}}}; got "
+            f"{describe(groups)}"
+        )
     return route({rule: optimizer(**{**defaults, **options}) for rule, options in groups.items()})

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
 
+from gradtx.compat.torch.words import in_torch_words
 from gradtx.core.chain import chain
-from gradtx.core.errors import describe
 from gradtx.core.hyper import Number
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import Term, at, is_schedule, product_schedules, schedule
@@ -43,6 +42,7 @@ def uncorrected(eps: Term, b2: Number):
     return lambda step: at(eps, step) / jnp.sqrt(-jnp.expm1(math.log(b2) * (jnp.asarray(step) + 1.0)))
 
 
+@in_torch_words
 def SGD(  # noqa: N802
     lr: Any = 1e-3,
     momentum: Any = 0.0,
@@ -57,8 +57,8 @@ def SGD(  # noqa: N802
 ) -> GradientTransformation:
     """torch's `SGD`: weight decay, momentum (damped or Nesterov's), then the rate.
 
-    Raises: ValueError: nesterov without momentum or with dampening; an argument is out of range. TypeError: lr is a
-        list of parameters.
+    Raises: ValueError: nesterov without momentum or with dampening; an argument is out of range. TypeError: as all
+        here, if the parameters are given.
     """
     if nesterov and (not momentum or dampening):
         raise ValueError("SGD: nesterov needs a momentum above 0 and no dampening")
@@ -68,9 +68,10 @@ def SGD(  # noqa: N802
         direction = add_damped_momentum(momentum, dampening)
     else:
         direction = add_momentum(momentum) if _given(momentum) else None
-    return _assembled("SGD", lr, direction, weight_decay, maximize)
+    return _assembled(lr, direction, weight_decay, maximize)
 
 
+@in_torch_words
 def Adam(  # noqa: N802
     lr: Any = 1e-3,
     betas: tuple[Any, Any] = (0.9, 0.999),
@@ -87,9 +88,10 @@ def Adam(  # noqa: N802
 ) -> GradientTransformation:
     """torch's `Adam`: its weight decay is added to the gradient, unless decoupled; amsgrad has the raw maximum."""
     direction = scale_by_amsgrad(*betas, eps, maximum_of="raw") if amsgrad else scale_by_adam(*betas, eps)
-    return _assembled("Adam", lr, direction, weight_decay, maximize, decoupled_weight_decay)
+    return _assembled(lr, direction, weight_decay, maximize, decoupled_weight_decay)
 
 
+@in_torch_words
 def AdamW(  # noqa: N802
     lr: Any = 1e-3,
     betas: tuple[Any, Any] = (0.9, 0.999),
@@ -107,6 +109,7 @@ def AdamW(  # noqa: N802
     return Adam(lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True)
 
 
+@in_torch_words
 def SparseAdam(  # noqa: N802
     lr: Any = 1e-3, betas: tuple[Any, Any] = (0.9, 0.999), eps: Any = 1e-8, maximize: bool = False
 ) -> GradientTransformation:
@@ -114,6 +117,7 @@ def SparseAdam(  # noqa: N802
     return Adam(lr, betas, eps, maximize=maximize)
 
 
+@in_torch_words
 def NAdam(  # noqa: N802
     lr: Any = 2e-3,
     betas: tuple[Any, Any] = (0.9, 0.999),
@@ -129,9 +133,10 @@ def NAdam(  # noqa: N802
 ) -> GradientTransformation:
     """torch's `NAdam`. torch keeps the product of the momenta in float32, unless its default type is float64."""
     direction = scale_by_scheduled_nadam(*betas, eps, momentum_decay=momentum_decay)
-    return _assembled("NAdam", lr, direction, weight_decay, maximize, decoupled_weight_decay)
+    return _assembled(lr, direction, weight_decay, maximize, decoupled_weight_decay)
 
 
+@in_torch_words
 def RAdam(  # noqa: N802
     lr: Any = 1e-3,
     betas: tuple[Any, float] = (0.9, 0.999),
@@ -146,9 +151,10 @@ def RAdam(  # noqa: N802
 ) -> GradientTransformation:
     """torch's `RAdam`, which adds eps to the root of the uncorrected second moment."""
     direction = scale_by_radam(*betas, uncorrected(eps, betas[1]))
-    return _assembled("RAdam", lr, direction, weight_decay, maximize, decoupled_weight_decay)
+    return _assembled(lr, direction, weight_decay, maximize, decoupled_weight_decay)
 
 
+@in_torch_words
 def Adamax(  # noqa: N802
     lr: Any = 2e-3,
     betas: tuple[Any, Any] = (0.9, 0.999),
@@ -161,9 +167,10 @@ def Adamax(  # noqa: N802
     capturable: bool = False,
 ) -> GradientTransformation:
     """torch's `Adamax`."""
-    return _assembled("Adamax", lr, scale_by_adamax(*betas, eps), weight_decay, maximize)
+    return _assembled(lr, scale_by_adamax(*betas, eps), weight_decay, maximize)
 
 
+@in_torch_words
 def RMSprop(  # noqa: N802
     lr: Any = 1e-2,
     alpha: Any = 0.99,
@@ -179,9 +186,10 @@ def RMSprop(  # noqa: N802
     """torch's `RMSprop`: eps is added to the root, and the rate multiplies the momentum when it leaves it."""
     direction = (scale_by_stddev if centered else scale_by_rms)(alpha, eps, eps_in_sqrt=False)
     more = (add_momentum(momentum),) if _given(momentum) else ()
-    return _assembled("RMSprop", lr, (direction, *more), weight_decay, maximize)
+    return _assembled(lr, (direction, *more), weight_decay, maximize)
 
 
+@in_torch_words
 def Adagrad(  # noqa: N802
     lr: Any = 1e-2,
     lr_decay: Any = 0.0,
@@ -197,9 +205,10 @@ def Adagrad(  # noqa: N802
     """torch's `Adagrad`: eps is added to the root, and the rate is lr/(1 + lr_decay·step)."""
     rate = product_schedules(lr, inverse_time_schedule(1.0, 1, lr_decay)) if _given(lr_decay) else lr
     direction = accumulate_squares(initial_accumulator_value, eps, eps_in_sqrt=False)
-    return _assembled("Adagrad", rate, direction, weight_decay, maximize)
+    return _assembled(rate, direction, weight_decay, maximize)
 
 
+@in_torch_words
 def Adadelta(  # noqa: N802
     lr: Any = 1.0,
     rho: Any = 0.9,
@@ -212,9 +221,10 @@ def Adadelta(  # noqa: N802
     differentiable: bool = False,
 ) -> GradientTransformation:
     """torch's `Adadelta`."""
-    return _assembled("Adadelta", lr, scale_by_adadelta(rho, eps), weight_decay, maximize)
+    return _assembled(lr, scale_by_adadelta(rho, eps), weight_decay, maximize)
 
 
+@in_torch_words
 def Adafactor(  # noqa: N802
     lr: Any = 1e-2,
     beta2_decay: float = -0.8,
@@ -232,7 +242,6 @@ def Adafactor(  # noqa: N802
 
     Raises: ValueError: eps[0] is given.
     """
-    _require_rate("Adafactor", lr)
     if eps[0] is not None:
         raise ValueError("Adafactor: gradtx has no least second moment; leave eps[0] None")
     steps = adafactor(
@@ -248,6 +257,7 @@ def Adafactor(  # noqa: N802
     return chain(*_ascent(maximize), steps, ascent, *decay, scale(-1.0))
 
 
+@in_torch_words
 def Rprop(  # noqa: N802
     lr: Any = 1e-2,
     etas: tuple[Any, Any] = (0.5, 1.2),
@@ -259,10 +269,10 @@ def Rprop(  # noqa: N802
     differentiable: bool = False,
 ) -> GradientTransformation:
     """torch's `Rprop`. lr is the first step size, so it cannot be a schedule."""
-    _require_rate("Rprop", lr)
     return chain(*_ascent(maximize), scale_by_rprop(lr, *etas, *step_sizes), scale(-1.0))
 
 
+@in_torch_words
 def ASGD(  # noqa: N802
     lr: Any = 1e-2,
     lambd: Any = 1e-4,
@@ -275,11 +285,11 @@ def ASGD(  # noqa: N802
     capturable: bool = False,
 ) -> GradientTransformation:
     """torch's `ASGD`: read the average with `gradtx.averaged(state)`. lr cannot be a schedule."""
-    _require_rate("ASGD", lr)
-    steps = _assembled("ASGD", asgd_rate(lr, lambd, alpha), add_decayed_weights(lambd), weight_decay, maximize)
+    steps = _assembled(asgd_rate(lr, lambd, alpha), add_decayed_weights(lambd), weight_decay, maximize)
     return average(steps, start=int(t0) + 1)
 
 
+@in_torch_words
 def Muon(  # noqa: N802
     lr: Any = 1e-3,
     weight_decay: Any = 0.1,
@@ -305,14 +315,13 @@ def Muon(  # noqa: N802
     mean = nesterov_ema(momentum) if nesterov else ema(momentum, debias=False)
     polar = orthogonalize((tuple(ns_coefficients),) * ns_steps, iterate_in="bfloat16")
     shape = scale_by_shape(shapes[adjust_lr_fn], outputs=-2)
-    return _assembled("Muon", lr, (mean, polar, shape), weight_decay, False, decoupled=True)
+    return _assembled(lr, (mean, polar, shape), weight_decay, False, decoupled=True)
 
 
 def _assembled(
-    name: str, lr: Any, direction: Any, weight_decay: Any, maximize: bool, decoupled: bool = False
+    lr: Any, direction: Any, weight_decay: Any, maximize: bool, decoupled: bool = False
 ) -> GradientTransformation:
     """The order that all of torch's optimizers have."""
-    _require_rate(name, lr)
     decay = (add_decayed_weights(weight_decay),) if _given(weight_decay) else ()
     pieces = direction if isinstance(direction, tuple) else (direction,) if direction is not None else ()
     before, after = ((), decay) if decoupled else (decay, ())
@@ -330,9 +339,3 @@ def _product(a: Any, b: Any) -> Any:
 def _given(value: Any) -> bool:
     """Whether it is not the number 0, torch's word for "without"."""
     return not (isinstance(value, int | float) and value == 0)
-
-
-def _require_rate(name: str, lr: Any) -> None:
-    """Raise TypeError if parameters were given, as in torch."""
-    if isinstance(lr, Mapping | Iterable) and not hasattr(lr, "dtype"):
-        raise TypeError(f"{name} has the learning rate first; parameters go to tx.init(params); got {describe(lr)}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from gradtx.compat.torch.words import in_torch_words
 from gradtx.core.errors import at_least_one, one_of
 from gradtx.core.hyper import Number
 from gradtx.core.pair import GradientTransformation
@@ -23,16 +24,19 @@ from gradtx.schedules.piecewise import join_schedules, piecewise_constant_schedu
 from gradtx.transforms.plateau import reduce_on_plateau
 
 
+@in_torch_words
 def LambdaLR(lr: Any, lr_lambda: Callable[[Any], Any]) -> Schedule:  # noqa: N802
     """lr·lr_lambda(step). The function runs under jit: no Python branches on the step."""
     return product_schedules(lr, lr_lambda)
 
 
+@in_torch_words
 def StepLR(lr: Any, step_size: int, gamma: Any = 0.1) -> Schedule:  # noqa: N802
     """lr·gamma^⌊step/step_size⌋."""
     return exponential_decay(lr, step_size, gamma, staircase=True)
 
 
+@in_torch_words
 def MultiStepLR(lr: Any, milestones: Sequence[int], gamma: Any = 0.1) -> Schedule:  # noqa: N802
     """lr, multiplied by gamma at each milestone; one that is named twice counts twice."""
     factors: dict[int, Any] = {}
@@ -41,11 +45,13 @@ def MultiStepLR(lr: Any, milestones: Sequence[int], gamma: Any = 0.1) -> Schedul
     return piecewise_constant_schedule(lr, factors)
 
 
+@in_torch_words
 def ConstantLR(lr: Any, factor: Any = 1.0 / 3.0, total_iters: int = 5) -> Schedule:  # noqa: N802
     """lr·factor for total_iters steps, then lr."""
     return product_schedules(lr, piecewise_constant_schedule(factor, {total_iters: 1.0 / factor}))
 
 
+@in_torch_words
 def LinearLR(  # noqa: N802
     lr: Any, start_factor: Any = 1.0 / 3.0, end_factor: Any = 1.0, total_iters: int = 5
 ) -> Schedule:
@@ -53,11 +59,13 @@ def LinearLR(  # noqa: N802
     return product_schedules(lr, linear_schedule(start_factor, end_factor, total_iters))
 
 
+@in_torch_words
 def ExponentialLR(lr: Any, gamma: Any) -> Schedule:  # noqa: N802
     """lr·gamma^step."""
     return exponential_decay(lr, 1, gamma)
 
 
+@in_torch_words
 def PolynomialLR(lr: Any, total_iters: int = 5, power: Any = 1.0) -> Schedule:  # noqa: N802
     """lr·(1 - step/total_iters)^power, then 0."""
     return polynomial_schedule(lr, 0.0, power, total_iters)
@@ -80,6 +88,7 @@ def CosineAnnealingLR(lr: Number, T_max: Number, eta_min: Number = 0.0):  # noqa
     return lambda step: eta_min + (lr - eta_min) * (1.0 + jnp.cos(math.pi * (jnp.asarray(step) / T_max))) / 2.0
 
 
+@in_torch_words
 def CosineAnnealingWarmRestarts(  # noqa: N802
     lr: Any,
     T_0: int,  # noqa: N803
@@ -90,6 +99,7 @@ def CosineAnnealingWarmRestarts(  # noqa: N802
     return cosine_restarts_schedule(lr, T_0, T_mult, alpha=eta_min / lr)
 
 
+@in_torch_words
 def CyclicLR(  # noqa: N802
     base_lr: Any,
     max_lr: Any,
@@ -104,6 +114,7 @@ def CyclicLR(  # noqa: N802
     return cyclic_schedule(base_lr, max_lr, step_size_up, step_size_down, m_mul=halves, gamma=shrinks)
 
 
+@in_torch_words
 def OneCycleLR(  # noqa: N802
     max_lr: Any,
     total_steps: int | None = None,
@@ -117,7 +128,12 @@ def OneCycleLR(  # noqa: N802
 ) -> Schedule:
     """Up from max_lr/div_factor to max_lr, and down to that over final_div_factor; the last step is total_steps - 1.
 
-    With three_phase it goes down to max_lr/div_factor first. A momentum is not changed: give it a schedule of its own.
+    With three_phase it goes down to max_lr/div_factor first.
+
+    torch's scheduler sets the learning rate of all parameter groups, whatever they had, and unless cycle_momentum is
+    False their momentum too, from max_momentum down to base_momentum and up again. Here the momentum has a schedule of
+    its own: `SGD(OneCycleLR(0.1, 500), momentum=OneCycleLR(0.85, 500, div_factor=0.85 / 0.95, final_div_factor=1.0))`.
+    Several max_lr: give each group of `param_groups` its own schedule.
 
     Raises: ValueError: neither total_steps nor both of epochs and steps_per_epoch; three phases with cosines.
     """
@@ -137,16 +153,19 @@ def OneCycleLR(  # noqa: N802
     return join_schedules((linear_schedule(first, max_lr, peak), linear_schedule(max_lr, end, last - peak)), (peak,))
 
 
+@in_torch_words
 def SequentialLR(schedulers: Sequence[Any], milestones: Sequence[int]) -> Schedule:  # noqa: N802
     """One schedule after another; each begins at its step 0 at its milestone."""
     return join_schedules(tuple(schedulers), tuple(milestones))
 
 
+@in_torch_words
 def ChainedScheduler(schedulers: Sequence[Any]) -> Schedule:  # noqa: N802
     """The product of schedules. Give the learning rate to one of them and 1.0 to the others."""
     return product_schedules(*schedulers)
 
 
+@in_torch_words
 def ReduceLROnPlateau(  # noqa: N802
     lr: float,
     mode: str = "min",
