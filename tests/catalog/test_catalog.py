@@ -164,12 +164,15 @@ def words_of_files():
     root = Path(gradtx.__file__).parents[1]
     files = [root / "README.md", *(f for part in ("gradtx", "tests", "notebooks") for f in (root / part).rglob("*"))]
     texts = {str(f.relative_to(root)): f for f in files if f.suffix in WRITTEN}
-    return {name: set(re.findall(r"\w+", f.read_text())) for name, f in texts.items() if name not in (*GENERATED, TOUR)}
+    return {
+        name: set(re.findall(r"\w+", f.read_text())) for name, f in texts.items() if name not in (*GENERATED, *TOURS)
+    }
 
 
 DIALECTS = ("gradtx/compat/", "tests/peers/test_torch_dialect.py")  # other libraries' names for what there is
 FAMILIES = ("gradtx/optimizers/", "gradtx/rates/", "tests/optimizers/", "tests/rates/")
-TOUR = "notebooks/06_zoo.ipynb"  # it names ten that one may try first
+# They compare some by name: ten that one may try first, and those for matrices.
+TOURS = ("notebooks/06_zoo.ipynb", "notebooks/13_matrices.ipynb", "tests/benchmarks/pays.py")
 OPTIMIZER_FACTORIES = [n for n, e in ENTRIES.items() if e.factory.__module__.startswith("gradtx.optimizers.")]
 
 
