@@ -178,7 +178,7 @@ def _require_rank(rank: Any) -> None:
 def _first_basis(key: jax.Array, shape: tuple[int, ...], dtype: Any, rank: int | float, name: str) -> jax.Array:
     *front, m, n = shape
     short = min(m, n)
-    r = rank if isinstance(rank, int) else math.ceil(rank * short)
+    r = rank if isinstance(rank, int) else math.ceil(round(rank * short, 6))
     if r > short and short:
         raise ValueError(
             f"scale_by_dion: rank={rank} is above the shorter side of the parameter at {name}, which has shape "

@@ -29,6 +29,15 @@ def of_length(polar: Any, rule: str, outputs: int) -> GradientTransformation:
     return chain(polar, scale_by_shape(rule, outputs, devices=getattr(polar, "devices", None)))
 
 
+def require_whole(name: str, polar: Any) -> None:
+    """Raise ValueError if leaves are parts of matrices: the other norms in `name` are those of what they are given."""
+    if getattr(getattr(polar, "devices", None), "split", None) is not None:
+        raise ValueError(
+            f"{name}: polar says that leaves are parts of matrices, whose other norms are not known here; inside "
+            f"shard_map use muon, muon2 or adamuon, or run this one under jit on a mesh"
+        )
+
+
 def framed(direction: GradientTransformation, frame: Any) -> GradientTransformation:
     """The direction of matrices in the coordinates of a frame, if one is given."""
     return direction if frame is None else in_frame(direction, frame)

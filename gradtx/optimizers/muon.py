@@ -8,7 +8,7 @@ from gradtx.core.chain import chain
 from gradtx.core.errors import in_unit_interval
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.optimizers.hidden import POLAR, for_hidden_matrices, framed, mean_of, of_length
+from gradtx.optimizers.hidden import POLAR, for_hidden_matrices, framed, mean_of, of_length, require_whole
 from gradtx.sets.balls import sphere
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.newton_schulz import Triples
@@ -164,6 +164,7 @@ def muonh(
          [-0.45  0.89]] 1.41
     """
     in_unit_interval(momentum=momentum)
+    require_whole("muonh", polar)
     step = chain(
         mean_of(momentum, nesterov), framed(polar, frame), scale_by_trust_ratio(), scale_by_learning_rate(learning_rate)
     )

@@ -9,7 +9,7 @@ from gradtx.core.errors import in_unit_interval
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.moments import per_column
-from gradtx.optimizers.hidden import POLAR, for_hidden_matrices, of_length
+from gradtx.optimizers.hidden import POLAR, for_hidden_matrices, of_length, require_whole
 from gradtx.optimizers.rmsprop import scale_by_rms
 from gradtx.transforms.basic import scale_by_sign
 from gradtx.transforms.filters import nesterov_ema
@@ -40,7 +40,7 @@ def normuon(
         v = b2·v + (1 - b2)·mean of U∘U over the inputs
         w = w - learning_rate·(factor·U'·‖U‖/‖U'‖ + weight_decay·w),      U' = U/(√v + eps)
 
-    Norms and rows are those of each matrix, also in a stack of layers.
+    Norms and rows are those of each matrix, also in a stack of layers. Inside `shard_map` matrices must be whole.
 
     Args:
         learning_rate, momentum: as in `muon`.
@@ -50,8 +50,9 @@ def normuon(
 
     State: that of `on_matrices`. Its update needs `params`.
     Raises: as the pieces. TypeError: frame is no frame.
-    Source: Li et al. 2025 (arXiv:2510.05491), algorithm 1. Not in optax, torch or Keras. Within 2e-5 of the
-        largest entry of the parameters over 1,000 steps in float32.
+    Source: Li et al. 2025 (arXiv:2510.05491), with the length of the authors' code, ‖U‖ before the division, so that
+        gradients of low rank make shorter steps; algorithm 1 there has one length for all. Not in optax, torch or
+        Keras. Within 2e-5 of the largest entry of the parameters over 1,000 steps in float32.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -62,6 +63,7 @@ def normuon(
         [0.0188 0.0188]
     """
     in_unit_interval(momentum=momentum, b2=b2)
+    require_whole("normuon", polar)
     shape = scale_by_shape(shape_rule, outputs)
     over_inputs = per_column(output_axis=-3 - outputs)  # not per_row: layers and heads in front have rows of their own
     rows = keep_norm(scale_by_rms(b2, eps, eps_in_sqrt=False, moment=over_inputs), "matrix")
@@ -175,6 +177,7 @@ def rmnp(
         w = w - learning_rate·(√max(1, m/n)·N_i/‖N_i‖ + weight_decay·w),      for each row i, N as in `muon`
 
     A row holds the weights of an output; m outputs, n inputs. Where the rows of N are orthogonal, it is polar(N).
+    Inside `shard_map` matrices must be whole.
 
     Args:
         learning_rate: at least 0; usually 4e-3. The weight decay is multiplied by it too.

@@ -28,6 +28,9 @@ def muonclip(
 ):
     """MuonClip: `muon`, then `qk_clip`. Each `update` gets `max_logits`, the largest attention logits of each head.
 
+    For kernels in × heads × width beside others, or another `muon`, write the chain:
+    `chain(route({"**/query": muon(rate, frame=...), ...}), qk_clip(...))`.
+
     Args:
         learning_rate, momentum, outputs, weight_decay, others, exclude, frame: as in `muon`.
         exponents, threshold, heads: as in `qk_clip`.

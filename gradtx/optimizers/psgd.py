@@ -70,7 +70,8 @@ def scale_by_psgd_kron(
     products with the longest row. Both Q are scaled so that their largest entries are alike, which leaves u as it is.
     The last two axes of a leaf are the matrix, and axes in front of them count matrices; for other arrangements put it
     into `in_frame(..., frames.matrices(...))`. Matrices of one shape are computed together. In derivatives, Q counts as
-    a constant. The state cannot follow a frame that turns, such as `eigenbasis`: leave it out of one.
+    a constant. The state cannot follow a frame that turns, such as `eigenbasis`: leave it out of one. Inside
+    `shard_map` matrices must be whole; under `jit` on a mesh they need not.
 
     A matrix whose updates are all zero keeps its Q. Where the new Q is not finite, as after an update that is NaN, it
     stays as it was, and `failures` counts the matrix; the NaN itself comes out, for `skip_nonfinite` to see.
@@ -132,7 +133,7 @@ def scale_by_psgd_kron(
 
     def update(updates, state, params=None):
         impl, often = jax.random.key_impl(key_of(key)), jnp.asarray(probability)
-        due = increment(state.waited).astype(often.dtype) * often >= 1
+        due = increment(state.waited).astype(often.dtype) * often >= 1.0 - 1e-6  # 41/41 is less than 1 in float32
         now = jax.random.fold_in(jax.random.wrap_key_data(state.key, impl=impl), state.count)
         keys = jax.random.key_data(leaf_keys(now, updates))
 

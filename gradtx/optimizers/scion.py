@@ -55,7 +55,9 @@ def scion(
         learning_rate: in [0, 1]; usually 2^-12.
         momentum: the weight of the past; in [0, 1].
         hidden, others: norm and radius of hidden matrices and of all other ones, as in `on_matrices`: embeddings, heads
-            and, without a frame, leaves with more axes, of which the last two count.
+            and, without a frame, leaves with more axes, of which the last two count. The default of others suits a
+            head, and an embedding that is also the head. An embedding of its own hardly moves with it, since its n is
+            the vocabulary: give it "column", in `route({"**/embed": scion(rate, others=("column", 1.0)), ...})`.
         vectors: the radius of vectors and scalars, a root mean square.
         polar, outputs, exclude, frame: as in `muon`.
         weight_decay: 1 or 0; see above.
@@ -71,9 +73,9 @@ def scion(
     Example:
         >>> import gradtx, jax.numpy as jnp
         >>> tx, w = gradtx.scion(0.5, hidden=("column", 2.0)), jnp.zeros((2, 2))
-        >>> print(tx.update(jnp.array([[3.0, 4.0], [0.0, 0.1]]), tx.init(w), w)[0].round(2))
-        [[-0.85 -1.13]
-         [-0.   -1.41]]
+        >>> print((100 * tx.update(jnp.array([[3.0, 4.0], [0.0, 0.1]]), tx.init(w), w)[0]).round())
+        [[ -85. -113.]
+         [  -0. -141.]]
     """
     in_unit_interval(momentum=momentum)
     of_hidden = framed(_direction("hidden", hidden, polar, outputs), frame)

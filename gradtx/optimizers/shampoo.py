@@ -71,7 +71,8 @@ def scale_by_shampoo(
     matrix, and axes in front of them count matrices; for other arrangements put it into
     `in_frame(..., frames.matrices(...))`. A side longer than block_size is cut into the fewest equal blocks, of which
     the last may end in zeros. Blocks of leaves of one shape are computed together. In derivatives, roots count as
-    constants. The state cannot follow a frame that turns, such as `eigenbasis`: leave it out of one.
+    constants. The state cannot follow a frame that turns, such as `eigenbasis`: leave it out of one. Inside `shard_map`
+    matrices must be whole; under `jit` on a mesh they need not.
 
     Where L, R, a root, or an entry of a vector's squares is not finite, as after an update that is NaN, the old one
     stays, and `failures` counts it; the NaN itself comes out, for `skip_nonfinite` to see. A block whose updates have

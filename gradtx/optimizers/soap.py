@@ -10,7 +10,7 @@ from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.frames.eigenbasis import eigenbasis
 from gradtx.optimizers.adam import scale_by_adam
-from gradtx.optimizers.hidden import POLAR, for_hidden_matrices
+from gradtx.optimizers.hidden import POLAR, for_hidden_matrices, require_whole
 from gradtx.optimizers.rmsprop import scale_by_rms
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.filters import nesterov_ema
@@ -119,5 +119,6 @@ def soap_muon(
     in_unit_interval(momentum=momentum, b2=b2, basis_decay=basis_decay)
     inside = chain(nesterov_ema(momentum), scale_by_rms(b2, eps, eps_in_sqrt=False))
     mean = in_frame(inside, eigenbasis(basis_decay, every, max_dim=max_dim, staggered=staggered))
+    require_whole("soap_muon", polar)
     direction = chain(polar, scale_by_shape(shape_rule, outputs), hold_still(steps=1))
     return for_hidden_matrices(mean, direction, learning_rate, weight_decay, others, exclude, None)

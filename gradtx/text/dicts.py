@@ -152,7 +152,7 @@ def _node(data: Any) -> Any:
                 return ast.Constant(float(text))
             case "builtins.tuple", [list() | tuple() as items]:
                 return ast.Tuple(list(map(_node, items)))
-            case "builtins.dict", [list() | tuple() as pairs]:
+            case "builtins.dict", [list() | tuple() as pairs] if all(map(_is_pair, pairs)):
                 return ast.Dict([_node(k) for k, _ in pairs], [_node(v) for _, v in pairs])
         keywords = [ast.keyword(k, _node(v)) for k, v in named.items()]
         return ast.Call(_dotted(data[TARGET]), list(map(_node, arguments)), keywords)
@@ -161,6 +161,10 @@ def _node(data: Any) -> Any:
     if data is None or isinstance(data, bool | int | float | str):
         return ast.Constant(data)
     raise TypeError(f"a dict for from_dict holds dicts, lists, numbers and texts; got {describe(data)}")
+
+
+def _is_pair(x: Any) -> bool:
+    return isinstance(x, list | tuple) and len(x) == 2
 
 
 def _dotted(name: Any) -> ast.expr:

@@ -46,7 +46,7 @@ def makers() -> Mapping[str, Callable[..., Any]]:
             own = {k: x for k, x in vars(module).items() if hasattr(x, "factory") and x.__module__ == name}
             found = {**own, **{f"{name.removeprefix('gradtx.')}.{k}": x for k, x in own.items()}, **found}
     found |= {f"jnp.{name}": getattr(jnp, name) for name in NUMBERS}
-    found |= {f"np.{name}": getattr(np, name) for name in NUMBERS if hasattr(np, name)}
+    found |= {f"np.{name}": getattr(np, name) for name in (*NUMBERS, "int32", "int64") if hasattr(np, name)}
     return {**found, "re.compile": re.compile, "P": PartitionSpec}
 
 

@@ -68,16 +68,22 @@ def part(node: ast.expr, names: Mapping[str, Any]) -> Any:
             if isinstance(value, bool) or not isinstance(value, int | float | complex):
                 raise ValueError(f"{_place(node)}only a number may have a sign; got {_short(node)}")
             return -value if isinstance(node.op, ast.USub) else value
-        case ast.BinOp(op=ast.BitOr()):  # of re's flags
-            return part(node.left, names) | part(node.right, names)
+        case ast.BinOp(op=ast.BitOr()):
+            left, right = part(node.left, names), part(node.right, names)
+            if isinstance(left, re.RegexFlag) and isinstance(right, re.RegexFlag):
+                return left | right
         case ast.Tuple(elts=items):
             return tuple(part(item, names) for item in items)
         case ast.List(elts=items):
             return [part(item, names) for item in items]
         case ast.Dict(keys=keys, values=values) if None not in keys:
-            return {part(k, names): part(v, names) for k, v in zip(keys, values, strict=True) if k is not None}
+            pairs = [(part(k, names), part(v, names)) for k, v in zip(keys, values, strict=True) if k is not None]
+            return _placed(node, dict, pairs)
         case ast.Call(func=ast.Name() | ast.Attribute() as func, args=args, keywords=keywords):
-            if any(isinstance(arg, ast.Starred) for arg in args) or any(k.arg is None for k in keywords):
+            given = [k.arg for k in keywords]
+            if twice := [word for word in given if given.count(word) > 1 and word]:
+                raise ValueError(f"{_place(node)}{twice[0]} is given twice; got {_short(node)}")
+            if any(isinstance(arg, ast.Starred) for arg in args) or None in given:
                 raise ValueError(f"{_place(node)}* and ** have no meaning here; got {_short(node)}")
             function = _placed(node, maker, _dotted(func), names)
             positional = [part(arg, names) for arg in args]
@@ -92,7 +98,7 @@ def _placed(node: ast.expr, function: Any, *arguments: Any) -> Any:
     """The result; errors say where in the text."""
     try:
         return function(*arguments)
-    except (TypeError, ValueError, re.error) as error:
+    except (TypeError, ValueError, OverflowError, re.error) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{_place(node)}{error}") from None
 

@@ -28,7 +28,8 @@ def qk_clip(exponents: Mapping[Any, float], threshold: Hyper = 100.0, *, heads: 
     Each `update` gets `max_logits`, a tree with an array S for each attention layer: `{"layers": [{"attn": S}, ...]}`
     clips the leaves below `layers/0/attn` to which a rule applies. S has an entry for each head, with the axes of a
     stack of layers in front. Where keys are shared by a group of queries, S has one for each head of the keys, the
-    largest of the group. On several devices S must be that of all: `jax.lax.pmax`. A head whose S is not finite is left
+    largest of the group. On several devices S must be that of all: `jax.lax.pmax`; inside `accumulate`, that of all
+    parts, since it is read with the last one. A head whose S is not finite is left
     as it is.
 
     Args:

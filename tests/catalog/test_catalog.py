@@ -169,7 +169,11 @@ def words_of_files():
     }
 
 
-DIALECTS = ("gradtx/compat/", "tests/peers/test_torch_dialect.py")  # other libraries' names for what there is
+DIALECTS = (
+    "gradtx/compat/",
+    "tests/compat/",
+    "tests/peers/test_torch_dialect.py",
+)  # other libraries' names for what there is
 FAMILIES = ("gradtx/optimizers/", "gradtx/rates/", "tests/optimizers/", "tests/rates/")
 # They compare some by name: ten that one may try first, and those for matrices.
 TOURS = ("notebooks/06_zoo.ipynb", "notebooks/13_matrices.ipynb", "tests/benchmarks/pays.py")

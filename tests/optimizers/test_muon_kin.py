@@ -157,3 +157,11 @@ def test_the_loop_of_the_paper(name):
     assert "Within 4e-6 of the largest entry" in " ".join(tx.made_by.__doc__.split())
     exact = path(tx, gradients[:30], w, np.float64)
     np.testing.assert_allclose(exact, expected[:30], rtol=0, atol=1e-12 * largest)
+
+
+@pytest.mark.parametrize("factory", [gradtx.normuon, gradtx.soap_muon], ids=lambda factory: factory.__name__)
+def test_parts_of_matrices_are_refused_where_other_norms_count(factory):
+    parts = gradtx.orthogonalize(devices=gradtx.owners(gradtx.split_over("x", {"w": jax.sharding.PartitionSpec("x")})))
+    with pytest.raises(ValueError, match=r"polar says that leaves are parts of matrices.*use muon, muon2 or adamuon"):
+        factory(0.1, polar=parts)
+    gradtx.muon(0.1, polar=parts)

@@ -54,6 +54,16 @@ def test_every_line_has_a_test():
     assert set(lines) == tests
 
 
+def test_line_the_state_of_a_chain():
+    ours = gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.scale_by_adam()).init(jnp.ones(2))
+    theirs = optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam()).init(jnp.ones(2))
+    assert list(ours) == ["scale_by_adam"]
+    with pytest.raises(KeyError):
+        ours[0]
+    assert isinstance(theirs, tuple)
+    assert len(theirs) == 2
+
+
 def test_line_two_equal_calls():
     assert gradtx.sgd(0.1) == gradtx.sgd(0.1)
     assert repr(gradtx.sgd(0.1)) == "sgd(learning_rate=0.1)"

@@ -72,8 +72,8 @@ def test_type_drift():
     found = broken(pair(update=drifting), params={"w": jnp.ones(2)})
     assert found.keys() == {"state_types", "integers_pass"}
     assert found["state_types"] == (
-        "the state after update, for float16 parameters and bfloat16 gradients, at mean/w is float32[2]; "
-        "float16[2] was expected"
+        "the state after update, for bfloat16 parameters and float16 gradients, at mean/w is float32[2]; "
+        "bfloat16[2] was expected"
     )
 
 

@@ -137,6 +137,10 @@ def test_names_of_the_caller_come_first():
         ("sweep(adam(0.1))", "there is no transformation"),
         ("adam(a.b.c)", "nothing is called 'a.b.c'"),
         ("masked(adam(0.1), re.compile('('))", "line 1, column 19: "),
+        ("scale(1 | 2)", "may stand here; got 1 | 2"),
+        ("sgd(learning_rate=0.1, learning_rate=0.2)", "learning_rate"),
+        ("scale(" + "9" * 400 + ")", "line 1, column 1: "),
+        ("route({[1]: sgd(0.1)})", "line 1, column 7: unhashable type"),
     ],
 )
 def test_bad_texts(text, words):
@@ -157,6 +161,7 @@ def test_bad_texts(text, words):
         ({"_target_": "chain", "_args_": 0.1}, "_args_ of chain must be a list; got 0.1"),
         ({"sgd": {"learning_rate": 0.1}}, "a call was expected, as {'_target_': 'gradtx.sgd'"),
         ({"_target_": "adam", "learning_rate": "3e-3"}, "write 3.0e-3"),
+        ({"_target_": "masked", "mask": {"_target_": "builtins.dict", "_args_": [[1]]}}, "builtins.dict"),
         ({"_target_": "adam", "b9": 1.0}, "adam has no argument 'b9'"),
         ({"_target_": "adam", "learning_rate": {"_name_": "rate"}}, "nothing is called 'rate'"),
         ([1], "from_dict takes a dict"),

@@ -20,24 +20,10 @@ torch itself is not needed. What is different from `torch.optim` 2.13, on purpos
   past: use `LambdaLR` with the product.
 """
 
+from gradtx.compat.torch.adam import Adam, Adamax, AdamW, NAdam, RAdam, SparseAdam
 from gradtx.compat.torch.clips import clip_grad_norm_, clip_grad_value_
 from gradtx.compat.torch.groups import param_groups
-from gradtx.compat.torch.optimizers import (
-    ASGD,
-    SGD,
-    Adadelta,
-    Adafactor,
-    Adagrad,
-    Adam,
-    Adamax,
-    AdamW,
-    Muon,
-    NAdam,
-    RAdam,
-    RMSprop,
-    Rprop,
-    SparseAdam,
-)
+from gradtx.compat.torch.optimizers import ASGD, SGD, Adadelta, Adafactor, Adagrad, Muon, RMSprop, Rprop
 from gradtx.compat.torch.schedulers import (
     ChainedScheduler,
     ConstantLR,

@@ -14,6 +14,7 @@ from gradtx.core.leaves import map_leaves
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
+from gradtx.core.trees import is_trained
 from gradtx.transforms.clipping import clip_by_value
 from gradtx.transforms.norms import global_norm
 
@@ -59,5 +60,5 @@ def clip_grad_value_(clip_value: Any) -> GradientTransformation:
 
 def _largest(updates: Any) -> jax.Array:
     """The largest magnitude; 0 of an empty tree."""
-    tops = [jnp.max(jnp.abs(g), initial=0.0) for g in jax.tree.leaves(updates)]
+    tops = [jnp.max(jnp.abs(g), initial=0.0) for g in jax.tree.leaves(updates) if is_trained(g)]
     return jnp.max(jnp.stack(tops)) if tops else jnp.zeros(())

@@ -96,7 +96,9 @@ def CosineAnnealingWarmRestarts(  # noqa: N802
     eta_min: Any = 0.0,
 ) -> Schedule:
     """Half cosines from lr to eta_min, the first of T_0 steps, each other T_mult times as long as the one before."""
-    return cosine_restarts_schedule(lr, T_0, T_mult, alpha=eta_min / lr)
+    if eta_min == 0.0:
+        return cosine_restarts_schedule(lr, T_0, T_mult)
+    return eta_min + cosine_restarts_schedule(lr - eta_min, T_0, T_mult)
 
 
 @in_torch_words
@@ -143,6 +145,8 @@ def OneCycleLR(  # noqa: N802
             raise ValueError("OneCycleLR needs total_steps, or epochs and steps_per_epoch")
         total_steps = epochs * steps_per_epoch
     last, peak = total_steps - 1, pct_start * total_steps - 1
+    if not 0 < peak < last:
+        raise ValueError(f"OneCycleLR: pct_start·total_steps must be above 1 and below total_steps; got {peak + 1:g}")
     if three_phase:
         if anneal_strategy == "cos":
             raise ValueError("OneCycleLR: three_phase is there with anneal_strategy='linear' only")
@@ -179,7 +183,8 @@ def ReduceLROnPlateau(  # noqa: N802
     """A transformation that stands behind the optimizer: `chain(SGD(0.1), ReduceLROnPlateau(0.1))`.
 
     Each update then takes `value=`, the loss. For the mean of an epoch use `gradtx.reduce_on_plateau` with its
-    accumulation_size. torch's eps, which leaves out reductions by less than 1e-8, is not there.
+    accumulation_size. torch's eps, which leaves out reductions by less than 1e-8, is not there. A better value is lower
+    by threshold·|best| here; torch multiplies the best by 1 - threshold, which is higher than the best where it is < 0.
 
     Args:
         lr: that of the optimizer, of which min_lr is a part.
