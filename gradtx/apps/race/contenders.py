@@ -132,7 +132,9 @@ def _maker(library: str, entry: Entry, setting: Setting) -> Callable[..., Any] |
     if library == "optax":  # one that differs is another algorithm, since the arguments are ours
         peer = setting.optax
         return functools.partial(_optax, peer.name, peer.theirs) if peer and not peer.differs else None
-    return functools.partial(_torch, setting.torch.name, setting.torch.theirs) if setting.torch else None
+    if setting.torch is None or entry.make().traits.needs_matrices:  # torch steps through all runs as one tensor
+        return None
+    return functools.partial(_torch, setting.torch.name, setting.torch.theirs)
 
 
 def _optax(name: str, more: Mapping[str, Any], rate: Any, **hyperparameters: Any) -> Any:
