@@ -37,7 +37,11 @@ def describe(value: Any) -> str:
     """A short description of an unexpected value."""
     if isinstance(value, dict):
         return f"a dict with the keys {sorted(map(str, value))}"
-    return repr(value) if isinstance(value, str | int | float | None) else f"something of type {type(value).__name__}"
+    return (
+        repr(value)
+        if isinstance(value, str | int | float | complex | None)
+        else f"something of type {type(value).__name__}"
+    )
 
 
 traced_check: ContextVar[Callable[[Any, list], None] | None] = ContextVar("traced_check", default=None)

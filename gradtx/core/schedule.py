@@ -140,7 +140,8 @@ def as_hyper(name: str, value: Any) -> Any:
     hint = "; parameters go to tx.init(params)" if isinstance(value, Mapping | tuple | list) else ""
     if isinstance(value, str) and value.replace(".", "").replace("-", "").replace("e", "").isdigit():
         hint = " (a text; YAML reads 3e-3 as one: write 3.0e-3)"
-    raise TypeError(f"{name} must be a number, a scalar array or a schedule; got {describe(value)}{hint}")
+    shown = value if isinstance(value, Value) else describe(value)
+    raise TypeError(f"{name} must be a number, a scalar array or a schedule; got {shown}{hint}")
 
 
 def is_schedule(value: Any) -> bool:

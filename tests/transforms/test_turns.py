@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import gradtx
+from tests.reference_norms import shard_map
 
 SIDE = 256
 LEAVES = [jnp.asarray(np.random.default_rng(k).normal(size=(SIDE, SIDE)), jnp.float32) for k in range(8)]
@@ -74,7 +75,7 @@ def test_a_leaf_that_is_whole_on_each_device_does_not_wait_for_one_that_is_split
     spec = [jax.sharding.PartitionSpec("d"), jax.sharding.PartitionSpec()]
     params = [jnp.ones((2 * SIDE, SIDE)), jnp.ones((SIDE, SIDE))]
     tx = gradtx.take_turns()
-    update = jax.shard_map(lambda g: tx.update(g, (), g)[0], mesh=mesh, in_specs=(spec,), out_specs=spec)
+    update = shard_map(lambda g: tx.update(g, (), g)[0], mesh=mesh, in_specs=(spec,), out_specs=spec)
     jax.tree.map(np.testing.assert_array_equal, jax.jit(update)(params), params)
 
 
