@@ -111,8 +111,8 @@ def test_a_disagreement_ends_with_1_after_the_report_is_written(library, tmp_pat
     pytest.importorskip(library)
     entry, setting = contenders.OPTIMIZERS["adam"]
 
-    def wrong(rate, **more):
-        return entry.factory(rate, **{**more, "b2": 0.99})
+    def wrong(learning_rate, **more):
+        return entry.factory(learning_rate, **{**more, "b2": 0.99})
 
     table = {**contenders.OPTIMIZERS, "adam": (dataclasses.replace(entry, factory=wrong), setting)}
     monkeypatch.setattr(contenders, "OPTIMIZERS", table)
