@@ -74,4 +74,5 @@ def owner_sharding(
 
 
 def padded_spec(spec: Any, rank: int) -> tuple:
+    """The entries of a spec, one for each axis."""
     return (*spec, *[None] * (rank - len(spec)))

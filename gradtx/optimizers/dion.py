@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.chain import chain
 from gradtx.core.errors import describe, in_unit_interval
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import at_width, float_dtype, map_leaves, zeros
@@ -17,8 +16,7 @@ from gradtx.core.states import Signed
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import OwnShapes, flatten, is_trained, leaf_names, shape_of
 from gradtx.meshes import anywhere, spec_of
-from gradtx.optimizers.adam import adamw
-from gradtx.transforms.basic import scale_by_learning_rate
+from gradtx.optimizers.hidden import for_hidden_matrices
 from gradtx.transforms.exchange import count_of, gathered, own_part
 from gradtx.transforms.norms import leaf_norm
 from gradtx.transforms.orthogonal import require_matrices, scale_by_shape
@@ -26,8 +24,6 @@ from gradtx.transforms.owners import Owners, require_owners, sides_of
 from gradtx.transforms.products import adjoint, product
 from gradtx.transforms.seeds import path_hashes
 from gradtx.transforms.split import summed
-from gradtx.wrappers.decay import add_decayed_weights
-from gradtx.wrappers.on_matrices import on_matrices
 
 
 class ScaleByDionState(NamedTuple):
@@ -147,7 +143,7 @@ def dion(
     shape.
 
     Args:
-        learning_rate: at least 0; usually 0.01. It multiplies the weight decay too.
+        learning_rate: at least 0; usually 0.01. The weight decay is multiplied by it too.
         rank, momentum, seed, devices: as in `scale_by_dion`.
         outputs: the axis of the outputs, as in `scale_by_shape`.
         weight_decay: as in `add_decayed_weights`; also that of the default AdamW.
@@ -158,14 +154,9 @@ def dion(
     Source: Ahn et al. 2025 (arXiv:2504.05295), algorithm 1 and section 3 for its scale. Not in optax, torch or Keras.
     """
     in_unit_interval(momentum=momentum)
-    matrices = chain(
-        scale_by_dion(rank, momentum, seed=seed, devices=devices),
-        scale_by_shape("spectral", outputs, devices=devices),
-        add_decayed_weights(weight_decay, None),
-        scale_by_learning_rate(learning_rate),
-    )
-    default = adamw(learning_rate, b1=0.9, b2=0.95, weight_decay=weight_decay)
-    return on_matrices(matrices, default if others is None else others, exclude)
+    direction = scale_by_dion(rank, momentum, seed=seed, devices=devices)
+    shape = scale_by_shape("spectral", outputs, devices=devices)
+    return for_hidden_matrices(direction, shape, learning_rate, weight_decay, others, exclude, None)
 
 
 def _require_rank(rank: Any) -> None:

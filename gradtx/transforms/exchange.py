@@ -23,6 +23,7 @@ def on_parts(function: Callable, mesh: Any, specs: tuple, out: Any) -> Callable:
 
 
 def padded(x: jax.Array, missing: int) -> jax.Array:
+    """A stack with so many matrices of zeros behind it."""
     return jnp.pad(x, ((0, missing), (0, 0), (0, 0))) if missing else x
 
 
@@ -32,6 +33,7 @@ def turned(x: jax.Array, names: tuple[str, ...], split: int, axis: int) -> jax.A
 
 
 def gathered(x: jax.Array, names: tuple[str, ...], axis: int) -> jax.Array:
+    """The whole array, of its parts along one axis."""
     return jax.lax.all_gather(x, names, axis=axis, tiled=True) if names else x
 
 
@@ -54,6 +56,7 @@ def joined(x: jax.Array, names: tuple[str, ...]) -> jax.Array:
 
 
 def count_of(names: tuple[str, ...]) -> int:
+    """The number of devices along these axes; 1 for none."""
     return device_count(names) if names else 1
 
 
