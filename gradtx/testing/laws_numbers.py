@@ -21,6 +21,8 @@ from gradtx.testing.law import law
 from gradtx.wrappers.inject import inject
 
 RUNS = ("traceable", "updates_fit", "state_types")
+# Two programs round differently, and an estimate from small differences of the parameters, as Prodigy's, enlarges that.
+OTHER_PROGRAM = 512.0
 
 
 @law(after=RUNS)
@@ -64,7 +66,8 @@ def vmap_over_hyperparameters(case: Case) -> None:
     mapped = jax.jit(jax.vmap(run))(jax.tree.map(lambda *x: jnp.stack(x), *values))
     alone = jax.jit(run)
     for k, tx in enumerate(values):
-        near(f"row {k} of the mapped hyperparameters", jax.tree.map(lambda x, k=k: x[k], mapped), alone(tx))
+        row = jax.tree.map(lambda x, k=k: x[k], mapped)
+        near(f"row {k} of the mapped hyperparameters", row, alone(tx), ulps=OTHER_PROGRAM)
 
 
 @law(after=RUNS)
@@ -173,10 +176,10 @@ def inject_is_neutral(case: Case) -> None:
     )
     history, state, _ = case.with_tx(as_arrays).run(gradients, jit=False)
     injected, injected_state, _ = case.with_tx(inject(case.tx)).run(gradients, jit=False)
-    near("the update after inject", over_time(injected), over_time(history))
+    near("the update after inject", over_time(injected), over_time(history), ulps=OTHER_PROGRAM)
     # Schedules are resolved by inject itself: their part of the state then stands elsewhere.
     if not any(map(is_schedule, jax.tree.leaves(case.tx, is_leaf=is_schedule))):
-        near("the state inside inject", injected_state.inner, state)
+        near("the state inside inject", injected_state.inner, state, ulps=OTHER_PROGRAM)
 
 
 def _loss(case: Case, params: Any, aim: Any, tx: Any) -> jax.Array:

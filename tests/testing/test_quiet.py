@@ -70,3 +70,9 @@ def test_packed_gradients_that_a_codec_finds_first():
     """Its refusal, that these codes are none of its own, is as good as that of the transformation inside."""
     tx = gradtx.store(gradtx.muon(0.1), storage.int4(), min_size=1)
     assert check(tx, laws=["packed_leaves"], raises=False).ok
+
+
+def test_an_estimate_from_small_differences():
+    """Prodigy divides by differences of parameters that one rounding changes visibly: two programs give 100 ulp."""
+    laws = ["vmap_over_hyperparameters", "inject_is_neutral"]
+    assert check(gradtx.prodigy(), laws=laws, raises=False).ok
