@@ -41,8 +41,9 @@ def makers() -> Mapping[str, Callable[..., Any]]:
             if _makes_a_value(module, getattr(module, name)):
                 found[f"{package}.{name}"] = getattr(module, name)
     importlib.import_module("gradtx.compat.torch")
-    for name, module in list(sys.modules.items()):  # parts of recipes that are not public, and torch's schedules
-        if name.startswith(("gradtx.optimizers.", "gradtx.compat.torch.")):
+    importlib.import_module("gradtx.compat.keras")
+    for name, module in list(sys.modules.items()):  # parts of recipes that are not public, and those of the dialects
+        if name.startswith(("gradtx.optimizers.", "gradtx.compat.")):
             own = {k: x for k, x in vars(module).items() if hasattr(x, "factory") and x.__module__ == name}
             found = {**own, **{f"{name.removeprefix('gradtx.')}.{k}": x for k, x in own.items()}, **found}
     found |= {f"jnp.{name}": getattr(jnp, name) for name in NUMBERS}

@@ -197,7 +197,7 @@ def test_what_is_nested_too_deeply_is_refused():
 
 
 def test_a_text_can_call_only_what_makes_values():
-    made = {name for name in makers() if "." in name and not name.startswith(("compat.torch.", "optimizers."))}
+    made = {name for name in makers() if "." in name and not name.startswith(("compat.", "optimizers."))}
     assert {name.partition(".")[0] for name in made} == {
         "frames",
         "jnp",

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import jax.numpy as jnp
-
+from gradtx.compat.terms import uncorrected
 from gradtx.compat.torch.order import assembled
 from gradtx.compat.torch.words import in_torch_words
-from gradtx.core.hyper import Number
 from gradtx.core.pair import GradientTransformation
-from gradtx.core.schedule import Term, at, schedule
 from gradtx.optimizers.adam import scale_by_adam
 from gradtx.optimizers.adamax import scale_by_adamax
 from gradtx.optimizers.amsgrad import scale_by_amsgrad
 from gradtx.optimizers.nadam import scale_by_scheduled_nadam
 from gradtx.optimizers.radam import scale_by_radam
-
-
-@schedule
-def uncorrected(eps: Term, b2: Number):
-    """The eps that, added to the root of a corrected second moment, is eps at the root of the uncorrected one.
-
-    eps/√(1 - b2^t)        t = step + 1
-    """
-    if b2 == 0.0:
-        return lambda step: at(eps, step)
-    return lambda step: at(eps, step) / jnp.sqrt(-jnp.expm1(math.log(b2) * (jnp.asarray(step) + 1.0)))
 
 
 @in_torch_words

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gradtx.compat.torch.order import ascent, assembled, given, product
+from gradtx.compat.terms import given, product
+from gradtx.compat.torch.order import ascent, assembled
 from gradtx.compat.torch.words import in_torch_words
 from gradtx.core.chain import chain
 from gradtx.core.pair import GradientTransformation

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from gradtx.compat.terms import given
 from gradtx.core.chain import chain
 from gradtx.core.pair import GradientTransformation
-from gradtx.core.schedule import is_schedule, product_schedules
 from gradtx.transforms.basic import scale, scale_by_learning_rate
 from gradtx.wrappers.decay import add_decayed_weights
 
@@ -24,13 +24,3 @@ def assembled(
 def ascent(maximize: bool) -> tuple[GradientTransformation, ...]:
     """What stands in front for `maximize`."""
     return (scale(-1.0),) if maximize else ()
-
-
-def product(a: Any, b: Any) -> Any:
-    """Of two numbers or schedules."""
-    return product_schedules(a, b) if is_schedule(a) or is_schedule(b) else a * b
-
-
-def given(value: Any) -> bool:
-    """Whether it is not the number 0, torch's word for "without"."""
-    return not (isinstance(value, int | float) and value == 0)
