@@ -66,7 +66,7 @@ def says(before: str, after: Callable[[str], list] = lambda text: []) -> Iterato
         traced_check.reset(token)
 
 
-def _require(holds: Any, *parts: Any) -> None:
+def require(holds: Any, *parts: Any) -> None:
     """Raise ValueError with these parts of a message if a condition is false; a traced one is for `traced_check`."""
     if traced_check.get() is not None and not isinstance(unbatched(holds), Tracer):  # in a vmap outside jit
         holds, parts = unbatched(holds), tuple(map(unbatched, parts))
@@ -75,7 +75,7 @@ def _require(holds: Any, *parts: Any) -> None:
         if check is not None:
             check(holds, list(parts))
     elif traced_check.get() is not None and getattr(holds, "ndim", 0):
-        _require(bool(np.all(holds)), *parts)
+        require(bool(np.all(holds)), *parts)
     elif not holds:
         raise ValueError("".join(map(str, parts)))
 
@@ -97,7 +97,7 @@ def range_check(words: str, holds: Callable[[Any], Any]) -> Callable[..., None]:
         for name, value in values.items():
             number = _checked(value)
             if number is not None:
-                _require(holds(number), f"{name} must be {words}; got ", number)
+                require(holds(number), f"{name} must be {words}; got ", number)
 
     return check
 
@@ -116,7 +116,7 @@ def ordered(**values: Any) -> None:
     """Raise ValueError unless no number is greater than the next one, in the order in which they are given."""
     known = [(name, number) for name, value in values.items() if (number := _checked(value)) is not None]
     for (low, x), (high, y) in itertools.pairwise(known):
-        _require(x <= y, f"{low} must not be greater than {high}; got ", x, " and ", y)
+        require(x <= y, f"{low} must not be greater than {high}; got ", x, " and ", y)
 
 
 def whole(at_least: float = -math.inf, **values: Any) -> None:

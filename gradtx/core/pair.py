@@ -12,6 +12,7 @@ from gradtx.core.errors import describe, says
 from gradtx.core.leaves import without_python_numbers
 from gradtx.core.numerics import zero_count
 from gradtx.core.plan import Extras, Piece, Scheduled
+from gradtx.core.programs import compiled_step
 from gradtx.core.schedule import at_step, is_schedule
 from gradtx.core.special import refusals_name
 from gradtx.core.states import finished
@@ -62,21 +63,41 @@ class GradientTransformation(Value):
         warn_of_integers(updates, params)
         return result
 
-    def step(self, updates: Any, state: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
+    def step(self, updates: Any, state: Any, params: Any, *, donate: bool = False, **extra: Any) -> tuple[Any, Any]:
         """Return the new parameters, `apply_updates(params, update(...)[0])`, and the next state.
 
-        Outside jit the result is the same to the bit. Under jit XLA may fuse and round differently. Transformations
-        such as `accumulate`, where most steps change no parameter, then write nothing in these steps.
+        Outside jit, the first two steps with the same structure, shapes and dtypes run operation by operation, and the
+        result is the same to the bit. The third one compiles a program for the whole step, and all later ones use it,
+        also with other learning rates. Compiled, in a program or under jit, XLA may fuse and round differently.
+        Transformations such as `accumulate`, where most steps change no parameter, then write nothing in these steps.
 
-        To donate buffers, jit a function that takes `params, state, ...` and returns `params, state`. JAX matches
-        donated buffers to results in order; with `jax.jit(tx.step)` the orders differ, and both would be copied.
+        All steps outside jit run operation by operation if a function takes part that gradtx does not know (yours or
+        optax's, as a schedule, mask, rule, `value_fn` or transformation), since it may do something else at each call.
+        So do steps with `RowSparse` gradients, with NumPy parameters, or on several devices; and those that cannot be
+        traced. To compile such a step, jit it yourself. Nothing is compiled inside `with jax.disable_jit():` or
+        `with gradtx.debug_checks():`.
+
+        Args:
+            updates: the gradients.
+            state: from `init` or the last step.
+            params: the current parameters.
+            donate: outside jit, whether a program may write its results into the arrays of `state` and `params`, which
+                must not be used afterwards; the first step is then compiled too. Under jit it does nothing.
+            **extra: as in `update`.
+
+        To donate buffers under jit, jit a function that takes `params, state, ...` and returns `params, state`. JAX
+        matches donated buffers to results in order; with `jax.jit(tx.step)` the orders differ, and both would be
+        copied.
 
         Raises: as `update`; ValueError or TypeError if an update does not fit its parameter.
         """
         if params is None:
             raise ValueError(f"{self.name}: a step needs the parameters: call step(updates, state, params)")
-        with refusals_name(self.name):
-            result = self._plan.update(updates, without_python_numbers(state, updates), params, extra, step=True)
+        plan, state = self._plan, without_python_numbers(state, updates)
+        result = compiled_step(self, updates, state, params, extra, donate)
+        if result is None:
+            with refusals_name(self.name):
+                result = plan.update(updates, state, params, extra, step=True)
         warn_of_integers(updates, params)
         return result
 

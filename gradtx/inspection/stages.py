@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from gradtx.core.chain import chain, spliced
 from gradtx.core.pair import GradientTransformation, is_transformation
+from gradtx.core.programs import trace_here
 from gradtx.core.states import HyperparametersState
 from gradtx.core.transformation import Transformation, as_transformation, transformation
 from gradtx.core.trees import flatten, shape_of
@@ -159,7 +160,7 @@ class _Look:
         def child(name: str, inner: GradientTransformation) -> GradientTransformation:
             def listener(call, updates, state, params, **extra):
                 result = call(updates, state, params, **extra)
-                calls.append((name, _trace(), self._leaves(updates), self._leaves(result[0])))
+                calls.append((name, trace_here(), self._leaves(updates), self._leaves(result[0])))
                 return result
 
             label = "" if len(children) == 1 else f"{name.partition('/')[2] or name}/"
@@ -170,7 +171,7 @@ class _Look:
             calls.clear()
             new, after = call(updates, state, params, **extra)
             names, given = [name for name, *_ in calls], self._leaves(updates)
-            if any(trace != _trace() for _, trace, *_ in calls) or len(set(names)) < len(names):
+            if any(trace != trace_here() for _, trace, *_ in calls) or len(set(names)) < len(names):
                 del self.log[start:]  # it ran in a branch or a loop: what was seen there belongs to another trace
                 self.log.append(Record(here, "", piece, given, self._leaves(new), after, closed=True))
                 return new, after
@@ -232,12 +233,3 @@ def _chosen(ran: Any, x: Any, otherwise: Any) -> Any:
     if x is None or not hasattr(x, "dtype") or x is otherwise:
         return x
     return jax.tree.map(lambda a, b: jnp.where(ran, a, b.astype(a.dtype)), x, jnp.asarray(otherwise))
-
-
-def _trace() -> Any:
-    """The trace in which this runs: what is computed in one is of no use in another."""
-    from jax import core as of_old
-    from jax.extend import core  # here, since it imports Pallas: a third of the time of `import gradtx`
-
-    found = getattr(core, "get_opaque_trace_state", None) or of_old.get_opaque_trace_state  # JAX 0.6: the second
-    return found(convention="gradtx")

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from gradtx.core.errors import require
 from gradtx.core.states import Exact
 from gradtx.core.trees import flatten, leaf_names, shape_of
 from gradtx.inspection.sampling import kept
@@ -136,7 +137,7 @@ def _looked_up(params: Any, rules: tuple | None, sample: int) -> Watched:
 def require_own(state: WatchState, where: Watched, labels: Labels, previous: bool, params: Any) -> None:
     """Raise ValueError where the rings of this state were made for other numbers than the watch would write into them.
 
-    Under jit the labels cannot be read: then only numbers and shapes are compared.
+    Under jit the labels cannot be read: then only numbers and shapes are compared, and labels by `debug_checks`.
     """
 
     def refuse(made_for: Any, here: Any) -> None:
@@ -168,6 +169,8 @@ def require_own(state: WatchState, where: Watched, labels: Labels, previous: boo
         shapes = [f"{name} {shape_of(x)}" for k, (name, x) in enumerate(leaves) if k in where.places]
         said = ", ".join(shapes[:16]) + (", ..." if len(shapes) > 16 else "")
         refuse(f"samples of {shape_of(state.previous)[0]} entries", f"{where.sampled}, of these leaves: {said}")
+    if isinstance(state.labels, Tracer):
+        require(jnp.array_equal(state.labels, np.frombuffer(wanted, np.uint8)), "watch: the state has other labels")
 
 
 def _others(names: tuple[str, ...], known: tuple[str, ...]) -> str:
