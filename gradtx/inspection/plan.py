@@ -14,7 +14,9 @@ from jax.sharding import Sharding
 from gradtx.core.pair import GradientTransformation, is_transformation
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, path_name, shape_of
+from gradtx.inspection.on_mesh import OnDevice, on_device, on_this_mesh
 from gradtx.placement import abstract, mirrors, owner_index
+from gradtx.sharding import state_shardings
 from gradtx.storage.fields import Stored, StoreState
 from gradtx.text_table import aligned
 from gradtx.wrappers.subtree import part
@@ -53,7 +55,8 @@ class Plan:
 
     rows: one for each leaf. other_state_bytes, other_device_bytes, other_whole_bytes: as in a `LeafPlan`, for arrays of
     the state that mirror no leaf, counts for example. sharded: whether shardings were given. notes: sentences about
-    what has no effect, such as a `store` that encodes no leaf.
+    what has no effect, such as a `store` that encodes no leaf. device: what one device of the mesh holds and does, an
+    `OnDevice`; None if no mesh was given.
     """
 
     rows: tuple[LeafPlan, ...]
@@ -62,6 +65,7 @@ class Plan:
     other_whole_bytes: int
     sharded: bool
     notes: tuple[str, ...] = ()
+    device: OnDevice | None = None
 
     @property
     def size(self) -> int:
@@ -95,15 +99,17 @@ class Plan:
         table = table if self.sharded else [row[:5] for row in table]
         lines = aligned(table, left={0, 1, 2, 3, 6})
         rule = "-" * max(map(len, lines))
-        return "\n".join([lines[0], rule, *lines[1 : len(body) + 1], rule, *lines[-2:], *self.notes])
+        return "\n".join(
+            [lines[0], rule, *lines[1 : len(body) + 1], rule, *lines[-2:], *self.notes, *_on_device(self.device)]
+        )
 
     __repr__ = __str__
 
 
-def plan(tx: Any, params: Any, shardings: Any = None) -> Plan:
+def plan(tx: Any, params: Any, shardings: Any = None, *, mesh: Any = None) -> Plan:
     """Say, before training, which rule each parameter has, and how many bytes its state takes.
 
-    Nothing is computed: the parameters may be `jax.ShapeDtypeStruct`s. What a wrapper of another library does to a leaf
+    No step is run: the parameters may be `jax.ShapeDtypeStruct`s. What a wrapper of another library does to a leaf
     is not known here; its state is counted.
 
     Args:
@@ -111,12 +117,17 @@ def plan(tx: Any, params: Any, shardings: Any = None) -> Plan:
         params: the parameters.
         shardings: those of the state, from `state_shardings` or `zero_shardings`, also on abstract meshes. Then the
             plan has the bytes on each device, and those that every device holds whole though others are split.
+        mesh: a `jax.sharding.Mesh` or an `AbstractMesh`, on which the parameters are, or will be whole. Then the plan
+            also has what one device holds, parameters, gradients, state and temporaries, and the collectives of a step,
+            as `device`, an `OnDevice`. Without `shardings`, the state lies like the parameters. A step of a few leaves
+            is compiled for the temporaries, which takes seconds.
 
     In the table, "-" is a leaf that no rule is about, "other" what belongs to no leaf, such as counts.
 
-    Returns: a `Plan`, which prints as a table, and has `rows`, `size`, `state_bytes`, `device_bytes`, `whole_bytes`.
+    Returns: a `Plan`, which prints as a table, and has `rows`, `size`, `state_bytes`, `device_bytes`, `whole_bytes`,
+        `device`.
     Raises: whatever `tx.init(params)` raises, for a rule that fits no leaf for example. ValueError: `shardings` has
-        another structure than the state.
+        another structure than the state; a parameter is not on the mesh.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -133,6 +144,8 @@ def plan(tx: Any, params: Any, shardings: Any = None) -> Plan:
     tx = as_transformation("tx", tx)
     params = jax.tree.map(lambda x: jnp.asarray(x) if is_trained(x) and not hasattr(x, "dtype") else x, params)
     state = jax.eval_shape(tx.init, abstract(params))
+    if mesh is not None and shardings is None:
+        shardings = state_shardings(tx, on_this_mesh(params, mesh))
     given = jax.tree.leaves(shardings)
     like_state = jax.tree.structure(shardings) == jax.tree.structure(state)
     if shardings is not None and not (like_state and all(isinstance(s, Sharding) for s in given)):
@@ -140,7 +153,8 @@ def plan(tx: Any, params: Any, shardings: Any = None) -> Plan:
     words, names, leaves = _rules(tx, params), leaf_names(params), flatten(params)[0]
     costs = _state_bytes(params, state, given)
     rows = (_row(*row, *costs.get(k, NOTHING)) for k, row in enumerate(zip(names, leaves, words, strict=True)))
-    return Plan(tuple(rows), *costs.get(None, NOTHING), shardings is not None, _notes(state))
+    device = None if mesh is None else on_device(tx, params, words, state, given, mesh)
+    return Plan(tuple(rows), *costs.get(None, NOTHING), shardings is not None, _notes(state), device)
 
 
 def _notes(state: Any) -> tuple[str, ...]:
@@ -198,12 +212,12 @@ def _state_bytes(params: Any, state: Any, shardings: list) -> dict[int | None, t
     split = here != total
     out: dict[int | None, tuple[int, int, int]] = {}
     owner, several = owner_index(params), len(jax.tree.leaves(params)) > 1
-    for row, n, on_device in zip(rows, total, here, strict=True):
+    for row, n, lies in zip(rows, total, here, strict=True):
         k = row.parameter
         if k is None and several and row.leaf.shape:  # a field of what a frame keeps for the parameter
             k = owner(row.path[:-1])
         a, b, c = out.get(k, NOTHING)
-        out[k] = (a + n, b + on_device, c + (n if split and n == on_device else 0))
+        out[k] = (a + n, b + lies, c + (n if split and n == lies else 0))
     return out
 
 
@@ -213,6 +227,17 @@ def _nbytes(leaf: Any, part: Callable[[tuple], tuple]) -> int:
 
 def _costs(state: int, device: int, whole: int) -> tuple[str, str, str]:
     return _bytes(state), _bytes(device), "" if not whole else "whole" if whole == state else f"{_bytes(whole)} whole"
+
+
+def _on_device(found: OnDevice | None) -> list[str]:
+    """What one device holds and does, as lines."""
+    if found is None:
+        return []
+    held = {name: getattr(found, name) for name in ("parameters", "gradients", "state", "temporaries", "total")}
+    rows = [(name, "unknown" if n is None else _bytes(n)) for name, n in held.items()]
+    said = [f"{c.count:,} {c.kind} over {', '.join(c.axes)}: {_bytes(c.bytes)}" for c in found.collectives or ()]
+    said = said or ["no collectives" if found.collectives is not None else "collectives: unknown"]
+    return ["", f"on each of {found.devices:,} devices", *aligned(rows), *said, *found.unknown]
 
 
 def _shape(row: LeafPlan) -> str:
