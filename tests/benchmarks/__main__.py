@@ -3,10 +3,15 @@
     python -m tests.benchmarks --quick
     python -m tests.benchmarks --only bytes --only rows
     python -m tests.benchmarks --output figures.json --markdown figures.md
+    python -m tests.benchmarks --repeat 3 --only adam      # three fresh processes, and the spread of their medians
 
 All sides of a comparison run in this process, in turn, so that a slow minute meets them alike: a ratio is the median
 over the rounds, with its 10% and 90% quantiles. Absolute times vary from hour to hour. Our side is `tx.step`, optax's
 `update` and `apply_updates`, torch's its fused and its foreach implementation; parameters and state are donated.
+
+Each step is also compared with the bandwidth limit: the time in which a plain copy on the same device moves as many
+bytes as one pass over gradients, parameters and state. On a GPU all sides run there, torch's too if it has CUDA.
+A plain copy between the works says how even the machine was.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ import argparse
 
 from tests.benchmarks import report
 from tests.benchmarks.lines import QUICK, Scale
+from tests.benchmarks.repeats import repeated
 from tests.benchmarks.works import WORKS
 
 
@@ -28,12 +34,20 @@ def main(arguments: list[str] | None = None) -> None:
         "--only", action="append", choices=sorted(WORKS), default=[], metavar="NAME", help=" ".join(sorted(WORKS))
     )
     parser.add_argument("--budget", type=float, help="seconds of timed steps for each comparison; 4 if not given")
+    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="run N times, each in a fresh process")
     parser.add_argument("--output", metavar="FILE.json", help="write every figure, with machine and versions")
     parser.add_argument("--markdown", metavar="FILE.md", help="write the table, with machine and versions")
     args = parser.parse_args(arguments)
+    if args.repeat < 1:
+        parser.error(f"--repeat must be at least 1; got {args.repeat}")
     scale = QUICK if args.quick else Scale()
     if args.budget is not None:
         scale = scale._replace(budget=args.budget)
+    if args.repeat > 1:
+        again = [f"--only={name}" for name in args.only] + ["--quick"] * args.quick
+        again += [] if args.budget is None else [f"--budget={args.budget}"]
+        report.merged(repeated(again, args.repeat), scale, args.output, args.markdown)
+        return
     names = [name for name in WORKS if not args.only or name in args.only]
     report.run({name: WORKS[name] for name in names}, scale, args.output, args.markdown)
 

@@ -1,15 +1,17 @@
 """The command runs, prints a line for each figure with its target, and writes both files."""
 
 import json
+from pathlib import Path
 
 import jax
 import pytest
 
 pytest.importorskip("optax", reason="pip install -e '.[peers]'")
 
-from tests.benchmarks import __main__, report, shapes, sides, steps
+from tests.benchmarks import __main__, repeats, report, shapes, sides, steps
 from tests.benchmarks.chains import recipes
 from tests.benchmarks.lines import QUICK, Line, Scale, cells
+from tests.benchmarks.repeats import together
 from tests.benchmarks.timing import exactly, ratio, rounds, spread, time_steps
 from tests.benchmarks.works import WORKS
 
@@ -37,7 +39,8 @@ def tiny(monkeypatch):
 
 def test_it_measures_and_writes(tiny, tmp_path, capsys):
     written, markdown = tiny(tmp_path, "state", "rows", "others", "packed", "watch")
-    assert {"processor", "backend", "jax", "optax", "torch", "scale", "seconds", "lines"} <= written.keys()
+    expected = {"processor", "backend", "jax", "optax", "torch", "scale", "seconds", "copies", "lines"}
+    assert expected <= written.keys()
     assert set(written["seconds"]) == {"state", "rows", "others", "packed", "watch"}
     lines = {(line["work"], line["unit"]): line for line in written["lines"]}
     for line in written["lines"]:
@@ -51,6 +54,41 @@ def test_it_measures_and_writes(tiny, tmp_path, capsys):
     assert printed == table
     assert len(table) == 2 + len(written["lines"])
     assert len({line.count("|") for line in table}) == 1
+
+
+def test_repeats_are_fresh_processes_with_the_same_arguments(tmp_path, monkeypatch):
+    """Here without processes: what each would have written."""
+    asked, medians = [], iter([3.0, 1.0, 2.0])
+
+    def process(command, check):
+        asked.append(command[2:-1])
+        median = next(medians)
+        line = Line("x", "s", spread([median / 2, median, 2 * median]), 2.0, "note")
+        run = {"lines": [report.as_json(line)], "copies": [1.0, 1.1], "seconds": {"adam": 5.0}}
+        (output,) = [x.partition("=")[2] for x in command if x.startswith("--output=")]
+        assert check
+        Path(output).write_text(json.dumps(run))
+
+    monkeypatch.setattr(repeats.subprocess, "run", process)
+    file = tmp_path / "out.json"
+    __main__.main(["--repeat=3", "--only=adam", "--only=rows", "--quick", "--budget=2", f"--output={file}"])
+    assert asked == [["tests.benchmarks", "--only=adam", "--only=rows", "--quick", "--budget=2.0"]] * 3
+    written = json.loads(file.read_text())
+    assert written["lines"][0]["measured"] == {"median": 2.0, "low": 1.0, "high": 3.0}
+    assert written["lines"][0]["verdict"] == "met"
+    assert (written["processes"], written["seconds"]) == (3, {"adam": [5.0] * 3})
+
+
+def test_what_was_not_measured_stays_so():
+    line = report.as_json(Line("x", "s", None, 1.0, "not there"))
+    assert together([{"lines": [line]}] * 2) == [Line("x", "s", None, 1.0, "not there")]
+
+
+def test_a_noisy_machine_is_told():
+    assert report.quietness(spread([1.0, 1.05, 1.1])).startswith("a plain copy took 0.96 to 1.0")
+    assert report.quietness(spread([1.0, 1.0, 3.0])).startswith(
+        "WARNING: a noisy machine: a plain copy took 1.00 to 2.6"
+    )
 
 
 def test_every_size_is_there():
@@ -104,4 +142,7 @@ def test_an_unknown_name_is_refused(capsys):
     with pytest.raises(SystemExit):
         __main__.main(["--only", "nothing"])
     assert "invalid choice: 'nothing'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        __main__.main(["--repeat", "0"])
+    assert "--repeat must be at least 1" in capsys.readouterr().err
     assert set(WORKS) >= {"bytes", "compilation", "chain", "sweeps"}

@@ -30,7 +30,9 @@ fuses several outputs by itself.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -67,9 +69,13 @@ def traffic(tx: Any, extra_reads: int = 0, size: int = SIZE) -> Traffic:
 def table(scale: Scale) -> Iterator[Line]:
     """Every recipe and common chain: bytes against optax's and against one pass; the temporaries."""
     every: dict[str, Pair] = {**recipes(), **chains()}
-    for name, pair in every.items():
-        ours = traffic(pair.ours, pair.extra_reads)
-        theirs = traffic(pair.theirs) if pair.theirs is not None else None
+
+    def of(pair: Pair) -> tuple[Traffic, Traffic | None]:
+        return traffic(pair.ours, pair.extra_reads), traffic(pair.theirs) if pair.theirs is not None else None
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # bytes are counted: nothing here is timed
+        counted = list(threads.map(of, every.values()))
+    for name, (ours, theirs) in zip(every, counted, strict=True):
         work = f"bytes: {name}"
         of_optax = f"optax {theirs.bytes:.4g}, {theirs.temporaries:.2g}" if theirs else "not in optax"
         note = f"{of_optax}; one pass {ours.minimum:.4g}"
