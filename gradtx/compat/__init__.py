@@ -1,4 +1,4 @@
-"""Use gradtx from programs that are written for other libraries. `gradtx.compat.torch` has torch's names."""
+"""Programs that are written for other libraries. `gradtx.compat.optax` and `gradtx.compat.torch` have their names."""
 
 from gradtx.compat.optax import to_optax
 

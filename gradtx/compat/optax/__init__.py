@@ -1,4 +1,13 @@
-"""For users of optax: what differs, which names differ, and `to_optax` for programs that accept only optax's own type.
+"""For users of optax: its names for gradtx's transformations, what differs, and `to_optax`, for optax's own type.
+
+    >>> import gradtx.compat.optax as optax
+    >>> tx = optax.chain(optax.clip(1.0), optax.trace(0.9), optax.scale_by_schedule(lambda step: -0.1))
+
+optax's names of transformations, schedules, tree functions and states are here, with its arguments, order and defaults;
+optax need not be installed. What they make are gradtx's values, which keep optax's protocol: an `update` takes any
+extra argument, and its updates have the dtype of the gradients, or that of the parameters where this is wider. Losses
+and others that are not about transformations are optax's own, where it is installed. In a checkout, `python -m
+tests.clients.optax_own_tests` runs optax's own tests against this module, and has a line for each that fails.
 
 A gradtx transformation has optax's protocol. optax transformations work inside `gradtx.chain`, and gradtx
 transformations work inside `optax.chain`. The figures are those of optax 0.2.8.
@@ -69,7 +78,19 @@ Two schedules
     gradtx: can be added and multiplied.
     optax: cannot.
 
-**Names**
+**These names and optax's own**
+
+* States are gradtx's, also under optax's names of them: `state["scale_by_adam"].mu`, not `state[0].mu`. Those of
+  `MultiSteps` and `inject_hyperparams`, of `apply_if_finite`, `conditionally_mask` and `conditionally_transform` have
+  optax's fields; what is inside is `inner` in the last three. `acc_grads` is a sum, and stays until the next gradient.
+* `mu_dtype`, `accumulator_dtype` and `state_dtype` say how a field is kept between steps; without them it is float32 or
+  wider, also for half-precision parameters. Hyperparameters in a state are float32 or wider too.
+* An argument that has no meaning here is an error that says what to do: `nesterov` of AdaBelief and RAdam, `verbose`,
+  dimension numbers of Muon and GaLore, `adapt_lower_bound`, `hessian_diagonal_fn`.
+* AdaDelta with a learning rate of None has the rate 1. `polyak_sgd` never goes uphill. Muon's momentum is not corrected
+  for its start. `freeze` gives frozen leaves -0, which keeps every bit. `contrib.sophia` takes `value_fn`.
+
+**Names of gradtx**
 
 A name that both libraries have means the same and takes the same arguments in the same order, with these exceptions.
 `freeze(tx, frozen)` and `sam(tx, rho)` are wrappers here, and `sam` takes no second optimizer. The transformation
@@ -96,6 +117,50 @@ ask gradtx for a name that only optax has, such as `gradtx.MultiSteps`, the erro
   protocol asks, the result takes any extra argument, and drops those that `tx` does not know.
 """
 
+from importlib import import_module as _import_module
+
 from gradtx.compat.optax.bridge import to_optax
 
 __all__ = ["to_optax"]
+
+# The modules that make up optax's flat namespace. The first name that is asked for imports them all.
+_FLAT = (
+    "accumulation",
+    "adams",
+    "injection",
+    "kinds",
+    "fast_and_slow",
+    "monitoring",
+    "optimistic",
+    "pieces",
+    "recipes",
+    "schedules",
+    "searches",
+    "updating",
+    "wrappers",
+)
+_SUBMODULES = ("contrib", "projections", "schedules", "second_order", "transforms", "tree", "tree_utils")
+
+
+def _names() -> dict[str, object]:
+    """optax's names: those of transformations, and the submodules."""
+    found: dict[str, object] = {}
+    for module in _FLAT:
+        part = _import_module(f"{__name__}.{module}")
+        found |= {name: getattr(part, name) for name in part.__all__}
+    return found | {name: _import_module(f"{__name__}.{name}") for name in _SUBMODULES}
+
+
+def __getattr__(name: str) -> object:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    if "adam" not in globals():
+        globals().update(_names())
+        if name in globals():
+            return globals()[name]
+    elsewhere = _import_module(f"{__name__}.elsewhere")
+    return elsewhere.of_optax(name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_names()})

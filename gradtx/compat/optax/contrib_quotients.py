@@ -1,0 +1,168 @@
+"""optax.contrib's optimizers with a quotient, under its names, arguments, order and defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradtx
+from gradtx.compat.optax.door import optaxed
+from gradtx.compat.optax.dtypes import in_dtype
+from gradtx.compat.optax.errors import refuse
+from gradtx.core.pair import GradientTransformation
+
+__all__ = [
+    "acprop",
+    "ademamix",
+    "adopt",
+    "madgrad",
+    "scale_by_acprop",
+    "scale_by_ademamix",
+    "scale_by_adopt",
+    "scale_by_madgrad",
+    "scale_by_simplified_ademamix",
+    "simplified_ademamix",
+    "sophia",
+]
+
+acprop = optaxed(gradtx.acprop)
+scale_by_acprop = optaxed(gradtx.scale_by_acprop)
+
+
+@optaxed
+def scale_by_ademamix(
+    b1: Any = 0.9,
+    b2: Any = 0.999,
+    b3: Any = 0.9999,
+    alpha: Any = 6.0,
+    eps: Any = 1e-8,
+    eps_root: Any = 0.0,
+    mu_dtype: Any = None,
+) -> GradientTransformation:
+    """The quotient of `gradtx.ademamix`."""
+    slow = gradtx.chain(gradtx.ema(b3, debias=False), gradtx.scale(alpha))
+    tx = gradtx.divide_by_rms(gradtx.add(fast=gradtx.ema(b1), slow=slow), b2, eps, eps_root)
+    return in_dtype(tx, mu_dtype, "mu")
+
+
+@optaxed
+def ademamix(
+    learning_rate: Any,
+    b1: Any = 0.9,
+    b2: Any = 0.999,
+    b3: Any = 0.9999,
+    alpha: Any = 5.0,
+    eps: Any = 1e-8,
+    eps_root: Any = 0.0,
+    mu_dtype: Any = None,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> GradientTransformation:
+    """`gradtx.ademamix`."""
+    tx = gradtx.ademamix(learning_rate, b1, b2, b3, alpha, eps, eps_root, weight_decay=weight_decay, mask=mask)
+    return in_dtype(tx, mu_dtype, "mu")
+
+
+@optaxed
+def scale_by_simplified_ademamix(
+    b1: Any = 0.99, b2: Any = 0.95, alpha: Any = 0.0, eps: Any = 1e-8, eps_root: Any = 0.0
+) -> GradientTransformation:
+    """The quotient of `gradtx.simplified_ademamix`."""
+    return gradtx.divide_by_rms(gradtx.add(gradtx.add_momentum(b1), gradtx.scale(alpha)), b2, eps, eps_root)
+
+
+@optaxed
+def simplified_ademamix(
+    learning_rate: Any,
+    b1: Any = 0.99,
+    b2: Any = 0.95,
+    alpha: Any = 0.0,
+    eps: Any = 1e-8,
+    eps_root: Any = 0.0,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> GradientTransformation:
+    """`gradtx.simplified_ademamix`."""
+    return gradtx.simplified_ademamix(learning_rate, b1, b2, alpha, eps, eps_root, weight_decay=weight_decay, mask=mask)
+
+
+def _fourth_root(step: Any) -> Any:
+    return step**0.25
+
+
+@optaxed
+def scale_by_adopt(
+    b1: Any = 0.9,
+    b2: Any = 0.9999,
+    eps: Any = 1e-6,
+    mu_dtype: Any = None,
+    *,
+    nesterov: bool = False,
+    use_clipping: bool = True,
+    clip_value_fn: Callable[[Any], Any] = _fourth_root,
+) -> GradientTransformation:
+    """The pieces of `gradtx.adopt` without the learning rate."""
+    refuse("scale_by_adopt", "the paper has no such form", nesterov=(nesterov, False))
+    clip = gradtx.clip_by_value(clip_value_fn) if use_clipping else gradtx.identity()
+    tx = gradtx.chain(gradtx.scale_by_previous_rms(b2, eps), clip, gradtx.ema(b1, debias=False))
+    return in_dtype(tx, mu_dtype, "mu")
+
+
+@optaxed
+def adopt(
+    learning_rate: Any,
+    b1: Any = 0.9,
+    b2: Any = 0.9999,
+    eps: Any = 1e-6,
+    mu_dtype: Any = None,
+    *,
+    nesterov: bool = False,
+    use_clipping: bool = True,
+    clip_value_fn: Callable[[Any], Any] = _fourth_root,
+) -> GradientTransformation:
+    """`scale_by_adopt`, then the learning rate."""
+    words: dict[str, Any] = {"nesterov": nesterov, "use_clipping": use_clipping, "clip_value_fn": clip_value_fn}
+    tx = scale_by_adopt(b1, b2, eps, mu_dtype, **words)
+    return gradtx.chain(tx, gradtx.scale_by_learning_rate(learning_rate))
+
+
+@optaxed
+def scale_by_madgrad(learning_rate: Any, momentum: Any = 0.9, eps: Any = 1e-6) -> GradientTransformation:
+    """`gradtx.scale_by_madgrad`."""
+    return gradtx.scale_by_madgrad(learning_rate, momentum, eps)
+
+
+@optaxed
+def madgrad(
+    learning_rate: Any, momentum: Any = 0.9, weight_decay: Any = 0.0, eps: Any = 1e-6
+) -> GradientTransformation:
+    """`gradtx.madgrad`."""
+    return gradtx.madgrad(learning_rate, momentum, weight_decay, eps)
+
+
+@optaxed
+def sophia(
+    learning_rate: Any,
+    b1: Any = 0.965,
+    b2: Any = 0.99,
+    eps: Any = 1e-8,
+    weight_decay: Any = 1e-4,
+    weight_decay_mask: Any = None,
+    gamma: Any = 0.01,
+    clip_threshold: Any = 1.0,
+    update_interval: int = 10,
+    hessian_diagonal_fn: Any = None,
+    mu_dtype: Any = None,
+    verbose: bool = False,
+    print_win_rate_every_n_steps: int = 0,
+) -> GradientTransformation:
+    """`gradtx.sophia`, whose update takes `value_fn`, optax's `obj_fn`."""
+    refuse(
+        "sophia",
+        "the diagonal is estimated from value_fn",
+        hessian_diagonal_fn=(hessian_diagonal_fn, None),
+        verbose=(verbose, False),
+        print_win_rate_every_n_steps=(print_win_rate_every_n_steps, 0),
+    )
+    numbers = (learning_rate, b1, b2, eps, weight_decay, weight_decay_mask, gamma, clip_threshold, update_interval)
+    return in_dtype(gradtx.sophia(*numbers), mu_dtype, "mu")

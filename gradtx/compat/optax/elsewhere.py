@@ -1,0 +1,62 @@
+"""Names of optax that are not about transformations: they are optax's own, where it is installed."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from gradtx.core.errors import suggestion
+from gradtx.optional_imports import extra
+
+MODULES = ("assignment", "experimental", "losses", "microbatching", "perturbations")
+
+NAMES = (
+    "convex_kl_divergence",
+    "cosine_distance",
+    "cosine_similarity",
+    "ctc_loss",
+    "ctc_loss_with_forward_probs",
+    "generalized_kl_divergence",
+    "hinge_loss",
+    "huber_loss",
+    "kl_divergence",
+    "l2_loss",
+    "log_cosh",
+    "matrix_inverse_pth_root",
+    "microbatch",
+    "multi_normal",
+    "nnls",
+    "ntxent",
+    "power_iteration",
+    "safe_softmax_cross_entropy",
+    "scale_gradient",
+    "sigmoid_binary_cross_entropy",
+    "sigmoid_focal_loss",
+    "smooth_labels",
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_with_integer_labels",
+    "squared_error",
+)
+
+INSTEAD = {
+    "scale_by_param_block_norm": "use scale_by_param_block_rms, or gradtx.scale_by_trust_ratio",
+    "hutchinson_estimator_diag_hessian": "contrib.sophia estimates the diagonal itself, from value_fn",
+    "monte_carlo": "optax has removed it",
+}
+
+
+def of_optax(name: str) -> Any:
+    """optax's own function or module of this name.
+
+    Raises:
+        AttributeError: optax has no such name, or there is another way here. MissingExtraError: optax is not installed.
+    """
+    if name in INSTEAD:
+        raise AttributeError(f"gradtx.compat.optax has no {name}: {INSTEAD[name]}")
+    if name not in MODULES and name not in NAMES:
+        from gradtx.compat import optax as here
+
+        raise AttributeError(f"module 'gradtx.compat.optax' has no attribute {name!r}{suggestion(name, dir(here))}")
+    with extra(None):
+        optax = import_module("optax")
+    return import_module(f"optax.{name}") if name in MODULES else getattr(optax, name)

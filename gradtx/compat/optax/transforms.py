@@ -1,0 +1,51 @@
+"""`gradtx.compat.optax.transforms`: the names of optax.transforms."""
+
+from gradtx.compat.optax import accumulation, kinds, monitoring, pieces, updating, wrappers
+
+_OF = {
+    accumulation: accumulation.__all__,
+    monitoring: monitoring.__all__,
+    kinds: [
+        "AddNoiseState",
+        "EmaState",
+        "MaskedNode",
+        "MaskedState",
+        "NonNegativeParamsState",
+        "PartitionState",
+        "TraceState",
+        "ZeroNansState",
+    ],
+    pieces: [
+        "adaptive_grad_clip",
+        "add_decayed_weights",
+        "add_noise",
+        "clip",
+        "clip_by_block_rms",
+        "clip_by_global_norm",
+        "ema",
+        "keep_params_nonnegative",
+        "trace",
+        "zero_nans",
+    ],
+    updating: ["per_example_global_norm_clip", "per_example_layer_norm_clip"],
+    wrappers: [
+        "ApplyIfFiniteState",
+        "ConditionFn",
+        "ConditionallyMaskState",
+        "ConditionallyTransformState",
+        "apply_if_finite",
+        "chain",
+        "conditionally_mask",
+        "conditionally_transform",
+        "flatten",
+        "freeze",
+        "masked",
+        "named_chain",
+        "partition",
+        "selective_transform",
+    ],
+}
+_NAMES = {name: getattr(module, name) for module, names in _OF.items() for name in names}
+globals().update(_NAMES)
+
+__all__ = [*_NAMES]  # pyright: ignore[reportUnsupportedDunderAll]

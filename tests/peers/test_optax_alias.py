@@ -1,0 +1,230 @@
+"""`gradtx.compat.optax` beside optax: the same names, the same arguments, the same losses of ordinary programs."""
+
+import inspect
+import subprocess
+import sys
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradtx
+import gradtx.compat.optax as alias
+from gradtx.compat.optax import elsewhere
+
+optax = pytest.importorskip("optax", reason="pip install -e '.[peers]'")
+pytest.importorskip("optax.contrib")
+
+pytestmark = pytest.mark.peers
+
+SPACES = ("", "contrib", "projections", "schedules", "second_order", "transforms", "tree", "tree_utils")
+
+# Names of optax that the alias does not have, each with an error that says what is instead.
+ABSENT = {
+    "scale_by_param_block_norm",
+    "contrib.HutchinsonState",
+    "contrib.hutchinson_estimator_diag_hessian",
+    "transforms.unitwise_clip",
+    "transforms.unitwise_norm",
+}
+# Defaults that are functions or transformations: the same thing, but not the same object.
+DEFAULTS = {"linesearch", "decay_rate_fn", "clip_value_fn", "hessian_diagonal_fn"}
+
+
+def space(library, name):
+    return getattr(library, name) if name else library
+
+
+def published(name):
+    """The public names of a module of optax, but submodules."""
+    module = space(optax, name)
+    return [n for n in dir(module) if n[0] != "_" and not isinstance(getattr(module, n, None), types.ModuleType)]
+
+
+def test_every_name_is_here():
+    missing = set()
+    for place in SPACES:
+        ours = space(alias, place)
+        for name in published(place):
+            if not hasattr(ours, name):
+                missing.add(f"{place}.{name}".lstrip("."))
+    assert missing == ABSENT
+
+
+def test_no_other_names_are_called_optax():
+    ours = {name for name in dir(alias) if name[0] != "_"}
+    modules = {"bridge", "door", "dtypes", "errors", "elsewhere", "states", "tree_moments", "tree_state", *alias._FLAT}
+    contrib = {name for name in ours if name.startswith("contrib_")}
+    own = {"to_optax", "import_state", "export_state", "ConditionFn", "StatefulSchedule"}
+    assert ours - {*dir(optax), *alias._SUBMODULES} - modules - contrib <= own
+
+
+@pytest.mark.parametrize("place", SPACES)
+def test_arguments(place):
+    """optax's arguments in its order with its defaults; what is more is keyword-only."""
+    for name in published(place):
+        theirs, ours = getattr(space(optax, place), name), getattr(space(alias, place), name, None)
+        if not inspect.isfunction(theirs) or ours is None:
+            continue
+        wanted = list(inspect.signature(theirs).parameters.values())
+        found = list(inspect.signature(ours).parameters.values())
+        assert len(found) >= len(wanted), name
+        for ours_, theirs_ in zip(found, wanted, strict=False):
+            assert (ours_.name, ours_.kind) == (theirs_.name, theirs_.kind), name
+            same = ours_.default is theirs_.default or ours_.name in DEFAULTS or ours_.default == theirs_.default
+            assert same, f"{name}: {ours_.name}={ours_.default!r}, in optax {theirs_.default!r}"
+        assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in found[len(wanted) :]), name
+
+
+def test_what_is_not_about_transformations_is_optaxs_own():
+    assert alias.losses is optax.losses
+    assert all(getattr(alias, name) is getattr(optax, name) for name in elsewhere.NAMES)
+    with pytest.raises(AttributeError, match=r"has no attribute .adamm. .did you mean .adam."):
+        alias.adamm  # noqa: B018
+    with pytest.raises(AttributeError, match="has no scale_by_param_block_norm: use scale_by_param_block_rms"):
+        alias.scale_by_param_block_norm  # noqa: B018
+
+
+def test_the_alias_needs_no_optax():
+    program = """
+import sys
+sys.modules["optax"] = None
+import gradtx
+assert not any(name.startswith("gradtx.compat") for name in sys.modules)
+import gradtx.compat.optax as optax
+optax.chain(optax.clip(1.0), optax.adam(0.1), optax.contrib.normalize())
+try:
+    optax.l2_loss
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "optax is not installed: pip install optax\n"
+
+
+X = jnp.stack([jnp.linspace(-1.0, 1.0, 8), jnp.cos(2.0 * jnp.arange(8))], axis=1)
+Y = jnp.sin(2 * X[:, 0]) - 0.5 * X[:, 1] ** 2
+PARAMS = {"w": jnp.array([[0.5, -0.2, 0.1], [0.3, 0.4, -0.6]]), "b": jnp.zeros(3), "v": jnp.array([0.2, -0.7, 0.4])}
+
+
+def loss(params, x=X, y=Y):
+    return jnp.mean((jnp.tanh(x @ params["w"] + params["b"]) @ params["v"] - y) ** 2)
+
+
+def plain(lib):
+    """The loop of optax's first page."""
+    rate = lib.warmup_cosine_decay_schedule(0.0, 0.1, 5, 30)
+    return lib.chain(
+        lib.clip_by_global_norm(1.0), lib.adamw(rate, weight_decay=0.01, mask={"w": True, "b": False, "v": True})
+    )
+
+
+def grouped(lib):
+    """Groups of parameters, an average in the state, and half-precision momentum."""
+    label = {"w": "body", "b": "body", "v": "head"}
+    return lib.multi_transform(
+        {"body": lib.sgd(0.1, momentum=0.5, nesterov=True), "head": lib.lion(0.01, mu_dtype=jnp.bfloat16)},
+        lambda params: {name: label[name] for name in params},
+    )
+
+
+def accumulated(lib):
+    """Gradients of several batches, skipped where they are not finite."""
+    inner = lib.apply_if_finite(lib.chain(lib.trace(0.5), lib.scale_by_schedule(lambda step: -0.1 / (1 + step))), 3)
+    return lib.MultiSteps(inner, every_k_schedule=2).gradient_transformation()
+
+
+def injected(lib):
+    """A learning rate in the state."""
+    return lib.inject_hyperparams(lib.rmsprop)(learning_rate=0.02, decay=lambda step: 0.9)
+
+
+def averaged(lib):
+    """Schedule-free descent."""
+    return lib.contrib.schedule_free(lib.sgd(0.3), 0.3, b1=0.5)
+
+
+def losses(lib, make, steps=20):
+    tx = make(lib)
+
+    def step(carry, k):
+        params, state = carry
+        value, grads = jax.value_and_grad(loss)(params)
+        if make is injected:
+            state.hyperparams["learning_rate"] = jnp.where(k < 10, 0.02, 0.005)
+        updates, state = tx.update(grads, state, params)
+        return (lib.apply_updates(params, updates), state), value
+
+    return jax.lax.scan(step, (PARAMS, tx.init(PARAMS)), jnp.arange(steps))[1]
+
+
+@pytest.mark.parametrize("make", [plain, grouped, accumulated, injected, averaged])
+def test_programs(make):
+    ours, theirs = losses(alias, make), losses(optax, make)
+    assert ours[-1] < 0.9 * ours[0]
+    np.testing.assert_allclose(ours, theirs, rtol=2e-5)
+
+
+def test_lbfgs_and_lookahead():
+    def by_lbfgs(lib):
+        tx = lib.lbfgs()
+        value_and_grad = lib.value_and_grad_from_state(loss)
+
+        def step(carry, _):
+            params, state = carry
+            value, grad = value_and_grad(params, state=state)
+            updates, state = tx.update(grad, state, params, value=value, grad=grad, value_fn=loss)
+            return (lib.apply_updates(params, updates), state), value
+
+        return jax.lax.scan(step, (PARAMS, tx.init(PARAMS)), length=5)[1]
+
+    np.testing.assert_allclose(by_lbfgs(alias), by_lbfgs(optax), rtol=2e-2)  # optax keeps pairs of negative curvature
+
+    def by_lookahead(lib):
+        tx = lib.lookahead(lib.sgd(0.1), sync_period=3, slow_step_size=0.5)
+        params = lib.LookaheadParams.init_synced(PARAMS)
+
+        def step(carry, _):
+            params, state = carry
+            updates, state = tx.update(jax.grad(loss)(params.fast), state, params)
+            return (lib.apply_updates(params, updates), state), loss(params.slow)
+
+        return jax.lax.scan(step, (params, tx.init(params)), length=7)[1]
+
+    np.testing.assert_allclose(by_lookahead(alias), by_lookahead(optax), rtol=1e-5)
+
+
+def test_a_value_stays_a_value():
+    tx = alias.chain(alias.clip(1.0), alias.adam(0.1))
+    assert isinstance(tx, alias.GradientTransformationExtraArgs)
+    assert (
+        repr(tx)
+        == "chain(clip_by_value(max_delta=1.0), adam(learning_rate=0.1, b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0))"
+    )
+    assert tx == alias.chain(alias.clip(1.0), alias.adam(0.1))
+    rates = jax.vmap(lambda rate: alias.sgd(rate).update(jnp.ones(2), alias.sgd(rate).init(jnp.ones(2)))[0])
+    np.testing.assert_array_equal(rates(jnp.array([1.0, 2.0])), [[-1.0, -1.0], [-2.0, -2.0]])
+    updates, _ = tx.update(jnp.ones(2, jnp.bfloat16), tx.init(jnp.ones(2, jnp.bfloat16)), not_known_here=1)
+    assert updates.dtype == jnp.bfloat16
+    assert isinstance(gradtx.chain(tx, gradtx.scale(2.0)), gradtx.GradientTransformation)
+
+
+REFUSED = [
+    (lambda: alias.adabelief(0.1, nesterov=True), "adabelief: nesterov=True has no meaning here"),
+    (lambda: alias.scale_by_zoom_linesearch(5, verbose=True), "read the info in the state"),
+    (lambda: alias.novograd(0.1, eps_root=1e-3), "give eps, which is added outside the root"),
+    (lambda: alias.contrib.momo(adapt_lower_bound=True), "give lower_bound"),
+    (lambda: alias.contrib.dog(init_step=0.1), "give .'heuristic', reps_rel."),
+    (lambda: alias.contrib.scale_by_muon(preconditioning="aol"), "a matrix is divided by its norm"),
+    (lambda: alias.add_noise(0.1, 0.5, key=1, seed=1), "takes key or seed"),
+    (lambda: alias.polyak_sgd(variant="sps++"), "give 'sps' or 'sps.'"),
+    (lambda: alias.inject_hyperparams(alias.adam, static_args="lr"), "static_args has 'lr'"),
+]
+
+
+@pytest.mark.parametrize(("make", "says"), REFUSED, ids=range(len(REFUSED)))
+def test_what_has_no_meaning_here_is_an_error(make, says):
+    with pytest.raises(ValueError, match=says):
+        make()
