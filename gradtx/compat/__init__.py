@@ -1,4 +1,7 @@
-"""Programs that are written for other libraries. `gradtx.compat.optax` and `gradtx.compat.torch` have their names."""
+"""Programs that are written for other libraries.
+
+`gradtx.compat.optax`, `gradtx.compat.torch` and `gradtx.compat.keras` have their names.
+"""
 
 from gradtx.compat.optax import to_optax
 

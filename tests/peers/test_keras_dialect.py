@@ -43,41 +43,51 @@ def trees():
 START, GRADIENTS = trees()
 
 
-def built(optimizer):
-    """A Keras optimizer on variables with the names of the tree."""
-    variables = [keras.Variable(v, name=k, dtype="float64") for k, v in START.items()]
-    optimizer.build(variables)
-    return variables
+HALF = STEPS // 2
 
 
-def theirs(optimizer):
-    """The parameters after each step, all of them as one row; and the last state."""
-    built(optimizer)
+def halves(k):
+    """The gradients of the first half, or of the second."""
+    return {name: jnp.asarray(g[k * HALF : (k + 1) * HALF]) for name, g in GRADIENTS.items()}
 
-    @jax.jit
-    def run(w, gradients):
+
+def rows(trees):
+    return np.concatenate([np.asarray(x).reshape(HALF, -1) for x in trees], 1)
+
+
+class Theirs:
+    """A Keras optimizer on variables with the names of the tree. A run returns rows of parameters, and its end."""
+
+    def __init__(self, optimizer):
+        self.optimizer = optimizer
+        optimizer.build([keras.Variable(v, name=k, dtype="float64") for k, v in START.items()])
+        self.state = [v.value for v in optimizer.variables]
+        self.names = [v.path for v in optimizer.variables]
+
         def step(carry, g):
             w, state = optimizer.stateless_apply(carry[1], list(g.values()), carry[0])
             return (w, state), w
 
-        return jax.lax.scan(step, (w, [v.value for v in optimizer.variables]), gradients)
+        self._run = jax.jit(lambda w, state, gradients: jax.lax.scan(step, (w, state), gradients))
 
-    (_, state), rows = run([jnp.asarray(v) for v in START.values()], {k: jnp.asarray(v) for k, v in GRADIENTS.items()})
-    return np.concatenate([np.asarray(w).reshape(STEPS, -1) for w in rows], 1), state
+    def run(self, w, state, half):
+        (w, state), all_of_w = self._run(w, state, halves(half))
+        return rows(all_of_w), w, state
 
 
-def ours(tx, values=None):
-    @jax.jit
-    def run(w, gradients, values):
-        def step(carry, now):
-            g, value = now
-            w, state = tx.step(g, carry[1], carry[0], **({} if value is None else {"value": value}))
+class Ours:
+    def __init__(self, tx):
+        self.tx = tx
+
+        def step(carry, g):
+            w, state = tx.step(g, carry[1], carry[0])
             return (w, state), w
 
-        return jax.lax.scan(step, (w, tx.init(w)), (gradients, values))[1]
+        self._run = jax.jit(lambda w, state, gradients: jax.lax.scan(step, (w, state), gradients))
 
-    rows = run(jax.tree.map(jnp.asarray, START), GRADIENTS, values)
-    return np.concatenate([np.asarray(rows[k]).reshape(STEPS, -1) for k in START], 1)
+    def run(self, w, state, half):
+        (w, state), all_of_w = self._run(w, state, halves(half))
+        return rows(all_of_w.values()), w, state
 
 
 def distance(mine, want):
@@ -87,17 +97,14 @@ def distance(mine, want):
     return (np.abs(mine - want) / np.maximum.accumulate(np.abs([start, *want]), 0)[1:]).max()
 
 
-def agree(name, arguments, rtol=1e-12):
-    """A learning rate that is a pair is the name of a schedule and its arguments."""
-
-    def options(schedules):
+def both(name, arguments):
+    """The optimizer of each library. A learning rate that is a pair is the name of a schedule and its arguments."""
+    made = []
+    for module, schedules in ((keras.optimizers, keras.optimizers.schedules), (dialect, dialect.schedules)):
         rate = arguments.get("learning_rate")
-        made = {"learning_rate": getattr(schedules, rate[0])(**rate[1])} if isinstance(rate, tuple) else {}
-        return {**arguments, **made}
-
-    want = theirs(getattr(keras.optimizers, name)(**options(keras.optimizers.schedules)))[0]
-    mine = ours(getattr(dialect, name)(**options(dialect.schedules)))
-    assert distance(mine, want) < rtol, distance(mine, want)
+        options = {"learning_rate": getattr(schedules, rate[0])(**rate[1])} if isinstance(rate, tuple) else {}
+        made.append(getattr(module, name)(**{**arguments, **options}))
+    return Theirs(made[0]), Ours(made[1])
 
 
 FALLING = ("ExponentialDecay", {"initial_learning_rate": 0.03, "decay_steps": 50, "decay_rate": 0.7})
@@ -148,7 +155,37 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_optimizers(case):
-    agree(*case)
+    """300 steps; and with either library for the first half, the same second half with the other."""
+    their, our = both(*case)
+    start = {k: jnp.asarray(v) for k, v in START.items()}
+    first, w, variables = their.run(list(start.values()), their.state, 0)
+    second, _, _ = their.run(w, variables, 1)
+    mine, our_w, state = our.run(start, our.tx.init(start), 0)
+    rest, _, _ = our.run(our_w, state, 1)
+    want = np.concatenate([first, second])
+    assert distance(np.concatenate([mine, rest]), want) < 1e-12
+
+    there = dict(zip(START, w, strict=True))
+    imported = dialect.import_state(our.tx, variables, list(w))
+    named = [Named(*x) for x in zip(their.names, variables, strict=True)]
+    by_name = dialect.import_state(our.tx, named, there)
+    assert jax.tree.all(jax.tree.map(np.array_equal, jax.tree.leaves(imported), jax.tree.leaves(by_name)))
+    goes_on, _, _ = our.run(there, by_name, 1)
+    assert distance(np.concatenate([first, goes_on]), want) < 1e-12
+
+    exported = dialect.export_state(our.tx, state, named, our_w, steps=HALF)
+    goes_back, _, _ = their.run(list(our_w.values()), exported, 1)
+    assert distance(np.concatenate([mine, goes_back]), want) < 1e-12
+
+
+class Named:
+    """A variable with a path, in place of a Keras one."""
+
+    def __init__(self, path, value):
+        self.path, self.value = path, value
+
+    def numpy(self):
+        return np.asarray(self.value)
 
 
 I = {"initial_learning_rate": 0.1}  # noqa: E741
@@ -200,3 +237,27 @@ def test_no_name_of_theirs_is_missing():
     assert absent == set(dialect._INSTEAD)
     absent = {n for n in dir(keras.optimizers.schedules) if n[0] != "_"} - set(dialect.schedules.__all__)
     assert absent == set(dialect.schedules._INSTEAD)
+
+
+def test_a_keras_optimizer_itself_goes_on_here():
+    """In a LossScaleOptimizer, with float32 variables that Keras holds; and back as a list."""
+    keras.config.set_floatx("float32")
+    with enable_x64(False):
+        variables = [keras.Variable(v, name=k, dtype="float32") for k, v in START.items()]
+        theirs = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01), 256.0, 3)
+        theirs.build(variables)
+        scaled = [jnp.asarray(256.0 * g[0], jnp.float32) for g in GRADIENTS.values()]
+        step = jax.jit(lambda w, state: theirs.stateless_apply(state, scaled, w))
+        w, held = step([v.value for v in variables], [v.value for v in theirs.variables])
+        for variable, value in zip(theirs.variables, held, strict=True):
+            variable.assign(value)
+        tx = dialect.LossScaleOptimizer(dialect.Adam(0.01), 256.0, 3)
+        names = [v.path for v in variables]
+        ours = dict(zip(names, w, strict=True))
+        state = dialect.import_state(tx, theirs, ours)
+        ours, state = tx.step(dict(zip(names, scaled, strict=True)), state, ours)
+        w, held = step(w, held)
+        for name, value in zip(names, w, strict=True):
+            np.testing.assert_allclose(ours[name], value, rtol=1e-6, atol=1e-6)
+        for mine, want in zip(dialect.export_state(tx, state, theirs, ours), held, strict=True):
+            np.testing.assert_allclose(mine, want, rtol=1e-5, atol=1e-12)

@@ -5,6 +5,7 @@
     >>> tx = keras.AdamW(keras.schedules.CosineDecay(1e-3, decay_steps=1000), global_clipnorm=1.0)
     >>> state = tx.init({"dense/kernel": jnp.zeros((2, 3)), "dense/bias": jnp.zeros(3)})
 
+`import_state(tx, optimizer, params)` takes over a training of a Keras optimizer, and `export_state` gives it back.
 Keras itself is not needed. `from gradtx.compat import keras as optimizers` stands for `from keras import optimizers`.
 What is different from `keras.optimizers` 3.15, on purpose:
 
@@ -32,6 +33,7 @@ What is different from `keras.optimizers` 3.15, on purpose:
 from gradtx.compat.keras import callbacks, schedules
 from gradtx.compat.keras.adam import Adam, Adamax, AdamW, Lamb, Nadam, ScheduleFreeAdamW
 from gradtx.compat.keras.optimizers import SGD, Adadelta, Adafactor, Adagrad, Ftrl, Lion, Muon, RMSprop
+from gradtx.compat.keras.states import export_state, import_state
 from gradtx.compat.keras.wrappers import LossScaleOptimizer, MultiOptimizer, OptimizerMap, exclude_from_weight_decay
 
 __all__ = [
@@ -54,6 +56,8 @@ __all__ = [
     "ScheduleFreeAdamW",
     "callbacks",
     "exclude_from_weight_decay",
+    "export_state",
+    "import_state",
     "schedules",
 ]
 

@@ -49,11 +49,11 @@ def stepped(rate: Any, weight_decay: Any, *direction: GradientTransformation) ->
 def with_momentum(
     rate: Any, weight_decay: Any, momentum: GradientTransformation, *direction: GradientTransformation
 ) -> GradientTransformation:
-    """A momentum of steps, with the rates of their time; the weight decay is outside."""
-    if not given(weight_decay):
-        return chain(*direction, scale_by_learning_rate(rate), momentum)
-    up, decay = scale_by_learning_rate(rate, flip_sign=False), add_decayed_weights(product(rate, weight_decay))
-    return chain(*direction, up, momentum, decay, scale(-1.0))
+    """A momentum of steps, with the rates of their time; the weight decay is outside. The sign comes last, so that the
+    momentum points along the gradients whether there is a decay or not.
+    """
+    decay = (add_decayed_weights(product(rate, weight_decay)),) if given(weight_decay) else ()
+    return chain(*direction, scale_by_learning_rate(rate, flip_sign=False), momentum, *decay, scale(-1.0))
 
 
 def decayed_first(inner: GradientTransformation, rate: Any, weight_decay: Any) -> GradientTransformation:
