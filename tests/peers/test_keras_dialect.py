@@ -261,3 +261,73 @@ def test_a_keras_optimizer_itself_goes_on_here():
             np.testing.assert_allclose(ours[name], value, rtol=1e-6, atol=1e-6)
         for mine, want in zip(dialect.export_state(tx, state, theirs, ours), held, strict=True):
             np.testing.assert_allclose(mine, want, rtol=1e-5, atol=1e-12)
+
+
+def test_keras_begins_a_cycle_late():
+    """The fourteenth, at 10·(2¹³ - 1) steps, where its logarithm is rounded down in float32."""
+    keras.config.set_floatx("float32")
+    with enable_x64(False):
+        late = keras.optimizers.schedules.CosineDecayRestarts(1.0, 10)
+        in_time = dialect.schedules.CosineDecayRestarts(1.0, 10)
+        assert float(late(jnp.asarray(81910))) < 0.1
+        assert float(in_time(81910)) == 1.0
+
+
+def first_half(theirs, ours):
+    """The rows of both."""
+    their, our = Theirs(theirs), Ours(ours)
+    start = {k: jnp.asarray(v) for k, v in START.items()}
+    return their.run(list(start.values()), their.state, 0)[0], our.run(start, our.tx.init(start), 0)[0]
+
+
+def test_the_float32_of_keras():
+    """With Keras' usual type of the learning rate, steps differ by less than a rounding error of float32."""
+    keras.config.set_floatx("float32")
+    want, mine = (np.diff(x, axis=0) for x in first_half(keras.optimizers.Adam(0.1), dialect.Adam(0.1)))
+    assert 1e-9 < (np.abs(mine - want) / np.abs(want)).max() < 1.2e-7
+
+
+def test_leaves_without_weight_decay():
+    theirs, names = keras.optimizers.Lamb(0.1, weight_decay=0.5), ["bias$"]
+    theirs.exclude_from_weight_decay(var_names=names)
+    ours = dialect.exclude_from_weight_decay(dialect.Lamb(0.1, weight_decay=0.5), var_names=names)
+    want, mine = first_half(theirs, ours)
+    assert np.abs(mine - want).max() < 1e-12
+
+
+def test_several_optimizers():
+    def made(module):
+        adam, sgd = module.Adam(0.01), module.SGD(0.1, momentum=0.9)
+        return module.MultiOptimizer(module.OptimizerMap(adam, {".*_bias": sgd}), loss_scale_factor=4.0)
+
+    want, mine = first_half(made(keras.optimizers), made(dialect))
+    assert np.abs(mine - want).max() < 1e-12
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras reads its rate so
+@pytest.mark.parametrize(
+    "settings", [{"patience": 3, "cooldown": 4, "min_lr": 0.01, "factor": 0.7}, {"patience": 0, "factor": 0.9}]
+)
+def test_plateaus(settings):
+    """The learning rate after each of 200 values; Keras reads it, and here it is the factor of the update."""
+
+    class Model:
+        optimizer, metrics = keras.optimizers.SGD(0.1), ()
+
+    values = np.abs(np.cumsum(np.random.default_rng(3).normal(size=200))) + 0.1
+    callback = keras.callbacks.ReduceLROnPlateau(min_delta=0.05, **settings)
+    callback.set_model(Model)
+    callback.on_train_begin()
+    want = []
+    for epoch, value in enumerate(values):
+        callback.on_epoch_end(epoch, {"val_loss": value})
+        want.append(float(Model.optimizer.learning_rate))
+    tx = dialect.callbacks.ReduceLROnPlateau(min_delta=0.05, learning_rate=0.1, **settings)
+
+    def step(state, value):
+        update, state = tx.update(jnp.asarray(0.1), state, value=value)
+        return state, update
+
+    mine = jax.lax.scan(step, tx.init(jnp.asarray(0.0)), jnp.asarray(values))[1]
+    assert len(set(want)) > 5
+    np.testing.assert_allclose(mine, want, rtol=1e-12)
