@@ -16,8 +16,8 @@ Recipes
     transformation for the rest: polargrad, muonh. With a norm for each kind of leaf: scion.
     Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan, adabound, amsbound, sophia, sophia_g.
     Signs, noise, dual averages: sign_sgd, signum, noisy_sgd, madgrad, ftrl.
-    In other coordinates: soap, soap_muon; galore, apollo (with a small state). With a preconditioner for each side:
-    shampoo, psgd_kron.
+    In other coordinates: soap, soap_muon, splus; galore, apollo (with a small state). With a preconditioner for each
+    side: shampoo, psgd_kron.
     By the size of the parameters: lars, lamb, fromage, adamh (on a sphere), adamp, sgdp. Over steps: diloco, gpa, asgd.
     Without a learning rate: dog, l_dog, dowg, prodigy, dadapt_adamw, cocob; with the loss: polyak_sgd, momo,
     momo_adam. With one that is learnt: sgd_hd, adam_hd.
@@ -192,6 +192,7 @@ from gradtx.optimizers.sophia import (
     sophia_g,
 )
 from gradtx.optimizers.spam import ScaleBySpamState, scale_by_spam, spam, stable_spam
+from gradtx.optimizers.splus import splus
 from gradtx.optimizers.stable_adamw import stable_adamw
 from gradtx.optimizers.tiger import tiger
 from gradtx.optimizers.trust_ratio import fromage, lamb, lars, turn_by_learning_rate
@@ -642,6 +643,7 @@ __all__ = [
     "sparse_value_and_grad",
     "split24",
     "split_over",
+    "splus",
     "stable_adamw",
     "stable_spam",
     "stages",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from gradtx.catalog.entry import Entry, Peer, Setting
+from gradtx.catalog.hyperparameters import BELOW_ONE, SMALL, UP_TO_ONE
 from gradtx.optimizers.hidden import POLAR
 from gradtx.optimizers.low_rank import apollo, galore
 from gradtx.optimizers.soap import soap, soap_muon
+from gradtx.optimizers.splus import splus
 from gradtx.transforms.growth import hold_still, limit_growth
 from gradtx.wrappers.frame import in_frame
 
@@ -151,5 +153,34 @@ ENTRIES = (
         abouts={"momentum": "the weight of the past in the momentum; in [0, 1]"},
         laws={"needs_params": True, "smooth": False},
         not_offered="on functions of two numbers, which have no matrices, it is AdamW",
+    ),
+    Entry(
+        splus,
+        "recipe",
+        "matrices",
+        usual={
+            "learning_rate": 0.3,
+            "b1": 0.9,
+            "b2": 0.999,
+            "every": 100,
+            "sides": "both",
+            "max_dim": 10_000,
+            "other_scale": 1e-3,
+            "average_decay": 0.999,
+            "weight_decay": 0.01,
+            "mask": None,
+            "exclude": None,
+        },
+        source="Frans et al., arXiv:2506.07254, algorithm 2",
+        year=2025,
+        settings={"": Setting(called="splus", label="SPlus", rates=(0.03, 0.1, 0.3, 1.0))},
+        ranges={"b1": UP_TO_ONE, "average_decay": BELOW_ONE, "other_scale": SMALL},
+        abouts={
+            "b1": "the weight of the past in the mean whose signs are taken; in [0, 1]",
+            "other_scale": "the factor of leaves that are no hidden matrices; at least 0",
+            "average_decay": "the weight of the past in the average of the parameters; in [0, 1)",
+        },
+        laws={"needs_params": True, "smooth": False},
+        not_offered="functions of two numbers have no matrices",
     ),
 )

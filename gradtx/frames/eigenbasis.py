@@ -18,6 +18,7 @@ from gradtx.frames import kullback_leibler
 from gradtx.frames.carry import along_columns, along_rows
 from gradtx.frames.frame import Frame, Leaf
 from gradtx.shown import ShownAsCall
+from gradtx.transforms.decompositions import eigh, qr
 from gradtx.transforms.products import adjoint, product
 
 Basis = Annotated[Any, Role("exact"), Role("basis")]  # no codec rounds it, and no frame around this one turns it
@@ -55,6 +56,7 @@ class Eigenbasis(ShownAsCall, Frame):
     max_dim: int
     kl: bool
     staggered: bool
+    exact: bool
 
     @property
     def period(self) -> int:
@@ -62,7 +64,7 @@ class Eigenbasis(ShownAsCall, Frame):
         return self.every
 
     def phase(self, leaf: Leaf) -> int:
-        """A number that the shape gives, so that a leaf does the same whatever others there are."""
+        """A number that the shape alone gives."""
         return zlib.crc32(repr(tuple(leaf.shape)).encode()) % self.every if self.staggered else 0
 
     def takes(self, leaf: Leaf) -> bool:
@@ -118,10 +120,11 @@ class Eigenbasis(ShownAsCall, Frame):
         return _where(finite, new, basis._replace(skipped=increment(basis.skipped)))
 
     def refresh(self, basis: EigenbasisState, g: jax.Array, first: jax.Array) -> EigenbasisState:
-        """The eigenvectors at first; later one step of orthogonal iteration from the old ones."""
+        """The eigenvectors at first, or always; else one step of orthogonal iteration from the old ones."""
+        anew = None if self.exact else first
         new = basis._replace(
-            left=None if basis.left is None else _eigenvectors(basis.rows, basis.left, first),
-            right=None if basis.right is None else _eigenvectors(basis.columns, basis.right, first),
+            left=None if basis.left is None else _eigenvectors(basis.rows, basis.left, anew),
+            right=None if basis.right is None else _eigenvectors(basis.columns, basis.right, anew),
         )
         sums = [jnp.sum(abs(q), (-2, -1), keepdims=True) for q in (new.left, new.right) if q is not None]
         finite = jnp.isfinite(sum(sums))
@@ -166,6 +169,7 @@ def eigenbasis(
     max_dim: int = 10_000,
     kl: bool = False,
     staggered: bool = False,
+    exact: bool = False,
 ) -> Frame:
     """Matrices in the eigenvectors of the running means of g·gᴴ and gᴴ·g: SOAP's coordinates, around anything.
 
@@ -175,8 +179,8 @@ def eigenbasis(
 
     The means are updated in every step, before the basis. The first basis is that of the first gradient. Later ones are
     one step of orthogonal iteration from the one before: Q = qr(L·Q), with the columns in falling order of the diagonal
-    of QᴴLQ. Where all gradients have been zero, the coordinates are those that the leaf has. In derivatives, Q counts
-    as a constant.
+    of QᴴLQ; with `exact` they are eigenvectors too. Where all gradients have been zero, the coordinates are those that
+    the leaf has. In derivatives, Q counts as a constant.
 
     With kl, each mean is taken of gradients that the other side has whitened, so that L ⊗ R is the nearest to the
     covariance of the gradients in the sense of Kullback and Leibler; it needs both sides, and matrices with one side
@@ -186,14 +190,11 @@ def eigenbasis(
         R = decay·R + (1 - decay)·gᴴ·L⁻¹·g/m      L⁻¹ = Q_L·diag(1/d_L)·Q_Lᴴ      at first 1/S
         d_L = decay·d_L + (1 - decay)·mean over the columns of y²/d_R;      d_R likewise
 
-    There d counts as at least max(d)/k², k = max(10, min(dim, 4000)).
-    Gradients and bases that are not finite are not used, and counted. What is inside still gets such a gradient, unless
-    `skip_nonfinite` is around the optimizer.
+    There d counts as at least max(d)/k², k = max(10, min(dim, 4000)). Gradients and bases that are not finite are not
+    used, and counted. What is inside still gets such a gradient, unless `skip_nonfinite` is around the optimizer.
     With both sides, the first gradient is diagonal in its own basis: its other entries are rounding, to which Adam
     gives steps of full length and of either sign, in this one step.
-
-    Vectors and scalars pass as they are. Of more than two axes, the last two make the matrices, and each has its own
-    bases: see `matrices` for others.
+    Vectors and scalars pass. Of more than two axes, the last two make the matrices: see `matrices` for others.
 
     Args:
         decay: the weight of the past in L and R; in [0, 1].
@@ -201,8 +202,8 @@ def eigenbasis(
         sides: which sides get a basis: "both", "rows" (L), "columns" (R), or "smaller", the shorter one.
         max_dim: a side that is longer than this keeps its coordinates; a whole number, at least 1. `plan` says which.
         kl: whether the means are those above.
-        staggered: whether leaves of different shapes get their bases in different steps, after the first, so that no
-            step does the work of all. The steps of a leaf depend on its own shape alone.
+        staggered: whether each shape gets its bases in steps of its own, after the first, so that none does all work.
+        exact: whether later bases are decomposed too, which takes longer.
 
     Raises: TypeError, ValueError: an argument is something else.
     Source: Vyas et al. 2024 (arXiv:2409.11321), algorithm 3. The authors' code makes no update in the first step, and
@@ -221,30 +222,29 @@ def eigenbasis(
     in_unit_interval(**{"eigenbasis: decay": decay})
     whole(1, **{"eigenbasis: every": every, "eigenbasis: max_dim": max_dim})
     one_of(_SIDES, **{"eigenbasis: sides": sides})
-    for name, value in {"kl": kl, "staggered": staggered}.items():
+    for name, value in {"kl": kl, "staggered": staggered, "exact": exact}.items():
         if not isinstance(value, bool):
             raise TypeError(f"eigenbasis: {name} must be True or False; got {describe(value)}")
-    return Eigenbasis(float(decay), every, sides, max_dim, kl, staggered)
+    return Eigenbasis(float(decay), every, sides, max_dim, kl, staggered, exact)
 
 
 def _where(holds: jax.Array, new: EigenbasisState, old: EigenbasisState) -> EigenbasisState:
     return jax.tree.map(lambda x, y: jnp.where(holds, x, y), new, old)
 
 
-def _eigenvectors(mean: jax.Array, old: jax.Array, first: jax.Array) -> jax.Array:
-    """The new Q of a running mean; the old one where the mean is zero."""
+def _eigenvectors(mean: jax.Array, old: jax.Array, first: jax.Array | None) -> jax.Array:
+    """The new Q of a running mean, at first or without `first` by decomposition; the old one where the mean is 0."""
     mean, old = jax.lax.stop_gradient((mean, old))
     size = jnp.max(jnp.abs(mean), axis=(-2, -1), keepdims=True)
     unit = mean / jnp.where(size == 0, jnp.ones_like(size), size).astype(mean.dtype)
 
     def begun() -> jax.Array:
-        return jnp.linalg.eigh(unit)[1][..., ::-1]
+        return eigh(unit)[1][..., ::-1]
 
     def gone_on() -> jax.Array:
         turned = product(unit, old)
         along = jnp.sum(old.conj() * turned, axis=-2).real
         order = jnp.argsort(-along, axis=-1)
-        return jnp.linalg.qr(jnp.take_along_axis(turned, order[..., None, :], axis=-1))[0]
+        return qr(jnp.take_along_axis(turned, order[..., None, :], axis=-1))
 
-    new = jax.lax.cond(first, begun, gone_on)
-    return jnp.where(size == 0, old, new)
+    return jnp.where(size == 0, old, begun() if first is None else jax.lax.cond(first, begun, gone_on))

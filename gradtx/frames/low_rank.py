@@ -14,6 +14,7 @@ from gradtx.core.numerics import quotient
 from gradtx.frames.carry import along_columns, along_rows
 from gradtx.frames.frame import Frame, Leaf
 from gradtx.shown import ShownAsCall
+from gradtx.transforms.decompositions import svd
 from gradtx.transforms.products import adjoint, product
 
 _BASES = ("svd", "random")
@@ -67,7 +68,7 @@ class LowRank(ShownAsCall, Frame):
         g = jax.lax.stop_gradient(g).astype(basis.dtype)
         size = jnp.max(jnp.abs(g), axis=(-2, -1), keepdims=True)  # squares of entries may overflow
         unit = g / jnp.where(size == 0, jnp.ones_like(size), size).astype(g.dtype)
-        u, _, vh = jnp.linalg.svd(unit, full_matrices=False)
+        u, _, vh = svd(unit)
         new = (u if _is_wide(g.shape) else adjoint(vh))[..., : self.rank]
         overlap = jnp.sum(new.conj() * basis, axis=-2, keepdims=True)
         towards = quotient(overlap, jnp.abs(overlap).astype(basis.dtype))

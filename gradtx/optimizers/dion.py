@@ -17,6 +17,7 @@ from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import OwnShapes, flatten, is_trained, leaf_names, shape_of
 from gradtx.meshes import anywhere, spec_of
 from gradtx.optimizers.hidden import for_hidden_matrices
+from gradtx.transforms.decompositions import qr
 from gradtx.transforms.exchange import count_of, gathered, own_part
 from gradtx.transforms.norms import leaf_norm
 from gradtx.transforms.orthogonal import require_matrices, scale_by_shape
@@ -193,7 +194,7 @@ def _step(
     size = jax.lax.pmax(size, (*rows, *columns)) if rows or columns else size
     unit = b / jnp.where(size == 0, 1.0, size).astype(b.dtype)  # a product of large entries may overflow
     along = summed(jax.lax.stop_gradient(product(unit, basis)), columns or None)
-    p = own_part(jnp.linalg.qr(gathered(along, rows, along.ndim - 2))[0], rows, along.ndim - 2)
+    p = own_part(qr(gathered(along, rows, along.ndim - 2)), rows, along.ndim - 2)
     r = summed(product(adjoint(unit), p), rows or None)
     length = leaf_norm(r, (-2,), columns or None)
     rounding = jnp.finfo(length.dtype).eps * max(b.shape[-2] * count_of(rows), b.shape[-1] * count_of(columns))

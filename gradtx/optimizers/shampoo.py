@@ -212,9 +212,6 @@ def shampoo(
     two preconditioners, also embeddings and heads; vectors are divided entry by entry, as in Adagrad. To leave all but
     hidden matrices to AdamW, write `on_matrices(shampoo(rate), adamw(rate))`.
 
-    With JAX 0.10.2 on two CPU cores, `vmap` over eleven whole trainings with it was seen to wait for ever inside XLA:
-    run trainings one after another there, with `jax.lax.map`.
-
     Args:
         learning_rate: at least 0; as for the optimizer that gives the lengths, with "rmsprop" usually 1e-3. The weight
             decay is multiplied by it too.

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from gradtx.core.numerics import quotient
 from gradtx.sets.set import Plain, Set
+from gradtx.transforms.decompositions import svd
 from gradtx.transforms.products import adjoint, product
 
 
@@ -31,7 +32,7 @@ class Stiefel(Plain):
 @jax.custom_jvp
 def _orthogonal_factor(x: jax.Array) -> jax.Array:
     """UVᴴ of x = UΣVᴴ, for matrices with at least as many rows as columns."""
-    u, _, vh = jnp.linalg.svd(x, full_matrices=False)
+    u, _, vh = svd(x)
     return product(u, vh)
 
 
@@ -39,7 +40,7 @@ def _orthogonal_factor(x: jax.Array) -> jax.Array:
 def _(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
     # That of the singular vectors is infinite where two singular values are equal; this one is not.
     (x,), (dx,) = primals, tangents
-    u, s, vh = jnp.linalg.svd(x, full_matrices=False)
+    u, s, vh = svd(x)
     v = adjoint(vh)
     dx_v = product(dx, v)
     inside = product(adjoint(u), dx_v)

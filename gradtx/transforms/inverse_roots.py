@@ -7,6 +7,7 @@ import math
 import jax
 import jax.numpy as jnp
 
+from gradtx.transforms.decompositions import eigh
 from gradtx.transforms.products import adjoint, product
 
 
@@ -33,7 +34,7 @@ def inverse_root(matrix: jax.Array, power: float, eps: float = 1e-6) -> jax.Arra
     nothing, size = size == 0, _power_of_two(size)  # division by another number would round
     unit = matrix / size.astype(matrix.dtype)
     unit = jnp.where(nothing, _diagonal(jnp.ones(matrix.shape[:-1], matrix.dtype)), unit)
-    values, vectors = jnp.linalg.eigh(unit)
+    values, vectors = eigh(unit)
     top = _power_of_two(jnp.max(jnp.abs(values), -1, keepdims=True))
     values, unit = values / top, unit / top[..., None].astype(unit.dtype)
     values, turn, rest = _corrected(unit, values, vectors)
@@ -62,7 +63,7 @@ def _corrected(unit: jax.Array, values: jax.Array, vectors: jax.Array) -> tuple[
     # The others keep their places: they are their own eigenvectors, in rising order, above the small ones.
     places = jnp.broadcast_to(2.0 + jnp.arange(values.shape[-1], dtype=values.dtype), values.shape)
     part = part + _diagonal(jnp.where(small, 0.0, places)).astype(part.dtype)
-    again, turn = jnp.linalg.eigh(part)
+    again, turn = eigh(part)
     values = jnp.where(small, again * cut, values)
     inner = jnp.where(both, part * cut[..., None].astype(part.dtype), error)
     left = product(product(adjoint(turn), inner), turn)

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradtx.transforms.decompositions import svd
 from gradtx.transforms.exchange import count_of
 from gradtx.transforms.products import adjoint, product
 from gradtx.transforms.split import summed
@@ -152,7 +153,7 @@ def by_svd(x: jax.Array) -> jax.Array:
 
 def _polar(x: jax.Array) -> tuple[jax.Array, ...]:
     """The polar factor, and the decomposition without the directions of singular value zero."""
-    u, s, vh = jnp.linalg.svd(x, full_matrices=False)
+    u, s, vh = svd(x)
     seen = s > jnp.finfo(s.dtype).eps * x.shape[-1] * s[..., :1]
     u = u * seen[..., None, :].astype(u.dtype)
     return product(u, vh), u, s, vh

@@ -21,7 +21,7 @@ from gradtx.transforms.norms import leaf_norm
 from gradtx.transforms.owners import Owners, of_matrices, require_owners, sides_of
 from gradtx.transforms.split import summed
 
-SHAPE_RULES = ("keller", "moonlight", "spectral", "longest", "inputs")
+SHAPE_RULES = ("keller", "moonlight", "spectral", "longest", "inputs", "sides")
 
 
 @transformation(needs_matrices=True)
@@ -121,7 +121,7 @@ def scale_by_shape(rule: str = "keller", outputs: int = -1, *, devices: Owners |
 
     Args:
         rule: "keller": √max(1, m/n); "moonlight": 0.2·√max(m, n); "spectral": √(m/n); "longest": √max(m, n); "inputs":
-            1/n.
+            1/n; "sides": 2/(m + n).
         outputs: the axis of the outputs, -1 for kernels of Flax, Haiku and Keras, which are inputs × outputs; -2 for
             those of torch and equinox. The other one of the last two axes is that of the inputs.
         devices: inside `shard_map`, `owners(split_over(...))`, which says of what matrix a leaf is a part; elsewhere
@@ -131,7 +131,8 @@ def scale_by_shape(rule: str = "keller", outputs: int = -1, *, devices: Owners |
     Raises: ValueError: rule or outputs is another one than these; a leaf has fewer than two axes.
     Source: "keller": Jordan et al. 2024, torch's "original". "moonlight": Liu et al. 2025 (arXiv:2502.16982), torch's
         "match_rms_adamw", Keras' default, optax's `consistent_rms`. "spectral": Pethick et al. 2025 (arXiv:2502.07529),
-        Scion, as "inputs"; NVIDIA's "unit_rms_norm". NVIDIA's "spectral" is "longest" here.
+        Scion, as "inputs"; NVIDIA's "unit_rms_norm". NVIDIA's "spectral" is "longest" here. "sides": Frans et al. 2025
+        (arXiv:2506.07254).
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -150,7 +151,8 @@ def scale_by_shape(rule: str = "keller", outputs: int = -1, *, devices: Owners |
         m, n = shape[outputs], shape[-3 - outputs]
         largest = max(m, n)
         squares = {"keller": max(1.0, m / n), "moonlight": 0.04 * largest, "spectral": m / n, "longest": largest}
-        return 1.0 / n if rule == "inputs" else math.sqrt(squares[rule])
+        plain = {"inputs": n, "sides": (m + n) / 2}
+        return 1.0 / plain[rule] if rule in plain else math.sqrt(squares[rule])
 
     def init(params):
         require_matrices("scale_by_shape", "parameter", params)

@@ -2,8 +2,10 @@
 
 A transformer of a million parameters learns the next character of Python's own standard library. Six optimizers, three
 learning rates each, three seeds, which choose the start and the batches. The loss is that on text that is not trained
-on. Seconds are those of a whole step, the median over all steps of a run, after compilation. It writes pays.md beside
-this file and pays.png among the pictures of the notebooks.
+on. The losses are kept in pays.json after each training, so that an interrupted run goes on where it was. The seconds
+of a step are measured at the end: the optimizers take turns of a few steps, for several rounds. `--seconds-only`
+measures them again, on a quieter machine. It writes pays.md beside this file and pays.png among the pictures of the
+notebooks.
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import platform
 import sysconfig
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,14 +40,17 @@ RATES = {
     "PSGD": (gradtx.psgd_kron, (3e-4, 1e-3, 3e-3)),
 }
 BATCH = 8
+TURN = 20  # steps in a row: two refreshes of SOAP and of Shampoo
 
 
 class Run(NamedTuple):
     """What one training gave."""
 
-    losses: np.ndarray  # of the batches, one for each step
+    losses: list[float]  # of the batches, one for each step
     final: float  # on text that was not trained on
-    seconds: float  # of one step
+
+
+Runs = dict[str, dict[float, list[Run]]]
 
 
 def text() -> np.ndarray:
@@ -54,54 +61,103 @@ def text() -> np.ndarray:
     return np.frombuffer(data, np.uint8)
 
 
-def training(factory: Callable[..., Any], layers: int, steps: int) -> Callable[[float, int], Run]:
-    """`(rate, seed) -> Run`, compiled once for all rates and seeds."""
-    data = text()
-    train, held = data[: int(0.9 * data.size)], data[int(0.9 * data.size) :]
-    quiz = jnp.asarray(np.stack([held[k : k + TOKENS] for k in range(0, 64 * TOKENS, TOKENS)]), jnp.int32)
+class Training:
+    """A network, an optimizer, and batches that the seed chooses."""
+
+    def __init__(self, tx: Any, layers: int, seed: int):
+        self.tx, self.rng, self.params = tx, np.random.default_rng(seed), transformer_params(layers, seed)
+        self.state = jax.jit(tx.init)(self.params)
+        self.data = text()[: int(0.9 * text().size)]
+
+    def steps(self, step: Callable[..., Any], count: int) -> list[float]:
+        """Train for some steps; the losses of their batches."""
+        losses = []
+        for _ in range(count):
+            starts = self.rng.integers(0, self.data.size - TOKENS, BATCH)
+            tokens = jnp.asarray(np.stack([self.data[k : k + TOKENS] for k in starts]), jnp.int32)
+            self.params, self.state, value = step(self.tx, self.params, self.state, tokens)
+            losses.append(float(value))
+        return losses
+
+    def held_out(self) -> float:
+        """The loss on the text that is not trained on."""
+        held = text()[int(0.9 * text().size) :]
+        quiz = np.stack([held[k : k + TOKENS] for k in range(0, 64 * TOKENS, TOKENS)])
+        return float(next_token_loss(self.params, jnp.asarray(quiz, jnp.int32)))
+
+
+def compiled() -> Callable[..., Any]:
+    """A train step; one program for all rates and seeds of an optimizer."""
 
     @jax.jit
     def step(tx: Any, params: Any, state: Any, tokens: Any) -> Any:
         value, g = jax.value_and_grad(next_token_loss)(params, tokens)
         return *tx.step(g, state, params), value
 
-    def run(rate: float, seed: int) -> Run:
-        tx, rng = factory(rate), np.random.default_rng(seed)
-        params = transformer_params(layers, seed)
-        state = jax.jit(tx.init)(params)
-        losses, seconds = [], []
-        for _ in range(steps):
-            starts = rng.integers(0, train.size - TOKENS, BATCH)
-            tokens = jnp.asarray(np.stack([train[k : k + TOKENS] for k in starts]), jnp.int32)
-            began = time.perf_counter()
-            params, state, value = jax.block_until_ready(step(tx, params, state, tokens))
-            seconds.append(time.perf_counter() - began)
-            losses.append(float(value))
-        return Run(np.array(losses), float(next_token_loss(params, quiz)), float(np.median(seconds)))
+    return step
 
-    return run
+
+def train_all(args: Any, kept: dict[str, Any], file: Path) -> None:
+    """Each training that is not in `kept`; the file is written after each."""
+    programs = {name: compiled() for name in RATES}
+    for seed in range(args.seeds):
+        for name, (factory, rates) in RATES.items():
+            for rate in rates:
+                key = f"{name} {rate:.0e} {seed}"
+                if key not in kept["runs"]:
+                    training = Training(factory(rate), args.layers, seed)
+                    losses = [round(x, 5) for x in training.steps(programs[name], args.steps)]
+                    kept["runs"][key] = Run(losses, training.held_out())
+                    file.write_text(json.dumps(kept))
+                    print(f"{key:20} {kept['runs'][key].final:.4f}", flush=True)
+
+
+def measure(args: Any) -> dict[str, Any]:
+    """Seconds of a step of each optimizer: one entry a round, the mean over a turn; refreshes of bases count."""
+    turns = {}
+    for name, (factory, rates) in RATES.items():
+        turns[name] = Training(factory(rates[0]), args.layers, 0), compiled()
+        turns[name][0].steps(turns[name][1], 2)
+    seconds: dict[str, list[float]] = {name: [] for name in RATES}
+    load = []
+    for _ in range(args.rounds):
+        for name, (training, step) in turns.items():
+            began = time.perf_counter()
+            training.steps(step, TURN)
+            seconds[name].append((time.perf_counter() - began) / TURN)
+        load.append(round(os.getloadavg()[0], 1))
+        print(*(f"{name} {times[-1]:.3f}" for name, times in seconds.items()), "load", load[-1], flush=True)
+    return {"seconds": seconds, "load": load, "cores": os.cpu_count()}
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Train all, print each result as it comes, write the table and the picture."""
+    """Train all, print each result as it comes, measure the seconds, write the table and the picture."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.pays", description=__doc__)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--layers", type=int, default=5, help="blocks of the transformer; 5 are 1.0 million parameters")
-    parser.add_argument("--folder", type=Path, help="write pays.md and pays.png there")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each optimizer, when seconds are measured")
+    parser.add_argument("--folder", type=Path, help="keep pays.json there, and write pays.md and pays.png there")
+    parser.add_argument("--seconds-only", action="store_true", help="take the losses from pays.json as they are")
     args = parser.parse_args(arguments)
-    runs: dict[str, dict[float, list[Run]]] = {}
-    for name, (factory, rates) in RATES.items():
-        train = training(factory, args.layers, args.steps)
-        runs[name] = {}
-        for rate in rates:
-            runs[name][rate] = [train(rate, seed) for seed in range(args.seeds)]
-            finals = [run.final for run in runs[name][rate]]
-            print(f"{name:8} {rate:8.0e}  {np.mean(finals):.3f}  {np.ptp(finals):.3f}", flush=True)
-    if args.folder:
-        args.folder.mkdir(parents=True, exist_ok=True)
-    (args.folder or HERE).joinpath("pays.md").write_text(table(runs, args))
-    draw(runs, args.folder / "pays.png" if args.folder else PICTURE)
+    folder = args.folder or Path(tempfile.gettempdir()) / "gradtx-pays"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "pays.json"
+    settings = {"steps": args.steps, "seeds": args.seeds, "layers": args.layers, "jax": jax.__version__}
+    kept = json.loads(file.read_text()) if file.exists() else {"settings": settings, "runs": {}}
+    if kept["settings"] != settings:
+        parser.error(f"{file} has losses of {kept['settings']}, not of {settings}; name another folder")
+    kept["runs"] = {key: Run(*run) for key, run in kept["runs"].items()}
+    if not args.seconds_only:
+        train_all(args, kept, file)
+    kept["times"] = measure(args)
+    file.write_text(json.dumps(kept))
+    runs = {
+        name: {rate: [kept["runs"][f"{name} {rate:.0e} {seed}"] for seed in range(args.seeds)] for rate in rates}
+        for name, (_, rates) in RATES.items()
+    }
+    (args.folder or HERE).joinpath("pays.md").write_text(table(runs, kept["times"], args))
+    draw(runs, kept["times"], args.folder / "pays.png" if args.folder else PICTURE)
 
 
 def best(found: dict[float, list[Run]]) -> tuple[float, list[Run]]:
@@ -110,10 +166,15 @@ def best(found: dict[float, list[Run]]) -> tuple[float, list[Run]]:
     return rate, found[rate]
 
 
-def table(runs: dict[str, dict[float, list[Run]]], args: Any) -> str:
+def slower(times: dict[str, Any], name: str) -> float:
+    """How much longer a step takes than one of AdamW: the median of the rounds' ratios."""
+    return float(np.median(np.divide(times["seconds"][name], times["seconds"]["AdamW"])))
+
+
+def table(runs: Runs, times: dict[str, Any], args: Any) -> str:
     """The figures, and the sentences that their spread supports."""
     data = text()
-    adam_seconds = np.mean([run.seconds for run in best(runs["AdamW"])[1]])
+    adam = np.median(times["seconds"]["AdamW"])
     lines = [
         "# Do preconditioners pay?",
         "",
@@ -122,6 +183,9 @@ def table(runs: dict[str, dict[float, list[Run]]], args: Any) -> str:
         f"Python {platform.python_version()}, JAX {jax.__version__}, {platform.machine()}.",
         f"Text: {data.size} bytes, SHA-256 {hashlib.sha256(data.tobytes()).hexdigest()[:16]}.",
         f"Parameters: {sum(x.size for x in jax.tree.leaves(transformer_params(args.layers, 0))):,}.",
+        f"A step of AdamW: {adam:.3f} seconds, the median of {len(times['load'])} rounds of {TURN} steps, on "
+        f"{times['cores']} cores with a load of {min(times['load'])} to {max(times['load'])}; the ratios are medians "
+        "of the rounds.",
         "",
         "| optimizer | rates tried | best rate | loss: mean | least | largest | step / AdamW's |",
         "|---|---|---|---|---|---|---|",
@@ -130,11 +194,10 @@ def table(runs: dict[str, dict[float, list[Run]]], args: Any) -> str:
     for name, found in runs.items():
         rate, chosen = best(found)
         finals = ends[name] = [run.final for run in chosen]
-        slower = np.mean([run.seconds for run in chosen]) / adam_seconds
         tried = ", ".join(f"{r:.0e}" for r in found)
         lines.append(
             f"| {name} | {tried} | {rate:.0e} | {np.mean(finals):.3f} | {min(finals):.3f} | {max(finals):.3f} | "
-            f"{slower:.2f} |"
+            f"{slower(times, name):.2f} |"
         )
     lines += ["", "After these steps every seed of", ""]
     for name, finals in ends.items():
@@ -147,7 +210,7 @@ def table(runs: dict[str, dict[float, list[Run]]], args: Any) -> str:
     return "\n".join([*lines, "", "All losses:", "", "```json", json.dumps(losses, indent=1), "```", ""])
 
 
-def draw(runs: dict[str, dict[float, list[Run]]], file: Path) -> None:
+def draw(runs: Runs, times: dict[str, Any], file: Path) -> None:
     """The losses of the batches, smoothed, against steps and against seconds; a band from the least to the largest."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -161,7 +224,7 @@ def draw(runs: dict[str, dict[float, list[Run]]], file: Path) -> None:
         width = max(len(chosen[0].losses) // 15, 1)
         curves = np.stack([np.convolve(run.losses, np.ones(width) / width, "valid") for run in chosen])
         steps = np.arange(curves.shape[1]) + width
-        seconds = steps * np.mean([run.seconds for run in chosen])
+        seconds = steps * slower(times, name) * np.median(times["seconds"]["AdamW"])
         for axis, x in ((left, steps), (right, seconds)):
             axis.plot(x, curves.mean(0), color=colour, label=f"{name}, {rate:.0e}", linewidth=1.5)
             axis.fill_between(x, curves.min(0), curves.max(0), color=colour, alpha=0.15, linewidth=0)

@@ -44,3 +44,6 @@ SOAP = {
 SOAP = {**SOAP, "staggered": False}
 SOAP = {**SOAP, "kl": False, "staggered": False, "weight_decay": 0.1, "mask": None}
 add("soap", gradtx.soap, learning_rate=0.01, **SOAP, case=LOW)
+SIGNS = {"b1": 0.9, "b2": 0.9, "every": 2, "sides": "smaller", "max_dim": 100, "other_scale": 0.01}
+SIGNS = {**SIGNS, "average_decay": 0.9, "weight_decay": 0.1, "mask": None, "exclude": None}
+add("splus", gradtx.splus, learning_rate=0.1, **SIGNS, case=LOW)

@@ -177,6 +177,7 @@ def test_half_precision_iterates_in_bfloat16():
         ("spectral", (4, 16), -1, 2.0),
         ("spectral", (4, 16), -2, 0.5),
         ("longest", (4, 16), -1, 4.0),
+        ("sides", (4, 16), -1, 0.1),
     ],
 )
 def test_factors_of_shapes(rule, shape, outputs, expected):
