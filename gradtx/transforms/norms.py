@@ -13,6 +13,7 @@ from gradtx.core.leaves import at_width, float_dtype, is_staged
 from gradtx.core.numerics import abs_sq
 from gradtx.core.special import SpecialLeaf
 from gradtx.core.trees import flatten, is_trained
+from gradtx.transforms.joining import joined
 from gradtx.transforms.split import AxisName, leaf_axes, own_axes, require_axis_name, sum_of_terms, summed
 
 
@@ -50,7 +51,11 @@ def global_norm(tree: Any, axis_name: AxisName = None) -> jax.Array:
         return jnp.zeros((), width)
 
     if axes is not None or any(isinstance(x, Tracer) for x in leaves):
-        return _norm(leaves, axes)
+        kinds = [None] * len(leaves) if axes is None else axes
+        rows = list(zip(leaves, kinds, strict=True))
+        groups = {kind: joined([x for x, own in rows if own == kind]) for kind in dict.fromkeys(kinds)}
+        axes = None if axes is None else tuple(kind for kind, group in groups.items() for _ in group)
+        return _norm([x for group in groups.values() for x in group], axes)
     first = sum_of_squares(leaves[0], None)
     # Inside jit, even arithmetic on constants is staged.
     return _norm(leaves, axes) if isinstance(first, Tracer) else _eager_norm(leaves, first)

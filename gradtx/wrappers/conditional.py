@@ -19,6 +19,7 @@ from gradtx.core.leaves import apply_updates, map_leaves
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.traits import Branch, Closures
 from gradtx.core.trees import flatten, is_trained
+from gradtx.transforms.joining import joined
 
 
 class Decision(NamedTuple):
@@ -122,7 +123,8 @@ _STEP = _Form(
 def all_finite(tree: Any) -> jax.Array:
     """Whether every entry of every trained leaf is finite: a bool scalar. For arrays that are in memory already."""
     # 0 times a value that is not finite is NaN, and the sum is one pass. For isfinite, XLA on CPU writes an array.
-    return _all(jnp.isfinite(jnp.sum(x * jnp.zeros((), x.dtype))) for x in map(jnp.asarray, _trained(tree)))
+    leaves = joined(list(map(jnp.asarray, _trained(tree))))
+    return _all(jnp.isfinite(jnp.sum(x * jnp.zeros((), x.dtype))) for x in leaves)
 
 
 def all_finite_as_computed(tree: Any) -> jax.Array:
