@@ -97,7 +97,10 @@ ENTRIES = (
                     "raced.",
                 ),
                 torch=Peer("Rprop"),
-                traffic=(52, 4),  # the old sign has two readers, and neither follows from the other; optax 56
+                traffic=(
+                    48,
+                    0,
+                ),  # the old sign has two readers, so the new one waits for the new size: 16 + 16 + 16; optax 56
                 rates=(0.0003, 0.001, 0.003, 0.01),
                 shared={**_ETAS, **_STEPS},
                 offered={"learning_rate": 0.1, **_ETAS, **_STEPS},
@@ -137,7 +140,7 @@ ENTRIES = (
                 demo=True,
                 label="SuperSAB",
                 rates=(0.03, 0.1, 0.3, 1.0),
-                traffic=(96, 12),  # the same, with the last step as well; not in optax
+                traffic=(80, 0),  # the update, kept, has three readers: 16 + 20 + 16 + 16 + 12; not in optax
                 shared=_SUPERSAB,
                 offered={"learning_rate": 0.01, **_SUPERSAB},
             )

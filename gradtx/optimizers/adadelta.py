@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ from gradtx.core.chain import chain
 from gradtx.core.errors import in_unit_interval, non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves, zeros
-from gradtx.core.numerics import abs_sq, clip_and_square, divide_by_root, ema, safe_sqrt
+from gradtx.core.numerics import abs_sq, clip_and_square, divide_by_root, ema, quotient, safe_sqrt
 from gradtx.core.states import NonNegative
 from gradtx.core.transformation import transformation
 from gradtx.transforms.basic import scale_by_learning_rate
@@ -60,18 +61,19 @@ def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6):
 
     def update(updates, state, params=None):
         root = jax.lax.sqrt if isinstance(eps, float) and eps > 1e-30 else safe_sqrt  # never of 0 then; one fusion less
+        divided = operator.truediv if root is jax.lax.sqrt else quotient
 
         def leaf(g, e_g, e_x):
             g, g_sq = clip_and_square(g)
             e_g = ema(e_g, g_sq, rho)
-            scaled = divide_by_root(g, e_g, eps_root=eps)
             if not (isinstance(rho, float) and rho >= 0.5):
-                u = root(e_x + eps) * scaled
+                u = root(e_x + eps) * divide_by_root(g, e_g, eps_root=eps)
                 return u, e_g, ema(e_x, abs_sq(u), rho)
-            q = abs_sq(scaled)
-            e_x = ema(e_x, (e_x + eps) * q, rho)
-            # The old e_x + eps is computed from the new e_x: XLA then overwrites the old one in place.
-            return root((e_x + rho * eps) / (rho + (1.0 - rho) * q)) * scaled, e_g, e_x
+            e_x = ema(e_x, (e_x + eps) * divided(g_sq, e_g + eps), rho)
+            # The old e_x + eps is computed from the new e_x: XLA then overwrites the old one in place. Its divisor is
+            # multiplied with e_g + eps: so no root and no quotient is kept for two readers.
+            divisor = rho * (e_g + eps) + (1.0 - rho) * g_sq
+            return root(e_x + rho * eps) * divided(g, root(divisor)), e_g, e_x
 
         updates, e_g, e_x = map_leaves(leaf, updates, state.e_g, state.e_x, idle=(rho, rho))
         return updates, ScaleByAdadeltaState(e_g, e_x)

@@ -175,6 +175,8 @@ def scale_by_stddev(
             deviation = (cut - new) / decay if by_new else cut - mu
             nu = nu + rate * (abs_sq(deviation) + 0.0 * cut_sq)  # NaN for an infinite g
             nu = nu - rate * nu if bias_correction else scale_down(nu, decay)
+            if not by_new:  # added 0 times, nu says that m is overwritten after it has been read for nu
+                new = new + 0.0 * jnp.clip(nu, 0.0, 1.0)
             return divide_by_root(cut, nu + start, *eps_out_in), new, nu
 
         updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu)

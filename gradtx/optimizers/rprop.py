@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
 from gradtx.core.errors import at_least_one, finite, in_unit_interval, non_negative, ordered, positive
 from gradtx.core.hyper import Hyper, Number
-from gradtx.core.leaves import map_leaves, zeros
+from gradtx.core.leaves import is_staged, map_leaves, zeros
 from gradtx.core.numerics import on_real_and_imag, scale_down
 from gradtx.core.states import Exact, ExactMagnitude
 from gradtx.core.transformation import transformation
@@ -84,7 +85,8 @@ def scale_by_rprop(
         change, flipped = _followed(step, jnp.sign(g) * prev_sign, eta_minus, eta_plus)
         # The change is bounded before the addition. XLA would compute a bounded sum twice, and copy the sizes for that.
         step = step + jnp.clip(change, min_step_size - step, max_step_size - step)
-        sign = jnp.where(flipped, 0.0, jnp.sign(g))
+        # With the new size added 0 times, XLA knows that it is ready, and so overwrites the old sign in place.
+        sign = jnp.where(flipped, 0.0, jnp.sign(g)) + 0.0 * step
         return sign * step, step, sign
 
     def init(params):
@@ -146,9 +148,13 @@ def scale_by_supersab(
     def leaf(g, rate, last, prev_sign):
         sign = jnp.sign(g)
         change, flipped = _followed(rate, sign * prev_sign, eta_minus, eta_plus)
-        rate = jnp.clip(rate + change, min_learning_rate, max_learning_rate)
+        rate = rate + jnp.clip(change, min_learning_rate - rate, max_learning_rate - rate)
         u = jnp.where(flipped, -last, rate * g + scale_down(last, momentum))
-        return u, rate, jnp.where(flipped, 0.0, u), jnp.where(flipped, 0.0, sign)
+        # The update needs the last one and the old sign. It is made once, on CPU, and then XLA overwrites these in
+        # place: the new sign comes after it, since it is added 0 times, and says where the sign has changed.
+        u = jax.lax.optimization_barrier(u) if jax.default_backend() == "cpu" and is_staged(u) else u
+        next_sign = jnp.where(flipped, 0.0, sign) + 0.0 * jnp.clip(u, -1.0, 1.0)
+        return u, rate, jnp.where((next_sign == 0) & (sign != 0), 0.0, u), next_sign
 
     def init(params):
         return ScaleBySupersabState(_filled(params, learning_rate), prev_update=zeros(params), prev_sign=zeros(params))

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import argparse
 
+import jax
+
 from tests.benchmarks import report
 from tests.benchmarks.lines import QUICK, Scale
 from tests.benchmarks.repeats import repeated
@@ -53,4 +55,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    jax.config.update("jax_enable_compilation_cache", False)  # or compilations would be read from a file
     main()
