@@ -16,8 +16,8 @@ Recipes
     transformation for the rest: polargrad, muonh. With a norm for each kind of leaf: scion.
     Near Adam: nadamw, adamaxw, adabelief, acprop, yogi, radam, adan, adabound, amsbound, sophia, sophia_g.
     Signs, noise, dual averages: sign_sgd, signum, noisy_sgd, madgrad, ftrl.
-    In other coordinates: soap, soap_muon, splus; galore, apollo (with a small state). With a preconditioner for each
-    side: shampoo, psgd_kron.
+    In other coordinates: soap, soap_muon, splus, conda; galore, apollo (with a small state). With a preconditioner for
+    each side: shampoo, psgd_kron.
     By the size of the parameters: lars, lamb, fromage, adamh (on a sphere), adamp, sgdp. Over steps: diloco, gpa, asgd.
     Without a learning rate: dog, l_dog, dowg, prodigy, dadapt_adamw, cocob; with the loss: polyak_sgd, momo,
     momo_adam. With one that is learnt: sgd_hd, adam_hd.
@@ -139,6 +139,7 @@ from gradtx.optimizers.belief import ScaleByBeliefState, acprop, adabelief, scal
 from gradtx.optimizers.came import ScaleByConfidenceState, came, scale_by_confidence
 from gradtx.optimizers.caution import c_adamw, c_lion, grams
 from gradtx.optimizers.cocob import ScaleByCocobState, cocob, scale_by_cocob
+from gradtx.optimizers.conda import conda
 from gradtx.optimizers.dadapt import ScaleByDadaptAdamState, dadapt_adamw, scale_by_dadapt_adam
 from gradtx.optimizers.dion import ScaleByDionState, dion, scale_by_dion
 from gradtx.optimizers.ftrl import ScaleByFtrlState, ftrl, scale_by_ftrl
@@ -462,6 +463,7 @@ __all__ = [
     "clip_by_z_score",
     "cocob",
     "compensate",
+    "conda",
     "constant_schedule",
     "cosine_decay_schedule",
     "cosine_onecycle_schedule",

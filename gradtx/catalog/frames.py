@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gradtx.catalog.entry import Entry, Peer, Setting
 from gradtx.catalog.hyperparameters import BELOW_ONE, SMALL, UP_TO_ONE
+from gradtx.optimizers.conda import conda
 from gradtx.optimizers.hidden import POLAR
 from gradtx.optimizers.low_rank import apollo, galore
 from gradtx.optimizers.soap import soap, soap_muon
@@ -182,5 +183,24 @@ ENTRIES = (
         },
         laws={"needs_params": True, "smooth": False},
         not_offered="functions of two numbers have no matrices",
+    ),
+    Entry(
+        conda,
+        "recipe",
+        "adam",
+        usual={
+            "learning_rate": 1e-2,
+            "b1": 0.9,
+            "b2": 0.99,
+            "eps": 1e-8,
+            "every": 2000,
+            "scale": 0.25,
+            **_DECAY,
+        },
+        source="Wang et al., arXiv:2509.24218",
+        year=2025,
+        settings={"": Setting(called="conda", label="Conda", rates=(0.003, 0.01, 0.03, 0.1))},
+        laws={"needs_params": True, "smooth": False},
+        not_offered=_VECTORS,
     ),
 )

@@ -15,6 +15,8 @@ BASIS = frames.eigenbasis(decay=0.9, every=2, sides="both", max_dim=100, kl=True
 add("in_frame-svd", gradtx.in_frame, inner=ADAM, frame=SVD, carry="turn", case=TURNING)
 add("in_frame-random", gradtx.in_frame, inner=ADAM, frame=frames.low_rank(1, 2, "random", 0), carry="keep")
 add("in_frame-eigenbasis", gradtx.in_frame, inner=ADAM, frame=BASIS, carry="turn", case=TURNING)
+VECTORS = frames.singular_vectors(decay=0.9, every=2)
+add("in_frame-singular", gradtx.in_frame, inner=ADAM, frame=VECTORS, carry="turn_signed", case=TURNING)
 for which, inner in INNER.items():
     neutral = {"neutral": inner}
     add(f"in_frame-{which}-neutral", gradtx.in_frame, inner=inner, frame=frames.identity(), carry=None, case=neutral)
@@ -47,3 +49,5 @@ add("soap", gradtx.soap, learning_rate=0.01, **SOAP, case=LOW)
 SIGNS = {"b1": 0.9, "b2": 0.9, "every": 2, "sides": "smaller", "max_dim": 100, "other_scale": 0.01}
 SIGNS = {**SIGNS, "average_decay": 0.9, "weight_decay": 0.1, "mask": None, "exclude": None}
 add("splus", gradtx.splus, learning_rate=0.1, **SIGNS, case=LOW)
+LIKE_ADAM = {"b1": 0.9, "b2": 0.999, "eps": 1e-8, "every": 2, "scale": 0.5, "weight_decay": 0.1, "mask": None}
+add("conda", gradtx.conda, learning_rate=0.01, **LIKE_ADAM, case=LOW)

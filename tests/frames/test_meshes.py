@@ -15,11 +15,12 @@ FRAMES = {
     "svd": frames.low_rank(2, every=2),
     "random": frames.low_rank(2, every=2, basis="random"),
     "eigenbasis": frames.eigenbasis(0.9, every=2, sides="smaller"),
+    "singular": frames.singular_vectors(0.9, every=2),
     "blocks": frames.matrices(blocks=(None, 4)),
     "blocks of both axes": frames.matrices(blocks=(4, 4)),  # no axis stays split inside
     "matrices": frames.matrices(rows=1, columns=0),
 }
-OUTSIDE = {"random", "eigenbasis", "blocks", "blocks of both axes"}  # tried without jax.set_mesh
+OUTSIDE = {"random", "eigenbasis", "singular", "blocks", "blocks of both axes"}  # tried without jax.set_mesh
 GRADIENTS = np.random.default_rng(0).normal(size=(4, 16, 24)).astype(np.float32)
 
 
