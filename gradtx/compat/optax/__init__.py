@@ -120,8 +120,9 @@ ask gradtx for a name that only optax has, such as `gradtx.MultiSteps`, the erro
 from importlib import import_module as _import_module
 
 from gradtx.compat.optax.bridge import to_optax
+from gradtx.compat.optax.states import export_state, import_state
 
-__all__ = ["to_optax"]
+__all__ = ["export_state", "import_state", "to_optax"]
 
 # The modules that make up optax's flat namespace. The first name that is asked for imports them all.
 _FLAT = (
