@@ -135,7 +135,10 @@ def _taken(chosen: list[int], ours: list[Field], name: str) -> int:
 
 
 def _counts(ours: list[Field], records: list[Record]) -> Iterator[tuple[int, Record | None]]:
-    """Each of our numbers of updates, and the record that has fields of its state, or of a state inside."""
+    """Each of our numbers of updates, and the record that has fields of its state, or of a state inside.
+
+    None for what belongs to no record and only counts: a schedule.
+    """
     for k, field in enumerate(ours):
         if field.name != "count" or not _is_soft(field):
             continue
@@ -143,7 +146,8 @@ def _counts(ours: list[Field], records: list[Record]) -> Iterator[tuple[int, Rec
         depth = len(field.place)
         inside = [r for r in records if any(ours[j].place[:depth] == field.place for j in r.own)]
         found = next(iter(here or inside), None)
-        if found is None and field.kind != "HyperparametersState":
+        alone = sum(other.node == field.node for other in ours) == 1
+        if found is None and not (alone or field.kind == "HyperparametersState"):
             raise ValueError(f"{field.path} ({field.kind}) has nothing in optax's state: {UNLIKE}")
         yield k, found
 
