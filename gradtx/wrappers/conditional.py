@@ -111,10 +111,12 @@ def at_rest(updates: Any) -> Any:
 
 
 _UPDATE = _Form(
-    GradientTransformation.update, lambda updates, params: updates, lambda updates, params: at_rest(updates)
+    lambda inner, *args, **extra: inner.update(*args, **extra),  # of a subclass too, which may have its own
+    lambda updates, params: updates,
+    lambda updates, params: at_rest(updates),
 )
 _STEP = _Form(
-    GradientTransformation.step,
+    lambda inner, *args, **extra: inner.step(*args, **extra),
     lambda updates, params: apply_updates(params, updates),
     lambda updates, params: params,
 )

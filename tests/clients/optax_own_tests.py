@@ -4,8 +4,8 @@ Fetches the source distribution of optax with pip, and runs the tests in it in a
 `gradtx.compat.optax`. `optax_own_tests.txt` names each difference, with the tests that fail for it; a failure that is
 not there, and a line there that no failure needs, are errors. The last line says which share of the tests passes.
 
-A test counts if it uses a name that is in `gradtx.compat.optax`. Tests of losses and others that are optax's own there
-too, and of what optax does not publish, do not count.
+A test counts if it uses a name that `gradtx.compat.optax` has of gradtx. Tests of losses and others that are optax's
+own there too, and of what optax does not publish, do not count.
 
     python -m tests.clients.optax_own_tests                     all
     python -m tests.clients.optax_own_tests --only masking      the test files with this in their names
@@ -50,6 +50,7 @@ def test_files(sources: Path, only: str) -> list[Path]:
     if not found:
         raise SystemExit(f"the source distribution of optax {VERSION} holds no tests: {sources}")
     inside = [file for file in found if not {*file.relative_to(sources / "optax").parts} & {*OTHERS}]
+    inside.sort(key=lambda file: file.name == "alias_test.py")  # the long one at the end
     return [file for file in inside if only in str(file.relative_to(sources))]
 
 
@@ -82,7 +83,7 @@ class Facade(types.ModuleType):
             if isinstance(found, types.ModuleType):
                 break
             if found is not None:
-                USES.note("public", name)
+                USES.note("optax's own" if found is getattr(self._real, name, None) else "public", name)
                 return found
         found = getattr(self._real, name)
         if isinstance(found, types.ModuleType):
@@ -141,70 +142,66 @@ def put_in_place(sources: Path) -> None:
 
 
 class Recorder:
-    """A pytest plugin that writes test -> outcome, message and names used."""
+    """A pytest plugin that writes a line for each report: test, outcome, message, names used so far."""
 
     def __init__(self, out: Path):
-        self.out, self.rows = out, {}
+        self.out = out.open("w")
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         USES.test = nodeid
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        if report.when != "call" and report.outcome == "passed":
-            return
-        row = self.rows.setdefault(report.nodeid, {"outcome": report.outcome, "message": ""})
-        if report.outcome == "failed":
-            crash = getattr(report.longrepr, "reprcrash", None)
-            row["outcome"] = "failed"
-            row["message"] = row["message"] or (crash.message if crash else str(report.longrepr))[-2000:]
-        elif row["outcome"] == "passed":
-            row["outcome"] = report.outcome
+        if report.when == "call" or report.outcome != "passed":
+            self._write(report)
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed:
-            self.rows[report.nodeid] = {"outcome": "failed", "message": str(report.longrepr)[-3000:]}
+            self._write(report)
 
-    def pytest_sessionfinish(self) -> None:
-        for test, row in self.rows.items():
-            row["names"] = sorted(USES.names.get(test, ()))
-        self.out.write_text(json.dumps(self.rows, indent=1))
+    def _write(self, report: Any) -> None:
+        crash = getattr(report.longrepr, "reprcrash", None)
+        message = (crash.message if crash else str(report.longrepr))[-2000:] if report.outcome == "failed" else ""
+        names = sorted(USES.names.get(report.nodeid, ()))
+        self.out.write(json.dumps([report.nodeid, report.outcome, message, names]) + "\n")
+        self.out.flush()
+
+
+def read(out: Path) -> dict[str, Any]:
+    """Test -> what it did; of several reports, as of subtests, a failure counts."""
+    rows: dict[str, Any] = {}
+    for line in out.read_text().splitlines():
+        test, outcome, message, names = json.loads(line)
+        row = rows.setdefault(test.split("tests/")[-1], {"outcome": outcome, "message": message, "names": names})
+        if outcome == "failed" != row["outcome"]:
+            row.update(outcome=outcome, message=message)
+        row["names"] = sorted({*row["names"], *names})
+    return rows
 
 
 def child(sources: Path, folder: Path, out: Path, more: list[str]) -> int:
+    """Run the tests in a folder, with the alias in the place of optax."""
     import pytest
 
     put_in_place(sources)
-    return int(
-        pytest.main(
-            [
-                "-q",
-                "--tb=short",
-                "-p",
-                "no:cacheprovider",
-                "--no-header",
-                "--continue-on-collection-errors",
-                *more,
-                str(folder),
-            ],
-            [Recorder(out)],
-        )
-    )
+    settings = ["-q", "-p", "no:cacheprovider", "--no-header", "--tb=no", "--continue-on-collection-errors"]
+    order = (folder / "order").read_text().split()
+    return int(pytest.main([*settings, *more, *(str(folder / name) for name in order)], [Recorder(out)]))
 
 
-def ran(sources: Path, only: str, more: list[str]) -> dict[str, Any]:
-    """The rows of the recorder, by test: `alias_test.py::AliasTest::test_x0`."""
+def ran(sources: Path, only: str, out: Path, more: list[str]) -> None:
+    """Run the tests in another process; it writes a line for each to `out`."""
     with tempfile.TemporaryDirectory() as place:
-        folder, out = Path(place, "tests"), Path(place, "rows.json")
+        folder = Path(place, "tests")
         folder.mkdir()
         (folder / "pytest.ini").write_text("[pytest]\n")
+        names = []
         for file in test_files(sources, only):  # flat, so that pytest takes none of them for a part of a package
-            name = "__".join(file.relative_to(sources / "optax").parts)
-            (folder / name).write_text(file.read_text())
+            names.append("__".join(file.relative_to(sources / "optax").parts))
+            (folder / names[-1]).write_text(file.read_text())
+        (folder / "order").write_text("\n".join(names))
         command = [sys.executable, "-m", "tests.clients.optax_own_tests", "--child", str(folder), str(out)]
         environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONHASHSEED": "0"}
         subprocess.run([*command, "--sources", str(sources), "--", *more], env=environment, check=False)
-        rows = json.loads(out.read_text())
-    return {test.split("tests/")[-1]: row for test, row in rows.items()}
 
 
 def counts(row: dict[str, Any]) -> bool:
@@ -257,16 +254,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sources", type=Path)
     parser.add_argument("--only", default="")
-    parser.add_argument("--rows", type=Path, help="write what each test did to this file")
+    parser.add_argument("--rows", type=Path, help="keep what each test did in this file")
+    parser.add_argument("--read", action="store_true", help="run nothing: sort what the file of --rows holds")
     parser.add_argument("--child", nargs=2, type=Path, help=argparse.SUPPRESS)
     parser.add_argument("more", nargs="*", help="for pytest, after --")
     given = parser.parse_args()
     if given.child:
         return child(given.sources, *given.child, given.more)
     with tempfile.TemporaryDirectory() as place:
-        rows = ran(given.sources or fetched(Path(place)), given.only, given.more)
-    if given.rows:
-        given.rows.write_text(json.dumps(rows, indent=1))
+        out = given.rows or Path(place, "rows")
+        if not given.read:
+            ran(given.sources or fetched(Path(place)), given.only, out, given.more)
+        rows = read(out)
     return report(rows, whole=not given.only and not given.more)
 
 

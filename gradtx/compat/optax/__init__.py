@@ -80,9 +80,12 @@ Two schedules
 
 **These names and optax's own**
 
-* States are gradtx's, also under optax's names of them: `state["scale_by_adam"].mu`, not `state[0].mu`. Those of
-  `MultiSteps` and `inject_hyperparams`, of `apply_if_finite`, `conditionally_mask` and `conditionally_transform` have
-  optax's fields; what is inside is `inner` in the last three. `acc_grads` is a sum, and stays until the next gradient.
+* The state of a chain is a tuple, as in optax, and nested chains are nested tuples: `state[0].mu`. An update also takes
+  gradtx's dict, and then returns one. The states of pieces are gradtx's, also under optax's names: an `EmaState` has
+  `mu`, not `ema`. Those of `MultiSteps` and `inject_hyperparams`, of `masked`, `partition`, `apply_if_finite`,
+  `conditionally_mask` and `conditionally_transform` have optax's fields; what is inside is `inner` in the last three.
+  `acc_grads` is a sum, and stays until the next gradient.
+* A label that no leaf has is not noticed.
 * `mu_dtype`, `accumulator_dtype` and `state_dtype` say how a field is kept between steps; without them it is float32 or
   wider, also for half-precision parameters. Hyperparameters in a state are float32 or wider too.
 * An argument that has no meaning here is an error that says what to do: `nesterov` of AdaBelief and RAdam, `verbose`,
@@ -138,6 +141,7 @@ _FLAT = (
     "schedules",
     "searches",
     "updating",
+    "which",
     "wrappers",
 )
 _SUBMODULES = ("contrib", "projections", "schedules", "second_order", "transforms", "tree", "tree_utils")
@@ -160,7 +164,7 @@ def __getattr__(name: str) -> object:
         if name in globals():
             return globals()[name]
     elsewhere = _import_module(f"{__name__}.elsewhere")
-    return elsewhere.of_optax(name)
+    return elsewhere.of_optax(name, [*globals()])
 
 
 def __dir__() -> list[str]:

@@ -2,6 +2,7 @@
 
 import gradtx
 from gradtx.compat.optax import contrib_matrices, contrib_quotients, contrib_rates, contrib_wrappers
+from gradtx.compat.optax.elsewhere import absent
 from gradtx.compat.optax.kinds import EmptyState
 from gradtx.rates.mechanic import MechanicState as MechanicState
 
@@ -46,3 +47,7 @@ __all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
     "SplitRealAndImaginaryState",
     *_FROM_PARTS,
 ]
+
+
+def __getattr__(name: str) -> object:
+    raise absent(name, __name__, __all__)

@@ -11,6 +11,7 @@ from gradtx import frames
 from gradtx.compat.optax.door import optaxed
 from gradtx.compat.optax.dtypes import in_dtype
 from gradtx.compat.optax.errors import refuse
+from gradtx.compat.optax.which import partition
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.trees import shape_of
 from gradtx.optimizers.hidden import mean_of
@@ -114,7 +115,7 @@ def muon(
     others = in_dtype(
         gradtx.adamw(rate, adam_b1, adam_b2, eps, adam_eps_root, adam_weight_decay, nesterov=nesterov), mu_dtype, "mu"
     )
-    return gradtx.partition({"muon": matrices, "adam": others}, _labels)
+    return partition({"muon": matrices, "adam": others}, _labels)
 
 
 @optaxed

@@ -6,12 +6,14 @@ Inside nothing differs: the value is gradtx's call, with its state and its arith
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec
 
 import jax
 import jax.numpy as jnp
 
+from gradtx.compat.optax.layout import from_layout, to_layout
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.special import is_leaf
 from gradtx.core.transformation import as_transformation
@@ -23,18 +25,38 @@ P = ParamSpec("P")
 class OptaxTransformation(GradientTransformation):
     """A transformation whose `update` keeps optax's protocol.
 
-    It takes any extra argument, and drops those that nothing inside knows. Its updates have the dtype of the gradients,
-    or that of the parameters where this is wider. Members of a chain pass float32 or wider to each other.
+    It takes any extra argument, and drops those that nothing inside knows; those that are arguments of `value_fn` go to
+    it. Its updates have the dtype of the gradients,
+    or that of the parameters where this is wider. Members of a chain pass float32 or wider to each other. The state of
+    a chain is a tuple; it also takes gradtx's dict.
     """
+
+    def init(self, params: Any) -> Any:
+        """The state before the first step."""
+        return to_layout(self, super().init(params))
 
     def update(self, updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
         """The updates and the next state."""
-        new, state = super().update(updates, state, params, **self.extras.taken(extra))
-        return in_their_dtypes(new, updates, params), state
+        new, after = super().update(updates, from_layout(self, state), params, **self._taken(extra))
+        return in_their_dtypes(new, updates, params), self._like(after, state)
 
     def step(self, updates: Any, state: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
         """The new parameters and the next state."""
-        return super().step(updates, state, params, **self.extras.taken(extra))
+        new, after = super().step(updates, from_layout(self, state), params, **self._taken(extra))
+        return new, self._like(after, state)
+
+    def _like(self, after: Any, state: Any) -> Any:
+        """The next state in the layout of the one before, which may be gradtx's."""
+        return after if isinstance(state, dict) else to_layout(self, after)
+
+    def _taken(self, extra: dict[str, Any]) -> dict[str, Any]:
+        """The extra arguments that the inside takes."""
+        taken = self.extras.taken(extra)
+        value_fn = taken.get("value_fn")
+        if callable(value_fn) and len(taken) < len(extra):
+            own = {name: x for name, x in extra.items() if name not in taken and name in _parameters(value_fn)}
+            taken = {**taken, "value_fn": functools.partial(value_fn, **own)} if own else taken
+        return taken
 
     def replace(self, **changes: Any) -> GradientTransformation:
         """The same call with some arguments changed."""
@@ -75,6 +97,13 @@ def optaxed(function: Callable[P, GradientTransformation]) -> Callable[P, Gradie
         return opened(function(*args, **kwargs))
 
     return made
+
+
+def _parameters(function: Callable) -> Mapping[str, Any]:
+    try:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some builtins have no signature
+        return {}
 
 
 def in_their_dtypes(new: Any, updates: Any, params: Any) -> Any:

@@ -41,22 +41,28 @@ NAMES = (
 INSTEAD = {
     "scale_by_param_block_norm": "use scale_by_param_block_rms, or gradtx.scale_by_trust_ratio",
     "hutchinson_estimator_diag_hessian": "contrib.sophia estimates the diagonal itself, from value_fn",
+    "HutchinsonState": "contrib.sophia estimates the diagonal itself, from value_fn",
+    "unitwise_norm": "adaptive_grad_clip computes the norms",
+    "unitwise_clip": "use adaptive_grad_clip",
     "monte_carlo": "optax has removed it",
 }
 
 
-def of_optax(name: str) -> Any:
+def absent(name: str, module: str, names: Any) -> AttributeError:
+    """The error for a name that a module does not have: what is instead, or the nearest name."""
+    if name in INSTEAD:
+        return AttributeError(f"{module} has no {name}: {INSTEAD[name]}")
+    return AttributeError(f"module {module!r} has no attribute {name!r}{suggestion(name, names)}")
+
+
+def of_optax(name: str, names: Any) -> Any:
     """optax's own function or module of this name.
 
     Raises:
         AttributeError: optax has no such name, or there is another way here. MissingExtraError: optax is not installed.
     """
-    if name in INSTEAD:
-        raise AttributeError(f"gradtx.compat.optax has no {name}: {INSTEAD[name]}")
     if name not in MODULES and name not in NAMES:
-        from gradtx.compat import optax as here
-
-        raise AttributeError(f"module 'gradtx.compat.optax' has no attribute {name!r}{suggestion(name, dir(here))}")
+        raise absent(name, "gradtx.compat.optax", names)
     with extra(None):
         optax = import_module("optax")
     return import_module(f"optax.{name}") if name in MODULES else getattr(optax, name)

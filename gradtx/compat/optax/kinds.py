@@ -10,6 +10,7 @@ import jax
 import gradtx
 from gradtx.annotations import MaskedNode, OptState, Params, ScalarOrSchedule, Updates
 from gradtx.compat.optax.door import as_optax, opened
+from gradtx.compat.optax.layout import MaskedState, PartitionState
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.states import EmptyState, HyperparametersState
 from gradtx.core.transformation import foreign
@@ -83,7 +84,7 @@ ApplyEvery = gradtx.AccumulateState
 EmaState = ScaleBySM3State = gradtx.EmaState
 FactoredState = ScaleByNovogradState = ScaleByRmsState = gradtx.ScaleByRmsState
 LookaheadState = gradtx.LookaheadState
-MaskedState = PartitionState = MultiTransformState = dict
+MultiTransformState = PartitionState
 ScaleByAdaDeltaState = gradtx.ScaleByAdadeltaState
 ScaleByAdamState = gradtx.ScaleByAdamState
 ScaleByAdanState = gradtx.ScaleByAdanState

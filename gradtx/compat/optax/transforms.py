@@ -1,6 +1,7 @@
 """`gradtx.compat.optax.transforms`: the names of optax.transforms."""
 
-from gradtx.compat.optax import accumulation, kinds, monitoring, pieces, updating, wrappers
+from gradtx.compat.optax import accumulation, kinds, monitoring, pieces, updating, which, wrappers
+from gradtx.compat.optax.elsewhere import absent
 
 _OF = {
     accumulation: accumulation.__all__,
@@ -28,6 +29,7 @@ _OF = {
         "zero_nans",
     ],
     updating: ["per_example_global_norm_clip", "per_example_layer_norm_clip"],
+    which: ["freeze", "masked", "partition", "selective_transform"],
     wrappers: [
         "ApplyIfFiniteState",
         "ConditionFn",
@@ -38,14 +40,14 @@ _OF = {
         "conditionally_mask",
         "conditionally_transform",
         "flatten",
-        "freeze",
-        "masked",
         "named_chain",
-        "partition",
-        "selective_transform",
     ],
 }
 _NAMES = {name: getattr(module, name) for module, names in _OF.items() for name in names}
 globals().update(_NAMES)
 
 __all__ = [*_NAMES]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> object:
+    raise absent(name, __name__, __all__)

@@ -87,12 +87,8 @@ def scale(scalar: Any, tree: Any) -> Any:
 
 
 def add_scale(tree_x: Any, scalar: Any, tree_y: Any) -> Any:
-    """x + scalar·y, in the dtypes of x."""
-
-    def leaf(x: Any, y: Any) -> Any:
-        return None if x is None else (x + scalar * y).astype(jnp.asarray(x).dtype)
-
-    return _map(leaf, tree_x, tree_y, is_leaf=lambda x: x is None)
+    """x + scalar·y."""
+    return _map(lambda x, y: None if x is None else x + scalar * y, tree_x, tree_y, is_leaf=lambda x: x is None)
 
 
 def vdot(tree_x: Any, tree_y: Any) -> Any:

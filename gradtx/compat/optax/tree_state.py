@@ -48,15 +48,18 @@ def _matches(path: tuple, node: Any, key: Any) -> bool:
 
 
 def _walk(tree: Any, key: Any, path: tuple = ()) -> Iterator[tuple[tuple, Any]]:
-    if _matches(path, tree, key):
-        yield path, tree
-    for step, child in _children(tree):
-        yield from _walk(child, key, (*path, step))
+    """Those one level below first, then what is inside each."""
+    below = [((*path, step), child) for step, child in _children(tree)]
+    yield from ((here, child) for here, child in below if _matches(here, child, key))
+    for here, child in below:
+        yield from _walk(child, key, here)
 
 
 def get_all_with_path(tree: Any, key: Any, filtering: Filter | None = None) -> list[tuple[tuple, Any]]:
     """All (path, value) with this field, key of a dict, or name of a NamedTuple."""
-    return [(path, value) for path, value in _walk(tree, key) if filtering is None or filtering(path, value)]
+    found = [((), tree)] if _matches((), tree, key) else []
+    found.extend(_walk(tree, key))
+    return [(path, value) for path, value in found if filtering is None or filtering(path, value)]
 
 
 def get(tree: Any, key: Any, default: Any = None, filtering: Filter | None = None) -> Any:

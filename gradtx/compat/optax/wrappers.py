@@ -1,4 +1,4 @@
-"""Wrappers under optax's names, arguments, order and defaults: which leaves, when, in which layout."""
+"""Chains and wrappers under optax's names, arguments, order and defaults: when, and in which layout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from gradtx.core.numerics import increment, zero_count
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import Transformation, foreign, transformation
 from gradtx.wrappers.conditional import Decision, all_finite, conditional
-from gradtx.wrappers.rules import arity
 
 __all__ = [
     "ApplyIfFiniteState",
@@ -29,12 +28,7 @@ __all__ = [
     "conditionally_mask",
     "conditionally_transform",
     "flatten",
-    "freeze",
-    "masked",
-    "multi_transform",
     "named_chain",
-    "partition",
-    "selective_transform",
 ]
 
 
@@ -51,58 +45,6 @@ def named_chain(*args: Any) -> GradientTransformation:
     if len(set(names)) != len(names):
         raise ValueError(f"Named transformations must have unique names, but got {names}")
     return gradtx.chain(**dict(args))
-
-
-@transformation(sparse_rows=True)
-def _masked_by(inner: Transformation, mask: Callable[[Any], Any]):
-    """`masked` with a function, which gets the updates where the parameters are not given."""
-    return _resolved(lambda tree: gradtx.masked(inner, mask(tree)))
-
-
-@transformation(sparse_rows=True)
-def _partition_by(transforms: dict[Any, Transformation], labels: Callable[[Any], Any]):
-    """`partition` with a function, which gets the updates where the parameters are not given."""
-    return _resolved(lambda tree: gradtx.partition(transforms, labels(tree)))
-
-
-def _resolved(make: Callable[[Any], GradientTransformation]) -> tuple[Callable, Callable]:
-    def init(params):
-        return make(params).init(params)
-
-    def update(updates, state, params=None, **extra):
-        tx = make(updates if params is None else params)
-        return tx.update(updates, state, params, **tx.extras.taken(extra))
-
-    return init, update
-
-
-@optaxed
-def masked(inner: Any, mask: Any, *, mask_compatible_extra_args: bool = False) -> GradientTransformation:
-    """`gradtx.masked`; extra arguments that are trees like the parameters are always split."""
-    return _masked_by(inner, mask) if callable(mask) and arity(mask) == 1 else gradtx.masked(inner, mask)
-
-
-@optaxed
-def partition(
-    transforms: Any, param_labels: Any, *, mask_compatible_extra_args: bool = False
-) -> GradientTransformation:
-    """`gradtx.partition`; extra arguments that are trees like the parameters are always split."""
-    return (_partition_by if callable(param_labels) else gradtx.partition)(transforms, param_labels)
-
-
-multi_transform = partition
-
-
-@optaxed
-def freeze(mask: Any) -> GradientTransformation:
-    """A member of a chain that holds the leaves of the mask still: `gradtx.freeze(identity(), mask)`."""
-    return gradtx.freeze(gradtx.identity(), mask)
-
-
-@optaxed
-def selective_transform(optimizer: Any, *, freeze_mask: Any) -> GradientTransformation:
-    """`gradtx.freeze`."""
-    return gradtx.freeze(optimizer, freeze_mask)
 
 
 ConditionFn: TypeAlias = Callable[..., Any]

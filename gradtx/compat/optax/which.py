@@ -1,0 +1,76 @@
+"""Wrappers for some of the leaves, under optax's names, arguments, order and defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+import gradtx
+from gradtx.compat.optax.door import optaxed
+from gradtx.compat.optax.layout import with_inner_state, with_inner_states
+from gradtx.core.factory import key_name
+from gradtx.core.pair import GradientTransformation
+from gradtx.core.transformation import Transformation, transformation
+from gradtx.wrappers.rules import arity
+
+__all__ = ["freeze", "masked", "multi_transform", "partition", "selective_transform"]
+
+
+@transformation(sparse_rows=True)
+def masked_by(inner: Transformation, mask: Callable[[Any], Any]):
+    """`masked` with a function, which gets the updates where the parameters are not given."""
+    return _resolved(lambda tree: gradtx.masked(inner, mask(tree)))
+
+
+@transformation(sparse_rows=True)
+def partition_by(transforms: dict[Any, Transformation], labels: Any):
+    """`partition` without the labels that no leaf has; a function gets the updates where params are not given."""
+
+    def made(tree: Any) -> GradientTransformation:
+        found = labels(tree) if callable(labels) else labels
+        used = {key_name(label) for label in jax.tree.leaves(found)}
+        return gradtx.partition({label: tx for label, tx in transforms.items() if key_name(label) in used}, found)
+
+    return _resolved(made)
+
+
+def _resolved(make: Callable[[Any], GradientTransformation]) -> tuple[Callable, Callable]:
+    def init(params):
+        return make(params).init(params)
+
+    def update(updates, state, params=None, **extra):
+        tx = make(updates if params is None else params)
+        return tx.update(updates, state, params, **tx.extras.taken(extra))
+
+    return init, update
+
+
+@optaxed
+def masked(inner: Any, mask: Any, *, mask_compatible_extra_args: bool = False) -> GradientTransformation:
+    """`gradtx.masked`; extra arguments that are trees like the parameters are always split."""
+    return with_inner_state((masked_by if callable(mask) and arity(mask) == 1 else gradtx.masked)(inner, mask))
+
+
+@optaxed
+def partition(
+    transforms: Any, param_labels: Any, *, mask_compatible_extra_args: bool = False
+) -> GradientTransformation:
+    """`gradtx.partition`; extra arguments that are trees like the parameters are always split."""
+    return with_inner_states(partition_by(transforms, param_labels))
+
+
+multi_transform = partition
+
+
+@optaxed
+def freeze(mask: Any) -> GradientTransformation:
+    """A member of a chain that holds the leaves of the mask still: `gradtx.freeze(identity(), mask)`."""
+    return with_inner_state(gradtx.freeze(gradtx.identity(), mask))
+
+
+@optaxed
+def selective_transform(optimizer: Any, *, freeze_mask: Any) -> GradientTransformation:
+    """`gradtx.freeze`."""
+    return gradtx.freeze(optimizer, freeze_mask)
