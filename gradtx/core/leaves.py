@@ -21,10 +21,20 @@ _SINGLE, _WIDE = jnp.dtype("float32"), jnp.dtype("float64")
 def float_dtype(*trees: Any) -> Any:
     """The real dtype for arithmetic on these leaves: the widest of their dtypes, and at least float32."""
     leaves = [x for x in jax.tree.leaves(trees) if is_trained(x)]
-    dtypes = {x.dtype if isinstance(x, jax.Array) else jnp.result_type(x) for x in leaves}  # NumPy may be wider
-    return _WIDE if any(jnp.finfo(dtype).bits == 64 for dtype in dtypes) else _SINGLE
+    return _WIDE if _WIDE in {_real_dtype(_dtype_of(x)) for x in leaves} else _SINGLE
 
 
+def _dtype_of(x: Any) -> Any:
+    return x.dtype if isinstance(x, jax.Array) else jnp.result_type(x)  # NumPy may be wider
+
+
+@functools.cache
+def _real_dtype(dtype: Any) -> Any:
+    """The real dtype for arithmetic on a leaf of this dtype."""
+    return _WIDE if jnp.finfo(dtype).bits == 64 else _SINGLE
+
+
+@functools.cache
 def at_width(dtype: Any, width: Any) -> Any:
     """The real or complex dtype of the same kind as `dtype`, with the precision of the real dtype `width`."""
     if jnp.issubdtype(dtype, jnp.complexfloating):
@@ -48,8 +58,9 @@ def full(params: Any, value: Any, *, real: bool = False) -> Any:
     def leaf(p: Any) -> jax.Array | None:
         if not is_trained(p):
             return None
-        width = float_dtype(p)
-        made = jnp.full_like(p, jnp.asarray(value), dtype=width if real else at_width(jnp.result_type(p), width))
+        dtype = _dtype_of(p)
+        width = _real_dtype(dtype)
+        made = jax.lax.full_like(p, value, width if real else at_width(dtype, width))
         return _sharded_like(p, made) if isinstance(p, Tracer) else made
 
     return jax.tree.map(leaf, params, is_leaf=is_none)

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 COUNT_MAX = 2**31 - 1
 
@@ -54,6 +55,7 @@ def abs_sq(x: jax.Array) -> jax.Array:
     return x.real * x.real + x.imag * x.imag if jnp.iscomplexobj(x) else x * x
 
 
+@functools.partial(jax.jit, static_argnums=1, inline=True)  # outside jit it is one operation, not five
 def clip_and_square(g: jax.Array, room: float = 1.0) -> tuple[jax.Array, jax.Array]:
     """g and |g|² for accumulators of squares, with g clipped where its square would overflow (1.8e19 in float32).
 
@@ -73,6 +75,8 @@ def clip_and_square(g: jax.Array, room: float = 1.0) -> tuple[jax.Array, jax.Arr
 
 def safe_sqrt(x: jax.Array) -> jax.Array:
     """The square root with the derivative 0 at 0, where the true derivative is infinite and would become NaN."""
+    if not isinstance(x, Tracer):
+        return jax.lax.sqrt(x)
     # No `custom_jvp`: JAX's `checking_leaks` collects garbage once for each of its calls, 0.1 s in a large program.
     nothing = jax.lax.full_like(x, 0)
     zero = jax.lax.eq(x, nothing)
