@@ -30,7 +30,7 @@ class LowRank(ShownAsCall, Frame):
     rank: int
     every: int
     basis: str
-    seed: int
+    key: int
 
     @property
     def period(self) -> int:
@@ -49,7 +49,7 @@ class LowRank(ShownAsCall, Frame):
     def init(self, leaf: Leaf, salt: np.ndarray) -> jax.Array:
         """The first directions of the shorter side; of a random basis, the key."""
         if self.basis == "random":
-            key = jax.random.key(self.seed, impl=_KEYS)
+            key = jax.random.key(self.key, impl=_KEYS)
             return jax.random.key_data(jax.random.fold_in(jax.random.fold_in(key, salt[0]), salt[1]))
         shape = self._basis_shape(leaf.shape)
         eye = jnp.eye(*shape[-2:], dtype=at_width(leaf.dtype, float_dtype(leaf)))
@@ -100,7 +100,7 @@ class LowRank(ShownAsCall, Frame):
         return (*shape[:-2], min(shape[-2:]), self.rank)
 
 
-def low_rank(rank: int, every: int = 200, basis: str = "svd", seed: int = 0) -> Frame:
+def low_rank(rank: int, every: int = 200, basis: str = "svd", key: int = 0) -> Frame:
     """Matrices seen from a few directions of their shorter side, so that the state inside is smaller.
 
         y = Pᴴ·g, r × n, for a wide g, m × n with m < n        u = P·v
@@ -112,7 +112,7 @@ def low_rank(rank: int, every: int = 200, basis: str = "svd", seed: int = 0) -> 
     gradient is zero, P stays as it is. In derivatives, P counts as a constant.
 
     With basis="random", the entries of P are drawn from N(0, 1/r) at these steps, so that ‖y‖² is ‖g‖² in the mean. P
-    is never stored: it is drawn again in each step from a key, two words in the state. It depends on the seed and on
+    is never stored: it is drawn again in each step from a key, two words in the state. It depends on the key and on
     the path of the leaf, not on its type.
 
     `in_frame` keeps the inner state as it is when P changes, as the papers do. With basis="svd" it can also turn it;
@@ -125,7 +125,7 @@ def low_rank(rank: int, every: int = 200, basis: str = "svd", seed: int = 0) -> 
         rank: r; a whole number, at least 1.
         every: steps between two bases; a whole number, at least 1.
         basis: "svd" or "random".
-        seed: of a random basis; in [0, 2**32).
+        key: of a random basis; an integer in [0, 2**32).
 
     Raises: TypeError, ValueError: an argument is something else.
     Source: Zhao et al. 2024 (arXiv:2403.03507), GaLore, equations 12 and 13; Zhu et al. 2024 (arXiv:2412.05270),
@@ -140,10 +140,10 @@ def low_rank(rank: int, every: int = 200, basis: str = "svd", seed: int = 0) -> 
     """
     whole(1, **{"low_rank: rank": rank, "low_rank: every": every})
     one_of(_BASES, **{"low_rank: basis": basis})
-    whole(0, **{"low_rank: seed": seed})
-    if seed >= 2**32:
-        raise ValueError(f"low_rank: seed must be below 2**32; got {seed}")
-    return LowRank(rank, every, basis, seed)
+    whole(0, **{"low_rank: key": key})
+    if key >= 2**32:
+        raise ValueError(f"low_rank: key must be below 2**32; got {key}")
+    return LowRank(rank, every, basis, key)
 
 
 def _is_wide(shape: tuple[int, ...]) -> bool:

@@ -23,7 +23,7 @@ from gradtx.transforms.norms import leaf_norm
 from gradtx.transforms.orthogonal import require_matrices, scale_by_shape
 from gradtx.transforms.owners import Owners, require_owners, sides_of
 from gradtx.transforms.products import adjoint, product
-from gradtx.transforms.seeds import path_hashes
+from gradtx.transforms.seeds import key_of, path_hashes, require_seed
 from gradtx.transforms.split import summed
 
 
@@ -39,7 +39,9 @@ class ScaleByDionState(NamedTuple):
 
 
 @transformation(needs_matrices=True)
-def scale_by_dion(rank: int | float = 0.25, momentum: Hyper = 0.95, *, seed: int = 0, devices: Owners | None = None):
+def scale_by_dion(
+    rank: int | float = 0.25, momentum: Hyper = 0.95, *, key: int | jax.Array = 0, devices: Owners | None = None
+):
     """Orthogonalize the momentum within a rank r, by one power iteration in each step; what r leaves out stays in it.
 
         B = M + g
@@ -61,7 +63,7 @@ def scale_by_dion(rank: int | float = 0.25, momentum: Hyper = 0.95, *, seed: int
         rank: r, a whole number of at least 1 and at most the shorter side; or, as a float in (0, 1], r over that side,
             rounded up.
         momentum: the share of P·Rᴴ, which the update uses, that stays in M; in [0, 1].
-        seed: of the first Q, together with the path of the leaf; in [0, 2**32).
+        key: of the first Q, together with the path of the leaf: an integer in [0, 2**32), or a key of `jax.random`.
         devices: inside `shard_map`, `owners(split_over(...))`, which says how the leaves are split; Q is split as their
             columns are. Elsewhere it does nothing.
 
@@ -82,20 +84,19 @@ def scale_by_dion(rank: int | float = 0.25, momentum: Hyper = 0.95, *, seed: int
     _require_rank(rank)
     in_unit_interval(momentum=momentum)
     shared = require_owners(devices)
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
-        raise ValueError(f"seed must be a whole number, at least 0 and below 2**32; got {describe(seed)}")
+    require_seed(key=key)
 
     def init(params):
         require_matrices("scale_by_dion", "parameter", params)
         (leaves, structure), bases = flatten(params), []
-        key, names, axes = jax.random.key(seed, impl="threefry2x32"), leaf_names(params), sides_of(params, shared)
+        drawn, names, axes = key_of(key), leaf_names(params), sides_of(params, shared)
         for salt, x, name, (rows, columns) in zip(path_hashes(params), leaves, names, axes, strict=True):
             if not is_trained(x):
                 bases.append(None)
                 continue
             *front, m, n = shape_of(x)
             shape = (*front, m * count_of(rows), n * count_of(columns))
-            own = jax.random.fold_in(jax.random.fold_in(key, salt[0]), salt[1])
+            own = jax.random.fold_in(jax.random.fold_in(drawn, salt[0]), salt[1])
             dtype = at_width(jnp.result_type(x), float_dtype(x))
             bases.append(own_part(_first_basis(own, shape, dtype, rank, name), columns, len(front)))
         return ScaleByDionState(trace=zeros(params), basis=jax.tree.unflatten(structure, bases))
@@ -131,7 +132,7 @@ def dion(
     rank: int | float = 0.25,
     momentum: Hyper = 0.95,
     *,
-    seed: int = 0,
+    key: int | jax.Array = 0,
     devices: Owners | None = None,
     outputs: int = -1,
     weight_decay: Hyper = 0.01,
@@ -145,7 +146,7 @@ def dion(
 
     Args:
         learning_rate: at least 0; usually 0.01. The weight decay is multiplied by it too.
-        rank, momentum, seed, devices: as in `scale_by_dion`.
+        rank, momentum, key, devices: as in `scale_by_dion`.
         outputs: the axis of the outputs, as in `scale_by_shape`.
         weight_decay: as in `add_decayed_weights`; also that of the default AdamW.
         others: the transformation for all other leaves; None: `adamw(learning_rate, b1=0.9, b2=0.95)`.
@@ -155,7 +156,7 @@ def dion(
     Source: Ahn et al. 2025 (arXiv:2504.05295), algorithm 1 and section 3 for its scale. Not in optax, torch or Keras.
     """
     in_unit_interval(momentum=momentum)
-    direction = scale_by_dion(rank, momentum, seed=seed, devices=devices)
+    direction = scale_by_dion(rank, momentum, key=key, devices=devices)
     shape = scale_by_shape("spectral", outputs, devices=devices)
     return for_hidden_matrices(direction, shape, learning_rate, weight_decay, others, exclude, None)
 

@@ -74,7 +74,7 @@ def apollo(
     per: str = "channel",
     scale: Hyper = 1.0,
     growth: Hyper = 1.01,
-    seed: int = 0,
+    key: int = 0,
     weight_decay: Hyper = 0.0,
     mask: Any = None,
 ):
@@ -86,7 +86,7 @@ def apollo(
     Args:
         learning_rate: at least 0; usually 1e-2. It multiplies the weight decay too.
         b1, b2, eps: as in `scale_by_adam`.
-        rank, every, seed: as in `low_rank`, with a random basis.
+        rank, every, key: as in `low_rank`, with a random basis.
         per: what has a length of its own: "channel", an index of the longer side of a matrix, or "leaf".
         scale: the factor of the updates of leaves in the frame; finite, at least 0; the paper's √α.
         growth: as in `limit_growth`, for leaves in the frame.
@@ -100,7 +100,7 @@ def apollo(
         arithmetic with the same directions over 1,000 steps in float32, relative to the largest entry of the update.
     """
     non_negative(scale=scale)
-    frame = low_rank(rank, every, "random", seed)
+    frame = low_rank(rank, every, "random", key)
     lengths = graft(identity(), scale_by_adam(b1, b2, eps), per, through=frame)
     return chain(
         low_rank=masked(chain(lengths, multiply(scale), limit_growth(growth)), LeavesOf(frame)),

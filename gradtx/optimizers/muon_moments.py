@@ -9,10 +9,9 @@ from gradtx.core.errors import in_unit_interval
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.moments import per_column
-from gradtx.optimizers.hidden import POLAR, for_hidden_matrices, of_length, require_whole
+from gradtx.optimizers.hidden import POLAR, for_hidden_matrices, mean_of, of_length, require_whole
 from gradtx.optimizers.rmsprop import scale_by_rms
 from gradtx.transforms.basic import scale_by_sign
-from gradtx.transforms.filters import nesterov_ema
 from gradtx.transforms.orthogonal import scale_by_shape
 from gradtx.transforms.ratio import divide_by_rms
 from gradtx.transforms.unit import scale_to_norm
@@ -26,6 +25,7 @@ def normuon(
     b2: Hyper = 0.95,
     eps: Hyper = 1e-10,
     *,
+    nesterov: bool = True,
     polar: Transformation = POLAR,
     shape_rule: str = "moonlight",
     outputs: int = -1,
@@ -36,14 +36,14 @@ def normuon(
 ):
     """NorMuon: Muon whose rows, one for each output, are divided by a running root mean square of their own.
 
-        U = polar(N),      N as in `muon`, with nesterov
+        U = polar(N),      N as in `muon`
         v = b2·v + (1 - b2)·mean of U∘U over the inputs
         w = w - learning_rate·(factor·U'·‖U‖/‖U'‖ + weight_decay·w),      U' = U/(√v + eps)
 
     Norms and rows are those of each matrix, also in a stack of layers. Inside `shard_map` matrices must be whole.
 
     Args:
-        learning_rate, momentum: as in `muon`.
+        learning_rate, momentum, nesterov: as in `muon`.
         b2: the weight of the past in v; in [0, 1].
         eps: added to the root; finite, at least 0.
         polar, shape_rule, outputs, weight_decay, others, exclude, frame: as in `muon`.
@@ -68,7 +68,9 @@ def normuon(
     over_inputs = per_column(output_axis=-3 - outputs)  # not per_row: layers and heads in front have rows of their own
     rows = keep_norm(scale_by_rms(b2, eps, eps_in_sqrt=False, moment=over_inputs), "matrix")
     direction = chain(polar, rows, shape)
-    return for_hidden_matrices(nesterov_ema(momentum), direction, learning_rate, weight_decay, others, exclude, frame)
+    return for_hidden_matrices(
+        mean_of(momentum, nesterov), direction, learning_rate, weight_decay, others, exclude, frame
+    )
 
 
 @transformation
@@ -78,6 +80,7 @@ def adamuon(
     b2: Hyper = 0.95,
     eps: Hyper = 1e-8,
     *,
+    nesterov: bool = True,
     polar: Transformation = POLAR,
     weight_decay: Hyper = 0.1,
     others: Transformation | None = None,
@@ -86,7 +89,7 @@ def adamuon(
 ):
     """AdaMuon: Muon of the signs of the momentum, whose entries are divided by a running root mean square.
 
-        U = polar(sign(N)),      N as in `muon`, with nesterov
+        U = polar(sign(N)),      N as in `muon`
         v = b2·v + (1 - b2)·U∘U
         w = w - learning_rate·(0.2·U'/RMS(U') + weight_decay·w),      U' = U/(√v + eps)
 
@@ -94,7 +97,7 @@ def adamuon(
         learning_rate: at least 0; that of Adam, since the root mean square of each matrix is 0.2.
         momentum, b2: the weights of the past; in [0, 1].
         eps: added to the root; finite, at least 0.
-        polar, weight_decay, others, exclude, frame: as in `muon`.
+        nesterov, polar, weight_decay, others, exclude, frame: as in `muon`.
 
     State: that of `on_matrices`. Its update needs `params`.
     Raises: as the pieces. TypeError: frame is no frame.
@@ -111,7 +114,9 @@ def adamuon(
     in_unit_interval(momentum=momentum, b2=b2)
     entries = scale_by_rms(b2, eps, eps_in_sqrt=False)
     direction = chain(scale_by_sign(), polar, entries, scale_to_norm(0.2, axis=(-2, -1), rms=True))
-    return for_hidden_matrices(nesterov_ema(momentum), direction, learning_rate, weight_decay, others, exclude, frame)
+    return for_hidden_matrices(
+        mean_of(momentum, nesterov), direction, learning_rate, weight_decay, others, exclude, frame
+    )
 
 
 @transformation
@@ -121,6 +126,7 @@ def muon2(
     b2: Hyper = 0.95,
     eps: Hyper = 1e-10,
     *,
+    nesterov: bool = True,
     polar: Transformation = POLAR,
     shape_rule: str = "moonlight",
     outputs: int = -1,
@@ -132,13 +138,13 @@ def muon2(
     """Muon²: Muon of Adam's quotient, the momentum divided by a running root mean square of the gradient.
 
         v = b2·v + (1 - b2)·g∘g
-        w = w - learning_rate·(factor·polar(N/(√v + eps)) + weight_decay·w),      N as in `muon`, with nesterov
+        w = w - learning_rate·(factor·polar(N/(√v + eps)) + weight_decay·w),      N as in `muon`
 
     Its singular values lie closer together than those of N, so that fewer steps of the iteration do. Gradients above
     1.8e19 (float32) count as 1.8e19.
 
     Args:
-        learning_rate, momentum: as in `muon`.
+        learning_rate, momentum, nesterov: as in `muon`.
         b2: the weight of the past in v; in [0, 1].
         eps: added to the root; finite, at least 0; gradient units.
         polar, shape_rule, outputs, weight_decay, others, exclude, frame: as in `muon`.
@@ -156,7 +162,7 @@ def muon2(
          [-0.02 -0.02]]
     """
     in_unit_interval(momentum=momentum, b2=b2)
-    mean = divide_by_rms(nesterov_ema(momentum), b2, eps, bias_correction=False)
+    mean = divide_by_rms(mean_of(momentum, nesterov), b2, eps, bias_correction=False)
     direction = of_length(polar, shape_rule, outputs)
     return for_hidden_matrices(mean, direction, learning_rate, weight_decay, others, exclude, frame)
 
@@ -166,6 +172,7 @@ def rmnp(
     learning_rate: Hyper,
     momentum: Hyper = 0.95,
     *,
+    nesterov: bool = True,
     outputs: int = -1,
     weight_decay: Hyper = 0.1,
     others: Transformation | None = None,
@@ -182,7 +189,7 @@ def rmnp(
     Args:
         learning_rate: at least 0; usually 4e-3. The weight decay is multiplied by it too.
         momentum: the weight of the past; in [0, 1].
-        outputs, weight_decay, others, exclude, frame: as in `muon`.
+        nesterov, outputs, weight_decay, others, exclude, frame: as in `muon`.
 
     State: that of `on_matrices`. Its update needs `params`.
     Raises: as the pieces. TypeError: frame is no frame.
@@ -199,4 +206,6 @@ def rmnp(
     in_unit_interval(momentum=momentum)
     shape = scale_by_shape("keller", outputs)
     direction = chain(scale_to_norm(axis=-3 - outputs), shape)
-    return for_hidden_matrices(nesterov_ema(momentum), direction, learning_rate, weight_decay, others, exclude, frame)
+    return for_hidden_matrices(
+        mean_of(momentum, nesterov), direction, learning_rate, weight_decay, others, exclude, frame
+    )

@@ -17,6 +17,7 @@ def muonclip(
     learning_rate: Hyper,
     momentum: Hyper = 0.95,
     *,
+    nesterov: bool = True,
     exponents: Mapping[Any, float],
     threshold: Hyper = 100.0,
     heads: int = -2,
@@ -32,7 +33,7 @@ def muonclip(
     `chain(route({"**/query": muon(rate, frame=...), ...}), qk_clip(...))`.
 
     Args:
-        learning_rate, momentum, outputs, weight_decay, others, exclude, frame: as in `muon`.
+        learning_rate, momentum, nesterov, outputs, weight_decay, others, exclude, frame: as in `muon`.
         exponents, threshold, heads: as in `qk_clip`.
 
     State: that of `on_matrices`. Its update needs `params`.
@@ -48,6 +49,6 @@ def muonclip(
     """
     how: dict[str, Any] = {"outputs": outputs, "others": others, "exclude": exclude, "frame": frame}
     return chain(
-        muon(learning_rate, momentum, weight_decay=weight_decay, **how),
+        muon(learning_rate, momentum, nesterov=nesterov, weight_decay=weight_decay, **how),
         qk_clip(exponents, threshold, heads=heads),
     )

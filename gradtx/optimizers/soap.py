@@ -10,10 +10,9 @@ from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.frames.eigenbasis import eigenbasis
 from gradtx.optimizers.adam import scale_by_adam
-from gradtx.optimizers.hidden import POLAR, for_hidden_matrices, require_whole
+from gradtx.optimizers.hidden import POLAR, for_hidden_matrices, mean_of, require_whole
 from gradtx.optimizers.rmsprop import scale_by_rms
 from gradtx.transforms.basic import scale_by_learning_rate
-from gradtx.transforms.filters import nesterov_ema
 from gradtx.transforms.growth import hold_still
 from gradtx.transforms.orthogonal import scale_by_shape
 from gradtx.wrappers.decay import add_decayed_weights
@@ -77,6 +76,7 @@ def soap_muon(
     b2: Hyper = 0.9,
     eps: Hyper = 1e-8,
     *,
+    nesterov: bool = True,
     basis_decay: float = 0.9,
     every: int = 1,
     max_dim: int = 10_000,
@@ -100,7 +100,7 @@ def soap_muon(
         eps: added to their root; finite, at least 0.
         basis_decay: the weight of the past in the means whose eigenvectors are taken; in [0, 1].
         every, max_dim, staggered: as in `eigenbasis`.
-        polar, shape_rule, outputs, weight_decay, others, exclude: as in `muon`.
+        nesterov, polar, shape_rule, outputs, weight_decay, others, exclude: as in `muon`.
 
     State: that of `on_matrices`. For a matrix m × n, 2·(m·n + m² + n²) numbers. Its update needs `params`.
     Raises: as the pieces.
@@ -117,7 +117,7 @@ def soap_muon(
          [ 0.    -0.028]]
     """
     in_unit_interval(momentum=momentum, b2=b2, basis_decay=basis_decay)
-    inside = chain(nesterov_ema(momentum), scale_by_rms(b2, eps, eps_in_sqrt=False))
+    inside = chain(mean_of(momentum, nesterov), scale_by_rms(b2, eps, eps_in_sqrt=False))
     mean = in_frame(inside, eigenbasis(basis_decay, every, max_dim=max_dim, staggered=staggered))
     require_whole("soap_muon", polar)
     direction = chain(polar, scale_by_shape(shape_rule, outputs), hold_still(steps=1))

@@ -10,7 +10,7 @@ TURNING = {"smooth": False}  # the basis counts as a constant in derivatives
 
 add("in_frame", gradtx.in_frame, inner=ADAM, frame=frames.matrices(-2, -1, (None, 1)), carry=None)
 add("in_frame-parts", gradtx.in_frame, inner=ADAM, frame=frames.real_and_imaginary(), carry=None)
-SVD = frames.low_rank(rank=1, every=2, basis="svd", seed=0)
+SVD = frames.low_rank(rank=1, every=2, basis="svd", key=0)
 BASIS = frames.eigenbasis(decay=0.9, every=2, sides="both", max_dim=100, kl=True, staggered=True)
 add("in_frame-svd", gradtx.in_frame, inner=ADAM, frame=SVD, carry="turn", case=TURNING)
 add("in_frame-random", gradtx.in_frame, inner=ADAM, frame=frames.low_rank(1, 2, "random", 0), carry="keep")
@@ -25,9 +25,9 @@ for which, inner in INNER.items():
 RATE = {"learning_rate": 0.01, "b1": 0.9, "b2": 0.999, "rank": 1, "every": 2, "weight_decay": 0.1, "mask": None}
 LOW = {"needs_params": True, "smooth": False}
 add("galore", gradtx.galore, **RATE, eps=1e-8, scale=0.25, case=LOW)
-APOLLO = {**RATE, "eps": 1e-6, "growth": 1.01, "seed": 0}
+APOLLO = {**RATE, "eps": 1e-6, "growth": 1.01, "key": 0}
 add("apollo", gradtx.apollo, **APOLLO, per="channel", scale=4.0, case={"needs_params": True})
-through = frames.low_rank(rank=1, every=2, basis="random", seed=0)
+through = frames.low_rank(rank=1, every=2, basis="random", key=0)
 piece = gradtx.scale_by_adam(b1=0.9, b2=0.999, eps=1e-6, eps_root=0.0)
 both = {"direction": gradtx.identity(), "magnitude": piece}
 add("graft-through", gradtx.graft, **both, per="leaf", through=through, axis_name=None)

@@ -18,7 +18,7 @@ steep = {**MATRICES, "smooth": False}
 add("orthogonalize", gradtx.orthogonalize, coefficients="keller", **POLAR, case=steep)
 add("orthogonalize-svd", gradtx.orthogonalize, coefficients="svd", **POLAR, case=MATRICES)
 add("scale_by_shape", gradtx.scale_by_shape, rule="keller", outputs=-1, devices=None, case=MATRICES)
-add("scale_by_dion", gradtx.scale_by_dion, rank=1, momentum=0.95, seed=0, devices=None, case=steep)
+add("scale_by_dion", gradtx.scale_by_dion, rank=1, momentum=0.95, key=0, devices=None, case=steep)
 add("on_matrices", gradtx.on_matrices, matrices=SGD, others=ADAM, exclude=None, stacks=False)
 add("on_matrices-neutral", gradtx.on_matrices, matrices=SGD, others=SGD, exclude=(), stacks=True, case={"neutral": SGD})
 
@@ -37,6 +37,7 @@ add(
     gradtx.muonclip,
     learning_rate=1e-3,
     momentum=0.95,
+    nesterov=True,
     **CLIP,
     outputs=-1,
     weight_decay=0.1,

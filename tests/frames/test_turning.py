@@ -269,7 +269,7 @@ def test_complex_leaves(frame):
         (lambda: frames.low_rank(2.0), TypeError, "low_rank: rank must be a whole number; got 2.0"),
         (lambda: frames.low_rank(2, every=0), ValueError, "low_rank: every must be at least 1; got 0"),
         (lambda: frames.low_rank(2, basis="SVD"), ValueError, "basis must be one of 'svd', 'random'; got 'SVD'"),
-        (lambda: frames.low_rank(2, seed=2**32), ValueError, "seed must be below"),
+        (lambda: frames.low_rank(2, key=2**32), ValueError, "key must be below"),
         (lambda: frames.eigenbasis(decay=1.5), ValueError, r"eigenbasis: decay must be in \[0, 1\]; got 1.5"),
         (lambda: frames.eigenbasis(every=0), ValueError, "eigenbasis: every must be at least 1; got 0"),
         (lambda: frames.eigenbasis(sides="left"), ValueError, "sides must be one of 'both'"),

@@ -90,7 +90,7 @@ def test_pathologies():
         (lambda: gradtx.scale_by_dion(0), ValueError, "rank must be at least 1, or a float in"),
         (lambda: gradtx.scale_by_dion(1.5), ValueError, "rank must be at least 1, or a float in"),
         (lambda: gradtx.scale_by_dion("all"), TypeError, "rank must be a whole number"),
-        (lambda: gradtx.scale_by_dion(seed=-1), ValueError, "seed must be"),
+        (lambda: gradtx.scale_by_dion(key=-1), ValueError, "key must be"),
         (lambda: gradtx.dion(0.1, momentum=2.0), ValueError, "momentum must be in"),
     ],
 )

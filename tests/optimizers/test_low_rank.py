@@ -101,7 +101,7 @@ def test_galore(shape):
 def test_apollo(shape, setting):
     g = gradients(shape)
     setting = {"rank": RANK, "scale": 1.0, "per": "channel", **setting}
-    came = updates_of(gradtx.apollo(0.01, every=EVERY, seed=5, **setting), g)
+    came = updates_of(gradtx.apollo(0.01, every=EVERY, key=5, **setting), g)
     bases = random_bases(frames.low_rank(setting["rank"], EVERY, "random", 5), shape, STEPS // EVERY)
     expected = apollo_loop(g, bases, EVERY, 0.01, setting["scale"], 1.01, setting["per"])
     error = np.abs(came - expected).max(axis=(1, 2)) / np.abs(expected).max(axis=(1, 2))
@@ -141,7 +141,7 @@ def test_a_random_basis_keeps_lengths_in_the_mean():
 def test_another_leaf_or_seed_has_other_directions():
     shape = (6, 9)
     params = {"a": jnp.ones(shape), "b": jnp.ones(shape)}
-    first, second = (gradtx.apollo(0.01, rank=2, seed=seed).init(params)["low_rank"]["graft"] for seed in (0, 1))
+    first, second = (gradtx.apollo(0.01, rank=2, key=key).init(params)["low_rank"]["graft"] for key in (0, 1))
     keys = [tuple(np.asarray(x.magnitude.basis[name])) for x in (first, second) for name in "ab"]
     assert len(set(keys)) == 4
 

@@ -48,8 +48,8 @@ class Nesterov:
         return self.decay * self.mean + (1 - self.decay) * g if self.ahead else self.mean
 
 
-def adamuon(gradients, w):
-    n, v = Nesterov(), 0.0
+def adamuon(gradients, w, ahead=True):
+    n, v = Nesterov(ahead), 0.0
     for g in gradients:
         u = newton_schulz(np.sign(n(g)))
         v = 0.95 * v + 0.05 * u * u
@@ -58,16 +58,16 @@ def adamuon(gradients, w):
         yield w
 
 
-def muon2(gradients, w):
-    n, v = Nesterov(), 0.0
+def muon2(gradients, w, ahead=True):
+    n, v = Nesterov(ahead), 0.0
     for g in gradients:
         v = 0.95 * v + 0.05 * g * g
         w = w - 0.01 * (moonlight(w) * newton_schulz(n(g) / (np.sqrt(v) + 1e-10)) + 0.1 * w)
         yield w
 
 
-def rmnp(gradients, w):
-    n, (m, k) = Nesterov(), w.shape
+def rmnp(gradients, w, ahead=True):
+    n, (m, k) = Nesterov(ahead), w.shape
     for g in gradients:
         x = n(g)
         u = np.stack([row / np.linalg.norm(row) for row in x])
@@ -118,6 +118,8 @@ CASES = {
     "adamuon": (gradtx.adamuon(0.01), adamuon),
     "muon2": (gradtx.muon2(0.01), muon2),
     "rmnp": (gradtx.rmnp(0.01), rmnp),
+    "rmnp of the mean": (gradtx.rmnp(0.01, nesterov=False), lambda gradients, w: rmnp(gradients, w, ahead=False)),
+    "muon2 of the mean": (gradtx.muon2(0.01, nesterov=False), lambda gradients, w: muon2(gradients, w, ahead=False)),
     "polargrad": (gradtx.polargrad(0.01, others=OTHERS), polargrad),
     "muonh": (gradtx.muonh(0.01, others=OTHERS), muonh),
     **{
@@ -165,3 +167,15 @@ def test_parts_of_matrices_are_refused_where_other_norms_count(factory):
     with pytest.raises(ValueError, match=r"polar says that leaves are parts of matrices.*use muon, muon2 or adamuon"):
         factory(0.1, polar=parts)
     gradtx.muon(0.1, polar=parts)
+
+
+@pytest.mark.parametrize("name", ["normuon", "adamuon", "rmnp", "soap_muon", "muonclip"])
+def test_nesterov(name):
+    """It says which mean there is."""
+    more = {"exponents": {"**/query": 0.5}} if name == "muonclip" else {}
+    factory, params = getattr(gradtx, name), {"attn": {"query": jnp.ones((4, 4))}}
+    for nesterov, there, gone in ((True, "'nesterov_ema'", "'ema'"), (False, "'ema'", "'nesterov_ema'")):
+        state = jax.eval_shape(factory(0.1, nesterov=nesterov, **more).init, params)
+        paths = " ".join(jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(state))
+        assert there in paths
+        assert gone not in paths
