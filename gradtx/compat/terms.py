@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import jax.numpy as jnp
 
 from gradtx.core.hyper import Number
+from gradtx.core.numerics import bias_correction
 from gradtx.core.schedule import Term, at, is_schedule, product_schedules, schedule
 
 
@@ -27,6 +27,9 @@ def uncorrected(eps: Term, b2: Number):
 
     eps/√(1 - b2^t)        t = step + 1
     """
-    if b2 == 0.0:
-        return lambda step: at(eps, step)
-    return lambda step: at(eps, step) / jnp.sqrt(-jnp.expm1(math.log(b2) * (jnp.asarray(step) + 1.0)))
+
+    def at_root(step):
+        t = jnp.asarray(step, float) + 1.0
+        return at(eps, step) / jnp.sqrt(bias_correction(b2, t, t.dtype))
+
+    return at_root

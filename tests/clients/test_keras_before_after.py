@@ -12,7 +12,7 @@ from tests.clients.agreement import X, Y
 
 os.environ["KERAS_BACKEND"] = "jax"
 keras = pytest.importorskip("keras", reason="pip install -e '.[peers]'")
-pytestmark = pytest.mark.nightly
+pytestmark = pytest.mark.peers
 
 STEPS = 40
 

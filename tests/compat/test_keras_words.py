@@ -82,11 +82,33 @@ MADE = [n for n in keras.__all__ if inspect.isfunction(getattr(keras, n))]
 OPTIMIZERS = [n for n in MADE if "learning_rate" in inspect.signature(getattr(keras, n)).parameters]
 
 
+FALLING = keras.schedules.CosineDecay(0.1, 9, warmup_target=0.2, warmup_steps=3)
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_texts_of_all_optimizers(name):
-    rate = keras.schedules.CosineDecay(0.1, 9, warmup_target=0.2, warmup_steps=3)
-    tx = getattr(keras, name)(rate, use_ema=True, ema_overwrite_frequency=3, gradient_accumulation_steps=2)
+    tx = getattr(keras, name)(FALLING, use_ema=True, ema_overwrite_frequency=3, gradient_accumulation_steps=2)
     assert gradtx.parse(repr(tx)) == tx
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "Ftrl", "ScheduleFreeAdamW"])
+def test_an_optimizer_may_be_an_argument_of_a_traced_function(name):
+    tx = getattr(keras, name)(FALLING, use_ema=True, ema_overwrite_frequency=3, gradient_accumulation_steps=2)
+    jax.eval_shape(lambda tx, w: tx.update(w, tx.init(w), w), tx, PARAMS)
+
+
+def test_a_rate_of_zero_moves_nothing():
+    """At the end of a schedule; in Keras the parameters become NaN there."""
+    tx, w = keras.Ftrl(keras.schedules.PiecewiseConstantDecay([0], [0.5, 0.0])), jnp.ones(2)
+
+    def step(carry, g):
+        w, state = tx.step(g, carry[1], carry[0])
+        return (w, state), w
+
+    (_, state), seen = jax.lax.scan(step, (w, tx.init(w)), jnp.ones((3, 2)))
+    assert np.array_equal(seen[0], seen[2])
+    assert np.isfinite(seen).all()
+    assert float(state["scale_by_ftrl_from_zero"].inner.accumulator[0]) == pytest.approx(1.1)
 
 
 def test_leaves_without_weight_decay():

@@ -69,5 +69,6 @@ def test_values_pickle_and_sweep():
 
     tx = torch.RAdam(torch.CosineAnnealingLR(0.1, 10), weight_decay=0.1)
     assert pickle.loads(pickle.dumps(tx)) == tx
+    jax.eval_shape(lambda tx, w: tx.update(w, tx.init(w), w), tx, PARAMS)
     swept = jax.vmap(torch.Adam)(jnp.array([0.1, 0.2]))
     assert jax.tree.leaves(swept)[-1].shape == (2,)

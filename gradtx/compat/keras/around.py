@@ -34,9 +34,9 @@ in_keras_words = in_words(RATE, REASONS)
 
 
 @schedule
-def at_last_part(value: Term, steps: Count):
+def at_last_part(value: Term, steps: int):
     """A schedule of all updates, for what runs in the last of every `steps` of them."""
-    return lambda step: at(value, jnp.asarray(step) * int(steps) + (int(steps) - 1))
+    return lambda step: at(value, jnp.asarray(step) * steps + (steps - 1))
 
 
 @transformation(any_leaves=True)
@@ -129,7 +129,7 @@ def optimizer(step: Callable[..., GradientTransformation]) -> Callable[..., Grad
         given_to = bound.arguments
         rate, parts = as_hyper(RATE, given_to[RATE]), given_to["gradient_accumulation_steps"]
         if parts and is_schedule(rate):
-            rate = at_last_part(rate, parts)
+            rate = at_last_part(rate, int(parts))
         tx = step(**{k: x for k, x in {**given_to, RATE: rate}.items() if k not in common})
         return around(tx, **{k: x for k, x in given_to.items() if k in common})
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradtx.core.errors import at_least_one, one_of
-from gradtx.core.hyper import Count
+from gradtx.core.errors import one_of, whole
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import Schedule, Term, at, schedule
 from gradtx.transforms.plateau import reduce_on_plateau
@@ -18,10 +17,10 @@ __all__ = ["LearningRateScheduler", "ReduceLROnPlateau"]
 
 
 @schedule
-def each_epoch(value: Term, steps_per_epoch: Count):
+def each_epoch(value: Term, steps_per_epoch: int):
     """A schedule of epochs: value(⌊step/steps_per_epoch⌋)."""
-    at_least_one(steps_per_epoch=steps_per_epoch)
-    return lambda step: at(value, jnp.asarray(step) // int(steps_per_epoch))
+    whole(1, steps_per_epoch=steps_per_epoch)
+    return lambda step: at(value, jnp.asarray(step) // steps_per_epoch)
 
 
 def LearningRateScheduler(  # noqa: N802

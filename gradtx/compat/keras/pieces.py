@@ -12,7 +12,15 @@ from gradtx.core.chain import chain
 from gradtx.core.errors import below_one, non_negative
 from gradtx.core.hyper import Hyper, Number
 from gradtx.core.leaves import float_dtype, full, map_leaves, zeros
-from gradtx.core.numerics import bias_correction, clip_and_square, ema, increment, quotient, safe_sqrt, scale_down
+from gradtx.core.numerics import (
+    bias_correction,
+    clip_and_square,
+    ema,
+    increment,
+    quotient,
+    safe_sqrt,
+    scale_down,
+)
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.states import Exact, NonNegative
 from gradtx.core.transformation import Transformation, transformation
@@ -88,9 +96,9 @@ def decay_first(inner: Transformation, decay: Transformation):
 
     def update(updates, state, params, **extra):
         trained = only_trained(params)
-        less, decay_state = decay.update(zeros(params), state.decay, trained)
+        less, decay_state = decay.update(zeros(params), state.decay, trained, **decay.extras.taken(extra))
         smaller = map_leaves(lambda w, d: w - d, trained, less)
-        updates, inner_state = inner.update(updates, state.inner, smaller, **extra)
+        updates, inner_state = inner.update(updates, state.inner, smaller, **inner.extras.taken(extra))
         return map_leaves(lambda u, d: u - d, updates, less), DecayFirstState(decay_state, inner_state)
 
     return init, update
@@ -140,6 +148,13 @@ def scale_by_adamax_eps_outside(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper =
     return init, update
 
 
+def _cut(z: Any, bound: Any) -> Any:
+    """z, or the bound in its direction."""
+    if not jnp.iscomplexobj(z):
+        return jnp.clip(z, -bound, bound)
+    return z * jnp.minimum(1.0, bound / jnp.abs(jnp.where(z == 0, 1.0, z)))
+
+
 @transformation(any_leaves=True, sign=-1)
 def scale_by_ftrl_from_zero(
     learning_rate: Hyper = 1e-3,
@@ -150,15 +165,17 @@ def scale_by_ftrl_from_zero(
     l2_shrinkage: Hyper = 0.0,
     beta: Hyper = 0.0,
 ):
-    """FTRL whose linear term begins at 0, as if the parameters did: others jump there in the first step.
+    """FTRL whose linear term begins at 0, as if the parameters did: others jump in the first step, to near 0.
 
         n' = n + |g|²
         z' = z + g + 2·l2_shrinkage·w - (n'^p - n^p)/η·w            p = -learning_rate_power,   η = learning_rate
         w' = (clip(z', -l1, l1) - z')/(n'^p/η + 2·l2 + beta/η)
         u = w' - w
 
+    With a rate of 0, as at the end of a schedule, nothing changes.
+
     Args:
-        learning_rate: greater than 0; parameter units.
+        learning_rate: finite, at least 0; parameter units.
         learning_rate_power: finite, at most 0; the paper has -1/2.
         initial_accumulator_value: n before the first step; finite, at least 0.
         l1, l2, beta: as in `gradtx.scale_by_ftrl`.
@@ -166,7 +183,8 @@ def scale_by_ftrl_from_zero(
 
     State: `FtrlState`: accumulator and linear, like params.
     Raises: ValueError: an argument is out of range.
-    Source: McMahan et al. 2013, algorithm 1, as in Keras: z is not changed with a scheduled rate.
+    Source: McMahan et al. 2013, algorithm 1, as in Keras: z is not changed with a scheduled rate. There
+        a rate of 0 makes the parameters NaN.
 
     Example:
         >>> import jax.numpy as jnp
@@ -188,13 +206,16 @@ def scale_by_ftrl_from_zero(
         return FtrlState(full(params, initial_accumulator_value, real=True), zeros(params))
 
     def update(updates, state, params):
+        rests = jnp.asarray(learning_rate == 0)
+        rate = jnp.where(rests, 1.0, learning_rate)
+
         def leaf(g, n, z, w):
             g, g_sq = clip_and_square(g, room=0.5)
-            new = jnp.minimum(n, float(jnp.finfo(n.dtype).max) / 2) + g_sq
-            z = z + (g + 2.0 * l2_shrinkage * w - (power(new) - power(n)) / learning_rate * w)
-            divisor = (power(new) + beta) / learning_rate + 2.0 * l2
-            leader = jnp.clip(z, -l1, l1) - z
-            return jnp.where(divisor == 0, 0.0, leader / jnp.where(divisor == 0, 1.0, divisor) - w), new, z
+            new_n = jnp.minimum(n, float(jnp.finfo(n.dtype).max) / 2) + g_sq
+            new_z = z + (g + 2.0 * l2_shrinkage * w - (power(new_n) - power(n)) / rate * w)
+            divisor = (power(new_n) + beta) / rate + 2.0 * l2
+            step = quotient(_cut(new_z, l1) - new_z, divisor) - w
+            return jnp.where(rests | (divisor == 0), 0.0, step), jnp.where(rests, n, new_n), jnp.where(rests, z, new_z)
 
         updates, n, z = map_leaves(leaf, updates, state.accumulator, state.linear, params)
         return updates, FtrlState(n, z)
