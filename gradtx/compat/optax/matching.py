@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from gradtx.compat.optax.fields import Field, Walk
+from gradtx.compat.fields import Field, Walk
 from gradtx.compat.optax.passages import FRESH, INLINE, LABELS, OTHER_COUNTS, PASSAGES, REFUSED, Passage
 
 UNLIKE = "tx must be the same chain as optax's, in the same order"

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from gradtx.compat.fields import into, out_of, without_marks
 from gradtx.compat.optax.conversions import AS_IS, Side
-from gradtx.compat.optax.fields import into, out_of, without_marks
 from gradtx.compat.optax.matching import UNLIKE, Match, matched
 from gradtx.core.errors import describe, whole
 from gradtx.core.pair import GradientTransformation, is_transformation

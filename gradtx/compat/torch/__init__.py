@@ -40,6 +40,7 @@ from gradtx.compat.torch.schedulers import (
     SequentialLR,
     StepLR,
 )
+from gradtx.compat.torch.states import import_state
 
 __all__ = [
     "ASGD",
@@ -72,6 +73,7 @@ __all__ = [
     "StepLR",
     "clip_grad_norm_",
     "clip_grad_value_",
+    "import_state",
     "param_groups",
 ]
 

@@ -1,4 +1,4 @@
-"""The fields of a state, of gradtx or of optax, one after another; and how a field of one fits into the other."""
+"""The fields of a state, of gradtx or of another library, in order; and how a field of one fits into another."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def without_marks(tree: Any) -> Any:
 
 
 def into(what: str, value: Any, like: Any) -> Any:
-    """optax's value in the form that gradtx's state has: copies, in a type that is as wide or wider.
+    """A value of another library in the form that gradtx's state has: copies, in a type that is as wide or wider.
 
     Raises:
         ValueError: the trees, the shapes or the types do not fit; `what` says which field it is.
@@ -137,7 +137,7 @@ def into(what: str, value: Any, like: Any) -> Any:
 
 
 def out_of(what: str, value: Any, like: Any) -> Any:
-    """gradtx's value in the form, and rounded to the types, that optax's state has.
+    """gradtx's value in the form, and rounded to the types, that the other state has.
 
     Raises: ValueError: the trees or the shapes do not fit.
     """
