@@ -216,7 +216,7 @@ def test_a_value_stays_a_value():
 REFUSED = [
     (lambda: alias.adabelief(0.1, nesterov=True), "adabelief: nesterov=True has no meaning here"),
     (lambda: alias.scale_by_zoom_linesearch(5, verbose=True), "read the info in the state"),
-    (lambda: alias.novograd(0.1, eps_root=1e-3), "give eps, which is added outside the root"),
+    (lambda: alias.scale_by_sm3(b2=0.9), "the squares are summed"),
     (lambda: alias.contrib.momo(adapt_lower_bound=True), "give lower_bound"),
     (lambda: alias.contrib.dog(init_step=0.1), "give .'heuristic', reps_rel."),
     (lambda: alias.contrib.scale_by_muon(preconditioning="aol"), "a matrix is divided by its norm"),

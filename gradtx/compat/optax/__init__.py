@@ -91,7 +91,7 @@ Two schedules
 * An argument that has no meaning here is an error that says what to do: `nesterov` of AdaBelief and RAdam, `verbose`,
   dimension numbers of Muon and GaLore, `adapt_lower_bound`, `hessian_diagonal_fn`.
 * AdaDelta with a learning rate of None has the rate 1. `polyak_sgd` never goes uphill. Muon's momentum is not corrected
-  for its start. `freeze` gives frozen leaves -0, which keeps every bit. `contrib.sophia` takes `value_fn`.
+  for its start. `freeze` gives frozen leaves -0, which keeps every bit.
 
 **Names of gradtx**
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import gradtx
-from gradtx.compat.optax.door import optaxed
+from gradtx.compat.optax.door import opened, optaxed
 from gradtx.compat.optax.dtypes import in_dtype
 from gradtx.compat.optax.errors import refuse
 from gradtx.core.pair import GradientTransformation
+from gradtx.core.transformation import Transformation, transformation
 
 __all__ = [
     "acprop",
@@ -140,6 +141,16 @@ def madgrad(
     return gradtx.madgrad(learning_rate, momentum, weight_decay, eps)
 
 
+@transformation
+def with_obj_fn(inner: Transformation):
+    """The same, where `value_fn` may also be called `obj_fn`."""
+
+    def update(updates, state, params=None, *, obj_fn=None, value_fn=None, **extra):
+        return inner.update(updates, state, params, value_fn=value_fn or obj_fn, **extra)
+
+    return inner.init, update
+
+
 @optaxed
 def sophia(
     learning_rate: Any,
@@ -156,7 +167,7 @@ def sophia(
     verbose: bool = False,
     print_win_rate_every_n_steps: int = 0,
 ) -> GradientTransformation:
-    """`gradtx.sophia`, whose update takes `value_fn`, optax's `obj_fn`."""
+    """`gradtx.sophia`, whose update takes `obj_fn`, gradtx's `value_fn`."""
     refuse(
         "sophia",
         "the diagonal is estimated from value_fn",
@@ -165,4 +176,4 @@ def sophia(
         print_win_rate_every_n_steps=(print_win_rate_every_n_steps, 0),
     )
     numbers = (learning_rate, b1, b2, eps, weight_decay, weight_decay_mask, gamma, clip_threshold, update_interval)
-    return in_dtype(gradtx.sophia(*numbers), mu_dtype, "mu")
+    return in_dtype(with_obj_fn(opened(gradtx.sophia(*numbers))), mu_dtype, "mu")

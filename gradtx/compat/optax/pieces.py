@@ -147,9 +147,11 @@ def scale_by_novograd(
     mu_dtype: Any = None,
 ) -> GradientTransformation:
     """The pieces of `gradtx.novograd` without the learning rate."""
-    refuse("scale_by_novograd", "give eps, which is added outside the root", eps_root=(eps_root, 0.0))
+    square = moments.per_leaf(total=True)
     tx = gradtx.chain(
-        gradtx.scale_by_rms(from_the_first(b2), eps, eps_in_sqrt=False, moment=moments.per_leaf(total=True)),
+        gradtx.divide_by_rms(
+            gradtx.identity(), from_the_first(b2), eps, eps_root, bias_correction=False, moment=square
+        ),
         gradtx.add_decayed_weights(weight_decay),
         gradtx.add_momentum(b1),
     )
@@ -166,12 +168,10 @@ def scale_by_factored_rms(
     decay_rate_fn: Any = None,
 ) -> GradientTransformation:
     """`gradtx.scale_by_rms` with a factored moment, and a weight of the past that grows with the steps."""
-    if decay_rate_fn is None:
-        decay = growing_decay(decay_rate)
-    else:
-        decay = gradtx.function_schedule(lambda step: decay_rate_fn(step - step_offset, decay_rate))
-    if step_offset and decay_rate_fn is None:
-        decay = gradtx.join_schedules([growing_decay(decay_rate), growing_decay(decay_rate)], [step_offset])
+    weight = decay_rate_fn or (lambda step, power: growing_decay(power)(step))
+    decay = growing_decay(decay_rate)
+    if decay_rate_fn is not None or not (isinstance(step_offset, int) and step_offset == 0):
+        decay = gradtx.function_schedule(lambda step: weight(step - step_offset, decay_rate))
     kept = moments.factored(epsilon, min_dim_size=min_dim_size_to_factor if factored else 2**31 - 1)
     return gradtx.scale_by_rms(decay, 0.0, moment=kept)
 

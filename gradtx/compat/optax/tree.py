@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import operator
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,6 +15,7 @@ from gradtx.compat.optax.tree_moments import (
     update_moment,
     update_moment_per_elem_norm,
 )
+from gradtx.compat.optax.tree_random import random_like, split_key_like, unwrap_random_key_data
 from gradtx.compat.optax.tree_state import NamedTupleKey, get, get_all_with_path, map_params, set
 
 __all__ = [
@@ -107,13 +106,21 @@ def sum(tree: Any, associative_reduction: bool = False) -> Any:
 
 
 def max(tree: Any) -> Any:
-    """The largest entry; -inf of an empty tree."""
-    return functools.reduce(jnp.maximum, [jnp.max(x, initial=-jnp.inf) for x in jax.tree.leaves(tree)], -jnp.inf)
+    """The largest entry; of nothing the least number of the dtype, and -inf of an empty tree."""
+    found = [jnp.max(x, initial=_end(x, "min")) for x in map(jnp.asarray, jax.tree.leaves(tree))]
+    return functools.reduce(jnp.maximum, found) if found else -jnp.inf
 
 
 def min(tree: Any) -> Any:
-    """The least entry; inf of an empty tree."""
-    return functools.reduce(jnp.minimum, [jnp.min(x, initial=jnp.inf) for x in jax.tree.leaves(tree)], jnp.inf)
+    """The least entry; of nothing the largest number of the dtype, and inf of an empty tree."""
+    found = [jnp.min(x, initial=_end(x, "max")) for x in map(jnp.asarray, jax.tree.leaves(tree))]
+    return functools.reduce(jnp.minimum, found) if found else jnp.inf
+
+
+def _end(x: jax.Array, which: str) -> Any:
+    if jnp.issubdtype(x.dtype, jnp.integer):
+        return getattr(jnp.iinfo(x.dtype), which)
+    return which == "max" if x.dtype == jnp.bool_ else {"min": -jnp.inf, "max": jnp.inf}[which]
 
 
 def size(tree: Any) -> int:
@@ -214,32 +221,3 @@ def _ordered(highest: bool, a: Any, b: Any) -> Any:
         raise ValueError(f"Cannot compare {a} and {b}: neither can be promoted to the other")
     lower = b if both == a else a
     return both if highest else lower
-
-
-def split_key_like(rng_key: Any, target_tree: Any) -> Any:
-    """A random key for each leaf."""
-    structure = jax.tree.structure(target_tree)
-    return jax.tree.unflatten(structure, list(jax.random.split(rng_key, structure.num_leaves)))
-
-
-def random_like(
-    rng_key: Any, target_tree: Any, sampler: Callable[..., Any] = jax.random.normal, dtype: Any = None
-) -> Any:
-    """Random numbers like the tree, with its shardings."""
-    sharded = "out_sharding" in inspect.signature(sampler).parameters
-
-    def leaf(x: Any, key: Any) -> Any:
-        more = {"out_sharding": jax.typeof(x).sharding} if sharded else {}
-        return sampler(key, x.shape, dtype or x.dtype, **more)
-
-    return _map(leaf, target_tree, split_key_like(rng_key, target_tree))
-
-
-def unwrap_random_key_data(input_tree: Any) -> Any:
-    """The tree with the data of typed random keys in their place."""
-
-    def leaf(x: Any) -> Any:
-        is_key = isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
-        return jax.random.key_data(x) if is_key else x
-
-    return _map(leaf, input_tree)

@@ -93,8 +93,8 @@ def safe_root_mean_squares(x: Any, min_rms: Any) -> jax.Array:
 
 def per_example_global_norm_clip(grads: Any, l2_norm_clip: Any) -> tuple[Any, jax.Array]:
     """The sum of the gradients of examples, each clipped to a norm over all leaves; and how many were clipped."""
-    leaves = jax.tree.leaves(grads)
-    _require_examples(leaves)
+    grads = jax.tree.map(lambda g: g if jnp.issubdtype(g.dtype, jnp.inexact) else g.astype(jnp.float32), grads)
+    _require_examples(jax.tree.leaves(grads))
     norms = jax.vmap(gradtx.global_norm)(grads)
     factors = jnp.minimum(1.0, l2_norm_clip / jnp.where(norms == 0, 1.0, norms))
     factors = jnp.where(norms == 0, 1.0, factors)

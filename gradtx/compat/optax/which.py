@@ -13,7 +13,7 @@ from gradtx.compat.optax.layout import with_inner_state, with_inner_states
 from gradtx.core.factory import key_name
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.wrappers.rules import arity
+from gradtx.wrappers.rules import arity, is_function
 
 __all__ = ["freeze", "masked", "multi_transform", "partition", "selective_transform"]
 
@@ -29,7 +29,7 @@ def partition_by(transforms: dict[Any, Transformation], labels: Any):
     """`partition` without the labels that no leaf has; a function gets the updates where params are not given."""
 
     def made(tree: Any) -> GradientTransformation:
-        found = labels(tree) if callable(labels) else labels
+        found = labels(tree) if is_function(labels) else labels
         used = {key_name(label) for label in jax.tree.leaves(found)}
         return gradtx.partition({label: tx for label, tx in transforms.items() if key_name(label) in used}, found)
 
@@ -50,7 +50,7 @@ def _resolved(make: Callable[[Any], GradientTransformation]) -> tuple[Callable, 
 @optaxed
 def masked(inner: Any, mask: Any, *, mask_compatible_extra_args: bool = False) -> GradientTransformation:
     """`gradtx.masked`; extra arguments that are trees like the parameters are always split."""
-    return with_inner_state((masked_by if callable(mask) and arity(mask) == 1 else gradtx.masked)(inner, mask))
+    return with_inner_state((masked_by if is_function(mask) and arity(mask) == 1 else gradtx.masked)(inner, mask))
 
 
 @optaxed
