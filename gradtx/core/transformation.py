@@ -83,7 +83,8 @@ def transformation(body: Any = None, /, **traits: Unpack[Declared]) -> Any:
     def decorate(body: Callable) -> Any:
         sets_params = body.__name__ if traits.get("sets_params") else ""
         factory = Factory(body, Traits(**{**traits, "sets_params": sets_params}))
-        reserved = sorted(set(factory.signature.parameters) & _RESERVED)
+        code = inspect.unwrap(body).__code__
+        reserved = sorted(set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]) & _RESERVED)
         if reserved:
             raise TypeError(f"{factory.name}: {reserved[0]!r} cannot be the name of a hyperparameter; it is a method")
 
