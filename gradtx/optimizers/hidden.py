@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from gradtx.core.chain import chain
@@ -14,6 +15,7 @@ from gradtx.transforms.orthogonal import orthogonalize, scale_by_shape
 from gradtx.wrappers.decay import add_decayed_weights
 from gradtx.wrappers.frame import in_frame
 from gradtx.wrappers.on_matrices import on_matrices
+from gradtx.wrappers.partition import route
 
 POLAR = orthogonalize()
 """The usual direction of a matrix."""
@@ -39,8 +41,15 @@ def require_whole(name: str, polar: Any) -> None:
 
 
 def framed(direction: GradientTransformation, frame: Any) -> GradientTransformation:
-    """The direction of matrices in the coordinates of a frame, if one is given."""
+    """The direction of matrices in the coordinates of a frame, or in those that the rules give, if any are given."""
+    if isinstance(frame, Mapping):
+        return route({rule: in_frame(direction, own) for rule, own in frame.items()}, direction)
     return direction if frame is None else in_frame(direction, frame)
+
+
+def in_frames(frame: Any) -> Any:
+    """Which leaves with more than two axes are matrices: all, or those that a rule gives a frame."""
+    return tuple(frame) if isinstance(frame, Mapping) else frame is not None
 
 
 def for_hidden_matrices(
@@ -60,4 +69,4 @@ def for_hidden_matrices(
         scale_by_learning_rate(learning_rate),
     )
     default = adamw(learning_rate, b1=0.9, b2=0.95, weight_decay=weight_decay)
-    return on_matrices(matrices, default if others is None else others, exclude, stacks=frame is not None)
+    return on_matrices(matrices, default if others is None else others, exclude, stacks=in_frames(frame))

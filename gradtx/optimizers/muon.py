@@ -8,7 +8,7 @@ from gradtx.core.chain import chain
 from gradtx.core.errors import in_unit_interval
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.optimizers.hidden import POLAR, for_hidden_matrices, framed, mean_of, of_length, require_whole
+from gradtx.optimizers.hidden import POLAR, for_hidden_matrices, framed, in_frames, mean_of, of_length, require_whole
 from gradtx.sets.balls import sphere
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.newton_schulz import Triples
@@ -48,7 +48,7 @@ def muon(
         queries, keys and values side by side, in × 3·out    frames.matrices(blocks=(None, out))
         a stack of layers, layers × in × out                 frames.matrices()
 
-    For a network that has several of these, give each a Muon: `route({"**/qkv": muon(rate, frame=...), ...})`.
+    For a network with several of these, give rules: `frame={"**/query/kernel": frames.matrices(rows=0, columns=2)}`.
 
     Args:
         learning_rate: at least 0; usually 1e-3. The weight decay is multiplied by it too.
@@ -61,7 +61,8 @@ def muon(
         others: the transformation for all other leaves; None: `adamw(learning_rate, b1=0.9, b2=0.95)`.
         exclude: which matrices go to `others`, as in `on_matrices`; None: embeddings (embed, wte, wpe) and heads (head,
             lm_head, classifier, logits), by these parts of their paths. If yours has another name, give its path.
-        frame: coordinates in which leaves are matrices, as above; None: leaves of more axes go to `others`.
+        frame: coordinates in which leaves are matrices, as above; or rule -> frame, with rules as in `route`, where
+            leaves of more axes that match none go to `others`; None: all of these go there.
 
     State: that of `on_matrices`. Its update needs `params`.
     Raises: as the pieces. TypeError: frame is no frame.
@@ -168,4 +169,4 @@ def muonh(
     step = chain(
         mean_of(momentum, nesterov), framed(polar, frame), scale_by_trust_ratio(), scale_by_learning_rate(learning_rate)
     )
-    return on_matrices(project_onto(step, sphere()), others, exclude, stacks=frame is not None)
+    return on_matrices(project_onto(step, sphere()), others, exclude, stacks=in_frames(frame))

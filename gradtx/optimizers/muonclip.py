@@ -29,8 +29,14 @@ def muonclip(
 ):
     """MuonClip: `muon`, then `qk_clip`. Each `update` gets `max_logits`, the largest attention logits of each head.
 
-    For kernels in × heads × width beside others, or another `muon`, write the chain:
-    `chain(route({"**/query": muon(rate, frame=...), ...}), qk_clip(...))`.
+    Attention of Flax has kernels in × heads × width, and one heads × width × out. With a matrix for each head, and one
+    for the last kernel:
+
+        by_heads = frames.matrices(rows=0, columns=2)
+        frame = {f"**/{name}/kernel": by_heads for name in ("query", "key", "value")}
+        frame["**/out/kernel"] = frames.matrices(rows=(0, 1), columns=2)
+
+    For another `muon`, write the chain: `chain(muon(...), qk_clip(...))`.
 
     Args:
         learning_rate, momentum, nesterov, outputs, weight_decay, others, exclude, frame: as in `muon`.

@@ -10,7 +10,7 @@ from gradtx.core.errors import describe, in_unit_interval, one_of
 from gradtx.core.hyper import Hyper
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.optimizers.hidden import POLAR, framed, of_length
+from gradtx.optimizers.hidden import POLAR, framed, in_frames, of_length
 from gradtx.transforms.basic import scale, scale_by_learning_rate, scale_by_sign
 from gradtx.transforms.momentum import ema
 from gradtx.transforms.orthogonal import scale_by_shape
@@ -84,7 +84,7 @@ def scion(
     rest = on_matrices(of_others, of_vectors, (), stacks=True)
     return chain(
         ema(momentum, debias=False),
-        on_matrices(of_hidden, rest, exclude, stacks=frame is not None),
+        on_matrices(of_hidden, rest, exclude, stacks=in_frames(frame)),
         add_decayed_weights(weight_decay, None),
         scale_by_learning_rate(learning_rate),
     )

@@ -184,3 +184,62 @@ def test_scion_stays_on_its_balls():
     largest = np.asarray(sizes).max(0)
     assert np.all(largest <= bounds * (1 + 1e-5))
     assert np.all(largest > 0.5 * bounds)
+
+
+def flax_attention(make):
+    """As Flax's MultiHeadDotProductAttention has it: in × heads × width, heads × width × out, biases; and a layer."""
+    into = {"kernel": make((6, 2, 3)), "bias": make((2, 3))}
+    attention = {"query": into, "key": into, "out": {"kernel": make((2, 3, 6)), "bias": make((6,))}}
+    return {"attn": attention, "dense": {"kernel": make((6, 4))}}
+
+
+BY_HEADS = frames.matrices(rows=0, columns=2)
+FLAX = {"**/query/kernel": BY_HEADS, "**/key/kernel": BY_HEADS, "**/out/kernel": frames.matrices((0, 1), 2)}
+
+
+def test_frames_by_rules():
+    """Each leaf in the frame of its rule; a matrix of two axes needs none, and a bias is none."""
+    random = np.random.default_rng(0)
+    g, w = flax_attention(lambda shape: random.normal(size=shape).astype(np.float32)), flax_attention(jnp.ones)
+    tx = gradtx.muon(1.0, frame=FLAX, others=gradtx.sgd(1.0), **DECAY)
+    u, _ = jax.jit(tx.update)(g, tx.init(w), w)
+    np.testing.assert_allclose(u["attn"]["query"]["kernel"], by_heads(g["attn"]["query"]["kernel"]), atol=2e-5)
+    np.testing.assert_allclose(u["attn"]["out"]["kernel"], by_convolution(g["attn"]["out"]["kernel"]), atol=2e-5)
+    np.testing.assert_allclose(u["dense"]["kernel"], moonlight(g["dense"]["kernel"]), atol=2e-5)
+    np.testing.assert_array_equal(u["attn"]["query"]["bias"], -g["attn"]["query"]["bias"])
+
+
+def test_muonclip_on_flax_attention():
+    """The clip is exact for every head: with gradients of zero only it moves the weights."""
+    w = flax_attention(jnp.ones)
+    rules = {f"**/{name}/{leaf}": 0.5 for name in ("query", "key") for leaf in ("kernel", "bias")}
+    tx = gradtx.muonclip(0.1, exponents=rules, frame=FLAX, weight_decay=0.0)
+    zeros = jax.tree.map(jnp.zeros_like, w)
+    u, _ = tx.update(zeros, tx.init(w), w, max_logits={"attn": jnp.asarray([400.0, 50.0])})
+    new = gradtx.apply_updates(w, u)
+    for name in ("query", "key"):
+        np.testing.assert_allclose(new["attn"][name]["kernel"][:, 0], 0.5, rtol=1e-6)
+        np.testing.assert_allclose(new["attn"][name]["bias"][0], 0.5, rtol=1e-6)
+        np.testing.assert_array_equal(new["attn"][name]["kernel"][:, 1], 1.0)
+    np.testing.assert_array_equal(new["attn"]["out"]["kernel"], 1.0)
+
+
+def test_leaves_of_more_axes_without_a_rule_go_to_the_others():
+    params = {**flax_attention(jnp.ones), "conv": jnp.ones((2, 2, 3, 4))}
+    rows = {row.leaf: row.rule for row in gradtx.plan(gradtx.muon(0.1, frame=FLAX), params).rows}
+    assert rows["conv"].startswith("others: 4 axes")
+    assert rows["attn/query/bias"].startswith("others: a bias")
+    assert rows["attn/query/kernel"].startswith("matrices")
+
+
+@pytest.mark.parametrize(
+    ("frame", "kind", "words"),
+    [
+        ({"**/qery/kernel": BY_HEADS}, ValueError, "matches no leaf"),
+        ({"**/query/kernel": "heads"}, TypeError, "frame must be a frame"),
+        ({3: BY_HEADS}, TypeError, "a rule must be"),
+    ],
+)
+def test_bad_rules_of_frames(frame, kind, words):
+    with pytest.raises(kind, match=words):
+        gradtx.muon(0.1, frame=frame).init(flax_attention(jnp.ones))
