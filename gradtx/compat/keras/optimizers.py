@@ -6,7 +6,8 @@ from typing import Any
 
 from gradtx.compat.keras.adam import corrected_late
 from gradtx.compat.keras.around import optimizer
-from gradtx.compat.keras.pieces import decayed_first, on_two_axes, scale_by_ftrl_from_zero, stepped, with_momentum
+from gradtx.compat.keras.ftrl import scale_by_ftrl_from_zero
+from gradtx.compat.keras.pieces import decayed_first, on_two_axes, stepped, with_momentum
 from gradtx.compat.terms import given, product
 from gradtx.core.chain import chain
 from gradtx.core.pair import GradientTransformation
