@@ -18,8 +18,8 @@ from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import flatten, leaf_names, shape_of
 from gradtx.progress import progress as progress_bar
 
-CACHE = 2 * 2**20  # bytes; on a CPU, members that need more than this together are faster one by one
-WORTHWHILE = 4  # if fewer members than this fit, they run one by one
+CACHE = 2 * 2**20  # bytes; on a CPU, so many members run in parallel as need no more than this together
+SMALL = 16 * 2**10  # bytes; a member that needs more is faster alone: its own operations last longer than their start
 
 
 def sweep(
@@ -29,9 +29,9 @@ def sweep(
 
         losses = gradtx.sweep(train, jax.vmap(gradtx.adam)(rates))
 
-    The runs are executed in chunks under `jax.vmap`. On a CPU this is faster as long as their data fits in the cache,
-    and slower beyond that. With a chunk of 1 it is a loop over the compiled `train`, without vmap. Results equal those
-    of single runs up to rounding, as batched matrix products add in another order.
+    The runs are executed in chunks under `jax.vmap`. On a CPU this is faster for very small models, where starting an
+    operation takes longer than the operation. With a chunk of 1 it is a loop over the compiled `train`, without vmap.
+    Results equal those of single runs up to rounding, as batched matrix products add in another order.
 
     Args:
         train: a function of `(tx, *one element of each batched)` that JAX can trace; it returns arrays in any
@@ -41,9 +41,9 @@ def sweep(
         *batched: other arguments that differ between runs, such as seeds or keys: trees with leaves of the length of
             the batch.
         chunk: the number of runs in parallel; at least 1. None chooses it from the size of one run, which is the most
-            bytes that a loop carries or an operation returns. On a CPU as many run in parallel as fit in 2 MiB, or one
-            by one if that is fewer than 4; on other devices all of them. The choice depends on shapes only, so the
-            results of a repeated sweep are exactly the same.
+            bytes that a loop carries or an operation returns. On a CPU runs of at most 16 KiB are executed in parallel,
+            as many as fit in 2 MiB, and larger ones one by one; on other devices all of them in parallel. The choice
+            depends on shapes only, so the results of a repeated sweep are exactly the same.
         progress: whether to show a progress bar, which needs the extra `progress`. Each chunk then waits for the one
             before it.
 
@@ -75,15 +75,25 @@ def sweep(
                 jax.block_until_ready(results[-1])
                 bar.update(min(chunk, n - first))
     if chunk == 1:
-        return jax.tree.map(lambda *x: jnp.stack(x), *results)
+        return _stack(*results)
     return jax.tree.map(lambda *x: jnp.concatenate(x)[:n], *results)
 
 
 def _run(train: Callable, members: Any, first: int, chunk: int, n: int) -> Any:
     if chunk == 1:
-        return _programs(train).one(jax.tree.map(lambda x: x[first], members))
+        return _programs(train).one(_taken(members, first))
     places = jnp.minimum(jnp.arange(first, first + chunk), n - 1)  # the last chunk is padded to the same size
-    return _programs(train).several(jax.tree.map(lambda x: x[places], members))
+    return _programs(train).several(_taken(members, places))
+
+
+@jax.jit  # outside, each array of a member would be a program of its own to start, and so in `_stack`
+def _taken(members: Any, places: Any) -> Any:
+    return jax.tree.map(lambda x: jnp.take(x, places, axis=0, mode="clip"), members)
+
+
+@jax.jit
+def _stack(*trees: Any) -> Any:
+    return jax.tree.map(lambda *x: jnp.stack(x), *trees)
 
 
 class _Programs(NamedTuple):
@@ -175,8 +185,8 @@ def _chunk(train: Callable, members: tuple, n: int) -> int:
     if jax.default_backend() != "cpu":
         return n
     member = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), members)
-    fit = CACHE // max(held(_programs(train).one.trace(member).jaxpr.jaxpr), 1)
-    return math.ceil(n / math.ceil(n / fit)) if fit >= WORTHWHILE else 1  # all chunks have one size
+    size = max(held(_programs(train).one.trace(member).jaxpr.jaxpr), 1)
+    return math.ceil(n / math.ceil(n * size / CACHE)) if size <= SMALL else 1  # all chunks have one size
 
 
 def held(jaxpr: Any) -> int:

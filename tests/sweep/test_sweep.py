@@ -95,10 +95,10 @@ class TestPrograms:
 
     @pytest.mark.parametrize(
         ("width", "runs", "side_by_side"),
-        [(2, 40, 40), (90, 12, 12), (90, 40, 20), (150, 12, 6), (300, 12, 1)],
+        [(2, 40, 40), (30, 194, 194), (30, 195, 98), (36, 40, 40), (38, 40, 1), (300, 12, 1)],
     )
     def test_the_chunk_follows_what_a_member_holds(self, width, runs, side_by_side):
-        """Adam carries three arrays like the parameter: at a width of 90, 2 MiB hold 21 members."""
+        """Adam carries three arrays like the parameter: at a width of 30, 2 MiB hold 194 members."""
 
         def one(tx):
             def body(carry, _):
