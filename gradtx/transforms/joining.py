@@ -8,7 +8,7 @@ from jax.sharding import AxisType
 from gradtx.core.leaves import is_staged
 from gradtx.transforms.split import varying
 
-_SMALL = 65_536  # entries: a larger leaf costs more to copy than to reduce alone
+_SMALL = 4_096  # entries: a larger leaf costs more to copy than to reduce alone
 
 
 def joined(leaves: list) -> list:
