@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from gradtx.core.trees import flatten, leaf_names
 
+_ALONE = leaf_names(0)[0]  # the name of a leaf that is the whole tree
 HYPERPARAMETERS = ("hyperparameters", "hyperparams")
 
 
@@ -41,6 +42,8 @@ class Walk:
 
     def __init__(self, params: Any, rank: Callable[[str], Any] | None = None, inline: Iterable[str] = ()):
         self._structure = flatten(params)[1]
+        self._kinds: set[type] = set()  # of the containers of the parameters
+        jax.tree.leaves(params, is_leaf=lambda x: self._kinds.add(type(x)))
         self._rank: Any = rank
         self._inline = frozenset(inline)
 
@@ -93,7 +96,7 @@ class Walk:
 
     def _holds_states(self, value: Any) -> bool:
         if _is_named(value):
-            return not self._is_like_params(value)
+            return type(value) not in self._kinds
         if not isinstance(value, tuple | list | dict) or self._is_like_params(value):
             return False
         return all(map(self._holds_states, value.values() if isinstance(value, dict) else value))
@@ -124,6 +127,8 @@ def into(what: str, value: Any, like: Any) -> Any:
     """
 
     def leaf(name: str, x: Any, y: Any) -> jax.Array:
+        if _is_key(y):
+            return _as_key(x, y)
         x = jax.random.key_data(x) if _is_key(x) else x if hasattr(x, "dtype") else jnp.asarray(x)
         _require_shape(what, name, x, y)
         if _kind(x) != _kind(y) or not (_kind(x) == "integer" or jnp.promote_types(x.dtype, y.dtype) == y.dtype):
@@ -144,7 +149,8 @@ def out_of(what: str, value: Any, like: Any) -> Any:
 
     def leaf(name: str, x: Any, y: Any) -> jax.Array:
         if _is_key(y):
-            return jax.random.wrap_key_data(x, impl=jax.random.key_impl(y))
+            return _as_key(x, y)
+        x = jax.random.key_data(x) if _is_key(x) else x
         _require_shape(what, name, x, y)
         return jnp.array(x, jnp.asarray(y).dtype)
 
@@ -173,12 +179,12 @@ def _leaf_by_leaf(what: str, value: Any, like: Any, leaf: Callable[[str, Any, An
         )
     new = []
     for name, x, y in zip(leaf_names(like), xs, ys, strict=True):
-        at = f"/{name}" if name else ""
+        at = "" if name == _ALONE else f"/{name}"
         if (x is None) != (y is None):
             has, lacks = ("where it comes from", "where it goes") if y is None else ("where it goes", "in its source")
             raise ValueError(
-                f"{what}{at} is kept {has} and not {lacks}: it is masked or frozen on one side only; mask the same "
-                f"leaves in both"
+                f"{what}{at} is kept {has} and not {lacks}: it is masked, frozen or of integers on one side "
+                f"only; mask the same leaves in both"
             )
         new.append(None if x is None else leaf(at, x, y))
     return jax.tree.unflatten(structure, new)
@@ -194,6 +200,11 @@ def _require_shape(what: str, name: str, x: Any, y: Any) -> None:
 
 def _is_key(x: Any) -> bool:
     return hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def _as_key(x: Any, like: Any) -> Any:
+    data = jax.random.key_data(x) if _is_key(x) else jnp.array(x)
+    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(like))
 
 
 def _kind(x: Any) -> str:

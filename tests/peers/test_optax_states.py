@@ -1,5 +1,7 @@
 """A training that begins in optax goes on in gradtx, and back again: `import_state` and `export_state`."""
 
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 import gradtx
 from gradtx.catalog import ENTRIES
-from gradtx.compat.optax import export_state, import_state
+from gradtx.compat.optax import export_state, from_optax, import_state
 from tests.double import enable_x64
 from tests.peers.pairs import Pair, pairs
 
@@ -163,11 +165,118 @@ WRAPPERS = {
         o.contrib.schedule_free(o.adam(0.1, b1=0.0), 0.1),
     ),
     "L-BFGS": lambda g, o: (g.chain(g.scale_by_lbfgs(2), g.scale(-0.1)), o.chain(o.scale_by_lbfgs(2), o.scale(-0.1))),
+    "freeze": lambda g, o: (g.freeze(g.adam(0.1), "b"), o.selective_transform(o.adam(0.1), freeze_mask=ONLY_B)),
+    "projection": lambda g, o: (
+        g.project_onto(g.sgd(0.1, 0.9), g.sets.nonnegative()),
+        o.chain(o.sgd(0.1, 0.9), o.keep_params_nonnegative()),
+    ),
     "a member of optax": lambda g, o: (
         g.chain(o.partition({"slow": o.sgd(0.01, 0.9), "fast": o.adam(0.1)}, LABELS), g.ema(0.9)),
         o.chain(o.partition({"slow": o.sgd(0.01, 0.9), "fast": o.adam(0.1)}, LABELS), o.ema(0.9)),
     ),
 }
+
+
+# Wrappers of the catalog with a peer -> their case; `chain` is in most, and lookahead has a test of its own.
+CASES = {
+    "chain": "names",
+    "inject": "inject",
+    "masked": "masked",
+    "freeze": "freeze",
+    "partition": "partition",
+    "accumulate": "accumulate",
+    "skip_nonfinite": "skip",
+    "lookahead": "",
+    "schedule_free": "schedule-free",
+    "project_onto": "projection",
+}
+# Those whose state cannot be carried over: theirs, ours, and the words of the error.
+APART = {
+    "every": (
+        lambda: optax.conditionally_transform(optax.adam(0.1), lambda step: step % 2 == 0),
+        lambda: gradtx.every(gradtx.adam(0.1), 2),
+        "ConditionallyTransformState cannot be carried over: optax decides by the step",
+    ),
+    "skip_if": (
+        lambda: optax.conditionally_mask(optax.adam(0.1), lambda step: step % 2 == 0),
+        lambda: gradtx.skip_if(gradtx.adam(0.1), lambda updates, params, value: value > 1.0),
+        "ConditionallyMaskState cannot be carried over: optax decides by the step",
+    ),
+    "sam": (
+        lambda: optax.contrib.sam(optax.sgd(0.1), optax.sgd(0.1)),
+        lambda: gradtx.sam(gradtx.sgd(0.1, 0.9), 0.05),
+        "SAMState cannot be carried over: optax spends several updates",
+    ),
+    "in_frame": (  # optax makes two leaves of each
+        lambda: optax.contrib.split_real_and_imaginary(optax.adam(0.1)),
+        lambda: gradtx.in_frame(gradtx.adam(0.1), gradtx.frames.real_and_imaginary()),
+        r"is ScaleByAdamState\(count, mu, nu\), and the next in tx's is basis \(InFrameState\)",
+    ),
+}
+
+
+def test_every_wrapper_with_a_peer_is_here():
+    wrappers = {e.name for e in ENTRIES.values() if e.kind == "wrapper" and any(s.optax for s in e.settings.values())}
+    assert wrappers == CASES.keys() | APART.keys()
+    assert set(filter(None, CASES.values())) <= WRAPPERS.keys()
+
+
+@pytest.mark.parametrize("name", APART)
+def test_what_cannot_be_carried_over_says_why(name):
+    theirs, tx, words = APART[name]
+    with pytest.raises(ValueError, match=words):
+        import_state(tx(), theirs().init(start()), start())
+
+
+@pytest.mark.parametrize("pair", pairs("optax") + others())
+def test_a_member_of_optax_keeps_its_state_to_the_bit(pair):
+    """In a chain of gradtx, whatever its fields mean there."""
+    theirs = pair.in_optax(optax)
+    tx, state = gradtx.chain(member=theirs), theirs.init(start())
+    mine = import_state(tx, state, start())
+    close(mine.get("member", state), state, 0.0)
+    close(export_state(tx, mine, theirs, start()), state, 0.0)
+
+
+class Layer(NamedTuple):
+    kernel: Any
+    bias: Any
+
+
+A, B = jnp.ones(3), jnp.ones((2, 3))
+CONTAINERS = {
+    "an array": A,
+    "a scalar": jnp.float32(1.0),
+    "a tuple": (A, B),
+    "a list of tuples": [(A, B), (), (A,)],
+    "a NamedTuple": Layer(Layer(A, B), A),
+    "with None": {"a": A, "b": None, "c": {}},
+    "nothing in a leaf": {"a": jnp.zeros((0, 3)), "b": B},
+}
+
+
+@pytest.mark.parametrize("case", CONTAINERS)
+def test_parameters_in_any_container(case):
+    """What is a state and what a tree of parameters shows from the parameters, also after NumPy and jit's sorting."""
+    params = CONTAINERS[case]
+    rate = optax.constant_schedule(0.1)
+    theirs = optax.apply_if_finite(optax.chain(optax.ema(0.9), optax.named_chain(("z", optax.novograd(rate)))), 2)
+    tx = gradtx.skip_nonfinite(gradtx.chain(gradtx.ema(0.9), z=gradtx.novograd(gradtx.constant_schedule(0.1))), 2)
+    state = jax.device_get(jax.jit(theirs.init)(params))
+    mine = import_state(tx, state, params)
+    assert jax.tree.structure(mine) == jax.tree.structure(tx.init(params))
+    close(export_state(tx, mine, theirs, params), jax.tree.map(jnp.asarray, state), 0.0)
+
+
+def test_from_optax_gives_the_methods_of_gradtx():
+    theirs = optax.MultiSteps(optax.sgd(0.5), 1)
+    tx = from_optax(theirs)
+    params, _ = tx.step(gradient(0), tx.init(start()), start())
+    updates, _ = theirs.update(gradient(0), theirs.init(start()), start())
+    close(params, optax.apply_updates(start(), updates), 1e-6)
+    assert from_optax(tx) is tx
+    with pytest.raises(TypeError, match="tx must be a transformation"):
+        from_optax(0.1)
 
 
 @pytest.mark.parametrize("case", WRAPPERS)

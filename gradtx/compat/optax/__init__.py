@@ -116,6 +116,8 @@ ask gradtx for a name that only optax has, such as `gradtx.MultiSteps`, the erro
   before, as `scale_by_learning_rate`, `{**tx.init(params), **old_state}` carries over the rest of the old chain's
   state. If it had one, put the old state inside: `new["scale_by_adam"]._replace(inner=old["scale_by_adam"])`. A plain
   function as a schedule compares by identity, and pickles only if it is defined at the top of a module.
+* A training that runs goes on: `import_state(tx, optax_state, params)` makes the state of `tx` from that of the same
+  chain in optax, and `export_state` goes back.
 * `optax.chain` passes extra arguments such as `value=` only to its own type: use `to_optax(tx)` there. As optax's
   protocol asks, the result takes any extra argument, and drops those that `tx` does not know.
 """
@@ -123,9 +125,10 @@ ask gradtx for a name that only optax has, such as `gradtx.MultiSteps`, the erro
 from importlib import import_module as _import_module
 
 from gradtx.compat.optax.bridge import to_optax
+from gradtx.compat.optax.foreign import from_optax
 from gradtx.compat.optax.states import export_state, import_state
 
-__all__ = ["export_state", "import_state", "to_optax"]
+__all__ = ["export_state", "from_optax", "import_state", "to_optax"]
 
 # The modules that make up optax's flat namespace. The first name that is asked for imports them all.
 _FLAT = (

@@ -108,9 +108,12 @@ def by_axis(value: Any, side: Side) -> Any:
 
 
 def by_leaf(value: Any, side: Side) -> Any:
+    structure = jax.tree.structure(value[0], is_leaf=is_none)
     leaves = [jax.tree.leaves(tree, is_leaf=is_none) for tree in value]
-    lists, structure = jax.tree.flatten(side.like, is_leaf=lambda x: isinstance(x, list))
-    filled = [[trees[j].reshape(x.shape) for trees, x in zip(leaves, xs, strict=False)] for j, xs in enumerate(lists)]
+    filled = [
+        None if xs is None else [trees[j].reshape(x.shape) for trees, x in zip(leaves, xs, strict=False)]
+        for j, xs in enumerate(structure.flatten_up_to(side.like))
+    ]
     return jax.tree.unflatten(structure, filled)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from gradtx.compat.fields import Field, Walk
-from gradtx.compat.optax.passages import FRESH, INLINE, LABELS, OTHER_COUNTS, PASSAGES, REFUSED, Passage
+from gradtx.compat.optax.passages import FRESH, IN_PARAMS, INLINE, LABELS, OTHER_COUNTS, PASSAGES, REFUSED, Passage
 
 UNLIKE = "tx must be the same chain as optax's, in the same order"
 
@@ -108,20 +108,22 @@ def _records(fields: list[Field]) -> Iterator[Record]:
 
 def _placed(record: Record, ours: list[Field], waiting: list[int]) -> Record:
     """The record with our next fields, in the first of the ways in which gradtx may have them."""
-    if record.kind in REFUSED:
-        raise ValueError(f"optax's {record.kind} cannot be carried over: {REFUSED[record.kind]}")
     count = "count" if "count" in record.fields else ""
     plain = Passage(" ".join(name for name in record.fields if name != "count"), (count, 0))
-    for passage in (*PASSAGES.get(record.kind, ()), plain):
+    node = ours[waiting[0]].node if waiting else None
+    own = [k for k in waiting if ours[k].node == node and ours[k].kind == record.kind]
+    ways = [plain] if len(own) == len(plain.links) else []  # as for members of optax in a chain of gradtx
+    ways += [] if record.kind in REFUSED else [PASSAGES.get(record.kind, plain), plain]
+    for passage in ways:
         wanted = [name for name, _ in passage.links]
         chosen = waiting[: len(wanted)]
-        if sorted(ours[k].name for k in chosen) != sorted(wanted):
-            continue
-        named = {name for _, name in passage.links} | {passage.count[0], *passage.kept}
-        if not record.fields.keys() <= named:
-            continue
-        own = [_taken(chosen, ours, name) for name in wanted]
-        return record._replace(passage=passage, own=own)
+        named = {passage.count[0], *passage.kept}
+        linked = {name for _, name in passage.links}
+        names_fit = sorted(ours[k].name for k in chosen) == sorted(wanted)
+        if names_fit and linked - named - IN_PARAMS <= record.fields.keys() <= linked | named:
+            return record._replace(passage=passage, own=[_taken(chosen, ours, name) for name in wanted])
+    if record.kind in REFUSED:
+        raise ValueError(f"optax's {record.kind} cannot be carried over: {REFUSED[record.kind]}")
     next_one = f"the next in tx's is {ours[waiting[0]].path} ({ours[waiting[0]].kind})" if waiting else "tx has no more"
     has = ", ".join(record.fields)
     raise ValueError(f"optax's state at {record.place or 'the top'} is {record.kind}({has}), and {next_one}: {UNLIKE}")

@@ -53,90 +53,74 @@ class Passage(NamedTuple):
         return [(ours, theirs or ours) for ours, _, theirs in pairs]
 
 
-PASSAGES: Mapping[str, tuple[Passage, ...]] = {
-    "EmaState": (Passage("mu=ema"),),
-    "AddNoiseState": (Passage("key=rng_key"),),
-    "ScaleByAdanState": (Passage("m v n g", count=("t", 0)),),
-    "ScaleByNovogradState": (Passage("nu trace=mu", via={"nu": SQUEEZED}),),
-    "ScaleBySM3State": (Passage("sum_of_squares=mu mu=nu", via={"sum_of_squares": Via(by_axis, by_leaf)}),),
-    "FactoredState": (
-        Passage(
-            "row=v_row column=v_col full=v",
-            via={
-                "row": Via(either("v_col"), either("column")),
-                "column": Via(either("v_row"), either("row")),
-                "full": Via(either("v"), either("full")),
-            },
-        ),
+PASSAGES: Mapping[str, Passage] = {
+    "EmaState": Passage("mu=ema"),
+    "AddNoiseState": Passage("key=rng_key"),
+    "ScaleByAdanState": Passage("m v n g", count=("t", 0)),
+    "ScaleByNovogradState": Passage("nu trace=mu", via={"nu": SQUEEZED}),
+    "ScaleBySM3State": Passage("sum_of_squares=mu mu=nu", via={"sum_of_squares": Via(by_axis, by_leaf)}),
+    "FactoredState": Passage(
+        "row=v_row column=v_col full=v",
+        via={
+            "row": Via(either("v_col"), either("column")),
+            "column": Via(either("v_row"), either("row")),
+            "full": Via(either("v"), either("full")),
+        },
     ),
-    "ScaleByLBFGSState": (
-        Passage(
-            "slot=count params updates diff_params_memory diff_updates_memory weights_memory",
-            via={
-                "slot": Via(next_slot, lambda _, side: side.fields["count"]),
-                "diff_params_memory": PAIRS,
-                "diff_updates_memory": PAIRS,
-                "weights_memory": WEIGHTS,
-            },
-        ),
+    "ScaleByLBFGSState": Passage(
+        "slot=count params updates diff_params_memory diff_updates_memory weights_memory",
+        via={
+            "slot": Via(next_slot, lambda _, side: side.fields["count"]),
+            "diff_params_memory": PAIRS,
+            "diff_updates_memory": PAIRS,
+            "weights_memory": WEIGHTS,
+        },
     ),
-    "ScaleByOptimisticGradientState": (
-        Passage("previous_gradient", kept={"is_initial_step": lambda _, count: count == 0}),
+    "ScaleByOptimisticGradientState": Passage(
+        "previous_gradient", kept={"is_initial_step": lambda _, count: count == 0}
     ),
-    "ScaleByAdemamixState": (Passage("nu mu=m1 mu=m2", kept={"count_m2": lambda _, count: count}),),
-    "ScaleBySimplifiedAdEMAMixState": (Passage("nu=n trace=m", count=("t", 0)),),
-    "SophiaState": (Passage("key mu nu"),),
-    "MuonState": (Passage("mu", kept={"ns_coeffs": None}),),
-    "MomoState": (Passage("exp_avg barf gamma", kept={"lb": None}),),
-    "MomoAdamState": (Passage("exp_avg exp_avg_sq barf gamma", kept={"lb": None}),),
-    "DoGState": (
-        Passage(
-            "init_params max_dist norm=sum_sq_norm_grads",
-            via={
-                "max_dist": Via(lambda x, side: jnp.where(side.fields["is_init_step"], side.like, x), lambda x, _: x),
-                "norm": ROOTS,
-            },
-            kept={"is_init_step": lambda fields, _: fields["norm"] == 0},
-        ),
+    "ScaleByAdemamixState": Passage("nu mu=m1 mu=m2", kept={"count_m2": lambda _, count: count}),
+    "ScaleBySimplifiedAdEMAMixState": Passage("nu=n trace=m", count=("t", 0)),
+    "SophiaState": Passage("key mu nu"),
+    "MuonState": Passage("mu", kept={"ns_coeffs": None}),
+    "MomoState": Passage("exp_avg barf gamma", kept={"lb": None}),
+    "MomoAdamState": Passage("exp_avg exp_avg_sq barf gamma", kept={"lb": None}),
+    "DoGState": Passage(
+        "init_params max_dist norm=sum_sq_norm_grads",
+        via={
+            "max_dist": Via(lambda x, side: jnp.where(side.fields["is_init_step"], side.like, x), lambda x, _: x),
+            "norm": ROOTS,
+        },
+        kept={"is_init_step": lambda fields, _: fields["norm"] == 0},
     ),
-    "DoWGState": (
-        Passage(
-            "init_params max_dist=estim_sq_dist norm=weighted_sq_norm_grads", via={"max_dist": ROOTS, "norm": ROOTS}
-        ),
+    "DoWGState": Passage(
+        "init_params max_dist=estim_sq_dist norm=weighted_sq_norm_grads", via={"max_dist": ROOTS, "norm": ROOTS}
     ),
-    "ScaleByDistanceOverGradientsState": (
-        Passage("init_params max_dist norm=grad_sum_of_squares", via={"norm": ROOTS}),
-    ),
-    "ProdigyState": (Passage("params0 grad_sum estim_lr numerator_weighted nu=exp_avg_sq mu=exp_avg"),),
-    "ScaleByRStdDevState": (Passage("mu nu", via={"nu": Via(variance, mean_square)}),),
+    "ScaleByDistanceOverGradientsState": Passage("init_params max_dist norm=grad_sum_of_squares", via={"norm": ROOTS}),
+    "ProdigyState": Passage("params0 grad_sum estim_lr numerator_weighted nu=exp_avg_sq mu=exp_avg"),
+    "ScaleByRStdDevState": Passage("mu nu", via={"nu": Via(variance, mean_square)}),
     # What optax calls the sum of subgradients is that of their sizes, and the other the sum, with the sign turned.
-    "COCOBState": (
-        Passage(
-            "init_particles cumulative_gradients=subgradients scale subgradients=cumulative_gradients reward",
-            via={"subgradients": Via(*[each(lambda _, x: None if x is None else -x)] * 2)},
-        ),
+    "COCOBState": Passage(
+        "init_particles cumulative_gradients=subgradients scale subgradients=cumulative_gradients reward",
+        via={"subgradients": Via(*[each(lambda _, x: None if x is None else -x)] * 2)},
     ),
-    "ReduceLROnPlateauState": (
-        Passage("scale best_value plateau_count cooldown_count count avg_value", NO_COUNT, {"best_value": FINITE}),
+    "ReduceLROnPlateauState": Passage(
+        "scale best_value plateau_count cooldown_count count avg_value", NO_COUNT, {"best_value": FINITE}
     ),
-    "ScheduleFreeState": (Passage("b1 weight_sum max_learning_rate=max_lr z", count=("step_count", 1)),),
-    "MultiStepsState": (
-        Passage(
-            "mini_step step=gradient_step accumulated=acc_grads",
-            via={"accumulated": Via(summed, averaged)},
-            kept={"skip_state": None},
-        ),
+    "ScheduleFreeState": Passage("b1 weight_sum max_learning_rate=max_lr z", count=("step_count", 1)),
+    "MultiStepsState": Passage(
+        "mini_step step=gradient_step accumulated=acc_grads",
+        via={"accumulated": Via(summed, averaged)},
+        kept={"skip_state": None},
     ),
-    "ApplyIfFiniteState": (
-        Passage(
-            "skipped=total_notfinite consecutive=notfinite_count",
-            kept={"last_finite": lambda fields, _: fields["consecutive"] == 0},
-        ),
+    "ApplyIfFiniteState": Passage(
+        "skipped=total_notfinite consecutive=notfinite_count",
+        kept={"last_finite": lambda fields, _: fields["consecutive"] == 0},
     ),
-    "ZeroNansState": (Passage("count=found_nan", NO_COUNT, {"count": ANY}),),  # of the last update only
-    "LookaheadState": (Passage("steps_since_sync slow"),),
+    "ZeroNansState": Passage("count=found_nan", NO_COUNT, {"count": ANY}),  # of the last update only
+    "LookaheadState": Passage("steps_since_sync slow"),
 }
-"""The name of the type of optax's state -> the ways in which gradtx may have its fields."""
+"""The name of the type of optax's state -> where gradtx has its fields."""
 
 INLINE = ("hessian_fn_state",)
 """Fields of optax's states whose states belong to the state that has them."""
@@ -147,20 +131,26 @@ REFUSED = {
     "GaLoreState": "optax keeps another basis, along the longer side of each matrix",
     "ConditionallyTransformState": "optax decides by the step, and gradtx counts from the last update that ran",
     "ConditionallyMaskState": "optax decides by the step, and gradtx counts what it has skipped",
+    "MechanicState": "optax keeps the first parameters, and gradtx the sum of the updates",
     "SAMState": "optax spends several updates on a step, and keeps what belongs to them",
 }
 """States of optax that cannot be carried over, and why."""
+
+IN_PARAMS = frozenset({"slow"})
+"""Fields that optax keeps in the parameters."""
 
 LABELS = {"muon": "matrices", "adam": "others"}
 """Labels of optax's recipes -> the names here."""
 
 FRESH = {
     ("AdaptLearningRateState", "rate"),
+    ("ProjectOntoState", "start"),
     ("ScaleByBacktrackingLinesearchState", "untried"),
     ("BacktrackingLinesearchInfo", "failed"),
     ("ZoomLinesearchInfo", "failed"),
 }
-"""Fields of gradtx's states that optax has not, and that begin as in a new state: what they say is of the last step."""
+"""Fields of gradtx's states that optax has not, and that begin as in a new state: they say what the last step did, or
+what the set of a projection keeps of the parameters."""
 
 OTHER_COUNTS = {"EveryState", "ZeroNansState", "ReduceOnPlateauState", "ClipByZScoreState"}
 """States of gradtx whose count is not the number of updates."""
