@@ -50,7 +50,8 @@ def _steps(*kind: Any) -> Steps:
 
 def compiled_step(tx: Any, updates: Any, state: Any, params: Any, extra: Mapping[str, Any], donate: bool) -> Any:
     """The result of `tx.step` as one program; None if it must run operation by operation, see there."""
-    if jax.config.jax_disable_jit or traced_check.get() is not None or not is_ours(tx):
+    by_hand = jax.config.jax_disable_jit  # type: ignore[attr-defined]
+    if by_hand or traced_check.get() is not None or not is_ours(tx):
         return None
     kept, kept_tree = jax.tree.flatten((params, state))
     others, others_tree = jax.tree.flatten((updates, extra), is_leaf=lambda x: isinstance(x, Special))

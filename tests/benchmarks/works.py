@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tests.benchmarks import features, many, networks, steps, traffic
+from tests.benchmarks import features, many, networks, outside, steps, traffic
 from tests.benchmarks.lines import Line, Scale
 
 WORKS: dict[str, Callable[[Scale], Iterator[Line]]] = {
@@ -17,6 +17,7 @@ WORKS: dict[str, Callable[[Scale], Iterator[Line]]] = {
     "wrapped": steps.wrapped,
     "watch": steps.watched,
     "others": steps.others,
+    "outside": outside.outside_jit,
     "muon": steps.muon,
     "packed": many.packed,
     "transformer": networks.transformer,
