@@ -78,7 +78,7 @@ Around a transformation
     `tx.step(grads, state, params)`, which is `update` and `apply_updates` in one
 Inspection
     plan (before training), watch and readings (during training), explain (one step), stages; progress;
-    debug_checks (ranges of hyperparameters under jit)
+    debug_checks (ranges of hyperparameters under jit); passport (what is known and measured of a transformation)
 Devices
     state_shardings, zero_shardings, factored_sharding, owner_sharding; split_over; owners (of matrices)
 As text
@@ -200,6 +200,7 @@ from gradtx.optimizers.trust_ratio import fromage, lamb, lars, turn_by_learning_
 from gradtx.optimizers.yogi import scale_by_yogi, yogi
 from gradtx.other_shardings import factored_sharding, owner_sharding
 from gradtx.packing import Packed, pack, unpack
+from gradtx.passports.passport import Passport, passport
 from gradtx.precision.compensate import CompensateState, compensate
 from gradtx.precision.loss_scale import DynamicLossScaleState, dynamic_loss_scale, loss_scale
 from gradtx.precision.master import KeepMasterState, keep_master
@@ -359,6 +360,7 @@ __all__ = [
     "OuterState",
     "Packed",
     "Params",
+    "Passport",
     "Plan",
     "PreviousGradientState",
     "Progress",
@@ -548,6 +550,7 @@ __all__ = [
     "pack",
     "parse",
     "partition",
+    "passport",
     "per_leaf_learning_rate",
     "piecewise_constant_schedule",
     "piecewise_interpolate_schedule",

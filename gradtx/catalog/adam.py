@@ -47,6 +47,10 @@ ENTRIES = (
         adam,
         "recipe",
         "adam",
+        identities=(
+            ("adam(0.1, b1=0.0, b2=0.0, eps=0.0)", "sign_sgd(0.1)"),
+            ("adam(0.1, b1=0.0, b2=0.9)", "rmsprop(0.1, 0.9, bias_correction=True, eps_in_sqrt=False)"),
+        ),
         usual={"learning_rate": 1e-3, **_ROOTED, "nesterov": False},
         source=_KINGMA,
         year=2015,
@@ -74,6 +78,7 @@ ENTRIES = (
         adamw,
         "recipe",
         "adam",
+        identities=(("adamw(0.1, weight_decay=0.0)", "adam(0.1)"),),
         usual={"learning_rate": 1e-3, **_ROOTED, "weight_decay": 1e-2, "mask": None, "nesterov": False},
         source="Loshchilov & Hutter, arXiv:1711.05101, algorithm 2",
         year=2019,

@@ -104,6 +104,10 @@ ENTRIES = (
         rmsprop,
         "recipe",
         "rmsprop",
+        identities=(
+            ("rmsprop(0.1, decay=0.0, eps=0.0)", "sign_sgd(0.1)"),
+            ("rmsprop(0.1, decay=1.0, eps=1.0)", "sgd(0.1)"),
+        ),
         usual={"learning_rate": 1e-2, **_RMS, **_RMSPROP},
         source="Tieleman & Hinton, lecture 6.5",
         year=2012,

@@ -13,6 +13,7 @@ ENTRIES = (
         sgd,
         "recipe",
         "sgd",
+        identities=(("sgd(0.1, momentum=0.0)", "sgd(0.1)"),),
         usual={"learning_rate": 0.1, "momentum": None, "nesterov": False, "dampening": None},
         source="Robbins & Monro",
         year=1951,

@@ -81,6 +81,7 @@ class Entry:
         does not need the parameters.
     normalizes: whether the size of its steps does not depend on the size of the gradients. None where the question
         makes no sense: a clip, a sign flip, a transformation that needs more than gradients.
+    identities: pairs of calls that do the same, as `gradtx.parse` reads them: this factory in a limit, and another one.
     after_huge: how a gradient of 1e25 is forgotten: "fast"; "slow", as the usual weights of the past say, so that ten
         thousand steps are not enough; "never". "unknown" where the steps do not tell.
     complex_as: "phase" if complex gradients with another phase give steps with that phase, "parts" if real and
@@ -104,6 +105,7 @@ class Entry:
     full_batch: bool = False
     not_offered: str = ""
     laws: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    identities: tuple[tuple[str, str], ...] = ()
     normalizes: bool | None = None
     after_huge: str = "fast"
     complex_as: str = "phase"

@@ -55,6 +55,7 @@ ENTRIES = (
         galore,
         "recipe",
         "low rank",
+        identities=(("galore(0.1, rank=1000)", "adam(0.1)"),),
         usual={"learning_rate": 1e-2, "rank": 128, "every": 200, "scale": 0.25, **_ADAM, "eps": 1e-8, **_DECAY},
         source="Zhao et al., arXiv:2403.03507, algorithm 2",
         year=2024,

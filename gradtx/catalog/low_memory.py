@@ -114,6 +114,7 @@ ENTRIES = (
         adam_mini,
         "recipe",
         "adam",
+        identities=(("adam_mini(0.1, weight_decay=0.0, default=moments.full())", "adam(0.1)"),),
         usual={
             "learning_rate": 1e-3,
             "b1": 0.9,

@@ -31,6 +31,13 @@ ENTRIES = (
         diloco,
         "recipe",
         "outer",
+        identities=(
+            ("diloco(0.1, weight_decay=0.0, outer_learning_rate=1.0, outer_momentum=0.0, every=1)", "adam(0.1)"),
+            (
+                "diloco(0.1, weight_decay=0.01, outer_learning_rate=1.0, outer_momentum=0.0, every=2)",
+                "adamw(0.1, weight_decay=0.01)",
+            ),
+        ),
         usual={
             "learning_rate": 1e-3,
             "b1": 0.9,
@@ -89,6 +96,7 @@ ENTRIES = (
         asgd,
         "recipe",
         "averaged",
+        identities=(("asgd(0.1, decay=0.0)", "sgd(0.1)"),),
         usual={"learning_rate": 1e-2, "decay": 1e-4, "power": 0.75, "start": 1_000_000},
         source="Polyak & Juditsky, doi:10.1137/0330046",
         year=1992,
@@ -115,6 +123,7 @@ ENTRIES = (
         adamp,
         "recipe",
         "scale invariant",
+        identities=(("adamp(0.1, weight_decay=0.0, delta=0.0)", "adam(0.1)"),),
         usual={
             "learning_rate": 1e-3,
             "b1": 0.9,
@@ -141,6 +150,7 @@ ENTRIES = (
         sgdp,
         "recipe",
         "scale invariant",
+        identities=(("sgdp(0.1, momentum=0.9, weight_decay=0.0, delta=0.0)", "sgd(0.1, momentum=0.9)"),),
         usual={
             "learning_rate": 0.1,
             "momentum": 0.9,

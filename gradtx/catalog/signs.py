@@ -42,6 +42,10 @@ ENTRIES = (
         lion,
         "recipe",
         "lion",
+        identities=(
+            ("lion(0.1, b1=0.0, weight_decay=0.0)", "sign_sgd(0.1)"),
+            ("lion(0.1, b1=0.9, b2=0.9, weight_decay=0.0)", "signum(0.1, beta=0.9)"),
+        ),
         usual={"learning_rate": 1e-3, "b1": 0.9, "b2": 0.99, "weight_decay": 1e-3, "mask": None},
         source="Chen et al., arXiv:2302.06675, algorithm 2",
         year=2023,

@@ -59,6 +59,7 @@ ENTRIES = (
         spam,
         "recipe",
         "spam",
+        identities=(("spam(0.1, weight_decay=0.0, threshold=inf, every=1000000, warmup=1)", "adam(0.1)"),),
         usual={
             "learning_rate": 1e-3,
             **_SHARED,

@@ -75,6 +75,7 @@ ENTRIES = (
         lars,
         "recipe",
         "trust ratio",
+        identities=(("lars(0.1, momentum=0.0, weight_decay=0.0, trust_ratio_mask=False)", "sgd(0.1)"),),
         usual={
             "learning_rate": 1.0,
             "momentum": 0.9,

@@ -55,9 +55,10 @@ class Traffic(NamedTuple):
     minimum: float
 
 
-def traffic(tx: Any, extra_reads: int = 0, size: int = SIZE) -> Traffic:
-    """What the compiled step of a transformation moves, on one leaf. Nothing is run."""
-    p = jax.ShapeDtypeStruct((size,), jnp.float32)
+def traffic(tx: Any, extra_reads: int = 0, size: int = SIZE, shape: tuple[int, ...] | None = None) -> Traffic:
+    """What the compiled step of a transformation moves, on one leaf: a vector unless told. Nothing is run."""
+    p = jax.ShapeDtypeStruct(shape or (size,), jnp.float32)
+    size = p.size
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         state = jax.eval_shape(tx.init, p)
         compiled = jax.jit(one_step(tx), donate_argnums=(0, 1)).lower(p, state, p).compile()

@@ -15,13 +15,13 @@ keras = pytest.importorskip("keras", reason="install the extra: pip install -e '
 pytestmark = pytest.mark.peers
 
 
-def theirs(optimizer, dtype="float64"):
+def theirs(optimizer, dtype="float64", w0=W0, gs=None):
     """The parameters after each step of a Keras optimizer under the shared gradients."""
     with enable_x64(dtype == "float64"):
-        w = keras.Variable(np.asarray(W0, dtype), dtype=dtype)
+        w = keras.Variable(np.asarray(w0, dtype), dtype=dtype)
         optimizer.build([w])
         out = []
-        for g in gradients():
+        for g in gradients() if gs is None else gs:
             optimizer.apply([jnp.asarray(g, dtype)], [w])
             out.append(np.asarray(w.value))
         assert out[-1].dtype == dtype

@@ -80,10 +80,15 @@ def run(tx: Any, gs: Any, params: Any = None) -> tuple[Any, Any]:
 
 def ulps(got: Any, want: np.ndarray, size: np.ndarray) -> float:
     """The largest error in ulp of float32; see the top of this file."""
+    return float(np.max(ulps_of_each(got, want, size)))
+
+
+def ulps_of_each(got: Any, want: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """The error of each entry in ulp of float32."""
     error = np.abs(np.asarray(got, np.float64) - want)
     tiny = float(np.finfo(np.float32).tiny)
     unit = np.spacing(np.maximum(np.maximum(np.abs(want), size), tiny).astype(np.float32)).astype(np.float64)
-    return float(np.max(np.where(error < tiny, 0.0, error / unit)))
+    return np.where(error < tiny, 0.0, error / unit)
 
 
 def measured(case: Case) -> float:
