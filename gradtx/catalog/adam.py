@@ -48,7 +48,7 @@ ENTRIES = (
         "recipe",
         "adam",
         identities=(
-            ("adam(0.1, b1=0.0, b2=0.0, eps=0.0)", "sign_sgd(0.1)"),
+            ("adam(0.1, b1=0.0, b2=0.0, eps=0.0)", "chain(scale_by_sign(), scale_by_learning_rate(0.1))"),
             ("adam(0.1, b1=0.0, b2=0.9)", "rmsprop(0.1, 0.9, bias_correction=True, eps_in_sqrt=False)"),
         ),
         usual={"learning_rate": 1e-3, **_ROOTED, "nesterov": False},

@@ -80,7 +80,7 @@ ENTRIES = (
         adamax,
         "recipe",
         "adamax",
-        identities=(("adamax(0.1, b1=0.0, b2=0.0)", "sign_sgd(0.1)"),),
+        identities=(("adamax(0.1, b1=0.0, b2=0.0)", "chain(scale_by_sign(), scale_by_learning_rate(0.1))"),),
         usual={"learning_rate": 2e-3, **_MOMENTS},
         source=f"{_KINGMA}, section 7.1",
         year=2015,

@@ -211,7 +211,9 @@ ENTRIES = (
         adan,
         "recipe",
         "adan",
-        identities=(("adan(0.1, b1=0.0, b2=0.0, b3=0.0, eps=0.0)", "sign_sgd(0.1)"),),
+        identities=(
+            ("adan(0.1, b1=0.0, b2=0.0, b3=0.0, eps=0.0)", "chain(scale_by_sign(), scale_by_learning_rate(0.1))"),
+        ),
         usual={"learning_rate": 1e-3, **_ADAN, "weight_decay": 0.0, "mask": None},
         source=_ADAN_SOURCE,
         year=2022,

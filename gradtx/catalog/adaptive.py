@@ -55,6 +55,7 @@ ENTRIES = (
         adagrad,
         "recipe",
         "adagrad",
+        identities=(("adagrad(0.1, 0.1, eps=0.0)", "ftrl(0.1, initial_accumulator_value=0.1)"),),
         usual={"learning_rate": 0.1, "initial_accumulator_value": 0.1, "eps": 1e-7, "eps_in_sqrt": True},
         source="Duchi, Hazan & Singer",
         year=2011,
@@ -105,7 +106,7 @@ ENTRIES = (
         "recipe",
         "rmsprop",
         identities=(
-            ("rmsprop(0.1, decay=0.0, eps=0.0)", "sign_sgd(0.1)"),
+            ("rmsprop(0.1, decay=0.0, eps=0.0)", "chain(scale_by_sign(), scale_by_learning_rate(0.1))"),
             ("rmsprop(0.1, decay=1.0, eps=1.0)", "sgd(0.1)"),
         ),
         usual={"learning_rate": 1e-2, **_RMS, **_RMSPROP},

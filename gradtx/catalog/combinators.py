@@ -144,7 +144,7 @@ ENTRIES = (
         c_lion,
         "recipe",
         "caution",
-        identities=(("c_lion(0.1, b1=0.0, weight_decay=0.0)", "sign_sgd(0.1)"),),
+        identities=(("c_lion(0.1, b1=0.0, weight_decay=0.0)", "chain(scale_by_sign(), scale_by_learning_rate(0.1))"),),
         usual={"learning_rate": 1e-3, **_LION, "weight_decay": 1e-3, "mask": None},
         source=_CAUTION,
         year=2024,

@@ -158,7 +158,12 @@ ENTRIES = (
         tiger,
         "recipe",
         "filters",
-        identities=(("tiger(0.1, decay=0.9, weight_decay=0.0)", "signum(0.1, beta=0.9)"),),
+        identities=(
+            (
+                "tiger(0.1, decay=0.9, weight_decay=0.0)",
+                "chain(ema(0.9, debias=False), scale_by_sign(), scale_by_learning_rate(0.1))",
+            ),
+        ),
         usual={"learning_rate": 1e-3, "decay": 0.965, "weight_decay": 1e-2, "mask": None},
         source="Su, github.com/bojone/tiger",
         year=2023,

@@ -52,11 +52,11 @@ def markdown(p: Any) -> str:
 
 def _sections(p: Any) -> Iterator[Section]:
     yield "Measured", [("call", p.call), *_costs(p), *([("not measured", p.not_measured)] if p.not_measured else [])]
-    traits = [(name, TRAITS[name]) for name in p.traits] + [("sign", SIGNS[p.sign])] * (p.sign in SIGNS)
+    traits = [(name, TRAITS[name]) for name in p.traits] + [("sign", SIGNS[x]) for x in (p.sign,) if x in SIGNS]
     if traits:
         yield "Traits", traits
     if p.identities:
-        yield "Limits", [("this", "is this", "difference"), *((a, b, _apart(x)) for a, b, x in p.identities)]
+        yield "Limits: it does the same as", [(one, f"{other}, {_apart(x)}") for one, other, x in p.identities]
     agreed = [row for library in dict.fromkeys((*p.agreement, *p.differs)) for row in _with(p, library)]
     if agreed:
         yield "In other libraries: largest difference of the parameters over 100 steps", agreed
@@ -99,7 +99,7 @@ def _raced(how: Any) -> tuple[str, ...]:
 
 
 def _apart(apart: float) -> str:
-    return "to the bit" if apart == 0 else f"within {number(apart)}"
+    return "to the bit" if apart == 0 else f"to {number(apart)} of the largest entry"
 
 
 def _made(p: Any) -> str:

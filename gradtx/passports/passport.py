@@ -121,7 +121,7 @@ def passport(which: Any) -> Passport:
         >>> import gradtx
         >>> adam = gradtx.passport("adam")
         >>> adam.state_bytes["vector"], adam.sign
-        (8.0, -1)
+        (8, -1)
     """
     from gradtx.catalog import ENTRIES  # it takes a moment, and `import gradtx` is not to wait for it
 

@@ -64,7 +64,7 @@ def traffic(tx: Any, extra_reads: int = 0, size: int = SIZE, shape: tuple[int, .
         compiled = jax.jit(one_step(tx), donate_argnums=(0, 1)).lower(p, state, p).compile()
     minimum = (2 * (nbytes(p) + nbytes(state)) + (1 + extra_reads) * nbytes(p)) / size
     cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
-    return Traffic(cost["bytes accessed"] / size, memory.temp_size_in_bytes / size, minimum)
+    return Traffic(cost.get("bytes accessed", 0.0) / size, memory.temp_size_in_bytes / size, minimum)
 
 
 def table(scale: Scale) -> Iterator[Line]:

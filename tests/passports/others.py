@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
 import optax
 import pytest
-import torch
 
 from gradtx.catalog import LIBRARIES
 from tests.passports.measured import Subject
 from tests.peers.agreement import W0, gradients, ours
 from tests.peers.pairs import RATE, Pair
+from tests.peers.test_keras import optimizers
 from tests.peers.test_keras import theirs as in_keras
+from tests.peers.test_torch import optim
 from tests.peers.test_torch import theirs as in_torch
 
-pytestmark = pytest.mark.peers  # it is not even imported where torch is missing
+pytestmark = pytest.mark.peers
 
 
 def agreement(subject: Subject) -> dict[str, dict[str, list[float]]]:
@@ -48,11 +48,11 @@ def _optax(pair: Pair, dtype: Any, w0: Any, gs: Any) -> np.ndarray:
 
 
 def _torch(pair: Pair, dtype: Any, w0: Any, gs: Any) -> np.ndarray:
-    return in_torch(getattr(torch.optim, pair.peer.name), dtype, w0, gs, lr=RATE, **pair.peer.theirs)
+    return in_torch(getattr(optim, pair.peer.name), dtype, w0, gs, lr=RATE, **pair.peer.theirs)
 
 
 def _keras(pair: Pair, dtype: Any, w0: Any, gs: Any) -> np.ndarray:
-    return in_keras(getattr(keras.optimizers, pair.peer.name)(RATE, **pair.peer.theirs), np.dtype(dtype).name, w0, gs)
+    return in_keras(getattr(optimizers, pair.peer.name)(RATE, **pair.peer.theirs), np.dtype(dtype).name, w0, gs)
 
 
 PATHS: dict[str, Callable[..., np.ndarray]] = {"optax": _optax, "torch": _torch, "keras": _keras}

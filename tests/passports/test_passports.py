@@ -94,7 +94,7 @@ def test_of_a_name_a_factory_or_a_value(which):
 def test_what_is_in_it():
     found = gradtx.passport("adam")
     assert repr(found) == "passport('adam')"
-    assert found.formulas.keys() == {"scale_by_adam"}
+    assert found.formulas.keys() == {"scale_by_adam", "scale_by_learning_rate"}
     assert found.formulas["scale_by_adam"].startswith("m = b1·m + (1 - b1)·g\nv = ")
     assert found.source.startswith("Kingma & Ba 2015")
     assert (found.year, found.kind, found.sign) == (2015, "recipe", -1)
@@ -113,21 +113,16 @@ def test_what_is_in_it():
 
 def test_races():
     """Some recipe is first on each task, and the places are those of the steps."""
-    found = {name: gradtx.passport(name).race for name in RECIPES}
-    assert {task for race in found.values() for task in race} == figures()["tasks"].keys()
+    pages = {name: gradtx.passport(name) for name in RECIPES}
+    assert {task for page in pages.values() for task in page.race} == figures()["tasks"].keys()
     for task in figures()["tasks"]:
-        steps = {name: race[task].steps for name, race in found.items() if task in race}
-        for name, race in found.items():
-            if task in race:
-                how = race[task]
-                assert how.of == len(steps)
-                assert how.failed == math.isinf(how.steps)
-                assert how.failed or how.place == 1 + sum(other < how.steps for other in steps.values())
-                assert how.won == (name in how.winners)
-                assert (task in gradtx.passport(name).won, task in gradtx.passport(name).failed) == (
-                    how.won,
-                    how.failed,
-                )
+        ran = {name: page.race[task] for name, page in pages.items() if task in page.race}
+        for name, how in ran.items():
+            assert how.of == len(ran)
+            assert how.failed == math.isinf(how.steps)
+            assert how.failed or how.place == 1 + sum(other.steps < how.steps for other in ran.values())
+            assert how.won == (name in how.winners)
+            assert (task in pages[name].won, task in pages[name].failed) == (how.won, how.failed)
 
 
 @pytest.mark.parametrize(
