@@ -74,9 +74,9 @@ def _sections(p: Any) -> Iterator[Section]:
 
 def _costs(p: Any) -> Iterator[tuple[str, str]]:
     if p.state_bytes:
-        each = {shape: number(x) for shape, x in p.state_bytes.items()}
-        of = " of a vector, ".join(each.values()) + " of a matrix" if len({*each.values()}) > 1 else ""
-        yield "state", f"{of or each['matrix']} bytes for each parameter"
+        matrix = number(p.state_bytes["matrix"])
+        vector = number(p.state_bytes.get("vector", p.state_bytes["matrix"]))
+        yield "state", f"{vector} bytes for each parameter" + f" of a vector, {matrix} of a matrix" * (vector != matrix)
     if p.moved_bytes is not None and p.one_pass is not None:
         least = number(p.one_pass)
         yield "a step moves", f"{number(p.moved_bytes)} bytes for each parameter; one pass would move {least}"

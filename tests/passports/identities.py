@@ -23,6 +23,7 @@ def measured(subject: Subject) -> list[list[Any]]:
     name = subject.entry.name
     found = [[*pair, apart(*(usual(gradtx.parse(call)) for call in pair))] for pair in subject.entry.identities]
     neutral = [CASES[k] for k, call in CALLS.items() if call.factory.__name__ == name and CASES[k].neutral is not None]
+    neutral = [case for case in neutral if not case.with_tx(case.neutral).holds_foreign]
     return found + [[repr(c.tx), repr(c.neutral), apart(c, c.with_tx(c.neutral))] for c in neutral[:1]]
 
 
