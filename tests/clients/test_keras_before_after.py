@@ -12,6 +12,7 @@ from tests.clients.agreement import X, Y
 
 os.environ["KERAS_BACKEND"] = "jax"
 keras = pytest.importorskip("keras", reason="pip install -e '.[peers]'")
+h5py = pytest.importorskip("h5py", reason="it comes with Keras")
 pytestmark = pytest.mark.peers
 
 STEPS = 40
@@ -101,3 +102,19 @@ def test_a_training_moves_over_in_the_middle():
     first, *moved = before(STEPS // 2)
     rest, *_ = after(STEPS // 2, moved)
     np.testing.assert_allclose(first + rest, losses, rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras writes its variables so
+def test_the_file_of_a_saved_model_moves_over(tmp_path):
+    """`model.save_weights` writes the optimizer's variables by number."""
+    model, trainable, _ = new_model()
+    model.compile(keras.optimizers.AdamW(**options(keras.optimizers)))
+    model.optimizer.build(model.trainable_variables)
+    model.optimizer.apply([jnp.ones_like(w) for w in trainable])
+    model.save_weights(tmp_path / "saved.weights.h5")
+    tx, params = optimizers.AdamW(**options(optimizers)), [v.value for v in model.trainable_variables]
+    with h5py.File(tmp_path / "saved.weights.h5") as saved:
+        state = optimizers.import_state(tx, saved["optimizer"]["vars"], params)
+    want = optimizers.import_state(tx, model.optimizer, params)
+    assert jax.tree.all(jax.tree.map(np.array_equal, state, want))
+    assert int(state.count) == 1

@@ -31,7 +31,8 @@ def import_state(tx: GradientTransformation, variables: Any, params: Any) -> Any
         tx: an optimizer of this module, also in a `LossScaleOptimizer`. (In that one Keras forgets a number of `Nadam`
             and some of `Adafactor`: the error is about the number of variables.)
         variables: Keras' optimizer; its `variables`; their values in that order, as `stateless_apply` returns them; or
-            a dict of values by path, or by "0", "1", ... as `save_own_variables` fills it.
+            a dict of values by path, or by "0", "1", ...: in the file that `model.save_weights` writes, h5py reads
+            this one as `file["optimizer"]["vars"]`.
         params: the parameters at that step. Where `variables` has no names, a list in the order of
             `model.trainable_variables`. With names also a tree with the paths of the variables.
 
