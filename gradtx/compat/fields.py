@@ -43,7 +43,7 @@ class Walk:
     def __init__(self, params: Any, rank: Callable[[str], Any] | None = None, inline: Iterable[str] = ()):
         self._structure = flatten(params)[1]
         self._kinds: set[type] = set()  # of the containers of the parameters
-        jax.tree.leaves(params, is_leaf=lambda x: self._kinds.add(type(x)))
+        jax.tree.leaves(params, is_leaf=lambda x: bool(self._kinds.add(type(x))))
         self._rank: Any = rank
         self._inline = frozenset(inline)
 

@@ -55,7 +55,7 @@ def test_every_name_is_here():
 
 def test_no_other_names_are_called_optax():
     ours = {n for n in dir(alias) if n[0] != "_" and not isinstance(getattr(alias, n), types.ModuleType)}
-    own = {"to_optax", "import_state", "export_state", "ConditionFn", "StatefulSchedule"}
+    own = {"to_optax", "from_optax", "import_state", "export_state", "ConditionFn", "StatefulSchedule"}
     assert ours - {*dir(optax)} <= own
 
 
