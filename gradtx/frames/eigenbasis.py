@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import zlib
 from typing import Annotated, Any, NamedTuple
 
@@ -19,7 +20,7 @@ from gradtx.frames.carry import along_columns, along_rows
 from gradtx.frames.frame import Frame, Leaf
 from gradtx.shown import ShownAsCall
 from gradtx.transforms.decompositions import eigh, qr
-from gradtx.transforms.products import adjoint, product
+from gradtx.transforms.products import adjoint, bounded, product
 
 Basis = Annotated[Any, Role("exact"), Role("basis")]  # no codec rounds it, and no frame around this one turns it
 
@@ -117,7 +118,7 @@ class Eigenbasis(ShownAsCall, Frame):
             finite &= jnp.isfinite(
                 jnp.max(new.row_values, -2, keepdims=True) + jnp.max(new.column_values, -1, keepdims=True)
             )
-        return _where(finite, new, basis._replace(skipped=increment(basis.skipped)))
+        return jax.tree.map(functools.partial(jnp.where, finite), new, basis._replace(skipped=increment(basis.skipped)))
 
     def refresh(self, basis: EigenbasisState, g: jax.Array, first: jax.Array) -> EigenbasisState:
         """The eigenvectors at first, or always; else one step of orthogonal iteration from the old ones."""
@@ -130,11 +131,11 @@ class Eigenbasis(ShownAsCall, Frame):
         finite = jnp.isfinite(sum(sums))
         if basis.row_values is not None:
             new = kullback_leibler.turned(new, basis, g, first)
-        return _where(finite, new, basis._replace(skipped=increment(basis.skipped)))
+        return jax.tree.map(functools.partial(jnp.where, finite), new, basis._replace(skipped=increment(basis.skipped)))
 
     def into(self, basis: EigenbasisState, x: jax.Array) -> jax.Array:
         """Q_Lᴴ·x·Q_R."""
-        x = x.astype(at_width(x.dtype, float_dtype(x)))
+        x = bounded(x.astype(at_width(x.dtype, float_dtype(x))))
         x = x if basis.left is None else product(adjoint(basis.left).astype(x.dtype), x)
         return x if basis.right is None else product(x, basis.right.astype(x.dtype))
 
@@ -180,7 +181,7 @@ def eigenbasis(
     The means are updated in every step, before the basis. The first basis is that of the first gradient. Later ones are
     one step of orthogonal iteration from the one before: Q = qr(L·Q), with the columns in falling order of the diagonal
     of QᴴLQ; with `exact` they are eigenvectors too. Where all gradients have been zero, the coordinates are those that
-    the leaf has. In derivatives, Q counts as a constant.
+    the leaf has, until the next basis, which is then decomposed. In derivatives, Q counts as a constant.
 
     With kl, each mean is taken of gradients that the other side has whitened, so that L ⊗ R is the nearest to the
     covariance of the gradients in the sense of Kullback and Leibler; it needs both sides, and matrices with one side
@@ -194,7 +195,8 @@ def eigenbasis(
     used, and counted. What is inside still gets such a gradient, unless `skip_nonfinite` is around the optimizer.
     With both sides, the first gradient is diagonal in its own basis: its other entries are rounding, to which Adam
     gives steps of full length and of either sign, in this one step.
-    Vectors and scalars pass. Of more than two axes, the last two make the matrices: see `matrices` for others.
+    Vectors and scalars pass. Of more than two axes, the last two make the matrices: see `matrices` for others. Entries
+    above 8e37/√(m·n) (float32) count as that.
 
     Args:
         decay: the weight of the past in L and R; in [0, 1].
@@ -228,10 +230,6 @@ def eigenbasis(
     return Eigenbasis(float(decay), every, sides, max_dim, kl, staggered, exact)
 
 
-def _where(holds: jax.Array, new: EigenbasisState, old: EigenbasisState) -> EigenbasisState:
-    return jax.tree.map(lambda x, y: jnp.where(holds, x, y), new, old)
-
-
 def _eigenvectors(mean: jax.Array, old: jax.Array, first: jax.Array | None) -> jax.Array:
     """The new Q of a running mean, at first or without `first` by decomposition; the old one where the mean is 0."""
     mean, old = jax.lax.stop_gradient((mean, old))
@@ -243,8 +241,9 @@ def _eigenvectors(mean: jax.Array, old: jax.Array, first: jax.Array | None) -> j
 
     def gone_on() -> jax.Array:
         turned = product(unit, old)
-        along = jnp.sum(old.conj() * turned, axis=-2).real
-        order = jnp.argsort(-along, axis=-1)
+        order = jnp.argsort(-jnp.sum(old.conj() * turned, axis=-2).real, axis=-1)
         return qr(jnp.take_along_axis(turned, order[..., None, :], axis=-1))
 
-    return jnp.where(size == 0, old, begun() if first is None else jax.lax.cond(first, begun, gone_on))
+    untouched = jnp.all(old == jnp.eye(old.shape[-1], dtype=old.dtype))  # the first gradients were zero
+    new = begun() if first is None else jax.lax.cond(first | untouched, begun, gone_on)
+    return jnp.where(size == 0, old, new)

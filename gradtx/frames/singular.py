@@ -17,7 +17,7 @@ from gradtx.frames.eigenbasis import Basis
 from gradtx.frames.frame import Frame, Leaf
 from gradtx.shown import ShownAsCall
 from gradtx.transforms.decompositions import svd
-from gradtx.transforms.products import adjoint, product
+from gradtx.transforms.products import adjoint, bounded, product
 
 
 class SingularVectorsState(NamedTuple):
@@ -80,7 +80,7 @@ class SingularVectors(ShownAsCall, Frame):
 
     def into(self, basis: SingularVectorsState, x: jax.Array) -> jax.Array:
         """Qᴴ·x or x·Q."""
-        x = x.astype(at_width(x.dtype, float_dtype(x)))
+        x = bounded(x.astype(at_width(x.dtype, float_dtype(x))))
         q = basis.vectors.astype(x.dtype)
         return product(adjoint(q), x) if _is_wide(x.shape) else product(x, q)
 
@@ -104,8 +104,8 @@ def singular_vectors(decay: float = 0.9, every: int = 2000) -> Frame:
         y = Uᴴ·g for m ≤ n                 u = U·v           y = g·V for others, u = v·Vᴴ
 
     M is updated in every step, before the basis. The first basis is that of the first gradient. Where all gradients
-    have been zero, the coordinates are those that the leaf has. In derivatives, the basis counts as a constant. A mean
-    or basis that is not finite is not used.
+    have been zero, the coordinates are those that the leaf has, until the next basis. In derivatives, the basis counts
+    as a constant. A mean or basis that is not finite is not used. Entries above 8e37/√(m·n) (float32) count as that.
 
     `in_frame` turns the momentum inside when the basis changes, and keeps second moments as they are, as the paper
     does; `carry="turn"` turns these too. Vectors and scalars pass. Of more than two axes, the last two make the

@@ -22,7 +22,7 @@ from gradtx.transforms.exchange import count_of, gathered, own_part
 from gradtx.transforms.norms import leaf_norm
 from gradtx.transforms.orthogonal import require_matrices, scale_by_shape
 from gradtx.transforms.owners import Owners, require_owners, sides_of
-from gradtx.transforms.products import adjoint, product
+from gradtx.transforms.products import adjoint, bounded, product
 from gradtx.transforms.seeds import key_of, path_hashes, require_seed
 from gradtx.transforms.split import summed
 
@@ -53,7 +53,7 @@ def scale_by_dion(
 
     At most r singular values of u are not zero, and these are near one. On a mesh the devices exchange matrices of r
     columns only: m × r where rows are split, and n × r. With r the whole side, u tends to the polar factor of a
-    constant M.
+    constant M. Entries above 8e37/√(m·n) (float32) count as that.
 
     Columns of R that are zero, or no more than the rounding error of the largest one, add nothing to u, and their
     columns of Q stay as they are; so a zero matrix gives zero. In derivatives, P counts as a constant. The last two
@@ -190,7 +190,8 @@ def _step(
     columns: tuple[str, ...],
 ) -> tuple[jax.Array, ...]:
     """The update, M and Q; of a part of a matrix whose rows and columns are split over these axes of a mesh."""
-    b = trace + g
+    parts = count_of(rows) * count_of(columns)
+    b = bounded(trace, parts) + bounded(g, parts)
     size = jax.lax.stop_gradient(jnp.max(jnp.abs(b), (-2, -1), keepdims=True, initial=0.0))
     size = jax.lax.pmax(size, (*rows, *columns)) if rows or columns else size
     unit = b / jnp.where(size == 0, 1.0, size).astype(b.dtype)  # a product of large entries may overflow

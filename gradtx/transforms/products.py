@@ -1,9 +1,13 @@
-"""Products of matrices at full precision, and adjoints."""
+"""Products of matrices at full precision, adjoints, and entries of which no product overflows."""
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
+
+from gradtx.core.numerics import on_real_and_imag
 
 
 def product(x: jax.Array, y: jax.Array) -> jax.Array:
@@ -14,3 +18,13 @@ def product(x: jax.Array, y: jax.Array) -> jax.Array:
 def adjoint(x: jax.Array) -> jax.Array:
     """xᴴ, of a matrix or of a stack."""
     return x.mT.conj()
+
+
+def bounded(x: jax.Array, parts: int = 1) -> jax.Array:
+    """x with entries clipped where a rotation of its rows and columns would overflow; an infinite one becomes NaN.
+
+    That is at a quarter of the largest float over the root of the number of entries of the matrix. x may be one of
+    several equal parts of it.
+    """
+    limit = float(jnp.finfo(x.dtype).max) / math.sqrt(max(parts * x.shape[-2] * x.shape[-1], 1)) / 4
+    return on_real_and_imag(lambda x: (jnp.clip(x, -limit, limit) + (x - x),))(x)[0]

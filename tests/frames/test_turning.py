@@ -328,3 +328,31 @@ def test_a_low_rank_step_has_no_temporary_of_the_size_of_a_leaf(basis):
     memory = step.lower(params, tx.init(params), params).compile().memory_analysis()
     leaf = 4 * params.size
     assert memory.temp_size_in_bytes < (4.5 if basis == "svd" else 1.5) * leaf
+
+
+@pytest.mark.parametrize("name", ["soap", "splus", "conda", "dion"])
+def test_gradients_as_large_as_floats_get(name):
+    """The rotated ones, and a momentum that grows, are finite; so are the updates."""
+    g = {"w": jnp.asarray(3.4e38 * np.sign(np.random.default_rng(0).normal(size=(5, 8))), jnp.float32)}
+    tx, w = getattr(gradtx, name)(0.1), {"w": jnp.ones((5, 8))}
+    run = jax.jit(lambda state: jax.lax.scan(lambda s, _: tx.update(g, s, w)[::-1], state, None, 30))
+    assert np.isfinite(run(tx.init(w))[1]["w"]).all()
+
+
+def test_an_infinite_gradient_still_shows():
+    for frame in (frames.eigenbasis(), frames.singular_vectors()):
+        tx = gradtx.in_frame(gradtx.identity(), frame)
+        g = jnp.ones((3, 4)).at[1, 2].set(jnp.inf)
+        assert np.isnan(tx.update(g, tx.init(g))[0]).any()
+
+
+def test_the_first_basis_of_a_late_leaf_is_that_of_eigenvectors():
+    """A matrix whose first gradients are zero gets eigenvectors at the first basis after these, not one iteration."""
+    tx = gradtx.in_frame(gradtx.identity(), frames.eigenbasis(0.9, every=4))
+    gs = jnp.asarray(
+        np.concatenate([np.zeros((2, 5, 7)), np.random.default_rng(0).normal(size=(3, 5, 7))]), jnp.float32
+    )
+    state = jax.lax.scan(lambda s, g: tx.update(g, s)[::-1], tx.init(gs[0]), jnp.asarray(gs))[0]
+    q, mean = np.asarray(state.basis.left), np.asarray(state.basis.rows)
+    inside = q.T @ mean @ q
+    np.testing.assert_allclose(inside - np.diag(np.diag(inside)), 0, atol=1e-5 * np.abs(mean).max())
