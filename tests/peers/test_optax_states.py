@@ -112,7 +112,7 @@ ONLY_W, ONLY_B = {"b": False, "w": True}, {"b": True, "w": False}
 
 
 def multi_steps(*arguments, **more):
-    return optax.MultiSteps(*arguments, accumulator_dtype=jnp.float64, **more).gradient_transformation()
+    return optax.MultiSteps(*arguments, accumulator_dtype=jnp.result_type(float), **more).gradient_transformation()
 
 
 def injected(library):
@@ -330,6 +330,21 @@ def test_lookahead_takes_the_slow_parameters_from_optax_params():
         import_state(tx, state, start())
 
 
+def test_a_count_inside_a_wrapper_that_skips_is_not_that_outside():
+    """A mean around MultiSteps has seen 3 gradients, what is inside 1; with one number for all it would be taken."""
+    inside = optax.chain(optax.scale_by_rms(), optax.ema(0.9))
+    theirs = optax.chain(optax.ema(0.5), multi_steps(optax.chain(inside, optax.scale(-0.1)), 2))
+    tx = gradtx.chain(gradtx.ema(0.5), gradtx.accumulate(gradtx.chain(gradtx.scale_by_rms(), gradtx.ema(0.9)), 2))
+    params, state, _ = went(theirs, start(), theirs.init(start()), 0, 3)
+    mine = import_state(tx, state, params)
+    assert [int(mine["ema"].count), int(mine["accumulate"].inner["scale_by_rms"].count)] == [3, 1]
+    bare = optax.chain(optax.ema(0.5), multi_steps(optax.scale_by_rms(), 2))
+    with pytest.raises(ValueError, match=r"accumulate/inner/count counts the updates, and ScaleByRmsState .* steps="):
+        import_state(
+            gradtx.chain(gradtx.ema(0.5), gradtx.accumulate(gradtx.scale_by_rms(), 2)), bare.init(start()), start()
+        )
+
+
 def test_half_precision_is_widened_here_and_rounded_there():
     params = jax.tree.map(lambda x: x.astype(jnp.bfloat16), start())
     theirs, tx = optax.adam(0.1, mu_dtype=jnp.bfloat16), gradtx.adam(0.1)
@@ -395,6 +410,12 @@ BAD = {
         optax.adam(0.1),
         None,
         "mu/b is kept where it comes from and not where it goes",
+    ),
+    "a tree, where it is converted": (
+        gradtx.chain(gradtx.scale_by_cocob()),
+        optax.contrib.scale_by_cocob(),
+        lambda s: optax.contrib.scale_by_cocob().init({"b": SHORT["b"]}),
+        "is of another tree of parameters",
     ),
     "no count": (gradtx.rmsprop(0.1), optax.rmsprop(0.1), None, r"give steps=, the number of updates done"),
     "no state": (gradtx.adam(0.1), optax.adam(0.1), lambda s: (), r"scale_by_adam/mu \(ScaleByAdamState\) has nothing"),

@@ -6,7 +6,17 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from gradtx.compat.fields import Field, Walk
-from gradtx.compat.optax.passages import FRESH, IN_PARAMS, INLINE, LABELS, OTHER_COUNTS, PASSAGES, REFUSED, Passage
+from gradtx.compat.optax.passages import (
+    FRESH,
+    IN_PARAMS,
+    INLINE,
+    LABELS,
+    OTHER_COUNTS,
+    PASSAGES,
+    REFUSED,
+    SKIPPING,
+    Passage,
+)
 
 UNLIKE = "tx must be the same chain as optax's, in the same order"
 
@@ -50,6 +60,11 @@ class Match(NamedTuple):
     def counting(self) -> list[Record]:
         """optax's states that hold the number of updates."""
         return [record for record in (*self.records, *self.schedules) if record.count is not None]
+
+    def scope(self, record: Record) -> tuple[str, ...]:
+        """The places of the states around this one that skip updates: counts in one scope are the same."""
+        around = [r.place for r in self.records if r.kind in SKIPPING and r is not record]
+        return tuple(place for place in around if f"{record.place}/".startswith(f"{place}/" if place else ""))
 
     @property
     def scheduled(self) -> int:

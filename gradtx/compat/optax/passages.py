@@ -136,6 +136,9 @@ REFUSED = {
 }
 """States of optax that cannot be carried over, and why."""
 
+SKIPPING = {"MultiStepsState", "ApplyIfFiniteState"}
+"""States of optax around others that do not run in every update, so that counts inside and outside differ."""
+
 IN_PARAMS = frozenset({"slow"})
 """Fields that optax keeps in the parameters."""
 

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from gradtx.compat.fields import into, out_of, without_marks
 from gradtx.compat.optax.conversions import AS_IS, Side
-from gradtx.compat.optax.matching import UNLIKE, Match, matched
+from gradtx.compat.optax.counts import Updates
+from gradtx.compat.optax.matching import Match, matched
 from gradtx.core.errors import describe, whole
 from gradtx.core.pair import GradientTransformation, is_transformation
 from gradtx.core.states import finished
@@ -65,18 +64,21 @@ def import_state(tx: GradientTransformation, optax_state: Any, params: Any, *, s
             if their_name not in fields:
                 raise ValueError(f"{what} is in optax's parameters: give its LookaheadParams as params")
             via = record.passage.via.get(name, AS_IS)
-            values[k] = into(what, via.into(fields[their_name], Side(values[k], fields, setting)), values[k])
+            values[k] = into(
+                what, _through(what, via.into, fields[their_name], Side(values[k], fields, setting)), values[k]
+            )
     counts = {
         record.place: match.theirs[record.fields[record.passage.count[0]]].value - record.passage.count[1]
         for record in match.counting
     }
-    updates = _Updates([*counts.values()], steps)
+    updates = Updates([(match.scope(r), counts[r.place]) for r in match.counting], steps)
     scheduled = updates.spread([counts[r.place] for r in match.schedules], match.scheduled, "optax's state", "tx")
     for k, record in match.counts.items():
         if record is None:
             count = next(scheduled)
         elif record.count is None:
-            count = updates.shared(f"{match.ours[k].path} counts the updates, and {record.kind} in optax's state")
+            lacks = f"{match.ours[k].path} counts the updates, and {record.kind} in optax's state"
+            count = updates.shared(lacks, match.scope(record))
         else:
             count = counts[record.place]
         values[k] = into(f"optax's {record.kind if record else 'schedule'}.count", count, values[k])
@@ -119,7 +121,7 @@ def export_state(
     values = [field.value for field in match.theirs]
     setting = _setting(tx)
     counts = {k: match.ours[k].value for k in match.counts}
-    updates = _Updates([*counts.values()], steps)
+    updates = Updates([(match.scope(of), counts[k]) for k, of in match.counts.items() if of], steps)
     for record in match.records:
         first = {match.ours[k].name: match.ours[k].value for k in reversed(record.own)}
         here = next((counts[k] for k, of in match.counts.items() if of == record), None)
@@ -129,13 +131,13 @@ def export_state(
             if their_name not in record.fields:
                 continue  # it is in the parameters
             j, via = record.fields[their_name], record.passage.via.get(name, AS_IS)
-            value = via.out(match.ours[k].value, Side(without_marks(values[j]), fields, setting))
-            values[j] = out_of(match.ours[k].path, value, values[j])
+            path, side = match.ours[k].path, Side(without_marks(values[j]), fields, setting)
+            values[j] = out_of(path, _through(path, via.out, match.ours[k].value, side), values[j])
         for name, follows in record.passage.kept.items():
             if follows is not None:
-                values[record.fields[name]] = follows(fields, here if here is not None else updates.at_hand)
+                values[record.fields[name]] = follows(fields, here)
         if record.count is not None:
-            count = updates.shared(wanted) if here is None else here
+            count = updates.shared(wanted, match.scope(record)) if here is None else here
             values[record.count] = out_of("count", count + record.passage.count[1], values[record.count])
     scheduled = [counts[k] for k, of in match.counts.items() if of is None]
     if not match.schedules and {int(n) for n in scheduled} <= {int(counts[k]) for k, of in match.counts.items() if of}:
@@ -148,30 +150,12 @@ def export_state(
     return walk.rebuilt(theirs, values)
 
 
-class _Updates:
-    """The number of updates done, where a state does not say it itself."""
-
-    def __init__(self, counts: list, steps: int | None):
-        known = {int(count) for count in counts if not isinstance(count, Tracer)}
-        self.at_hand = steps if steps is not None else next(iter(known)) if len(known) == 1 else None
-
-    def shared(self, lacks: str) -> Any:
-        """The number that all counts agree on, or that was given."""
-        if self.at_hand is None:
-            raise ValueError(f"{lacks} does not: give steps=, the number of updates done")
-        return jnp.asarray(self.at_hand, jnp.int32)
-
-    def spread(self, counts: list, wanted: int, source: str, other: str) -> Iterator[Any]:
-        """The counts of schedules for as many schedules on the other side."""
-        if counts and not wanted:
-            raise ValueError(f"{source} counts the steps of a schedule, and {other} has no schedule: {UNLIKE}")
-        if len(counts) == wanted:
-            return iter(counts)
-        if len({int(count) for count in counts}) > 1:
-            raise ValueError(
-                f"{source} has schedules at {len(counts)} different steps, and {other} has {wanted} schedules: {UNLIKE}"
-            )
-        return iter([counts[0] if counts else self.shared(f"{other} has a schedule, and {source}")] * wanted)
+def _through(what: str, conversion: Callable[[Any, Side], Any], value: Any, side: Side) -> Any:
+    """The converted value; an error if it is of a form that the conversion does not expect."""
+    try:
+        return conversion(value, side)
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
+        raise ValueError(f"{what} is of another tree of parameters, or of other settings: {error}") from error
 
 
 def _require(tx: Any, who: str, steps: Any) -> None:
@@ -234,8 +218,8 @@ def _require_constants(tx: GradientTransformation, match: Match) -> None:
         if j in taken or not field.name.startswith("hyperparameters/"):
             continue
         here = [x for key, x in _arguments(tx) if key == name and isinstance(x, int | float)]
-        if not any(np.isclose(float(field.value), x, rtol=1e-6, atol=0.0) for x in here):
+        held = np.asarray(field.value)
+        if not any(np.all(np.isclose(held, x, rtol=1e-6, atol=0.0)) for x in here):
+            shown = held if held.ndim else f"{held:g}"
             said = f"; in tx it is {here[0]}" if here else ""
-            raise ValueError(
-                f"optax's state holds {name} = {float(field.value):g}{said}: give tx that number, or wrap it in inject"
-            )
+            raise ValueError(f"optax's state holds {name} = {shown}{said}: give tx that number, or wrap it in inject")
