@@ -47,8 +47,8 @@ def _walk(thing: Any, seen: dict[str, str]) -> None:
 
 @functools.cache
 def _code(function: Any) -> tuple[str, tuple[str, ...]]:
-    """The code without docstrings and annotations, and the names in it."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    """The code without docstrings, annotations and messages, and the names in it."""
+    tree = _WithoutMessages().visit(ast.parse(textwrap.dedent(inspect.getsource(function))))
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
@@ -59,3 +59,10 @@ def _code(function: Any) -> tuple[str, tuple[str, ...]]:
                     argument.annotation = None
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     return ast.unparse(tree), tuple(sorted(names))
+
+
+class _WithoutMessages(ast.NodeTransformer):
+    """Texts with values in them are messages; versions of Python also write them differently."""
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.Constant:
+        return ast.Constant("")
