@@ -46,6 +46,13 @@ class LowRank(ShownAsCall, Frame):
         """Leaves with two axes or more whose shorter side is longer than the rank."""
         return len(leaf.shape) >= 2 and min(leaf.shape[-2:]) > self.rank
 
+    def words(self, leaf: Leaf) -> str:
+        """How many directions, or why all."""
+        if len(leaf.shape) < 2:
+            return "no low rank: no matrix"
+        taken, short = self.takes(leaf), min(leaf.shape[-2:])
+        return f"rank {self.rank} of {short}" if taken else f"no low rank: {self.rank} is not below {short}"
+
     def init(self, leaf: Leaf, salt: np.ndarray) -> jax.Array:
         """The first directions of the shorter side; of a random basis, the key."""
         if self.basis == "random":

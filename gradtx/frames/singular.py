@@ -54,6 +54,12 @@ class SingularVectors(ShownAsCall, Frame):
         """Leaves with two axes or more, none of them empty."""
         return len(leaf.shape) >= 2 and all(leaf.shape)
 
+    def words(self, leaf: Leaf) -> str:
+        """Along which side."""
+        if not self.takes(leaf):
+            return "no basis: no matrix"
+        return f"singular vectors of {'rows' if _is_wide(leaf.shape) else 'columns'}"
+
     def init(self, leaf: Leaf, salt: np.ndarray) -> SingularVectorsState:
         """No gradient seen, and the coordinates that the leaf has."""
         dtype, short = at_width(leaf.dtype, float_dtype(leaf)), min(leaf.shape[-2:])

@@ -356,3 +356,15 @@ def test_the_first_basis_of_a_late_leaf_is_that_of_eigenvectors():
     q, mean = np.asarray(state.basis.left), np.asarray(state.basis.rows)
     inside = q.T @ mean @ q
     np.testing.assert_allclose(inside - np.diag(np.diag(inside)), 0, atol=1e-5 * np.abs(mean).max())
+
+
+def test_the_plan_says_which_leaves_have_a_basis():
+    params = {"w": jnp.ones((4, 6)), "b": jnp.ones(3), "tall": jnp.ones((40, 20))}
+    rules = {
+        frame: {row.leaf: row.rule for row in gradtx.plan(gradtx.in_frame(gradtx.scale_by_adam(), frame), params).rows}
+        for frame in (frames.low_rank(9), frames.singular_vectors())
+    }
+    low, singular = rules.values()
+    assert low == {"w": "no low rank: 9 is not below 4", "b": "no low rank: no matrix", "tall": "rank 9 of 20"}
+    assert (singular["w"], singular["tall"]) == ("singular vectors of rows", "singular vectors of columns")
+    assert singular["b"] == "no basis: no matrix"
