@@ -119,6 +119,7 @@ from gradtx.debugging import debug_checks
 from gradtx.export import register_states as _register_states
 from gradtx.inspection.explain import Explanation, explain
 from gradtx.inspection.findings import Finding
+from gradtx.inspection.on_mesh import OnDevice
 from gradtx.inspection.plan import LeafPlan, Plan, plan
 from gradtx.inspection.readings import Readings, readings
 from gradtx.inspection.stages import stages
@@ -356,6 +357,7 @@ __all__ = [
     "MaskedNode",
     "NesterovEmaState",
     "Number",
+    "OnDevice",
     "OptState",
     "OuterState",
     "Packed",

@@ -26,3 +26,13 @@ def aligned(rows: Sequence[Sequence[str]], left: Container[int] = (0,)) -> list[
 def dashes(rows: Sequence[Sequence[str]]) -> list[str]:
     """A row that underlines the columns of these rows."""
     return ["-" * max(map(len, column)) for column in zip(*rows, strict=True)]
+
+
+def byte_count(n: int) -> str:
+    """A number of bytes in the largest unit of which there is one: 1536 as `1.5 KiB`."""
+    size, unit = float(n), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if size < 1024 or unit == "TiB":
+            break
+        size /= 1024
+    return f"{n} B" if unit == "B" else f"{size:.1f} {unit}"

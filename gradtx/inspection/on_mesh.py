@@ -13,6 +13,7 @@ from gradtx.core.pair import GradientTransformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
 from gradtx.inspection.collectives import Collective, collectives, on_explicit
 from gradtx.placement import Mirror, abstract, mirrors, parts
+from gradtx.text_table import aligned, byte_count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,13 @@ class OnDevice:
     def total(self) -> int:
         """Bytes of all that is known."""
         return self.parameters + self.gradients + self.state + (self.temporaries or 0)
+
+    def __str__(self) -> str:
+        held = {name: getattr(self, name) for name in ("parameters", "gradients", "state", "temporaries", "total")}
+        rows = [(name, "unknown" if n is None else byte_count(n)) for name, n in held.items()]
+        said = [f"{c.count:,} {c.kind} over {', '.join(c.axes)}: {byte_count(c.bytes)}" for c in self.collectives or ()]
+        said = said or ["no collectives" if self.collectives is not None else "collectives: unknown"]
+        return "\n".join(["", f"on each of {self.devices:,} devices", *aligned(rows), *said, *self.unknown])
 
 
 def on_device(

@@ -18,7 +18,7 @@ from gradtx.inspection.on_mesh import OnDevice, on_device, on_this_mesh
 from gradtx.placement import abstract, mirrors, owner_index
 from gradtx.sharding import state_shardings
 from gradtx.storage.fields import Stored, StoreState
-from gradtx.text_table import aligned
+from gradtx.text_table import aligned, byte_count
 from gradtx.wrappers.subtree import part
 
 NOTHING = (0, 0, 0)
@@ -99,9 +99,8 @@ class Plan:
         table = table if self.sharded else [row[:5] for row in table]
         lines = aligned(table, left={0, 1, 2, 3, 6})
         rule = "-" * max(map(len, lines))
-        return "\n".join(
-            [lines[0], rule, *lines[1 : len(body) + 1], rule, *lines[-2:], *self.notes, *_on_device(self.device)]
-        )
+        device = () if self.device is None else (str(self.device),)
+        return "\n".join([lines[0], rule, *lines[1 : len(body) + 1], rule, *lines[-2:], *self.notes, *device])
 
     __repr__ = __str__
 
@@ -226,28 +225,12 @@ def _nbytes(leaf: Any, part: Callable[[tuple], tuple]) -> int:
 
 
 def _costs(state: int, device: int, whole: int) -> tuple[str, str, str]:
-    return _bytes(state), _bytes(device), "" if not whole else "whole" if whole == state else f"{_bytes(whole)} whole"
-
-
-def _on_device(found: OnDevice | None) -> list[str]:
-    """What one device holds and does, as lines."""
-    if found is None:
-        return []
-    held = {name: getattr(found, name) for name in ("parameters", "gradients", "state", "temporaries", "total")}
-    rows = [(name, "unknown" if n is None else _bytes(n)) for name, n in held.items()]
-    said = [f"{c.count:,} {c.kind} over {', '.join(c.axes)}: {_bytes(c.bytes)}" for c in found.collectives or ()]
-    said = said or ["no collectives" if found.collectives is not None else "collectives: unknown"]
-    return ["", f"on each of {found.devices:,} devices", *aligned(rows), *said, *found.unknown]
+    return (
+        byte_count(state),
+        byte_count(device),
+        "" if not whole else "whole" if whole == state else f"{byte_count(whole)} whole",
+    )
 
 
 def _shape(row: LeafPlan) -> str:
     return " x ".join(map(str, row.shape)) if row.shape else ("-" if row.dtype == "None" else "scalar")
-
-
-def _bytes(n: int) -> str:
-    size, unit = float(n), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if size < 1024 or unit == "TiB":
-            break
-        size /= 1024
-    return f"{n} B" if unit == "B" else f"{size:.1f} {unit}"
