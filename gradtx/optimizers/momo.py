@@ -93,7 +93,9 @@ def scale_by_momo(learning_rate: Hyper = 1.0, beta: Hyper = 0.9, lower_bound: Hy
         a = 1.0 + eta * decay
         gap = jnp.maximum(a * (f - bound - gamma) + inner_product(m, w, turn=1).astype(dtype), 0.0)
         safe = jnp.where(norm == 0, 1.0, norm)
-        tau = jnp.where(norm == 0, eta, jnp.minimum(eta, gap / safe / safe))
+        # The barrier keeps two divisions: XLA would divide by the square, which is 0 for norms below 1e-23.
+        per_norm = jax.lax.optimization_barrier(gap / safe)
+        tau = jnp.where(norm == 0, eta, jnp.minimum(eta, per_norm / safe))
         # w - (w - τ·m)/a, without the difference of w and nearly w.
         u = map_leaves(lambda g, m, w: (tau * m + (eta * decay) * w) / a, updates, m, params)
         return u, ScaleByMomoState(increment(state.count), m, f, gamma)

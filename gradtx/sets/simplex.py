@@ -78,7 +78,7 @@ class L1Ball(_Sums):
 def _on_simplex(x: jax.Array, total: float) -> jax.Array:
     """The nearest point whose last axis has entries of at least 0 with this sum."""
     # Adding one number to all entries changes nothing. Below the largest by `total` or more, an entry becomes 0.
-    x = jnp.clip(x - jax.lax.stop_gradient(jnp.max(x, -1, keepdims=True)), -total, 0.0)
+    x = jnp.maximum(x - jax.lax.stop_gradient(jnp.max(x, -1, keepdims=True)), -total)
     down = -jnp.sort(-jax.lax.stop_gradient(x), -1)
     k = jnp.arange(1, x.shape[-1] + 1, dtype=x.dtype)
     cut = (jnp.cumsum(down, -1) - total) / k.reshape((1,) * (x.ndim - 1) + (-1,))

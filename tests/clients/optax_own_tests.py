@@ -78,12 +78,11 @@ class Facade(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        for space in self._spaces:
+        own = getattr(self._real, name, None)
+        for space in () if isinstance(own, types.ModuleType) else self._spaces:
             found = getattr(space, name, None) if name in getattr(space, "__names__", dir(space)) else None
-            if isinstance(found, types.ModuleType):
-                break
             if found is not None:
-                USES.note("optax's own" if found is getattr(self._real, name, None) else "public", name)
+                USES.note("optax's own" if found is own else "public", name)
                 return found
         found = getattr(self._real, name)
         if isinstance(found, types.ModuleType):

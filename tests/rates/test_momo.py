@@ -103,3 +103,16 @@ def test_without_the_loss_it_is_an_error(name):
 def test_numbers_out_of_range(make, given, word):
     with pytest.raises(ValueError, match=word):
         make(**given)
+
+
+def test_a_mean_that_fades_away_is_no_nan():
+    """At the minimum the mean of gradients goes to 0: the square of its norm is 0 before it is."""
+    tx, target = gradtx.momo(0.1), jnp.array([1.0, -1.0, 2.0])
+
+    def step(_, carry):
+        w, state = carry
+        updates, state = tx.update(2.0 * (w - target), state, w, value=jnp.sum((w - target) ** 2))
+        return gradtx.apply_updates(w, updates), state
+
+    start = jnp.zeros(3)
+    assert jnp.all(jax.jit(lambda c: jax.lax.fori_loop(0, 1000, step, c))((start, tx.init(start)))[0] == target)

@@ -181,3 +181,10 @@ def test_orthogonal_factors_are_multiplied_at_full_precision():
     """Also in the derivative. An accelerator would otherwise multiply with three digits."""
     text = str(jax.make_jaxpr(jax.grad(lambda x: jnp.sum(sets.stiefel().project(x, None))))(jnp.ones((3, 2))))
     assert text.count("dot_general[") == text.count("precision=(Precision.HIGHEST, Precision.HIGHEST)") >= 5
+
+
+def test_the_derivative_of_the_simplex():
+    """Among the entries above 0 it takes out the mean, the largest entry included."""
+    jacobian = jax.jacrev(lambda x: sets.simplex().project(x, None))(jnp.array([0.7, 0.4, 0.5, -2.0]))
+    inside = jnp.diag(jnp.array([1.0, 1.0, 1.0, 0.0]))
+    np.testing.assert_allclose(jacobian, inside - jnp.outer(jnp.diag(inside), jnp.diag(inside)) / 3, atol=1e-6)

@@ -145,8 +145,8 @@ def madgrad(
 def with_obj_fn(inner: Transformation):
     """The same, where `value_fn` may also be called `obj_fn`."""
 
-    def update(updates, state, params=None, *, obj_fn=None, value_fn=None, **extra):
-        return inner.update(updates, state, params, value_fn=value_fn or obj_fn, **extra)
+    def update(updates, state, params=None, *, obj_fn=None, value_fn=None):
+        return inner.update(updates, state, params, value_fn=value_fn or obj_fn)
 
     return inner.init, update
 

@@ -140,14 +140,15 @@ def map_params(
 
         return jax.tree.map(leaf, field, *rest, is_leaf=lambda x: is_none(x) or (is_leaf is not None and is_leaf(x)))
 
-    try:
-        places = jax.eval_shape(
-            getattr(initable, "init", initable), _Parameters(jax.ShapeDtypeStruct((2, 2), "float32"))
-        )
-    except Exception:  # a mask or labels need the tree itself: then the roles say which fields are like it
-        return map_fields(lambda path, field, role: each(field), lambda path, leaf: others(leaf), state, {})
-
     def placed(place: Any, field: Any) -> Any:
         return each(field) if isinstance(place, _Parameters) else others(field)
 
+    init = getattr(initable, "init", initable)
+    try:
+        places = jax.eval_shape(init, _Parameters(jax.ShapeDtypeStruct((2, 2), "float32")))
+        fits = jax.tree.map(lambda *_: True, places, state, is_leaf=lambda x: isinstance(x, _Parameters))
+    except Exception:  # a mask, labels or a norm need the tree itself
+        fits = None
+    if fits is None:  # the roles of the fields say which are like it
+        return map_fields(lambda path, field, role: each(field), lambda path, leaf: others(leaf), state, {})
     return jax.tree.map(placed, places, state, is_leaf=lambda x: isinstance(x, _Parameters))

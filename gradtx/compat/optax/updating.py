@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import gradtx
 from gradtx.compat.optax import tree
@@ -61,7 +62,7 @@ def periodic_update(new_tensors: Any, old_tensors: Any, steps: Any, update_perio
 
 def safe_increment(count: Any) -> jax.Array:
     """The count plus one; an integer stops at the largest number of its type."""
-    count = jnp.asarray(count)
+    count = jnp.asarray(count, getattr(count, "dtype", None))
     if jnp.issubdtype(count.dtype, jnp.integer):
         return increment(count) if count.dtype == jnp.int32 else _increment(count)
     if jnp.issubdtype(count.dtype, jnp.floating):
@@ -70,7 +71,8 @@ def safe_increment(count: Any) -> jax.Array:
 
 
 def _increment(count: jax.Array) -> jax.Array:
-    return jnp.where(count < jnp.iinfo(count.dtype).max, count + jnp.ones((), count.dtype), count)
+    most = jnp.asarray(np.iinfo(count.dtype).max, count.dtype)
+    return jnp.where(count < most, count + jnp.ones((), count.dtype), count)
 
 
 safe_int32_increment = safe_increment
