@@ -15,16 +15,16 @@ from tests.benchmarks.timing import ratio, rounds, time_steps
 def compilation(scale: Scale) -> Iterator[Line]:
     """Trace, lower and compile with empty caches, leaf by leaf."""
     for count in (scale.some, scale.many):
-        yield from _compiled(f"clip + AdamW + schedule, {count} leaves", usual(), shapes.small(count), scale)
-    yield from _compiled(f"Adam, {scale.some} leaves", recipes()["adam"], shapes.small(scale.some), scale)
+        yield from _compiled(f"clip + AdamW + schedule, {count} leaves", usual(), shapes.small(count), scale, 0.75)
+    yield from _compiled(f"Adam, {scale.some} leaves", recipes()["adam"], shapes.small(scale.some), scale, 1.00)
 
 
-def _compiled(work: str, pair: Pair, of: shapes.Shapes, scale: Scale) -> Iterator[Line]:
+def _compiled(work: str, pair: Pair, of: shapes.Shapes, scale: Scale, compile_target: float) -> Iterator[Line]:
     params, grads = shapes.arrays(of), shapes.arrays(of, 0.01, seed=1)
     ours, theirs = Side(pair.ours, params, grads), Side(pair.theirs, params, grads)
     count = scale.compiles if len(of) < 500 else max(1, scale.compiles // 3)
     took = rounds({"ours": ours.compile, "optax": theirs.compile}, count)
-    for what, target in (("trace+lower", 0.30), ("compile", 1.00)):
+    for what, target in (("trace+lower", 0.30), ("compile", compile_target)):
         a, b = ([t[what] for t in took[name]] for name in ("ours", "optax"))
         yield Line(work, f"{what} / optax", ratio(a, b), target, f"{min(a):.2f} s; optax {min(b):.2f} s")
     times = time_steps({"ours": ours.run, "optax": theirs.run}, scale.budget)
