@@ -41,7 +41,7 @@ def write(entries: Mapping[str, Any]) -> None:
 
     head = {"versions": versions(), "tasks": races.abouts(), "trials": updates.TRIALS}
     lines = [f"{_dump(name)}: {_dump(value)}" for name, value in head.items()]
-    rows = ",\n".join(f"{_dump(name)}: {_dump(entries[name])}" for name in sorted(entries))
+    rows = ",\n".join(f"{_dump(name)}: {_dump(dict(sorted(entries[name].items())))}" for name in sorted(entries))
     FILE.write_text("{\n" + ",\n".join([*lines, f'"entries": {{\n{rows}\n}}']) + "\n}\n", encoding="utf-8")
 
 
