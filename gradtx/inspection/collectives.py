@@ -108,7 +108,7 @@ class _Walk:
         return [value(v) for v in jaxpr.outvars]
 
     def _results(self, eqn: Any, given: list, rounds: int) -> list[_Partial | None]:
-        name, nothing = eqn.primitive.name, [None] * len(eqn.outvars)
+        name = eqn.primitive.name
         if name in _SAME_NUMBERS:
             return given
         if name in ("add", "reduce_sum") and any(x is not None and not x.settled for x in given):
@@ -134,7 +134,7 @@ class _Walk:
             return self._reduced(eqn, _names(eqn.invars[0], eqn.params["dimension_numbers"][0][0]), rounds)
         elif name == "reshard":
             self._moved(eqn.invars[0], eqn.outvars[0], rounds)
-        return nothing
+        return [None] * len(eqn.outvars)
 
     def _moved(self, source: Any, target: Any, rounds: int) -> None:
         before, after = (dict(_places(v)) for v in (source, target))

@@ -140,7 +140,8 @@ def _temporaries(tx: Any, params: Any, rules: list[str], views: list, devices: i
     tree = jax.tree.unflatten(structure, few)
     state = jax.eval_shape(tx.init, abstract(tree))
     compiled = jax.jit(_step(tx), donate_argnums=(1, 2)).lower(tree, state, tree).compile()
-    found = compiled.memory_analysis().temp_size_in_bytes
+    analysis: Any = compiled.memory_analysis()
+    found = analysis.temp_size_in_bytes
     return round(found * sum(held.values()) / max(sum(first.values()), 1))
 
 
