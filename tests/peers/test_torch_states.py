@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="install the extra: pip install -e '
 pytestmark = pytest.mark.peers
 
 SHAPES = {"layer/w": (3, 4), "layer/b": (4,)}  # in torch's order, which is not the order of a tree
+NAMES = list(SHAPES)
 BEFORE, ALL = 4, 7
 
 
@@ -111,6 +112,13 @@ def test_the_average_of_asgd_goes_on():
     close(gradtx.averaged(state), tree(dict(zip(SHAPES, ax, strict=True))))
 
 
+def test_rprop_keeps_signs():
+    params, state_dict, _ = saved(lambda w: torch.optim.Rprop(w, lr=0.1), steps=BEFORE)
+    with enable_x64(True):
+        signs = import_state(gradtx.rprop(0.1), state_dict, tree(params), names=NAMES)["scale_by_rprop"].prev_sign
+    close(signs, tree({k: np.sign(state_dict["state"][i]["prev"].numpy()) for i, k in enumerate(SHAPES)}))
+
+
 def test_the_mean_of_muon_is_carried_over():
     """Its steps are in bfloat16, and so not compared."""
     shapes = {"layer/w": (3, 4)}
@@ -178,7 +186,6 @@ def test_half_precision_is_widened():
     np.testing.assert_array_equal(state["scale_by_adam"].mu["w"], optimizer.state_dict()["state"][0]["exp_avg"].float())
 
 
-NAMES = list(SHAPES)
 # tx, torch's optimizer, arguments of import_state, what is done to the state_dict, the words of the error
 BAD = {
     "names": (
