@@ -1,4 +1,4 @@
-"""Do preconditioners pay? `python -m tests.benchmarks.pays`, half an hour on two quiet cores.
+"""Do preconditioners pay? `python -m tests.benchmarks.pays`, an hour or so on two quiet cores.
 
 A transformer of a million parameters learns the next character of Python's own standard library. Six optimizers, three
 learning rates each, three seeds, which choose the start and the batches. The loss is that on text that is not trained
