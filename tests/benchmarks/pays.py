@@ -32,9 +32,9 @@ from tests.benchmarks.networks import TOKENS, next_token_loss, transformer_param
 HERE = Path(__file__).parent
 PICTURE = HERE.parents[1] / "notebooks" / "pictures" / "pays.png"
 RATES = {
-    "AdamW": (gradtx.adamw, (1e-3, 3e-3, 1e-2)),
-    "Muon": (gradtx.muon, (1e-3, 3e-3, 1e-2)),
-    "NorMuon": (gradtx.normuon, (1e-3, 3e-3, 1e-2)),
+    "AdamW": (gradtx.adamw, (3e-4, 1e-3, 3e-3)),
+    "Muon": (gradtx.muon, (3e-3, 1e-2, 3e-2)),
+    "NorMuon": (gradtx.normuon, (3e-3, 1e-2, 3e-2)),
     "SOAP": (gradtx.soap, (1e-3, 3e-3, 1e-2)),
     "Shampoo": (gradtx.shampoo, (1e-3, 3e-3, 1e-2)),
     "PSGD": (gradtx.psgd_kron, (3e-4, 1e-3, 3e-3)),
