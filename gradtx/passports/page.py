@@ -82,7 +82,8 @@ def _costs(p: Any) -> Iterator[tuple[str, str]]:
         yield "a step moves", f"{number(p.moved_bytes)} bytes for each parameter; one pass would move {least}"
     if p.ulp:
         most, middle = map(number, p.ulp)
-        yield "error", f"at most {most} ulp of float32 in an update over 1,000 steps; median {middle}"
+        found = f"at most {most} ulp of float32 in an update over 1,000 steps; median {middle}"
+        yield "error", "its updates overflow on these gradients" if math.isnan(p.ulp[0]) else found
 
 
 def _with(p: Any, library: str) -> Iterator[tuple[str, str]]:
