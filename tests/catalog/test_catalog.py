@@ -177,7 +177,12 @@ def words_of_files():
 DIALECTS = (
     "gradtx/compat/",
     "tests/compat/",
+    "tests/peers/test_optax_alias.py",
+    "tests/peers/test_optax_lists.py",
+    "tests/peers/test_optax_states.py",
     "tests/peers/test_torch_dialect.py",
+    "tests/peers/test_torch_states.py",
+    "notebooks/14_from_optax_torch_keras.ipynb",
 )  # other libraries' names for what there is
 FAMILIES = ("gradtx/optimizers/", "gradtx/rates/", "tests/optimizers/", "tests/rates/")
 # They compare some by name: ten that one may try first, and those for matrices.

@@ -330,11 +330,12 @@ def test_a_low_rank_step_has_no_temporary_of_the_size_of_a_leaf(basis):
     assert memory.temp_size_in_bytes < (4.5 if basis == "svd" else 1.5) * leaf
 
 
-@pytest.mark.parametrize("name", ["soap", "splus", "conda", "dion"])
+@pytest.mark.parametrize("name", ["Adam in an eigenbasis", "splus", "conda", "dion"])
 def test_gradients_as_large_as_floats_get(name):
     """The rotated ones, and a momentum that grows, are finite; so are the updates."""
     g = {"w": jnp.asarray(3.4e38 * np.sign(np.random.default_rng(0).normal(size=(5, 8))), jnp.float32)}
-    tx, w = getattr(gradtx, name)(0.1), {"w": jnp.ones((5, 8))}
+    make, w = getattr(gradtx, name, None), {"w": jnp.ones((5, 8))}
+    tx = make(0.1) if make else gradtx.in_frame(gradtx.scale_by_adam(), frames.eigenbasis())
     run = jax.jit(lambda state: jax.lax.scan(lambda s, _: tx.update(g, s, w)[::-1], state, None, 30))
     assert np.isfinite(run(tx.init(w))[1]["w"]).all()
 
