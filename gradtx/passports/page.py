@@ -10,6 +10,7 @@ from typing import Any
 from gradtx.text_table import aligned
 
 WIDTH = 100
+NO_DIGIT = 2.0**23  # ulp of float32: as large as the number itself
 TRAITS = {
     "any_leaves": "nothing depends on how the parameters are divided into leaves",
     "sparse_rows": "a row without gradient may be left alone",
@@ -81,9 +82,14 @@ def _costs(p: Any) -> Iterator[tuple[str, str]]:
         least = number(p.one_pass)
         yield "a step moves", f"{number(p.moved_bytes)} bytes for each parameter; one pass would move {least}"
     if p.ulp:
-        most, middle = map(number, p.ulp)
-        found = f"at most {most} ulp of float32 in an update over 1,000 steps; median {middle}"
-        yield "error", "its updates overflow on these gradients" if math.isnan(p.ulp[0]) else found
+        yield "error", _error(*p.ulp)
+
+
+def _error(most: float, middle: float) -> str:
+    if math.isnan(most):
+        return "its updates overflow on the gradients on which errors are measured"
+    largest = f"at most {number(most)} ulp" if most < NO_DIGIT else "in some entries no digit is right"
+    return f"over 1,000 steps {largest}; the median is {number(middle)} ulp of float32"
 
 
 def _with(p: Any, library: str) -> Iterator[tuple[str, str]]:

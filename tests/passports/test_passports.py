@@ -1,5 +1,6 @@
 """Passports: what they say is in the file of figures, the file fits the code, and the pages show all of it."""
 
+import dataclasses
 import math
 import zlib
 
@@ -109,6 +110,14 @@ def test_what_is_in_it():
     data = found.to_dict()
     assert data["race"]["wine"]["of"] == found.race["wine"].of
     assert data["state_bytes"] == found.state_bytes
+
+
+@pytest.mark.parametrize(
+    ("most", "words"), [(3.0, "at most 3 ulp"), (1e8, "no digit is right"), (math.nan, "its updates overflow")]
+)
+def test_what_the_page_says_of_errors(most, words):
+    page = str(dataclasses.replace(gradtx.passport("adam"), ulp=(most, 0.5)))
+    assert words in " ".join(page.split())
 
 
 def test_races():
