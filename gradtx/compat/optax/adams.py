@@ -138,7 +138,7 @@ def scale_by_amsgrad(
     bias_correction_nu: bool = True,
 ) -> GradientTransformation:
     """`gradtx.scale_by_amsgrad`."""
-    flags = {"bias_correction_mu": bias_correction_mu, "bias_correction_nu": bias_correction_nu}
+    flags: dict[str, Any] = {"bias_correction_mu": bias_correction_mu, "bias_correction_nu": bias_correction_nu}
     return in_dtype(gradtx.scale_by_amsgrad(b1, b2, eps, eps_root, **flags), mu_dtype, "mu")
 
 
@@ -154,7 +154,7 @@ def amsgrad(
     bias_correction_nu: bool = True,
 ) -> GradientTransformation:
     """`gradtx.amsgrad`."""
-    flags = {"bias_correction_mu": bias_correction_mu, "bias_correction_nu": bias_correction_nu}
+    flags: dict[str, Any] = {"bias_correction_mu": bias_correction_mu, "bias_correction_nu": bias_correction_nu}
     return in_dtype(gradtx.amsgrad(learning_rate, b1, b2, eps, eps_root, **flags), mu_dtype, "mu")
 
 

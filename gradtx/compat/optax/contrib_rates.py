@@ -27,7 +27,7 @@ reduce_on_plateau = optaxed(gradtx.reduce_on_plateau)
 
 
 def _after_decay(tx: GradientTransformation, weight_decay: Any, mask: Any) -> GradientTransformation:
-    if weight_decay is None or (isinstance(weight_decay, int | float) and weight_decay == 0):
+    if weight_decay is None:
         return tx
     return gradtx.chain(gradtx.add_decayed_weights(weight_decay, mask), tx)
 

@@ -62,4 +62,4 @@ def sgdr_schedule(cosine_kwargs: Iterable[dict[str, Any]]) -> Any:
         parts.append(warmup_cosine_decay_schedule(**numbers))
         end += numbers["decay_steps"]
         ends.append(end)
-    return join_schedules(parts, ends[:-1])
+    return join_schedules(tuple(parts), tuple(ends[:-1]))

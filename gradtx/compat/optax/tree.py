@@ -58,11 +58,12 @@ __all__ = [
 ]
 
 _map = jax.tree.map
+_plus: Any = operator.add
 
 
 def add(tree_x: Any, tree_y: Any, *other_trees: Any) -> Any:
     """The sum of trees."""
-    return _map(lambda *xs: functools.reduce(operator.add, xs), tree_x, tree_y, *other_trees)
+    return _map(lambda *xs: functools.reduce(_plus, xs), tree_x, tree_y, *other_trees)
 
 
 def sub(tree_x: Any, tree_y: Any) -> Any:
@@ -93,7 +94,7 @@ def add_scale(tree_x: Any, scalar: Any, tree_y: Any) -> Any:
 def vdot(tree_x: Any, tree_y: Any) -> Any:
     """The inner product; x is conjugated."""
     precise = functools.partial(jnp.vdot, precision=jax.lax.Precision.HIGHEST)
-    return functools.reduce(operator.add, jax.tree.leaves(_map(precise, tree_x, tree_y)), 0)
+    return functools.reduce(_plus, jax.tree.leaves(_map(precise, tree_x, tree_y)), 0)
 
 
 def sum(tree: Any, associative_reduction: bool = False) -> Any:
@@ -102,30 +103,24 @@ def sum(tree: Any, associative_reduction: bool = False) -> Any:
     while associative_reduction and len(sums) > 1:
         pairs = [a + b for a, b in zip(sums[::2], sums[1::2], strict=False)]
         sums = pairs + sums[len(pairs) * 2 :]
-    return functools.reduce(operator.add, sums, 0)
+    return functools.reduce(_plus, sums, 0)
 
 
 def max(tree: Any) -> Any:
-    """The largest entry; of nothing the least number of the dtype, and -inf of an empty tree."""
-    found = [jnp.max(x, initial=_end(x, "min")) for x in map(jnp.asarray, jax.tree.leaves(tree))]
+    """The largest entry; -inf of a tree without entries."""
+    found = [jnp.max(x) for x in jax.tree.leaves(tree) if jnp.size(x)]
     return functools.reduce(jnp.maximum, found) if found else -jnp.inf
 
 
 def min(tree: Any) -> Any:
-    """The least entry; of nothing the largest number of the dtype, and inf of an empty tree."""
-    found = [jnp.min(x, initial=_end(x, "max")) for x in map(jnp.asarray, jax.tree.leaves(tree))]
+    """The least entry; inf of a tree without entries."""
+    found = [jnp.min(x) for x in jax.tree.leaves(tree) if jnp.size(x)]
     return functools.reduce(jnp.minimum, found) if found else jnp.inf
-
-
-def _end(x: jax.Array, which: str) -> Any:
-    if jnp.issubdtype(x.dtype, jnp.integer):
-        return getattr(jnp.iinfo(x.dtype), which)
-    return which == "max" if x.dtype == jnp.bool_ else {"min": -jnp.inf, "max": jnp.inf}[which]
 
 
 def size(tree: Any) -> int:
     """The number of entries."""
-    return functools.reduce(operator.add, [jnp.size(x) for x in jax.tree.leaves(tree)], 0)
+    return functools.reduce(_plus, [jnp.size(x) for x in jax.tree.leaves(tree)], 0)
 
 
 def conj(tree: Any) -> Any:

@@ -31,7 +31,8 @@ class NamedTupleKey:
 def _children(node: Any) -> list[tuple[Any, Any]]:
     """The keys and values one level below; none of a leaf."""
     if isinstance(node, tuple) and hasattr(node, "_fields"):
-        return [(NamedTupleKey(type(node).__name__, name), getattr(node, name)) for name in node._fields]
+        names: Any = getattr(node, "_fields", ())
+        return [(NamedTupleKey(type(node).__name__, name), getattr(node, name)) for name in names]
     found = jax.tree_util.default_registry.flatten_one_level_with_keys(node)
     return [] if found is None else list(found[0])
 
@@ -144,11 +145,13 @@ def map_params(
         return each(field) if isinstance(place, _Parameters) else others(field)
 
     init = getattr(initable, "init", initable)
+    places: Any = None
     try:
         places = jax.eval_shape(init, _Parameters(jax.ShapeDtypeStruct((2, 2), "float32")))
-        fits = jax.tree.map(lambda *_: True, places, state, is_leaf=lambda x: isinstance(x, _Parameters))
+        jax.tree.map(lambda *_: True, places, state, is_leaf=lambda x: isinstance(x, _Parameters))
+        fits = True
     except Exception:  # a mask, labels or a norm need the tree itself
-        fits = None
-    if fits is None:  # the roles of the fields say which are like it
+        fits = False
+    if not fits:  # the roles of the fields say which are like it
         return map_fields(lambda path, field, role: each(field), lambda path, leaf: others(leaf), state, {})
     return jax.tree.map(placed, places, state, is_leaf=lambda x: isinstance(x, _Parameters))
