@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import re
 import textwrap
 import types
 import zlib
@@ -17,6 +18,7 @@ from tests.catalog.pieces import pieces
 
 SHARED = ("gradtx.core",)  # what all have in common; `numerics` is arithmetic
 ARITHMETIC = "gradtx.core.numerics"
+ADDRESS = re.compile(" at 0x[0-9a-f]+")
 
 
 def fingerprint(tx: Any) -> str:
@@ -40,7 +42,7 @@ def _walk(thing: Any, seen: dict[str, str]) -> None:
     scope = vars(inspect.getmodule(function))
     for used in names:
         if isinstance(scope.get(used), int | float | str | tuple):
-            seen[f"{module}.{used}"] = repr(scope[used])
+            seen[f"{module}.{used}"] = ADDRESS.sub("", repr(scope[used]))
         elif used in scope:
             _walk(scope[used], seen)
 
