@@ -30,12 +30,12 @@ class BacktrackingLinesearchInfo(NamedTuple):
 class ScaleByBacktrackingLinesearchState(NamedTuple):
     """The state of `scale_by_backtracking_linesearch`; floats are float32 or wider."""
 
-    count: jax.Array  # updates so far; int32 scalar; 0 at init
     learning_rate: jax.Array  # the step t of the last search; float scalar; 1 at init
-    untried: jax.Array  # the next step to try, if the last search ran out of tries and took 0, else 0; float scalar
-    value: jax.Array  # the value after the last step; float scalar; 0 at init
+    value: jax.Array  # the value after the last step; float scalar; infinity at init, as there is none yet
     grad: Exact  # the gradient there, which the next step gets; like params, 0 at init; None without store_grad
     info: BacktrackingLinesearchInfo  # what the last search did
+    count: jax.Array  # updates so far; int32 scalar; 0 at init
+    untried: jax.Array  # the next step to try, if the last search ran out of tries and took 0, else 0; float scalar
 
 
 @transformation(any_leaves=True)
@@ -78,8 +78,9 @@ def scale_by_backtracking_linesearch(
             and a gradient, which the next step then need not compute.
         axis_name: as in `scale_by_zoom_linesearch`.
 
-    State: `ScaleByBacktrackingLinesearchState`: count, int32 scalar; learning_rate, 1 at init, untried and value, 0 at
-        init, float scalars, float32 or as wide as the widest parameter; grad, like params, 0 at init, or None; info.
+    State: `ScaleByBacktrackingLinesearchState`: learning_rate, 1 at init, value, infinity at init, and untried, 0 at
+        init, float scalars, float32 or as wide as the widest parameter; grad, like params, 0 at init, or None; info;
+        count, int32 scalar.
     Raises: ValueError: an argument is out of range; `value` or `grad` has a wrong shape. TypeError: value_fn does not
         return a real scalar; axis_name is not a name.
     Source: Armijo 1966; Nocedal & Wright 2006, algorithm 3.1; the increase as in Vaswani et al. 2019
@@ -104,8 +105,9 @@ def scale_by_backtracking_linesearch(
         dtype = float_dtype(params)
         info = BacktrackingLinesearchInfo(zero_count(), jnp.zeros((), dtype), jnp.zeros((), bool))
         grad = zeros(params) if store_grad else None
-        zero = jnp.zeros((), dtype)
-        return ScaleByBacktrackingLinesearchState(zero_count(), jnp.ones((), dtype), zero, jnp.array(zero), grad, info)
+        return ScaleByBacktrackingLinesearchState(
+            jnp.ones((), dtype), jnp.full((), jnp.inf, dtype), grad, info, zero_count(), jnp.zeros((), dtype)
+        )
 
     def update(updates, state, params, *, value, grad, value_fn):
         phi = line(updates, params, value, grad, value_fn, axis_name)
@@ -142,12 +144,7 @@ def scale_by_backtracking_linesearch(
         info = BacktrackingLinesearchInfo(count, miss(t, value).astype(dtype), failed)
         grads = stored(state.grad, params, phi.tree(chosen(t == 0, phi.grad, phi.at(t)[1]))) if store_grad else None
         return moved(updates, t), ScaleByBacktrackingLinesearchState(
-            increment(state.count),
-            t.astype(dtype),
-            untried.astype(dtype),
-            value.astype(dtype),
-            grads,
-            info,
+            t.astype(dtype), value.astype(dtype), grads, info, increment(state.count), untried.astype(dtype)
         )
 
     return init, update

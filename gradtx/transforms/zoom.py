@@ -29,11 +29,11 @@ class ZoomLinesearchInfo(NamedTuple):
 class ScaleByZoomLinesearchState(NamedTuple):
     """The state of `scale_by_zoom_linesearch`; floats are float32 or wider."""
 
-    count: jax.Array  # updates so far; int32 scalar; 0 at init
     learning_rate: jax.Array  # the step t of the last search; float scalar; 1 at init
-    value: jax.Array  # the value after that step; float scalar; 0 at init
+    value: jax.Array  # the value after that step; float scalar; infinity at init, as there is none yet
     grad: Exact  # the gradient there, which the next step gets; like params; 0 at init
     info: ZoomLinesearchInfo  # what the last search did
+    count: jax.Array  # updates so far; int32 scalar; 0 at init
 
 
 _growing = range_check("greater than 1 and finite", lambda x: (x > 1.0) & (x < jnp.inf))
@@ -91,8 +91,8 @@ def scale_by_zoom_linesearch(
             from `value_and_grad_from_state(value_fn, axis_name=...)`, or give None. `jax.grad` of such a function is
             too large by the number of devices with check_vma=False, and in `pmap` and `vmap`.
 
-    State: `ScaleByZoomLinesearchState`: count, int32 scalar; learning_rate, 1 at init, and value, 0 at init, float
-        scalars, float32 or as wide as the widest parameter; grad, like params, 0 at init; info.
+    State: `ScaleByZoomLinesearchState`: learning_rate, 1 at init, and value, infinity at init, float scalars, float32
+        or as wide as the widest parameter; grad, like params, 0 at init; info; count, int32 scalar.
     Raises: ValueError: an argument is out of range; `value` or `grad` has a wrong shape. TypeError: value_fn does not
         return a real scalar; axis_name is not a name.
     Source: Nocedal & Wright 2006, algorithms 3.5 and 3.6, equation 3.59; Hager & Zhang 2005 (doi:10.1137/030601880),
@@ -122,7 +122,8 @@ def scale_by_zoom_linesearch(
     def init(params):
         dtype = float_dtype(params)
         info = ZoomLinesearchInfo(zero_count(), jnp.zeros((), dtype), jnp.zeros((), dtype), jnp.zeros((), bool))
-        return ScaleByZoomLinesearchState(zero_count(), jnp.ones((), dtype), jnp.zeros((), dtype), zeros(params), info)
+        value = jnp.full((), jnp.inf, dtype)
+        return ScaleByZoomLinesearchState(jnp.ones((), dtype), value, zeros(params), info, zero_count())
 
     def update(updates, state, params, *, value, grad, value_fn):
         phi = line(updates, params, value, grad, value_fn, axis_name)
@@ -138,7 +139,7 @@ def scale_by_zoom_linesearch(
         t, value, _ = end.best
         grad = stored(state.grad, params, phi.tree(end.grad))
         return moved(updates, t), ScaleByZoomLinesearchState(
-            increment(state.count), t.astype(dtype), value.astype(dtype), grad, info
+            t.astype(dtype), value.astype(dtype), grad, info, increment(state.count)
         )
 
     return init, update
