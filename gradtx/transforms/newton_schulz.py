@@ -9,7 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.transforms.decompositions import svd
+from gradtx.core.numerics import abs_sq, safe_sqrt
+from gradtx.transforms.decompositions import eigh, svd
 from gradtx.transforms.exchange import count_of
 from gradtx.transforms.products import adjoint, product
 from gradtx.transforms.split import summed
@@ -65,6 +66,20 @@ COEFFICIENTS: Mapping[str, Triples] = MappingProxyType(
     }
 )
 """Name -> (a, b, c) of each step of `orthogonalize`; the range of the singular values after it is in its docstring."""
+
+
+PRECONDITIONINGS = ("frobenius", "spectral", "schatten", "aol")
+
+
+def sizes(x: jax.Array, preconditioning: str, over: tuple[str, ...] = ()) -> jax.Array:
+    """By what a wide matrix of Frobenius norm 1 is divided: one number, or one for each row. Not for "frobenius"."""
+    gram = _gram(x, over)
+    if preconditioning == "aol":
+        return safe_sqrt(jnp.sum(jnp.abs(gram), -1, keepdims=True))
+    if preconditioning == "schatten":
+        return safe_sqrt(safe_sqrt(jnp.sum(abs_sq(gram), (-2, -1), keepdims=True)))
+    v = jax.lax.stop_gradient(eigh(jax.lax.stop_gradient(gram))[1][..., -1:])  # then the derivative is that of σ²
+    return safe_sqrt(jnp.maximum(product(adjoint(v), product(gram, v)).real, 0.0))
 
 
 def iterated(x: jax.Array, triples: Triples, over: tuple[str, ...] = ()) -> jax.Array:

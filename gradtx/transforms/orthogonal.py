@@ -16,7 +16,7 @@ from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import OwnShapes, flatten, is_trained, leaf_names, shape_of
 from gradtx.transforms.exchange import count_of
-from gradtx.transforms.newton_schulz import COEFFICIENTS, Triples, by_svd, each_of, iterated
+from gradtx.transforms.newton_schulz import COEFFICIENTS, PRECONDITIONINGS, Triples, by_svd, each_of, iterated, sizes
 from gradtx.transforms.norms import leaf_norm
 from gradtx.transforms.owners import Owners, of_matrices, require_owners, sides_of
 from gradtx.transforms.split import summed
@@ -31,6 +31,7 @@ def orthogonalize(
     *,
     dual_norm: bool = False,
     iterate_in: str | None = None,
+    preconditioning: str = "frobenius",
     devices: Owners | None = None,
 ):
     """Replace each matrix by the nearest orthogonal one, or nearly: its singular values become about one.
@@ -57,6 +58,10 @@ def orthogonalize(
         iterate_in: the dtype of the iteration, "float32" or "bfloat16"; None: that of the update, at least float32. In
             bfloat16 the ranges are wider by .02, and "cans" is refused, as its singular values grow without a bound.
             Complex matrices are iterated in their own type.
+        preconditioning: by what N is divided before the iteration, so that no singular value is above 1: "frobenius",
+            ‖N‖_F; "schatten", the fourth root of Σσ⁴, or "spectral", the largest σ, which are smaller, so that
+            few steps bring more singular values near one; "aol", each row i by the root of Σ_j |(N·Nᴴ)_ij|, which turns
+            the result a little. The last three cost a product more, and do not go with "svd".
         devices: `owners(...)`, how matrices are shared out among the devices of a mesh; None: `owners()`.
 
     State: none.
@@ -64,8 +69,9 @@ def orthogonalize(
         a name nor triples.
     Source: Jordan et al. 2024 (Muon, on kellerjordan.github.io); "polar_express" from Amsel et al. 2025
         (arXiv:2505.16932), divided as in the authors' code by a safety of 1.02, "polar_express_8" by 1.01; "cans" from
-        Grishina et al. 2025 (arXiv:2506.10935); dual_norm as in PolarGrad (Lau et al. 2025, arXiv:2505.21799). torch
-        iterates in bfloat16. optax has it inside `scale_by_muon`, in the dtype of the update.
+        Grishina et al. 2025 (arXiv:2506.10935); dual_norm as in PolarGrad (Lau et al. 2025, arXiv:2505.21799);
+        "aol" from Prach & Lampert 2022 (arXiv:2208.03160), theorem 1. torch iterates in bfloat16. optax has it inside
+        `scale_by_muon`, in the dtype of the update.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -80,6 +86,13 @@ def orthogonalize(
         one_of(("float32", "bfloat16"), iterate_in=iterate_in)
     if iterate_in == "bfloat16" and coefficients == "cans":
         raise ValueError('coefficients="cans" cannot be iterated in bfloat16: choose "polar_express", or float32')
+    one_of(PRECONDITIONINGS, preconditioning=preconditioning)
+    by_norm = preconditioning == "frobenius"
+    if triples is None and not by_norm:
+        raise ValueError(f'coefficients="svd" needs no preconditioning; got {describe(preconditioning)}')
+
+    def narrow(x: jax.Array) -> jax.Array:
+        return x if jnp.iscomplexobj(x) or iterate_in is None else x.astype(iterate_in)
 
     def polar(x: jax.Array, over: tuple[str, ...]) -> jax.Array:
         """Of a stack of matrices with at least as many columns as rows; these may be split over some devices."""
@@ -88,16 +101,20 @@ def orthogonalize(
         # The quotient is taken in two steps: the norm of a subnormal matrix has no finite reciprocal.
         unit = x / jnp.where(nothing, 1.0, norm).astype(x.dtype)
         shrunk = jnp.where(nothing, 0.0, norm / jnp.where(nothing, 1.0, norm + eps)).astype(x.dtype)
-        start = unit * shrunk if jnp.iscomplexobj(x) or iterate_in is None else (unit * shrunk).astype(iterate_in)
+        start = narrow(unit * shrunk) if by_norm else unit
 
-        def finished(start: jax.Array, x: jax.Array, nothing: jax.Array) -> jax.Array:
+        def finished(start: jax.Array, x: jax.Array, nothing: jax.Array, norm: jax.Array) -> jax.Array:
+            if not by_norm:
+                size = sizes(start, preconditioning, over)
+                factor = jnp.where(size == 0, 0.0, norm / jnp.where(size == 0, 1.0, norm * size + eps))
+                start = narrow(start * factor.astype(start.dtype))
             u = by_svd(start) if triples is None else iterated(start, triples, over).astype(x.dtype)
             if dual_norm:
                 inner = summed(jnp.sum((u.conj() * x).real, (-2, -1), keepdims=True), over or None)
                 u = u * inner.astype(u.dtype)
             return jnp.where(nothing, jnp.zeros_like(u), u)
 
-        return finished(unit, x, nothing) if triples is None else each_of(finished, start, x, nothing)
+        return finished(unit, x, nothing, norm) if triples is None else each_of(finished, start, x, nothing, norm)
 
     def init(params):
         require_matrices("orthogonalize", "parameter", params)

@@ -219,7 +219,7 @@ REFUSED = [
     (lambda: alias.scale_by_sm3(b2=0.9), "the squares are summed"),
     (lambda: alias.contrib.momo(adapt_lower_bound=True), "give lower_bound"),
     (lambda: alias.contrib.dog(init_step=0.1), "give .'heuristic', reps_rel."),
-    (lambda: alias.contrib.scale_by_muon(preconditioning="aol"), "a matrix is divided by its norm"),
+    (lambda: alias.contrib.scale_by_muon(preconditioning="other"), "preconditioning must be"),
     (lambda: alias.add_noise(0.1, 0.5, key=1, seed=1), "takes key or seed"),
     (lambda: alias.polyak_sgd(variant="sps++"), "give 'sps' or 'sps.'"),
     (lambda: alias.inject_hyperparams(alias.adam, static_args="lr"), "static_args has 'lr'"),

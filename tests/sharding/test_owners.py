@@ -1,5 +1,6 @@
 """Matrices of a mesh go whole to their owners and back: how much is sent, read from the compiled programs."""
 
+import functools
 import math
 from collections import Counter
 from functools import partial
@@ -74,6 +75,14 @@ class TestCounts:
         assert kinds == {SUM: 4}
         assert size == pytest.approx(3 * M / N + 1 / (M * N))
         np.testing.assert_allclose(u["w0"], update(gradtx.orthogonalize(), g)["w0"], atol=2e-6)
+
+    @pytest.mark.parametrize("preconditioning", ["spectral", "aol"])
+    def test_other_norms_of_a_large_one_add_up_one_product_more(self, way, preconditioning):
+        g, mesh = matrices(1), mesh_for(way, 8)
+        make = functools.partial(gradtx.orthogonalize, preconditioning=preconditioning)
+        kinds, _, u = sent(make, g, COLUMNS, mesh, way, gather_up_to=0)
+        assert kinds == {SUM: 5}
+        np.testing.assert_allclose(u["w0"], update(make(), g)["w0"], atol=2e-6)
 
     def test_whose_short_side_is_split_it_is_split_along_the_long_one_before(self, way):
         g = matrices(1)

@@ -18,7 +18,7 @@ GaLoreState = SplitRealAndImaginaryState = gradtx.InFrameState
 MadgradState = gradtx.ScaleByMadgradState
 MomoAdamState = gradtx.ScaleByMomoAdamState
 MomoState = gradtx.ScaleByMomoState
-MuonState = gradtx.NesterovEmaState
+MuonState = gradtx.EmaState
 NormalizeState = EmptyState
 ReduceLROnPlateauState = gradtx.ReduceOnPlateauState
 ScaleByAdemamixState = ScaleBySimplifiedAdEMAMixState = gradtx.DivideByRmsState

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import dataclasses
+from typing import Any
 
 import jax
 
 import gradtx
 from gradtx import frames
+from gradtx.compat.optax.dimension_numbers import (
+    GaLoreDimensionNumbers,
+    MuonDimensionNumbers,
+    as_matrices,
+    each_leaf,
+)
 from gradtx.compat.optax.door import optaxed
 from gradtx.compat.optax.dtypes import in_dtype
-from gradtx.compat.optax.errors import refuse
 from gradtx.compat.optax.which import partition
+from gradtx.core.errors import below_one
+from gradtx.core.hyper import Hyper
+from gradtx.core.leaves import float_dtype, map_leaves, zeros
+from gradtx.core.numerics import bias_correction, ema, increment, zero_count
 from gradtx.core.pair import GradientTransformation
+from gradtx.core.transformation import transformation
 from gradtx.core.trees import shape_of
-from gradtx.optimizers.hidden import mean_of
+from gradtx.transforms.newton_schulz import COEFFICIENTS
 
 __all__ = [
     "GaLoreDimensionNumbers",
@@ -26,21 +37,35 @@ __all__ = [
 ]
 
 _KELLER = (3.4445, -4.7750, 2.0315)
-_FRAME = "put gradtx.in_frame(..., gradtx.frames.matrices(rows, columns)) around it"
+_PRESETS = {"standard": _KELLER, "dion": COEFFICIENTS["quintic"]}
 
 
-class MuonDimensionNumbers(NamedTuple):
-    """The axes of inputs and outputs of a leaf."""
+@transformation(any_leaves=True, sparse_rows=True)
+def corrected_nesterov_ema(decay: Hyper = 0.95):
+    """`nesterov_ema`, with both terms corrected for the start at 0, as the numerator of `scale_by_nadam`.
 
-    reduction_axis: Any = 0
-    output_axis: Any = 1
+    Args:
+        decay: the weight of the past; in [0, 1).
 
+    State: `EmaState`.
+    """
+    below_one(decay=decay)
 
-class GaLoreDimensionNumbers(NamedTuple):
-    """The axes of inputs and outputs of a leaf."""
+    def init(params):
+        return gradtx.EmaState(zero_count(), mu=zeros(params))
 
-    reduction_axis: Any = 0
-    output_axis: Any = 1
+    def update(updates, state, params=None):
+        t, width = increment(state.count), float_dtype(updates, state.mu)
+        now, then = bias_correction(decay, t, width), bias_correction(decay, increment(t), width)
+
+        def leaf(g, mu):
+            mu = ema(mu, g, decay)
+            return decay * mu / then + (1.0 - decay) * g / now, mu
+
+        updates, mu = map_leaves(leaf, updates, state.mu, idle=(decay,))
+        return updates, gradtx.EmaState(t, mu)
+
+    return init, update
 
 
 @optaxed
@@ -56,25 +81,39 @@ def scale_by_muon(
     preconditioning: str = "frobenius",
     weight_dimension_numbers: Any = None,
 ) -> GradientTransformation:
-    """The momentum and `gradtx.orthogonalize` of `gradtx.muon`, for leaves that are matrices."""
-    refuse("scale_by_muon", _FRAME, weight_dimension_numbers=(weight_dimension_numbers, None))
-    refuse("scale_by_muon", "a matrix is divided by its norm", preconditioning=(preconditioning, "frobenius"))
-    polar = gradtx.orthogonalize(_triples(ns_coeffs, ns_steps), eps, dual_norm=adaptive)
-    return in_dtype(gradtx.chain(mean_of(beta, nesterov), polar), mu_dtype, "mu")
+    """A corrected momentum and `gradtx.orthogonalize`, for leaves that are matrices, or by dimension numbers."""
+    mean = corrected_nesterov_ema(beta) if nesterov else gradtx.ema(beta)
+    triples = _triples(ns_coeffs, ns_steps)
+    polar = gradtx.orthogonalize(triples, eps, dual_norm=adaptive, preconditioning=preconditioning)
+    return in_dtype(gradtx.chain(mean, _in(weight_dimension_numbers, polar)), mu_dtype, "mu")
+
+
+def _in(numbers: Any, tx: GradientTransformation) -> GradientTransformation:
+    return tx if numbers is None else as_matrices(tx, numbers)
 
 
 def _triples(given: Any, steps: int) -> Any:
     """The coefficients of each iteration."""
     if isinstance(given, str):
-        return {"standard": (_KELLER,) * steps}.get(given, given)
+        if given not in _PRESETS:
+            return given
+        given = _PRESETS[given]
     if all(isinstance(x, int | float) for x in given):
         return (tuple(map(float, given)),) * steps
     rows = tuple(tuple(map(float, row)) for row in given)
     return (rows + rows[-1:] * steps)[:steps]
 
 
-def _labels(params: Any) -> Any:
-    return jax.tree.map(lambda x: "muon" if len(shape_of(x)) == 2 else "adam", params)
+@dataclasses.dataclass(frozen=True)
+class _Labels:
+    """Which leaves Muon trains: those with dimension numbers; without any, those with two axes."""
+
+    numbers: Any
+
+    def __call__(self, params: Any) -> Any:
+        if self.numbers is None:
+            return jax.tree.map(lambda x: "muon" if len(shape_of(x)) == 2 else "adam", params)
+        return each_leaf(lambda n, x: "adam" if n is None else "muon", self.numbers, params)
 
 
 @optaxed
@@ -99,15 +138,15 @@ def muon(
     muon_weight_dimension_numbers: Any = None,
     consistent_rms: Any = None,
 ) -> GradientTransformation:
-    """The pieces of `gradtx.muon` for every leaf with two axes, and AdamW for the others."""
-    refuse("muon", _FRAME, muon_weight_dimension_numbers=(muon_weight_dimension_numbers, None))
+    """The pieces of `gradtx.muon` for leaves with dimension numbers, or with two axes, and AdamW for the others."""
+    numbers = muon_weight_dimension_numbers
     words: dict[str, Any] = {"nesterov": nesterov, "adaptive": adaptive, "preconditioning": preconditioning}
     shape = [gradtx.scale_by_shape("keller")]
     if consistent_rms is not None:
         shape = [gradtx.scale_by_shape("longest"), gradtx.scale(consistent_rms)]
     matrices = gradtx.chain(
-        scale_by_muon(ns_coeffs, ns_steps, beta, eps, mu_dtype, **words),
-        *shape,
+        scale_by_muon(ns_coeffs, ns_steps, beta, eps, mu_dtype, weight_dimension_numbers=numbers, **words),
+        _in(numbers, gradtx.chain(*shape)),
         gradtx.add_decayed_weights(weight_decay, weight_decay_mask),
         gradtx.scale_by_learning_rate(learning_rate),
     )
@@ -115,7 +154,7 @@ def muon(
     others = in_dtype(
         gradtx.adamw(rate, adam_b1, adam_b2, eps, adam_eps_root, adam_weight_decay, nesterov=nesterov), mu_dtype, "mu"
     )
-    return partition({"muon": matrices, "adam": others}, _labels)
+    return partition({"muon": matrices, "adam": others}, _Labels(numbers))
 
 
 @optaxed
@@ -127,9 +166,9 @@ def scale_by_galore(
     weight_dimension_numbers: Any = None,
 ) -> GradientTransformation:
     """`gradtx.in_frame` with `frames.low_rank`, around Adam or another transformation."""
-    refuse("scale_by_galore", _FRAME, weight_dimension_numbers=(weight_dimension_numbers, None))
     inner = gradtx.scale_by_adam() if base_optimizer is None else base_optimizer
-    return gradtx.chain(gradtx.in_frame(inner, frames.low_rank(rank, update_proj_gap)), gradtx.scale(scale))
+    short = gradtx.in_frame(inner, frames.low_rank(rank, update_proj_gap))
+    return gradtx.chain(_in(weight_dimension_numbers, short), gradtx.scale(scale))
 
 
 @optaxed

@@ -21,7 +21,7 @@ __all__ = ["freeze", "masked", "multi_transform", "partition", "selective_transf
 @transformation(sparse_rows=True)
 def masked_by(inner: Transformation, mask: Callable[[Any], Any]):
     """`masked` with a function, which gets the updates where the parameters are not given."""
-    return _resolved(lambda tree: gradtx.masked(inner, mask(tree)))
+    return resolved_on(lambda tree: gradtx.masked(inner, mask(tree)))
 
 
 @transformation(sparse_rows=True)
@@ -33,10 +33,12 @@ def partition_by(transforms: dict[Any, Transformation], labels: Any):
         used = {key_name(label) for label in jax.tree.leaves(found)}
         return gradtx.partition({label: tx for label, tx in transforms.items() if key_name(label) in used}, found)
 
-    return _resolved(made)
+    return resolved_on(made)
 
 
-def _resolved(make: Callable[[Any], GradientTransformation]) -> tuple[Callable, Callable]:
+def resolved_on(make: Callable[[Any], GradientTransformation]) -> tuple[Callable, Callable]:
+    """The closures of what `make` gives for the parameters, or for the updates where these are not given."""
+
     def init(params):
         return make(params).init(params)
 
