@@ -11,7 +11,7 @@ from tests.contract.adding import ADAM, SGD, add
 TALL = np.asarray([[1.0, -2.0], [0.25, 3.0], [-0.5, 0.125]], np.float32)
 WIDE = np.asarray([[0.5, 1.0, -1.5, 2.0, 0.25, -3.0, 1.0]] * 2, np.float32) + np.eye(2, 7, dtype=np.float32)
 MATRICES = {"params": {"layers": [{"w": jnp.asarray(TALL)}, {"w": jnp.asarray(WIDE)}]}, "any_tree": False}
-POLAR = {"eps": 1e-7, "dual_norm": False, "iterate_in": None, "devices": None}
+POLAR = {"eps": 1e-7, "dual_norm": False, "iterate_in": None, "preconditioning": "frobenius", "devices": None}
 
 # Its polynomial is so steep that finite differences over five steps are wrong; a test of its own has smaller ones.
 steep = {**MATRICES, "smooth": False}
