@@ -80,8 +80,8 @@ ENTRIES = (
         adopt,
         "recipe",
         "adam",
-        optax_absent={"nesterov": "none", "clip_value_fn": "none"},
-        usual={"learning_rate": 1e-3, "b1": 0.9, "b2": 0.9999, "eps": 1e-6, "use_clipping": True},
+        optax_absent={"clip_value_fn": "none"},
+        usual={"learning_rate": 1e-3, "b1": 0.9, "b2": 0.9999, "eps": 1e-6, "use_clipping": True, "nesterov": False},
         source=_ADOPT,
         year=2024,
         settings={

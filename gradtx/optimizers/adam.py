@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -37,6 +37,15 @@ def next_moments(g: Any, mu: Any, nu: Any, b1: Any, b2: Any) -> tuple[Any, Any, 
     """The gradient, clipped where its square would overflow, and both running means with it."""
     g, g_sq = clip_and_square(g)
     return g, ema(mu, g, b1), ema(nu, g_sq, b2)
+
+
+def corrected_mean(b1: Any, t: Any, width: Any, nesterov: bool) -> Callable[[Any, Any], Any]:
+    """`(g, mu) -> m̂`, the running mean corrected for its start; with nesterov, taken one step ahead."""
+    c1 = bias_correction(b1, t, width)
+    if not nesterov:
+        return lambda g, mu: mu / c1
+    c1_next = bias_correction(b1, increment(t), width)
+    return lambda g, mu: b1 * mu / c1_next + (1.0 - b1) * g / c1
 
 
 def divisors(given: Mapping[str, Any], state: Any) -> dict[str, Divisor]:
@@ -120,13 +129,11 @@ def scale_by_nadam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_ro
 
     def update(updates, state, params=None):
         t, width = increment(state.count), float_dtype(updates, state.mu)
-        c1, c2 = bias_correction(b1, t, width), bias_correction(b2, t, width)
-        c1_next = bias_correction(b1, increment(t), width)
+        c2, mean = bias_correction(b2, t, width), corrected_mean(b1, t, width, nesterov=True)
 
         def leaf(g, mu, nu):
             g, mu, nu = next_moments(g, mu, nu, b1, b2)
-            m = b1 * mu / c1_next + (1.0 - b1) * g / c1
-            return divide_by_root(m, nu / c2, eps, eps_root), mu, nu
+            return divide_by_root(mean(g, mu), nu / c2, eps, eps_root), mu, nu
 
         updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu, idle=(b1, b2))
         return updates, ScaleByAdamState(t, mu, nu)

@@ -17,6 +17,7 @@ from gradtx.core.states import NonNegative
 from gradtx.core.transformation import transformation
 from gradtx.transforms.basic import identity, scale_by_learning_rate
 from gradtx.transforms.clipping import clip_by_value
+from gradtx.transforms.filters import nesterov_ema
 from gradtx.transforms.momentum import ema
 
 
@@ -79,7 +80,15 @@ def fourth_root(step):
 
 
 @transformation
-def adopt(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.9999, eps: Hyper = 1e-6, *, use_clipping: bool = True):
+def adopt(
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.9999,
+    eps: Hyper = 1e-6,
+    *,
+    use_clipping: bool = True,
+    nesterov: bool = False,
+):
     """ADOPT: `scale_by_previous_rms`, `clip_by_value` to the fourth root of the step, `ema`, then the rate.
 
     Nothing moves in the first step, which only starts the second moment.
@@ -89,8 +98,10 @@ def adopt(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.9999, eps: Hyper 
         b1: `decay` of `ema`, without bias correction.
         b2, eps: as in `scale_by_previous_rms`.
         use_clipping: clip the quotient of step t + 1 to t^(1/4).
+        nesterov: use `nesterov_ema` in place of `ema`.
 
-    State: a chain's dict: `ScaleByPreviousRmsState`; of the clip, a `HyperparametersState` with its bound; `EmaState`.
+    State: a chain's dict: `ScaleByPreviousRmsState`; of the clip, a `HyperparametersState` with its bound; `EmaState`
+        or `NesterovEmaState`.
     Raises: ValueError: an argument is out of range.
     Source: Taniguchi et al. 2024 (arXiv:2411.02853), algorithm 2. Same as optax's `contrib.adopt`, whose docstring
         names another paper. Within 30 ulp of exact arithmetic over 1,000 steps in float32.
@@ -100,6 +111,6 @@ def adopt(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.9999, eps: Hyper 
     return chain(
         scale_by_previous_rms(b2, eps),
         clip_by_value(fourth_root) if use_clipping else identity(),
-        ema(b1, debias=False),
+        nesterov_ema(b1) if nesterov else ema(b1, debias=False),
         scale_by_learning_rate(learning_rate),
     )

@@ -16,6 +16,7 @@ from gradtx.core.numerics import abs_sq, bias_correction, clip_and_square, divid
 from gradtx.core.states import NonNegative, Signed
 from gradtx.core.traits import Divisor
 from gradtx.core.transformation import transformation
+from gradtx.optimizers.adam import corrected_mean
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.wrappers.decay import add_decayed_weights
 
@@ -38,7 +39,9 @@ def _divisors(given: Mapping[str, Any], state: Any) -> dict[str, Divisor]:
 
 
 @transformation(any_leaves=True, sparse_rows=True, divides=_divisors)
-def scale_by_belief(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-16, eps_root: Hyper = 1e-16):
+def scale_by_belief(
+    b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-16, eps_root: Hyper = 1e-16, *, nesterov: bool = False
+):
     """Divide a running mean of the gradients by the root of a running mean of their squared distances from it.
 
         m = b1·m + (1 - b1)·g
@@ -55,11 +58,12 @@ def scale_by_belief(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-16, eps_
         eps: added to the root; finite, at least 0; gradient units.
         eps_root: added to s in every step; finite, at least 0; gradient units squared. With 0 for both, an entry whose
             distances have all been zero has the update 0.
+        nesterov: take m̂ one step ahead, as `scale_by_nadam` does.
 
     State: `ScaleByBeliefState`: count, int32 scalar; mu, like params; nu, like params, real: s; 0 at init.
     Raises: ValueError: an argument is out of range.
-    Source: Zhuang et al. 2020 (arXiv:2010.07468), algorithm 2. Same as optax, without its nesterov. Not in torch or
-        Keras. The distance is a difference of nearly equal numbers where gradients are nearly constant; otherwise
+    Source: Zhuang et al. 2020 (arXiv:2010.07468), algorithm 2; nesterov from Dozat 2016. Same as optax. Not in torch
+        or Keras. The distance is a difference of nearly equal numbers where gradients are nearly constant; otherwise
         within 80 ulp of exact arithmetic over 1,000 steps in float32.
 
     Example:
@@ -73,14 +77,14 @@ def scale_by_belief(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-16, eps_
 
     def update(updates, state, params=None):
         t, width = increment(state.count), float_dtype(updates, state.mu)
-        c1, c2 = bias_correction(b1, t, width), bias_correction(b2, t, width)
+        c2, mean = bias_correction(b2, t, width), corrected_mean(b1, t, width, nesterov)
         added = eps_root / (1.0 - b2)  # inside the average: XLA would compute a sum after it twice
 
         def leaf(g, mu, nu):
             g, g_sq = clip_and_square(g, room=0.5)
             mu = ema(mu, g, b1)
             nu = ema(nu, abs_sq(g - mu) + 0.0 * g_sq + added, b2)  # NaN for an infinite g
-            return divide_by_root(mu / c1, nu / c2, eps), mu, nu
+            return divide_by_root(mean(g, mu), nu / c2, eps), mu, nu
 
         updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu)
         return updates, ScaleByBeliefState(t, mu, nu)
@@ -142,17 +146,25 @@ def scale_by_acprop(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-16, eps_
 
 
 @transformation
-def adabelief(learning_rate: Hyper, b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-16, eps_root: Hyper = 1e-16):
+def adabelief(
+    learning_rate: Hyper,
+    b1: Hyper = 0.9,
+    b2: Hyper = 0.999,
+    eps: Hyper = 1e-16,
+    eps_root: Hyper = 1e-16,
+    *,
+    nesterov: bool = False,
+):
     """AdaBelief: `scale_by_belief`, then `scale_by_learning_rate`.
 
     Args:
         learning_rate: at least 0; usually 1e-3.
-        b1, b2, eps, eps_root: as in `scale_by_belief`.
+        b1, b2, eps, eps_root, nesterov: as in `scale_by_belief`.
 
     State: a chain's dict, with one entry: `ScaleByBeliefState`.
     Source: Zhuang et al. 2020 (arXiv:2010.07468). Same as optax.
     """
-    return chain(scale_by_belief(b1, b2, eps, eps_root), scale_by_learning_rate(learning_rate))
+    return chain(scale_by_belief(b1, b2, eps, eps_root, nesterov=nesterov), scale_by_learning_rate(learning_rate))
 
 
 @transformation

@@ -12,14 +12,14 @@ from tests.optimizers.matrices import agrees, states_bound
 RATE = 0.1
 
 
-def paper(gs, w, b1=0.9, b2=0.9999, eps=1e-6, clips=True):
+def paper(gs, w, b1=0.9, b2=0.9999, eps=1e-6, clips=True, nesterov=False):
     m, v = 0, gs[0] * gs[0]
     yield 0 * gs[0]
     for t, g in enumerate(gs[1:], 1):
         u = g / np.maximum(np.sqrt(v), eps)
         u = np.clip(u, -(t**0.25), t**0.25) if clips else u
         m = b1 * m + (1 - b1) * u
-        yield -RATE * m
+        yield -RATE * (b1 * m + (1 - b1) * u if nesterov else m)
         v = b2 * v + (1 - b2) * g * g
 
 
@@ -32,6 +32,10 @@ def test_agrees_with_the_paper(shape):
 def test_without_clipping():
     tx = adopt(RATE, 0.8, 0.99, 1e-4, use_clipping=False)
     assert agrees(tx, lambda gs, w: paper(gs, w, 0.8, 0.99, 1e-4, clips=False)) <= 50
+
+
+def test_one_step_ahead():
+    assert agrees(adopt(RATE, nesterov=True), lambda gs, w: paper(gs, w, nesterov=True)) <= 30
 
 
 def test_the_quotient_alone():

@@ -1,5 +1,7 @@
 """AdaBelief and ACProp against the loops of their papers, and where their divisors vanish."""
 
+from functools import partial
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,13 +14,14 @@ from tests.transforms.agreement import Case
 B1, B2, EPS = 0.9, 0.999, 1e-16
 
 
-def belief(gs):
+def belief(gs, nesterov=False):
     m = s = 0
     out = []
     for t, g in enumerate(gs, 1):
         m = B1 * m + (1 - B1) * g
         s = B2 * s + (1 - B2) * (g - m) ** 2 + EPS
-        out.append(m / (1 - B1**t) / (np.sqrt(s / (1 - B2**t)) + EPS))
+        ahead = B1 * m / (1 - B1 ** (t + 1)) + (1 - B1) * g / (1 - B1**t)
+        out.append((ahead if nesterov else m / (1 - B1**t)) / (np.sqrt(s / (1 - B2**t)) + EPS))
     return np.stack(out)
 
 
@@ -33,7 +36,11 @@ def asynchronous(gs):
     return np.stack(out)
 
 
-CASES = [Case(gradtx.scale_by_belief(), belief, ulp=80), Case(gradtx.scale_by_acprop(), asynchronous, ulp=80)]
+CASES = [
+    Case(gradtx.scale_by_belief(), belief, ulp=80),
+    Case(gradtx.scale_by_belief(nesterov=True), partial(belief, nesterov=True), ulp=80),
+    Case(gradtx.scale_by_acprop(), asynchronous, ulp=80),
+]
 
 
 @pytest.mark.parametrize("case", CASES, ids=repr)

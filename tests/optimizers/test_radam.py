@@ -22,12 +22,14 @@ def exact_rho(b2, t):
         return float(limit), float(limit - 2 * t * b**t / (1 - b**t))
 
 
-def rectified(gs, b2=0.999, threshold=5.0, b1=0.9, eps=1e-8):
+def rectified(gs, b2=0.999, threshold=5.0, b1=0.9, eps=1e-8, nesterov=False):
     m = v = 0
     out = []
     for t, g in enumerate(gs, 1):
         m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g**2
         u, (limit, rho) = m / (1 - b1**t), exact_rho(b2, t)
+        if nesterov:
+            u = b1 * m / (1 - b1 ** (t + 1)) + (1 - b1) * g / (1 - b1**t)
         if rho > threshold:
             r = np.sqrt((rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho))
             u = r * u / (np.sqrt(v / (1 - b2**t)) + eps)
@@ -38,6 +40,7 @@ def rectified(gs, b2=0.999, threshold=5.0, b1=0.9, eps=1e-8):
 CASES = [
     Case(gradtx.scale_by_radam(), rectified, ulp=40),
     Case(gradtx.scale_by_radam(b2=0.95, threshold=4.0), partial(rectified, b2=0.95, threshold=4.0), ulp=40),
+    Case(gradtx.scale_by_radam(nesterov=True), partial(rectified, nesterov=True), ulp=40),
 ]
 
 

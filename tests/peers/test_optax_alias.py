@@ -214,7 +214,6 @@ def test_a_value_stays_a_value():
 
 
 REFUSED = [
-    (lambda: alias.adabelief(0.1, nesterov=True), "adabelief: nesterov=True has no meaning here"),
     (lambda: alias.scale_by_zoom_linesearch(5, verbose=True), "read the info in the state"),
     (lambda: alias.scale_by_sm3(b2=0.9), "the squares are summed"),
     (lambda: alias.contrib.momo(adapt_lower_bound=True), "give lower_bound"),

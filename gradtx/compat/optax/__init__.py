@@ -88,7 +88,7 @@ Two schedules
 * A label that no leaf has is not noticed.
 * `mu_dtype`, `accumulator_dtype` and `state_dtype` say how a field is kept between steps; without them it is float32 or
   wider, also for half-precision parameters. Hyperparameters in a state are float32 or wider too.
-* An argument that has no meaning here is an error that says what to do: `nesterov` of AdaBelief and RAdam, `verbose`,
+* An argument that has no meaning here is an error that says what to do: `verbose`,
   `adapt_lower_bound`, `hessian_diagonal_fn`.
 * AdaDelta with a learning rate of None has the rate 1. `polyak_sgd` never goes uphill. `freeze` gives frozen leaves
   -0, which keeps every bit. GaLore's basis is of the columns of a leaf, or of what dimension numbers make of it.

@@ -42,8 +42,6 @@ scale_by_adan = optaxed(gradtx.scale_by_adan)
 scale_by_yogi = optaxed(gradtx.scale_by_yogi)
 yogi = optaxed(gradtx.yogi)
 
-_NESTEROV = "the paper has no such form; divide_by_rms(nesterov_ema(b1), b2) of gradtx has any numerator"
-
 
 @optaxed
 def scale_by_adam(
@@ -163,8 +161,7 @@ def scale_by_belief(
     b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-16, eps_root: Any = 1e-16, *, nesterov: bool = False
 ) -> GradientTransformation:
     """`gradtx.scale_by_belief`."""
-    refuse("scale_by_belief", _NESTEROV, nesterov=(nesterov, False))
-    return gradtx.scale_by_belief(b1, b2, eps, eps_root)
+    return gradtx.scale_by_belief(b1, b2, eps, eps_root, nesterov=nesterov)
 
 
 @optaxed
@@ -178,8 +175,7 @@ def adabelief(
     nesterov: bool = False,
 ) -> GradientTransformation:
     """`gradtx.adabelief`."""
-    refuse("adabelief", _NESTEROV, nesterov=(nesterov, False))
-    return gradtx.adabelief(learning_rate, b1, b2, eps, eps_root)
+    return gradtx.adabelief(learning_rate, b1, b2, eps, eps_root, nesterov=nesterov)
 
 
 @optaxed
@@ -193,8 +189,7 @@ def scale_by_radam(
     nesterov: bool = False,
 ) -> GradientTransformation:
     """`gradtx.scale_by_radam`."""
-    refuse("scale_by_radam", _NESTEROV, nesterov=(nesterov, False))
-    return gradtx.scale_by_radam(b1, b2, eps, eps_root, threshold)
+    return gradtx.scale_by_radam(b1, b2, eps, eps_root, threshold, nesterov=nesterov)
 
 
 @optaxed
@@ -209,8 +204,7 @@ def radam(
     nesterov: bool = False,
 ) -> GradientTransformation:
     """`gradtx.radam`."""
-    refuse("radam", _NESTEROV, nesterov=(nesterov, False))
-    return gradtx.radam(learning_rate, b1, b2, eps, eps_root, threshold)
+    return gradtx.radam(learning_rate, b1, b2, eps, eps_root, threshold, nesterov=nesterov)
 
 
 @optaxed

@@ -21,10 +21,11 @@ from gradtx.compat.optax.which import partition
 from gradtx.core.errors import below_one
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
-from gradtx.core.numerics import bias_correction, ema, increment, zero_count
+from gradtx.core.numerics import ema, increment, zero_count
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import shape_of
+from gradtx.optimizers.adam import corrected_mean
 from gradtx.transforms.newton_schulz import COEFFICIENTS
 
 __all__ = [
@@ -55,12 +56,12 @@ def corrected_nesterov_ema(decay: Hyper = 0.95):
         return gradtx.EmaState(zero_count(), mu=zeros(params))
 
     def update(updates, state, params=None):
-        t, width = increment(state.count), float_dtype(updates, state.mu)
-        now, then = bias_correction(decay, t, width), bias_correction(decay, increment(t), width)
+        t = increment(state.count)
+        mean = corrected_mean(decay, t, float_dtype(updates, state.mu), nesterov=True)
 
         def leaf(g, mu):
             mu = ema(mu, g, decay)
-            return decay * mu / then + (1.0 - decay) * g / now, mu
+            return mean(g, mu), mu
 
         updates, mu = map_leaves(leaf, updates, state.mu, idle=(decay,))
         return updates, gradtx.EmaState(t, mu)

@@ -103,9 +103,9 @@ def scale_by_adopt(
     clip_value_fn: Callable[[Any], Any] = _fourth_root,
 ) -> GradientTransformation:
     """The pieces of `gradtx.adopt` without the learning rate."""
-    refuse("scale_by_adopt", "the paper has no such form", nesterov=(nesterov, False))
     clip = gradtx.clip_by_value(clip_value_fn) if use_clipping else gradtx.identity()
-    tx = gradtx.chain(gradtx.scale_by_previous_rms(b2, eps), clip, gradtx.ema(b1, debias=False))
+    mean = gradtx.nesterov_ema(b1) if nesterov else gradtx.ema(b1, debias=False)
+    tx = gradtx.chain(gradtx.scale_by_previous_rms(b2, eps), clip, mean)
     return in_dtype(tx, mu_dtype, "mu")
 
 
