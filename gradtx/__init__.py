@@ -89,7 +89,7 @@ Names for annotations, as in optax
     GradientTransformationExtraArgs, OptState, Params, Updates, ScalarOrSchedule, MaskedNode
 
 Modules that are imported on first use: `gradtx.catalog` (usual values, ranges, sources and names in other libraries),
-`gradtx.checkpoint`, `gradtx.compat` (optax, torch), `gradtx.plots`, `gradtx.testing` (the laws, for your own
+`gradtx.checkpoint`, `gradtx.compat` (optax, torch, keras), `gradtx.plots`, `gradtx.testing` (the laws, for your own
 transformations), `gradtx.writers`.
 """
 
@@ -689,4 +689,6 @@ def __getattr__(name: str):
     here = "".join(
         f": here it is {entry.name}" for entry in entries.values() if {name, f"contrib.{name}"} & {*entry.optax_names}
     )
+    if name in {"import_state", "export_state"}:
+        here = ": it is in gradtx.compat.optax, .torch and .keras"
     raise AttributeError(f"module 'gradtx' has no attribute {name!r}{here or _suggestion(name, __all__)}")

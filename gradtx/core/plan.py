@@ -130,8 +130,8 @@ class Piece:
         if kind.__name__ == expected.__name__:
             got = f"the {kind.__name__} of {kind.__module__.partition('.')[0]}"
         raise TypeError(
-            f"{self.name}: the state must be a {expected.__name__}; got {got}. "
-            f"Make the state with this transformation's own init"
+            f"{self.name}: the state must be a {expected.__name__}; got {got}. Make the state with this "
+            f"transformation's own init; that of a training with optax comes over by gradtx.compat.optax.import_state"
         )
 
     def _require_updates(self, updates: Any, state: Any, params: Any) -> None:

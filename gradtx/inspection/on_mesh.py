@@ -139,7 +139,10 @@ def _temporaries(tx: Any, params: Any, rules: list[str], views: list, devices: i
         held = {kind: first[kind] * math.ceil(n / first[kind] / devices) if n else 0 for kind, n in held.items()}
     tree = jax.tree.unflatten(structure, few)
     state = jax.eval_shape(tx.init, abstract(tree))
-    compiled = jax.jit(_step(tx), donate_argnums=(1, 2)).lower(tree, state, tree).compile()
+    step = _step(tx)
+    # JAX writes results into donated arguments in their order: first parameters, then the state.
+    donating = jax.jit(lambda params, state, grads: step(grads, state, params), donate_argnums=(0, 1))
+    compiled = donating.lower(tree, state, tree).compile()
     analysis: Any = compiled.memory_analysis()
     found = analysis.temp_size_in_bytes
     return round(found * sum(held.values()) / max(sum(first.values()), 1))

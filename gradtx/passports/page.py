@@ -52,7 +52,10 @@ def markdown(p: Any) -> str:
 
 
 def _sections(p: Any) -> Iterator[Section]:
-    yield "Measured", [("call", p.call), *_costs(p), *([("not measured", p.not_measured)] if p.not_measured else [])]
+    yield (
+        "Measured",
+        [("measured with", p.call), *_costs(p), *([("not measured", p.not_measured)] if p.not_measured else [])],
+    )
     traits = [(name, TRAITS[name]) for name in p.traits] + [("sign", SIGNS[x]) for x in (p.sign,) if x in SIGNS]
     if traits:
         yield "Traits", traits
@@ -62,12 +65,12 @@ def _sections(p: Any) -> Iterator[Section]:
     if agreed:
         yield "In other libraries: largest difference of the parameters over 100 steps", agreed
     if p.trials:
-        yield "Trials", [(name, f"{number(p.trials[name])}: {about}") for name, about in p.trial_abouts.items()]
+        yield "Trials", [(name, f"{number(p.trials[name])} ({about})") for name, about in p.trial_abouts.items()]
     if p.race:
         yield (
             "Race: best of its learning rates",
             [
-                ("task", "steps to target", "at rate", "place", "of", "least gap at the end", "fewest steps"),
+                ("task", "steps to target", "at rate", "rank", "among", "least gap at the end", "fewest steps"),
                 *((task, *_raced(how)) for task, how in p.race.items()),
             ],
         )
@@ -80,7 +83,10 @@ def _costs(p: Any) -> Iterator[tuple[str, str]]:
         yield "state", f"{vector} bytes for each parameter" + f" of a vector, {matrix} of a matrix" * (vector != matrix)
     if p.moved_bytes is not None and p.one_pass is not None:
         least = number(p.one_pass)
-        yield "a step moves", f"{number(p.moved_bytes)} bytes for each parameter; one pass would move {least}"
+        yield (
+            "a step",
+            f"reads and writes {number(p.moved_bytes)} bytes for each parameter; in one pass it would be {least}",
+        )
     if p.ulp:
         yield "error", _error(*p.ulp)
 

@@ -110,11 +110,13 @@ def passport(which: Any) -> Passport:
     The figures come from a file that the tests make, with the versions of that run; nothing is measured here.
 
     Args:
-        which: the name of a public factory of transformations, the factory, or a transformation that it made: the
-            passport is that of the factory, with its usual arguments.
+        which: the name of a public factory of transformations, the factory, or a transformation that it made, other
+            than a chain or a wrapper. The passport is that of the factory. What was measured had the arguments that
+            the page names, not your own, and not always the defaults.
 
     Raises:
-        ValueError: there is no such factory, or it makes schedules.
+        ValueError: there is no such factory, or it makes schedules; `which` is a chain or a wrapper, whose figures are
+            those of what is inside.
         TypeError: `which` is something else.
 
     Example:
@@ -163,6 +165,12 @@ def _name(which: Any, entries: Mapping[str, Entry]) -> str:
     known = [name for name, entry in entries.items() if entry.kind in KINDS]
     if isinstance(which, GradientTransformation):
         name = which.name
+        if name in entries and entries[name].kind == "wrapper":
+            inside = ", ".join(dict.fromkeys(x for x in _inside(which) if x in known and entries[x].kind != "wrapper"))
+            raise ValueError(
+                f"passport: this is a {name} of {inside or 'others'}: ask for theirs; that of {name!r} itself comes by "
+                "name"
+            )
     elif callable(which) and hasattr(which, "factory"):
         name = which.__name__
     elif isinstance(which, str):

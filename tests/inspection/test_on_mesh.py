@@ -138,3 +138,8 @@ def test_seventy_billion_parameters_on_a_thousand_devices():
     step = jax.jit(lambda g, s, p: tx.step(g, s, p)).trace(params, state, params)
     assert "stablehlo" in step.lower(lowering_platforms=("cpu",)).as_text()[:100_000]
     assert time.process_time() - start < 60
+
+
+def test_a_step_that_writes_into_what_it_gets_has_no_temporaries():
+    params = {"w": jax.ShapeDtypeStruct((256, 64), jnp.float32)}
+    assert gradtx.plan(gradtx.adamw(1e-3), params, mesh=PAPER).device.temporaries < 1_000

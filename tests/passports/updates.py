@@ -17,16 +17,16 @@ STEPS, AT, SHAPE = 300, 20, (4, 3)
 """Of the trials: the number of steps, the step at which something happens, the parameter."""
 
 TRIALS = {
-    "zero first gradient": "the largest entry of the first update",
-    "gradients of 1e-20": "the length of the steps with all gradients 1e20 times smaller, over that with usual ones",
-    "gradients times 1000": "the length of the steps with all gradients 1,000 times larger, over that with usual ones",
-    "gradients of 1e25": "the largest entry of an update when all gradients are 1e25 times larger",
-    "one gradient of 1e25": "steps after it until all are as long as without it, to a factor of two; infinite if they "
-    f"are not {STEPS - AT - 1} steps later",
-    "one NaN": f"entries of {np.prod(SHAPE)} that are not finite in the update {STEPS - AT - 1} steps after one entry "
-    "of a gradient was NaN",
-    "rare feature": "the way of a row whose gradient is 1 in one of 50 steps, else 0, over that of a row where it is "
-    "always 1",
+    "zero first gradient": "largest entry of the first update",
+    "gradients of 1e-20": "length of the steps with all gradients 1e20 times smaller, divided by the usual one",
+    "gradients times 1000": "length of the steps with all gradients 1,000 times larger, divided by the usual one",
+    "gradients of 1e25": "largest entry of an update when all gradients are 1e25 times larger",
+    "one gradient of 1e25": "steps until the updates have their usual length again, to a factor of two; infinite: not "
+    f"within {STEPS - AT - 1} steps",
+    "one NaN": f"how many of the {np.prod(SHAPE)} entries of an update are not finite, {STEPS - AT - 1} steps after a "
+    "NaN in one gradient",
+    "rare feature": "distance moved by a row whose gradient is 1 in one of 50 steps and else 0, divided by that of a "
+    "row where it is always 1",
 }
 """What is done, and what the number is. The parameter is a matrix of 4 x 3 that moves; usual gradients are normal draws
 around 1."""

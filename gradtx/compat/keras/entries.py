@@ -46,6 +46,8 @@ def entries_of(variables: Any) -> list[Entry]:
 
     Raises: TypeError: this is none of them. ValueError: it is empty.
     """
+    if hasattr(variables, "trainable_variables") and hasattr(variables, "optimizer"):
+        raise TypeError(f"this is a Keras model, {type(variables).__name__}: give model.optimizer")
     variables = getattr(variables, "variables", variables)
     if isinstance(variables, Mapping):
         keys = list(variables)
@@ -111,7 +113,10 @@ def matched(who: str, entries: list[Entry], layout: Layout, fields: Mapping[str,
         if name and slot.variable not in ("row", "column") and not name.endswith(ends):
             raise ValueError(f"{who}: {found.what(k, entries)} should be called ...{ends}: is tx the same optimizer?")
         if shape != slot.shape:
-            raise ValueError(f"{who}: {found.what(k, entries)} has shape {shape}; it should have {slot.shape}")
+            raise ValueError(
+                f"{who}: {found.what(k, entries)} has shape {shape}; it should have {slot.shape}. Is it the same "
+                f"optimizer, with all of its {len(entries)} variables?"
+            )
     return found
 
 

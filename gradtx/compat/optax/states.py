@@ -22,11 +22,13 @@ def import_state(tx: GradientTransformation, optax_state: Any, params: Any, *, s
 
     `tx` is the same chain as optax's: the same members in the same order, wrappers included. States are matched by
     their order and the names of their fields, not by the names of transformations, so a recipe, a chain of its parts,
-    and a user's own state all pass. Whatever does not fit is an error that names it.
+    and a state of your own are all accepted. Whatever does not fit is an error that names it. Members without state,
+    such as most clips and decays, leave nothing in optax's state: whether `tx` has them too is not checked.
 
-    What optax does not keep begins as in a new state: what a line search did last. Values of schedules are those of
-    the first update until the next one. Hyperparameters that `inject` moves into the state and optax does not, keep the
-    numbers of `tx`. Random keys are carried over, but the numbers made of them are others than optax's.
+    What optax does not keep begins as in a new state: what a line search did last. Until the next update
+    `hyperparameters(state)` has the first value of a schedule. Hyperparameters that `inject` moves into the state and
+    optax does not, keep the numbers of `tx`. Random keys are carried over, but the numbers made of them are others than
+    optax's.
 
     Args:
         tx: a transformation of gradtx.

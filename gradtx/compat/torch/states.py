@@ -13,7 +13,7 @@ from gradtx.compat.fields import Field, Walk, into
 from gradtx.core.errors import describe, suggestion, whole
 from gradtx.core.pair import GradientTransformation, is_transformation
 from gradtx.core.states import finished
-from gradtx.core.trees import flatten, is_trained, leaf_names
+from gradtx.core.trees import flatten, is_trained, leaf_names, path_name
 
 # gradtx's fields like the parameters -> torch's names for them; the first that a parameter has and that is not taken.
 SOURCES: Mapping[str, tuple[str, ...]] = {
@@ -56,8 +56,8 @@ def import_state(
 
     `tx` is the same algorithm: one of this module, or gradtx's own, also with other groups of parameters as `route` or
     `param_groups`. torch's options, such as the learning rate, are not read: they are those of `tx`. A schedule goes on
-    from the number of steps, as if the scheduler had been called after each. Values of schedules are those of the
-    first update until the next one.
+    from the number of steps, as if the scheduler had been called after each. Until the next update
+    `hyperparameters(state)` has the first value of a schedule.
 
     Args:
         tx: a transformation of gradtx.
@@ -65,7 +65,7 @@ def import_state(
         params: the parameters at that step, in the layout in which they will be trained.
         names: the paths of the leaves of `params` in the order of torch's parameters, through all groups:
             `["layers/0/w", "layers/0/b"]`. By default the names that torch has, if they are these paths with dots; else
-            the leaves are taken in their order, which sorts dicts.
+            the leaves are taken in their order, if no dict has two of one shape.
         steps: the number of steps done. It is needed only where gradtx counts them and torch does not, as for a
             schedule of SGD.
         transform: a function of the path of a leaf and an array of the state, that returns the array in the layout of
@@ -157,13 +157,17 @@ def _saved(state_dict: Any, params: Any, names: Any, transform: Any) -> list[_Sa
     leaves = dict(zip(leaf_names(params), flatten(params)[0], strict=True))
     trained = [name for name, leaf in leaves.items() if is_trained(leaf)]
     theirs = [str(name).replace(".", "/") for group in groups for name in group.get("param_names", ())]
-    given = list(names) if names is not None else theirs if sorted(theirs) == sorted(trained) else trained
-    if len(given) != len(order) or sorted(given) != sorted(trained):
-        odd = next((n for n in given if n not in trained), None) or next((n for n in trained if n not in given), None)
-        near = f"; {odd!r} is in one of the two only{suggestion(str(odd), trained)}" if odd is not None else ""
+    if names is not None:
+        given = list(names)
+        _require_all("names has", given, trained)
+    elif sorted(theirs) == sorted(trained):
+        given = theirs
+    else:
+        given = trained
+        _require_an_order(params)
+    if len(given) != len(order):
         raise ValueError(
-            f"torch has {len(order)} parameters, params has {len(trained)} leaves{near}: give names=, their paths in "
-            f"torch's order"
+            f"torch has {len(order)} parameters, params has {len(trained)} leaves: {', '.join(trained[:9])}"
         )
     state = state_dict["state"]
     found = {
@@ -171,6 +175,34 @@ def _saved(state_dict: Any, params: Any, names: Any, transform: Any) -> list[_Sa
         for name, k in zip(given, order, strict=True)
     }
     return [found.get(name) for name in leaves]
+
+
+def _require_all(who: str, given: list[str], trained: list[str]) -> None:
+    """Raise ValueError unless each leaf is named once."""
+    twice = next((name for name in given if given.count(name) > 1), None)
+    foreign = next((name for name in given if name not in trained), None)
+    absent = next((name for name in trained if name not in given), None)
+    if twice is not None:
+        raise ValueError(f"{who} {twice!r} twice")
+    if foreign is not None:
+        raise ValueError(f"{who} {foreign!r}, and params has no such leaf{suggestion(str(foreign), trained)}")
+    if absent is not None:
+        raise ValueError(f"{who} no {absent!r}, a leaf of params")
+
+
+def _require_an_order(params: Any) -> None:
+    """Raise ValueError where leaves of one shape stand in one dict: torch's order is not that of sorted keys."""
+    before: dict[tuple, tuple] = {}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
+        shape = np.shape(leaf)
+        k = next((k for k, (a, b) in enumerate(zip(before.get(shape, ()), path, strict=False)) if a != b), None)
+        if k is not None and isinstance(path[k], jax.tree_util.DictKey):
+            one, other = path_name(before[shape]), path_name(path)
+            raise ValueError(
+                f"{one} and {other} have the same shape, and a dict sorts its keys, so the order says nothing: give "
+                "names=, the paths of the leaves in torch's order"
+            )
+        before[shape] = path
 
 
 def _is_tree(field: Field) -> bool:
