@@ -72,7 +72,7 @@ def adaptive_grad_clip(
     given = None if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
 
     def leaf(split, g, w):
-        axes = _unit_axes(g.shape, given, split=own_axes(g, split) is not None)
+        axes = unit_axes(g.shape, given, split=own_axes(g, split) is not None)
         of_w, of_g = (leaf_norm(x, axes, split) for x in (w, g))
         return g * within(clipping * jnp.maximum(of_w, eps), of_g)
 
@@ -164,7 +164,7 @@ def clip_by_z_score(
     return init, update
 
 
-def _unit_axes(shape: tuple[int, ...], given: tuple[int, ...] | None, *, split: bool) -> tuple[int, ...] | None:
+def unit_axes(shape: tuple[int, ...], given: tuple[int, ...] | None, *, split: bool) -> tuple[int, ...] | None:
     """The axes of a unit; None if the whole leaf is one unit. The length of a split axis is not known."""
     if len(shape) < 2 or (given is None and not split and sum(n != 1 for n in shape) < 2):
         return None

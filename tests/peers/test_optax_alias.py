@@ -23,11 +23,8 @@ SPACES = ("", "contrib", "projections", "schedules", "second_order", "transforms
 
 # Names of optax that the alias does not have, each with an error that says what is instead.
 ABSENT = {
-    "scale_by_param_block_norm",
     "contrib.HutchinsonState",
     "contrib.hutchinson_estimator_diag_hessian",
-    "transforms.unitwise_clip",
-    "transforms.unitwise_norm",
 }
 # Defaults that are functions or transformations: the same thing, but not the same object.
 DEFAULTS = {"linesearch", "decay_rate_fn", "clip_value_fn", "hessian_diagonal_fn"}
@@ -81,8 +78,8 @@ def test_what_is_not_about_transformations_is_optaxs_own():
     assert all(getattr(alias, name) is getattr(optax, name) for name in elsewhere.NAMES)
     with pytest.raises(AttributeError, match=r"has no attribute .adamm. .did you mean .adam."):
         alias.adamm  # noqa: B018
-    with pytest.raises(AttributeError, match="has no scale_by_param_block_norm: use scale_by_param_block_rms"):
-        alias.scale_by_param_block_norm  # noqa: B018
+    with pytest.raises(AttributeError, match=r"has no HutchinsonState: contrib.sophia estimates the diagonal"):
+        alias.contrib.HutchinsonState  # noqa: B018
 
 
 def test_the_alias_needs_no_optax():
@@ -214,7 +211,7 @@ def test_a_value_stays_a_value():
 
 
 REFUSED = [
-    (lambda: alias.scale_by_zoom_linesearch(5, verbose=True), "read the info in the state"),
+    (lambda: alias.scale_by_lion(mode="other"), "mode must be"),
     (lambda: alias.scale_by_sm3(b2=0.9), "the squares are summed"),
     (lambda: alias.contrib.momo(adapt_lower_bound=True), "give lower_bound"),
     (lambda: alias.contrib.dog(init_step=0.1), "give .'heuristic', reps_rel."),
@@ -229,3 +226,43 @@ REFUSED = [
 def test_what_has_no_meaning_here_is_an_error(make, says):
     with pytest.raises(ValueError, match=says):
         make()
+
+
+@pytest.mark.parametrize("words", [{"mode": "smooth", "smooth_beta": 2.0}, {"mode": "refined"}], ids=str)
+def test_lion_with_softer_signs(words):
+    gs, found = jnp.asarray(np.random.default_rng(0).normal(size=(5, 4)) * 3), []
+    for library in (alias, optax):
+        tx = library.scale_by_lion(0.6, 0.8, **words)
+        found.append(jax.lax.scan(lambda s, g, tx=tx: tx.update(g, s)[::-1], tx.init(gs[0]), gs)[1])
+    np.testing.assert_allclose(*found, rtol=1e-6, atol=1e-7)
+
+
+def test_norms_of_leaves_and_units():
+    random = np.random.default_rng(1)
+    for shape in [(), (3,), (1, 3), (3, 4), (2, 3, 4), (2, 3, 4, 5), (1, 2, 3, 4, 5)]:
+        w, g = (jnp.asarray(random.normal(size=shape), jnp.float32) for _ in range(2))
+        norms = [library.transforms.unitwise_norm(w) for library in (alias, optax)]
+        np.testing.assert_allclose(*norms, rtol=1e-6)
+        largest = 0.5 * norms[0]
+        clips = [library.transforms.unitwise_clip(norms[0], largest, g) for library in (alias, optax)]
+        np.testing.assert_allclose(*clips, rtol=1e-6)
+        scaled = [
+            library.scale_by_param_block_norm(2.0).update(g, alias.EmptyState(), w)[0] for library in (alias, optax)
+        ]
+        np.testing.assert_allclose(*scaled, rtol=1e-6)
+    along = [library.transforms.unitwise_norm(w, axis=(0, 2)) for library in (alias, optax)]
+    np.testing.assert_allclose(*along, rtol=1e-6)
+
+
+def test_verbose_prints_where_a_search_fails(capfd):
+    for search in (
+        alias.scale_by_zoom_linesearch(3, verbose=True),
+        alias.scale_by_backtracking_linesearch(3, verbose=True),
+    ):
+        w, f = jnp.array([1.0, 0.0]), lambda w: jnp.sum(w * w)
+        for sign, fails in ((-1.0, False), (1.0, True)):
+            _, state = search.update(sign * w, search.init(w), w, value=None, grad=None, value_fn=f)
+            jax.effects_barrier()
+            assert bool(state.info.failed) == fails == ("no step met the conditions" in capfd.readouterr().out)
+    with pytest.raises(TypeError, match=r"Unexpected keyword arguments .'y'.: value_fn does not take them"):
+        search.update(-w, state, w, value=None, grad=None, value_fn=lambda w, x: f(w) + x, x=1.0, y=2.0)

@@ -7,7 +7,7 @@ from typing import Any
 import gradtx
 from gradtx.compat.optax.door import optaxed
 from gradtx.compat.optax.dtypes import in_dtype
-from gradtx.compat.optax.errors import refuse
+from gradtx.compat.optax.softer import scale_by_softer_lion
 from gradtx.core.pair import GradientTransformation
 
 __all__ = [
@@ -226,9 +226,9 @@ def adan(
 def scale_by_lion(
     b1: Any = 0.9, b2: Any = 0.99, mu_dtype: Any = None, *, mode: str = "hard", smooth_beta: float = 1.0
 ) -> GradientTransformation:
-    """`gradtx.scale_by_lion`."""
-    refuse("scale_by_lion", "the sign is hard, as in the paper", mode=(mode, "hard"), smooth_beta=(smooth_beta, 1.0))
-    return in_dtype(gradtx.scale_by_lion(b1, b2), mu_dtype, "mu")
+    """`gradtx.scale_by_lion`, or with a softer sign."""
+    tx = gradtx.scale_by_lion(b1, b2) if mode == "hard" else scale_by_softer_lion(b1, b2, mode, smooth_beta)
+    return in_dtype(tx, mu_dtype, "mu")
 
 
 @optaxed

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from gradtx.compat.optax.layout import from_layout, to_layout
 from gradtx.core.pair import GradientTransformation
+from gradtx.core.plan import ALWAYS_ALLOWED
 from gradtx.core.special import is_leaf
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import flatten, is_trained
@@ -25,10 +26,10 @@ P = ParamSpec("P")
 class OptaxTransformation(GradientTransformation):
     """A transformation whose `update` keeps optax's protocol.
 
-    It takes any extra argument, and drops those that nothing inside knows; those that are arguments of `value_fn` go to
-    it. Its updates have the dtype of the gradients,
-    or that of the parameters where this is wider. Members of a chain pass float32 or wider to each other. The state of
-    a chain is a tuple; it also takes gradtx's dict.
+    It takes any extra argument, and drops those that nothing inside knows; where there is a `value_fn`, they go to it,
+    and it is an error if it does not have them. Its updates have the dtype of the gradients, or that of the parameters
+    where this is wider. Members of a chain pass float32 or wider to each other. The state of a chain is a tuple; it
+    also takes gradtx's dict.
     """
 
     def init(self, params: Any) -> Any:
@@ -54,7 +55,11 @@ class OptaxTransformation(GradientTransformation):
         taken = self.extras.taken(extra)
         value_fn = taken.get("value_fn")
         if callable(value_fn) and len(taken) < len(extra):
-            own = {name: x for name, x in extra.items() if name not in taken and name in _parameters(value_fn)}
+            names = _parameters(value_fn)
+            own = {name: x for name, x in extra.items() if name not in taken and name in names}
+            unknown = sorted(extra.keys() - taken.keys() - own.keys() - ALWAYS_ALLOWED)
+            if unknown and names:
+                raise TypeError(f"{self.name}: Unexpected keyword arguments {unknown}: value_fn does not take them")
             taken = {**taken, "value_fn": functools.partial(value_fn, **own)} if own else taken
         return taken
 

@@ -39,11 +39,8 @@ NAMES = (
 )
 
 INSTEAD = {
-    "scale_by_param_block_norm": "use scale_by_param_block_rms, or gradtx.scale_by_trust_ratio",
     "hutchinson_estimator_diag_hessian": "contrib.sophia estimates the diagonal itself, from value_fn",
     "HutchinsonState": "contrib.sophia estimates the diagonal itself, from value_fn",
-    "unitwise_norm": "adaptive_grad_clip computes the norms",
-    "unitwise_clip": "use adaptive_grad_clip",
     "monte_carlo": "optax has removed it",
 }
 

@@ -6,14 +6,12 @@ from typing import Any
 
 import gradtx
 from gradtx.compat.optax.door import optaxed
-from gradtx.compat.optax.errors import refuse
+from gradtx.compat.optax.softer import reported
 from gradtx.core.pair import GradientTransformation
 
 __all__ = ["lbfgs", "scale_by_backtracking_linesearch", "scale_by_lbfgs", "scale_by_zoom_linesearch"]
 
 scale_by_lbfgs = optaxed(gradtx.scale_by_lbfgs)
-
-_SILENT = "nothing is printed: read the info in the state"
 
 
 @optaxed
@@ -29,10 +27,10 @@ def scale_by_backtracking_linesearch(
     verbose: bool | int = False,
 ) -> GradientTransformation:
     """`gradtx.scale_by_backtracking_linesearch`."""
-    refuse("scale_by_backtracking_linesearch", _SILENT, verbose=(bool(verbose), False))
-    return gradtx.scale_by_backtracking_linesearch(
+    tx = gradtx.scale_by_backtracking_linesearch(
         max_backtracking_steps, slope_rtol, decrease_factor, increase_factor, max_learning_rate, atol, rtol, store_grad
     )
+    return reported(tx) if verbose else tx
 
 
 @optaxed
@@ -49,8 +47,7 @@ def scale_by_zoom_linesearch(
     verbose: bool | int = False,
 ) -> GradientTransformation:
     """`gradtx.scale_by_zoom_linesearch`."""
-    refuse("scale_by_zoom_linesearch", _SILENT, verbose=(bool(verbose), False))
-    return gradtx.scale_by_zoom_linesearch(
+    tx = gradtx.scale_by_zoom_linesearch(
         max_linesearch_steps,
         max_learning_rate,
         tol,
@@ -61,6 +58,7 @@ def scale_by_zoom_linesearch(
         stepsize_precision,
         initial_guess_strategy,
     )
+    return reported(tx) if verbose else tx
 
 
 @optaxed

@@ -1,6 +1,6 @@
 """`gradtx.compat.optax.transforms`: the names of optax.transforms."""
 
-from gradtx.compat.optax import accumulation, kinds, monitoring, pieces, updating, which, wrappers
+from gradtx.compat.optax import accumulation, kinds, monitoring, pieces, softer, updating, which, wrappers
 from gradtx.compat.optax.elsewhere import absent
 
 _OF = {
@@ -28,6 +28,7 @@ _OF = {
         "trace",
         "zero_nans",
     ],
+    softer: ["unitwise_clip", "unitwise_norm"],
     updating: ["per_example_global_norm_clip", "per_example_layer_norm_clip"],
     which: ["freeze", "masked", "partition", "selective_transform"],
     wrappers: [
