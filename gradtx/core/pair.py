@@ -67,14 +67,17 @@ class GradientTransformation(Value):
         """Return the new parameters, `apply_updates(params, update(...)[0])`, and the next state.
 
         Outside jit, the first two steps with the same structure, shapes and dtypes run operation by operation, and the
-        result is the same to the bit. The third one compiles a program for the whole step, and all later ones use it,
-        also with other learning rates. Compiled, in a program or under jit, XLA may fuse and round differently.
+        result is that of `update` and `apply_updates` to the bit. The third one compiles a program for the whole step,
+        and all later ones use it, also with other learning rates; numbers from 0.5 to 2, such as b2, stay constants of
+        it, so another one is another kind. Compiled, in a program or under jit, XLA may fuse and round differently: the
+        last bits depend on how many steps of this kind came before in the process. With a schedule, a compiled step
+        waits for the one before, to check the number.
         Transformations such as `accumulate`, where most steps change no parameter, then write nothing in these steps.
 
         All steps outside jit run operation by operation if a function takes part that gradtx does not know (yours or
         optax's, as a schedule, mask, rule, `value_fn` or transformation), since it may do something else at each call.
-        So do steps with `RowSparse` gradients, with NumPy parameters, or on several devices; and those that cannot be
-        traced. To compile such a step, jit it yourself. Nothing is compiled inside `with jax.disable_jit():` or
+        So do steps with `RowSparse` gradients, with NumPy parameters, on several devices, or that cannot be traced. To
+        compile such a step, jit it yourself. Nothing is compiled inside `with jax.disable_jit():` or
         `with gradtx.debug_checks():`.
 
         Args:
@@ -82,7 +85,8 @@ class GradientTransformation(Value):
             state: from `init` or the last step.
             params: the current parameters.
             donate: outside jit, whether a program may write its results into the arrays of `state` and `params`, which
-                must not be used afterwards; the first step is then compiled too. Under jit it does nothing.
+                must not be used afterwards: keep a copy of the start, `jax.tree.map(jnp.copy, params)`. The first step
+                is then compiled too. It does nothing under jit, or where one array stands in two places.
             **extra: as in `update`.
 
         To donate buffers under jit, jit a function that takes `params, state, ...` and returns `params, state`. JAX

@@ -33,13 +33,14 @@ _KINDS = 64  # how many kinds of steps are remembered; JAX deletes the programs 
 class Steps:
     """What is known of the steps of one kind: transformations of one structure, equal trees, shapes and dtypes.
 
-    It holds no arrays. calls: how many steps there have been. numbers: the hyperparameters of the first one; None for
-    arrays. programs: which hyperparameters are arguments -> the compiled step, or None if it cannot be compiled.
+    It holds no arrays. calls: how many steps there have been. first: under "numbers" the hyperparameters of the first
+    one, None for arrays. programs: which hyperparameters are arguments -> the compiled step, or None if it cannot be
+    compiled.
     """
 
     def __init__(self) -> None:
         self.calls = 0
-        self.numbers: list[float | None] = []
+        self.first: dict[str, list[float | None]] = {}
         self.programs: dict[tuple[bool, ...], Callable | None] = {}
 
 
@@ -54,11 +55,13 @@ def compiled_step(tx: Any, updates: Any, state: Any, params: Any, extra: Mapping
     if by_hand or traced_check.get() is not None or not is_ours(tx):
         return None
     kept, kept_tree = jax.tree.flatten((params, state))
-    others, others_tree = jax.tree.flatten((updates, extra), is_leaf=lambda x: isinstance(x, Special))
+    others, others_tree = jax.tree.flatten((updates, extra), is_leaf=lambda x: isinstance(x, Special) or callable(x))
     numbers, skeleton = jax.tree.flatten(tx)
     if not kept or not all(map(_is_array, set(map(type, kept)))) or not _on_one_device([*kept, *others, *numbers]):
         return None
-    kinds = tuple([x.aval for x in kept]), tuple(map(_kind, others)), tuple(map(_kind, numbers))
+    if donate and len({*map(id, kept), *map(id, others)}) < len(kept) + len(others):
+        return None  # an array that stands in two places can be given away once
+    kinds = tuple([x.aval for x in kept]), tuple(map(_kind, others)), tuple(map(_kind_of_number, numbers))
     if None in kinds[1] or None in kinds[2]:
         return None
     try:
@@ -66,15 +69,13 @@ def compiled_step(tx: Any, updates: Any, state: Any, params: Any, extra: Mapping
     except Exception:  # a container of the user that cannot be hashed or compared
         return None
     steps.calls += 1
-    if steps.calls == 1:
-        steps.numbers = [x if type(x) is float else None for x in numbers]
+    known = steps.first.setdefault("numbers", [x if type(x) is float else None for x in numbers])
     if (steps.calls <= FIRST_STEPS and not donate) or not _is_outside():
         return None
     # Numbers of the first step are constants, in double precision as outside jit; those that changed are arguments.
-    changed = tuple(x is None or x != first for x, first in zip(numbers, steps.numbers, strict=True))
+    changed = tuple(x is None or x != first for x, first in zip(numbers, known, strict=True))
     given = params, state, updates, dict(extra), [x for x, new in zip(numbers, changed, strict=True) if new]
     if changed not in steps.programs:
-        known = steps.numbers
 
         def plan_of(given: list) -> Any:
             left = iter(given)
@@ -161,6 +162,11 @@ def _kind(x: Any) -> Any:
     if type(x) is np.ndarray:
         return x.shape, x.dtype
     return type(x) if type(x) in (float, int, bool, complex) else None
+
+
+def _kind_of_number(x: Any) -> Any:
+    """The same of a hyperparameter. 1 - b2 of a b2 near 1 needs double precision: these stay constants."""
+    return x if type(x) is float and 0.5 <= abs(x) < 2.0 else _kind(x)
 
 
 def _on_one_device(leaves: list) -> bool:

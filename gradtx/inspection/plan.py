@@ -9,8 +9,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Sharding
+from jax.sharding import AbstractMesh, Mesh, Sharding
 
+from gradtx.core.errors import describe
 from gradtx.core.pair import GradientTransformation, is_transformation
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, path_name, shape_of
@@ -22,6 +23,7 @@ from gradtx.text_table import aligned, byte_count
 from gradtx.wrappers.subtree import part
 
 NOTHING = (0, 0, 0)
+MESHES = (Mesh, AbstractMesh)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +128,8 @@ def plan(tx: Any, params: Any, shardings: Any = None, *, mesh: Any = None) -> Pl
     Returns: a `Plan`, which prints as a table, and has `rows`, `size`, `state_bytes`, `device_bytes`, `whole_bytes`,
         `device`.
     Raises: whatever `tx.init(params)` raises, for a rule that fits no leaf for example. ValueError: `shardings` has
-        another structure than the state; a parameter is not on the mesh.
+        another structure than the state; a parameter is not on the mesh. TypeError: `mesh` is no mesh, or
+        `shardings` is one.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -140,6 +143,9 @@ def plan(tx: Any, params: Any, shardings: Any = None, *, mesh: Any = None) -> Pl
         other                                   4 B
         total   520 numbers                    68 B
     """
+    if isinstance(shardings, MESHES) or not (mesh is None or isinstance(mesh, MESHES)):
+        wrong = shardings if isinstance(shardings, MESHES) else mesh
+        raise TypeError(f"plan: give mesh=, a jax.sharding.Mesh or AbstractMesh; got {describe(wrong)}")
     tx = as_transformation("tx", tx)
     params = jax.tree.map(lambda x: jnp.asarray(x) if is_trained(x) and not hasattr(x, "dtype") else x, params)
     state = jax.eval_shape(tx.init, abstract(params))

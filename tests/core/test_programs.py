@@ -242,3 +242,34 @@ def test_nothing_that_is_returned_shares_memory():
     given, came = jax.tree.leaves((params, state)), jax.tree.leaves(tx.step(GRADS, state, params))
     places = [x.unsafe_buffer_pointer() for x in (*given, *came)]
     assert len(set(places)) == len(places)
+
+
+def test_a_decay_near_one_stays_in_double_precision():
+    """1 - b2 of a float32 b2 has few digits: an optimizer must not depend on those that ran before it."""
+    for b2 in (0.999, 0.99999, 1 - 1e-7):
+        tx = gradtx.adam(0.1, b2=b2)
+        _, state = walked(tx, 6)
+        with jax.disable_jit():
+            _, expected = walked(tx, 6)
+        same(state, expected, rtol=1e-5)
+
+
+def test_a_function_in_a_pytree_stays_a_function():
+    """`value_fn` may be a `Partial`, which is a pytree without leaves: what it reads may change at any time."""
+    height = [1.0]
+    value_fn = jax.tree_util.Partial(lambda w: height[0] * jnp.sum(w["w"] ** 2))
+    tx = gradtx.chain(gradtx.sgd(1.0), gradtx.scale_by_backtracking_linesearch(30))
+    params = {"w": jnp.ones(2)}
+    for height[0] in (1.0, 1.0, 1.0, 1000.0):
+        value, grads = jax.value_and_grad(value_fn)(params)
+        after, _ = tx.step(grads, tx.init(params), params, value=value, grad=grads, value_fn=value_fn)
+        assert value_fn(after) <= value
+
+
+def test_one_array_in_two_places_is_not_given_away():
+    tied = jnp.ones(3)
+    params = {"a": tied, "b": tied}
+    tx = gradtx.sgd(0.1, momentum=0.9)
+    after, _ = tx.step({"a": tied, "b": tied}, tx.init(params), params, donate=True)
+    assert not tied.is_deleted()
+    np.testing.assert_allclose(after["a"], 0.9)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -53,6 +53,11 @@ def import_state(tx: GradientTransformation, optax_state: Any, params: Any, *, s
         [0.1 0.1]
     """
     _require(tx, "import_state", steps)
+    if isinstance(optax_state, Mapping) and optax_state and all(str(key).isdigit() for key in optax_state):
+        raise TypeError(
+            "optax_state is a dict with the keys 0, 1, ...: it was read back without optax's types. Restore it into "
+            "optax's own state first, as flax.serialization.from_state_dict(optax_tx.init(params), saved) does"
+        )
     params, in_params = _split(params)
     start = tx.init(params)
     match, walk, _ = matched(start, optax_state, params, params)
