@@ -35,7 +35,7 @@ def sweep(
 
     Args:
         train: a function of `(tx, *one element of each batched)` that JAX can trace; it returns arrays in any
-            containers.
+            containers. It is traced once and kept, also for later sweeps: give data that changes as `batched`.
         optimizers: a batch, which `jax.vmap` of a factory makes; or a list of transformations that differ in their
             hyperparameters only; or a single transformation, if `batched` is given.
         *batched: other arguments that differ between runs, such as seeds or keys: trees with leaves of the length of
@@ -74,8 +74,8 @@ def sweep(
             if bar is not None:
                 jax.block_until_ready(results[-1])
                 bar.update(min(chunk, n - first))
-    if chunk == 1:
-        return _stack(*results)
+    if chunk == 1:  # in blocks: XLA's time for a stack of n arrays grows as the square of n
+        results = [_stack(*results[k : k + 64]) for k in range(0, n, 64)]
     return jax.tree.map(lambda *x: jnp.concatenate(x)[:n], *results)
 
 
