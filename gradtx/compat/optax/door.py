@@ -65,23 +65,24 @@ class OptaxTransformation(GradientTransformation):
 
     def replace(self, **changes: Any) -> GradientTransformation:
         """The same call with some arguments changed."""
-        return opened(super().replace(**changes))
+        return behind(type(self), super().replace(**changes))
 
     def __reduce__(self):
-        return opened, (plain(self),)
+        return behind, (type(self), plain(self))
 
 
 def opened(tx: GradientTransformation) -> GradientTransformation:
     """The same value behind optax's door."""
-    return _as(OptaxTransformation, tx)
+    return tx if isinstance(tx, OptaxTransformation) else behind(OptaxTransformation, tx)
 
 
 def plain(tx: GradientTransformation) -> GradientTransformation:
     """The same value without the door."""
-    return _as(GradientTransformation, tx)
+    return behind(GradientTransformation, tx)
 
 
-def _as(cls: type[GradientTransformation], tx: GradientTransformation) -> GradientTransformation:
+def behind(cls: type[GradientTransformation], tx: GradientTransformation) -> GradientTransformation:
+    """The same value behind the door that this class is."""
     if type(tx) is cls:
         return tx
     value = cls._of(tx._factory, tx._arguments)

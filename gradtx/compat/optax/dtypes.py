@@ -32,11 +32,16 @@ def kept_in(inner: Transformation, fields: tuple[str, ...], stored_as: str):
     """
 
     def each(function: Callable[[Any], Any], state: Any) -> Any:
-        def leaf(path: tuple, x: Any) -> Any:
-            named = any(getattr(key, "name", getattr(key, "key", None)) in fields for key in path)
-            return function(x) if named and is_trained(x) else x
+        def named(x: Any) -> list[str]:
+            return [field for field in getattr(x, "_fields", ()) if field in fields]
 
-        return jax.tree_util.tree_map_with_path(leaf, state)
+        def leaf(x: Any) -> Any:
+            return function(x) if is_trained(x) else x
+
+        def changed(x: Any) -> Any:
+            return x._replace(**{field: jax.tree.map(leaf, getattr(x, field)) for field in named(x)}) if named(x) else x
+
+        return jax.tree.map(changed, state, is_leaf=lambda x: bool(named(x)))  # parameters may have such names too
 
     def narrow(x: Any) -> jax.Array:
         if jnp.issubdtype(stored_as, jnp.complexfloating) != jnp.iscomplexobj(x):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import gradtx
-from gradtx.compat.optax.door import OptaxTransformation, as_optax
+from gradtx.compat.optax.door import OptaxTransformation, as_optax, behind
 from gradtx.core.leaves import map_leaves
 from gradtx.core.pair import GradientTransformation
 
@@ -45,6 +45,4 @@ def lookahead(
 ) -> GradientTransformation:
     """`gradtx.lookahead`. The parameters may be a `LookaheadParams`, or the fast ones alone."""
     tx = gradtx.lookahead(as_optax("fast_optimizer", fast_optimizer), sync_period, slow_step_size, reset_state)
-    value = _WithSlow._of(tx._factory, tx._arguments)
-    value._cache.update(tx._cache)
-    return value
+    return behind(_WithSlow, tx)

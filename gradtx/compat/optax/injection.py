@@ -128,6 +128,7 @@ def inject_hyperparams(
             states = {name: schedule.init() for name, schedule in schedules.items()}
             values = {name: _at_width(value, dtype) for name, value in numbers.items()}
             values |= {name: _at_width(schedule(states[name]), dtype) for name, schedule in schedules.items()}
+            values = {name: jnp.array(value) for name, value in values.items()}  # copies, which may be donated
             return InjectStatefulHyperparamsState(zero_count(), values, states, inner(values).init(params))
 
         def update(updates, state, params=None, **extra):

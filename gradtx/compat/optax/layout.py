@@ -11,7 +11,7 @@ from gradtx.core.pair import GradientTransformation
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import Transformation, transformation
 
-__all__ = ["MaskedState", "PartitionState", "from_layout", "to_layout", "with_inner_state", "with_inner_states"]
+__all__ = ["MaskedState", "PartitionState", "from_layout", "to_layout", "with_state_in"]
 
 
 class MaskedState(NamedTuple):
@@ -67,28 +67,14 @@ def _flat(tx: GradientTransformation, state: tuple) -> Iterator[Any]:
 
 
 @transformation(sparse_rows=True)
-def with_inner_state(inner: Transformation):
-    """The same, with its state in a `MaskedState`."""
+def with_state_in(inner: Transformation, record: type):
+    """The same, with its state in a named tuple of one field."""
 
     def init(params):
-        return MaskedState(inner.init(params))
+        return record(inner.init(params))
 
     def update(updates, state, params=None, **extra):
-        updates, after = inner.update(updates, state.inner_state, params, **extra)
-        return updates, MaskedState(after)
-
-    return init, update
-
-
-@transformation(sparse_rows=True)
-def with_inner_states(inner: Transformation):
-    """The same, with its state in a `PartitionState`."""
-
-    def init(params):
-        return PartitionState(inner.init(params))
-
-    def update(updates, state, params=None, **extra):
-        updates, after = inner.update(updates, state.inner_states, params, **extra)
-        return updates, PartitionState(after)
+        updates, after = inner.update(updates, state[0], params, **extra)
+        return updates, record(after)
 
     return init, update

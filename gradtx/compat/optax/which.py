@@ -9,7 +9,7 @@ import jax
 
 import gradtx
 from gradtx.compat.optax.door import optaxed
-from gradtx.compat.optax.layout import with_inner_state, with_inner_states
+from gradtx.compat.optax.layout import MaskedState, PartitionState, with_state_in
 from gradtx.core.factory import key_name
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import Transformation, transformation
@@ -52,7 +52,8 @@ def resolved_on(make: Callable[[Any], GradientTransformation]) -> tuple[Callable
 @optaxed
 def masked(inner: Any, mask: Any, *, mask_compatible_extra_args: bool = False) -> GradientTransformation:
     """`gradtx.masked`; extra arguments that are trees like the parameters are always split."""
-    return with_inner_state((masked_by if is_function(mask) and arity(mask) == 1 else gradtx.masked)(inner, mask))
+    make = masked_by if is_function(mask) and arity(mask) == 1 else gradtx.masked
+    return with_state_in(make(inner, mask), MaskedState)
 
 
 @optaxed
@@ -60,7 +61,7 @@ def partition(
     transforms: Any, param_labels: Any, *, mask_compatible_extra_args: bool = False
 ) -> GradientTransformation:
     """`gradtx.partition`; extra arguments that are trees like the parameters are always split."""
-    return with_inner_states(partition_by(transforms, param_labels))
+    return with_state_in(partition_by(transforms, param_labels), PartitionState)
 
 
 multi_transform = partition
@@ -69,7 +70,7 @@ multi_transform = partition
 @optaxed
 def freeze(mask: Any) -> GradientTransformation:
     """A member of a chain that holds the leaves of the mask still: `gradtx.freeze(identity(), mask)`."""
-    return with_inner_state(gradtx.freeze(gradtx.identity(), mask))
+    return with_state_in(gradtx.freeze(gradtx.identity(), mask), MaskedState)
 
 
 @optaxed
