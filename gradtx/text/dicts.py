@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gradtx.core.errors import describe
-from gradtx.text.names import NUMBERS, makers, public
+from gradtx.text.names import NUMBERS, makers, public, written
 from gradtx.text.parse import evaluated, part
 
 TARGET, ARGUMENTS, NAME = "_target_", "_args_", "_name_"
@@ -28,7 +28,7 @@ def to_dict(value: Any) -> dict[str, Any]:
         value: a transformation, a schedule, a codec, a frame, a moment, a set or an estimator.
 
     Raises: TypeError: it is something else. ValueError: it holds something without a name, as a lambda, an optax pair,
-        or an array that is no scalar.
+        or an array that is no scalar; it is made by `gradtx.compat.optax`.
 
     Example:
         >>> import gradtx
@@ -130,7 +130,7 @@ def _full(name: str) -> str:
         return f"{_LONG[module]}.{last}"
     if name == "P":
         return "jax.sharding.PartitionSpec"
-    if name not in makers() or module == "re":
+    if written(name) not in makers() or module == "re":
         return name
     function = makers()[name]
     return f"gradtx.{name}" if module or name in public() else f"{function.__module__}.{name}"

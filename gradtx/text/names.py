@@ -18,6 +18,7 @@ from jax.sharding import PartitionSpec
 from gradtx.core.errors import suggestion
 
 PACKAGES = ("frames", "moments", "rates", "sets", "storage")
+UNWRITTEN = "compat.optax."  # what stands in front of a call that keeps optax's protocol
 OF_DEVICES = ("owners", "split_over")
 NUMBERS = ("bfloat16", "float16", "float32", "float64")
 ALIASES = {"gradtx.": "", "jax.numpy.": "jnp.", "numpy.": "np.", "jax.sharding.PartitionSpec": "P"}
@@ -43,7 +44,7 @@ def makers() -> Mapping[str, Callable[..., Any]]:
     importlib.import_module("gradtx.compat.torch")
     importlib.import_module("gradtx.compat.keras")
     for name, module in list(sys.modules.items()):  # parts of recipes that are not public, and those of the dialects
-        if name.startswith(("gradtx.optimizers.", "gradtx.compat.")):
+        if name.startswith(("gradtx.optimizers.", "gradtx.compat.")) and UNWRITTEN not in f"{name}.":
             own = {k: x for k, x in vars(module).items() if hasattr(x, "factory") and x.__module__ == name}
             found = {**own, **{f"{name.removeprefix('gradtx.')}.{k}": x for k, x in own.items()}, **found}
     found |= {f"jnp.{name}": getattr(jnp, name) for name in NUMBERS}
@@ -64,12 +65,25 @@ def short(name: str) -> str:
     return next((to + name.removeprefix(long) for long, to in ALIASES.items() if name.startswith(long)), name)
 
 
+def written(name: str) -> str:
+    """The name.
+
+    Raises: ValueError: it is of a call that keeps optax's protocol, which a text cannot say.
+    """
+    if name.startswith(UNWRITTEN):
+        raise ValueError(
+            f"{name} keeps optax's protocol, which no text and no dict can say: keep the Python code that makes it, or "
+            f"pickle it, or build it from gradtx's own names, as gradtx.adam"
+        )
+    return name
+
+
 def maker(name: str, names: Mapping[str, Any]) -> Callable[..., Any]:
     """The function of this name.
 
     Raises: ValueError: there is none.
     """
-    found = {**makers(), **names}.get(name if name in names else short(name))
+    found = {**makers(), **names}.get(name if name in names else written(short(name)))
     if not callable(found):
         known = [*names, *makers()]
         raise ValueError(

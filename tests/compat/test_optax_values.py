@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import gradtx
 import gradtx.compat.optax as optax
 
 
@@ -53,3 +54,23 @@ def test_injected_numbers_are_copies():
     assert numbers["learning_rate"] == rate
     assert numbers["learning_rate"] is not rate
     assert numbers["b1"] is not later
+
+
+MADE = {
+    "recipe": lambda: optax.adam(0.1),
+    "member": lambda: gradtx.chain(optax.clip(1.0)),
+    "kept in bfloat16": lambda: optax.sgd(0.1, 0.9, accumulator_dtype="bfloat16"),
+}
+
+
+@pytest.mark.parametrize("make", MADE.values(), ids=MADE)
+@pytest.mark.parametrize("function", [lambda tx: gradtx.parse(repr(tx)), gradtx.to_dict], ids=["parse", "to_dict"])
+def test_a_text_does_not_drop_the_protocol_in_silence(make, function):
+    assert "compat.optax." in repr(make())
+    with pytest.raises(ValueError, match=r"compat\.optax\.\w+ keeps optax's protocol, which no text .* pickle it"):
+        function(make())
+
+
+def test_pieces_of_the_alias_have_no_name_in_a_text():
+    with pytest.raises(ValueError, match="there is no transformation or schedule 'kept_in'"):
+        gradtx.parse("kept_in(adam(0.1), ('mu',), 'bfloat16')")

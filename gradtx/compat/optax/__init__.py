@@ -89,6 +89,8 @@ Two schedules
   have optax's fields; what is inside is `inner` in the last three. `acc_grads` is a sum, and stays until the next
   gradient.
 * A label that no leaf has is not noticed.
+* A value prints as gradtx's call behind `compat.optax.`, which may have other words than yours. `gradtx.parse` and
+  `to_dict` refuse it, since no text can say optax's protocol: pickle it, or keep the Python code.
 * `mu_dtype`, `accumulator_dtype` and `state_dtype` say how a field is kept between steps; without them it is float32 or
   wider, also for half-precision parameters. Hyperparameters in a state are float32 or wider too.
 * An argument that has no meaning here is an error that says what to do: `adapt_lower_bound`, `safeguard_warmup`,

@@ -67,6 +67,9 @@ class OptaxTransformation(GradientTransformation):
         """The same call with some arguments changed."""
         return behind(type(self), super().replace(**changes))
 
+    def __repr__(self) -> str:
+        return f"compat.optax.{super().__repr__()}"
+
     def __reduce__(self):
         return behind, (type(self), plain(self))
 
