@@ -94,9 +94,10 @@ Two schedules
 * `mu_dtype`, `accumulator_dtype` and `state_dtype` say how a field is kept between steps; without them it is float32 or
   wider, also for half-precision parameters. Hyperparameters in a state are float32 or wider too.
 * An argument that has no meaning here is an error that says what to do: `adapt_lower_bound`, `safeguard_warmup`,
-  `hessian_diagonal_fn`, b2 of SM3. Numbers out of range are errors, and so are None beside an array, a state of another
-  transformation, and where there is a `value_fn`, an extra argument that it does not have. Integer gradients have no
-  effect. Under `inject_hyperparams`, numbers that decide what is built must be in `static_args`, as `eps` of Adafactor.
+  another `hessian_diagonal_fn` than Hutchinson's, b2 of SM3. Numbers out of range are errors, and so are None beside an
+  array, a state of another transformation, and where there is a `value_fn`, an extra argument that it does not have.
+  Integer gradients have no effect. Under `inject_hyperparams`, numbers that decide what is built must be in
+  `static_args`, as `eps` of Adafactor.
 * AdaDelta with a learning rate of None has the rate 1. `polyak_sgd` never goes uphill, and a failed line search takes
   the lowest value that it saw; `verbose` prints one line then. L-BFGS leaves out pairs of negative curvature. `freeze`
   gives frozen leaves -0, which keeps every bit. GaLore's basis is of the columns of a leaf, or of what dimension

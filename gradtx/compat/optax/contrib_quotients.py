@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
+
+import jax
 
 import gradtx
 from gradtx.compat.optax.door import opened, optaxed
 from gradtx.compat.optax.dtypes import in_dtype
 from gradtx.compat.optax.errors import refuse
 from gradtx.core.pair import GradientTransformation
+from gradtx.core.states import RandomKey
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.transforms.curvature import hessian_diagonal
+from gradtx.transforms.seeds import key_data_of, key_of, require_seed
 
 __all__ = [
+    "HutchinsonState",
     "acprop",
     "ademamix",
     "adopt",
+    "hutchinson_estimator_diag_hessian",
     "madgrad",
     "scale_by_acprop",
     "scale_by_ademamix",
@@ -151,6 +158,47 @@ def with_obj_fn(inner: Transformation):
     return inner.init, update
 
 
+class HutchinsonState(NamedTuple):
+    """The state of `hutchinson_estimator_diag_hessian`."""
+
+    key: RandomKey  # the data of the random key of the next estimate; uint32
+
+
+@optaxed
+@transformation
+def hutchinson_estimator_diag_hessian(random_seed: Any = None):
+    """Replace the updates by an estimate of the diagonal of the Hessian of `obj_fn`, also called `value_fn`.
+
+    Args:
+        random_seed: of the signs: an integer in [0, 2**32), or a key of `jax.random`; None: 0.
+
+    State: `HutchinsonState`. Its update needs `params`.
+    """
+    seed = 0 if random_seed is None else random_seed
+    require_seed(random_seed=seed)
+
+    def init(params):
+        return HutchinsonState(key_data_of(seed))
+
+    def update(updates, state, params, *, obj_fn=None, value_fn=None):
+        function = obj_fn if value_fn is None else value_fn
+        if function is None:
+            raise ValueError("hutchinson_estimator_diag_hessian needs obj_fn: update(..., obj_fn=...)")
+        after, own = jax.random.split(jax.random.wrap_key_data(state.key, impl=jax.random.key_impl(key_of(seed))))
+        return hessian_diagonal(function, params, own), HutchinsonState(jax.random.key_data(after))
+
+    return init, update
+
+
+def _seed_of(estimator: Any) -> tuple[Any, Any]:
+    """The seed of Hutchinson's estimator, for `sophia`, which makes its estimates itself; and any other estimator."""
+    if estimator is None:
+        return 0, None
+    if getattr(estimator, "name", "") != "hutchinson_estimator_diag_hessian":
+        return 0, estimator
+    return 0 if estimator.random_seed is None else estimator.random_seed, None
+
+
 @optaxed
 def sophia(
     learning_rate: Any,
@@ -168,12 +216,13 @@ def sophia(
     print_win_rate_every_n_steps: int = 0,
 ) -> GradientTransformation:
     """`gradtx.sophia`, whose update takes `obj_fn`, gradtx's `value_fn`."""
+    seed, unknown = _seed_of(hessian_diagonal_fn)
     refuse(
         "sophia",
-        "the diagonal is estimated from value_fn",
-        hessian_diagonal_fn=(hessian_diagonal_fn, None),
+        "the diagonal is estimated from value_fn; a hutchinson_estimator_diag_hessian says its seed",
+        hessian_diagonal_fn=(unknown, None),
         verbose=(verbose, False),
         print_win_rate_every_n_steps=(print_win_rate_every_n_steps, 0),
     )
     numbers = (learning_rate, b1, b2, eps, weight_decay, weight_decay_mask, gamma, clip_threshold, update_interval)
-    return in_dtype(with_obj_fn(opened(gradtx.sophia(*numbers))), mu_dtype, "mu")
+    return in_dtype(with_obj_fn(opened(gradtx.sophia(*numbers, key=seed))), mu_dtype, "mu")

@@ -55,8 +55,9 @@ def as_matrices(inner: Transformation, numbers: Any):
         seen = {}
 
         def label(n: Any, x: Any) -> str:
-            plain = n is None or len(shape_of(x)) < 2
-            frame = None if plain else frames.matrices(_axes(n.reduction_axis), _axes(n.output_axis))
+            frame = None
+            if n is not None and len(shape_of(x)) > 1:
+                frame = frames.matrices(_axes(n.reduction_axis), _axes(n.output_axis))
             seen.setdefault(str(frame), inner if frame is None else gradtx.in_frame(inner, frame))
             return str(frame)
 

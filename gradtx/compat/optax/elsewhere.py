@@ -39,8 +39,6 @@ NAMES = (
 )
 
 INSTEAD = {
-    "hutchinson_estimator_diag_hessian": "contrib.sophia estimates the diagonal itself, from value_fn",
-    "HutchinsonState": "contrib.sophia estimates the diagonal itself, from value_fn",
     "monte_carlo": "optax has removed it",
 }
 
