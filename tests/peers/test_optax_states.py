@@ -453,6 +453,38 @@ def test_what_does_not_fit_is_named(case):
         import_state(tx, change(state) if change else state, start())
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("adabelief", "adam"), ("adam", "adabelief"), ("adabelief", "adamax"), ("adabelief", "yogi")]
+)
+def test_states_with_the_same_fields_are_told_apart_by_their_names(one, other):
+    tx, theirs = getattr(gradtx, one)(0.1), getattr(optax, one)(0.1)
+    mine, state = tx.init(start()), theirs.init(start())
+    tx, theirs = getattr(gradtx, other)(0.1), getattr(optax, other)(0.1)
+    with pytest.raises(ValueError, match=r"is ScaleBy\w+State, and scale_by_\w+/mu is of ScaleBy\w+State: tx must be"):
+        import_state(tx, state, start())
+    with pytest.raises(ValueError, match=r"is ScaleBy\w+State, and scale_by_\w+/mu is of ScaleBy\w+State: tx must be"):
+        export_state(getattr(gradtx, one)(0.1), mine, theirs, start())
+
+
+def test_the_mean_alone_is_not_lions():
+    with pytest.raises(ValueError, match="is EmaState, and scale_by_lion/mu is of ScaleByLionState"):
+        import_state(gradtx.lion(0.1), optax.ema(0.9).init(start()), start())
+
+
+def test_steps_are_those_that_the_state_has():
+    params, state, _ = went(optax.adam(0.1), start(), optax.adam(0.1).init(start()), 0, 3)
+    with pytest.raises(ValueError, match="steps=9, and the state has counted 3: leave steps out"):
+        import_state(gradtx.adam(0.1), state, params, steps=9)
+    mine = import_state(gradtx.adam(0.1), state, params, steps=3)
+    with pytest.raises(ValueError, match="steps=9, and the state has counted 3: leave steps out"):
+        export_state(gradtx.adam(0.1), mine, optax.adam(0.1), params, steps=9)
+    theirs = optax.chain(optax.scale_by_rms(), optax.scale_by_schedule(lambda step: -0.1))  # one of both counts
+    _, state, _ = went(theirs, start(), theirs.init(start()), 0, 3)
+    tx = gradtx.chain(gradtx.scale_by_rms(), gradtx.scale(lambda step: -0.1))
+    with pytest.raises(ValueError, match="steps=9, and the state has counted 3"):
+        import_state(tx, state, params, steps=9)
+
+
 def test_only_transformations_of_gradtx_are_taken_and_only_their_states():
     state = optax.adam(0.1).init(start())
     with pytest.raises(TypeError, match="import_state takes a gradtx transformation"):

@@ -246,6 +246,24 @@ BAD = {
         None,
         "counts the steps, and torch does not: give steps=",
     ),
+    "Adamax in Adam": (gradtx.adam(0.1), "Adamax", {"names": NAMES}, None, "nu needs torch's 'exp_avg_sq' or"),
+    "Adam in Adamax": (dialect.Adamax(0.1), "Adam", {"names": NAMES}, None, "nu needs torch's 'exp_inf' of"),
+    "NAdam in Adam": (gradtx.adam(0.1), "NAdam", {"names": NAMES}, None, "torch's 'mu_product' of .* has no place"),
+    "momentum in Lion": (
+        gradtx.lion(0.1),
+        "SGD",
+        {"names": NAMES},
+        lambda s: s["state"].update({k: {"momentum_buffer": np.zeros(x)} for k, x in enumerate(SHAPES.values())}),
+        "mu needs torch's 'exp_avg' or 'grad_avg' of .* the state_dict has 'momentum_buffer'",
+    ),
+    "other steps": (gradtx.adam(0.1), "Adam", {"names": NAMES, "steps": 9}, None, "steps=9, and torch has counted 4"),
+    "no whole step": (
+        gradtx.adam(0.1),
+        "Adam",
+        {"names": NAMES},
+        lambda s: [of.update(step=3.7) for of in s["state"].values()],
+        r"torch's 'step' of parameter . \(layer/.\) is 3.7, which is no number of steps",
+    ),
 }
 
 

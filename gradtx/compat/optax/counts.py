@@ -19,13 +19,25 @@ class Updates:
 
     def __init__(self, known: list[tuple[Any, Any]], steps: int | None):
         self._known, self._steps = [(scope, int(n)) for scope, n in known if not isinstance(n, Tracer)], steps
+        self._is_used = False
 
     def shared(self, lacks: str, scope: Any = None) -> Any:
         """The number that was given, or else the one that all states of a scope have; of all scopes if it is None."""
         found = {n for its, n in self._known if scope in (None, its)}
         if self._steps is None and len(found) != 1:
             raise ValueError(f"{lacks} does not: give steps=, the number of updates done")
+        self._require_no_other(found)
+        self._is_used = True
         return jnp.asarray(found.pop() if self._steps is None else self._steps, jnp.int32)
+
+    def require_steps_agree(self) -> None:
+        """Raise ValueError if the number that was given is not needed, and another than what the state has."""
+        if not self._is_used:
+            self._require_no_other({n for scope, n in self._known if scope == ()})
+
+    def _require_no_other(self, found: set[int]) -> None:
+        if self._steps is not None and found and self._steps not in found:
+            raise ValueError(f"steps={self._steps}, and the state has counted {max(found)}: leave steps out")
 
     def spread(self, counts: list, wanted: int, source: str, other: str) -> Iterator[Any]:
         """The counts of schedules for as many schedules on the other side."""

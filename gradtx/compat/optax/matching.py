@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 from gradtx.compat.fields import Field, Walk
 from gradtx.compat.optax.passages import (
+    ALSO,
     FRESH,
     IN_PARAMS,
     INLINE,
+    KNOWN,
     LABELS,
     OTHER_COUNTS,
     PASSAGES,
@@ -136,12 +138,25 @@ def _placed(record: Record, ours: list[Field], waiting: list[int]) -> Record:
         linked = {name for _, name in passage.links}
         names_fit = sorted(ours[k].name for k in chosen) == sorted(wanted)
         if names_fit and linked - named - IN_PARAMS <= record.fields.keys() <= linked | named:
+            _require_one_type(record, [ours[k] for k in chosen])
             return record._replace(passage=passage, own=[_taken(chosen, ours, name) for name in wanted])
     if record.kind in REFUSED:
         raise ValueError(f"optax's {record.kind} cannot be carried over: {REFUSED[record.kind]}")
     next_one = f"the next in tx's is {ours[waiting[0]].path} ({ours[waiting[0]].kind})" if waiting else "tx has no more"
     has = ", ".join(record.fields)
     raise ValueError(f"optax's state at {record.place or 'the top'} is {record.kind}({has}), and {next_one}: {UNLIKE}")
+
+
+def _require_one_type(record: Record, chosen: list[Field]) -> None:
+    """Raise ValueError if a field of ours is of another piece than optax's state, as their names say."""
+    pairs = [(record.kind, field.kind) for field in chosen]
+    wrong = [a != b and {a, b} <= KNOWN and (a, b) not in ALSO for a, b in pairs]
+    other = next((field for field, is_wrong in zip(chosen, wrong, strict=True) if is_wrong), None)
+    if other is not None:
+        raise ValueError(
+            f"optax's state at {record.place or 'the top'} is {record.kind}, and {other.path} is of {other.kind}: "
+            f"{UNLIKE}"
+        )
 
 
 def _taken(chosen: list[int], ours: list[Field], name: str) -> int:

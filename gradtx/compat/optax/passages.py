@@ -136,6 +136,14 @@ REFUSED = {
 }
 """States of optax that cannot be carried over, and why."""
 
+KNOWN = frozenset(
+    f"ScaleBy{name}State" for name in ("Adam", "Adamax", "Adan", "Amsgrad", "Belief", "Lion", "Rms", "Rprop")
+) | {"EmaState"}
+"""States of pieces whose names say the same in both libraries, so that one of them is not another."""
+
+ALSO = {("ScaleByAdamState", "ScaleByAdamaxState")}
+"""(optax's, gradtx's) of these that are the same: optax has one type for both."""
+
 SKIPPING = {"MultiStepsState", "ApplyIfFiniteState"}
 """States of optax around others that do not run in every update, so that counts inside and outside differ."""
 

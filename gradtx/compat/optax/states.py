@@ -22,8 +22,10 @@ def import_state(tx: GradientTransformation, optax_state: Any, params: Any, *, s
 
     `tx` is the same chain as optax's: the same members in the same order, wrappers included. States are matched by
     their order and the names of their fields, not by the names of transformations, so a recipe, a chain of its parts,
-    and a state of your own are all accepted. Whatever does not fit is an error that names it. Members without state,
-    such as most clips and decays, leave nothing in optax's state: whether `tx` has them too is not checked.
+    and a state of your own are all accepted. Whatever does not fit is an error that names it, for instance the state of
+    AdaBelief in Adam. But optax has one type, `ScaleByAdamState`, for Adam, AdaMax, Yogi, RAdam and others, so that
+    these cannot be told apart. Members without state, such as most clips and decays, leave nothing in optax's state:
+    whether `tx` has them too is not checked.
 
     What optax does not keep begins as in a new state: what a line search did last. Until the next update
     `hyperparameters(state)` has the first value of a schedule. Hyperparameters that `inject` moves into the state and
@@ -36,12 +38,12 @@ def import_state(tx: GradientTransformation, optax_state: Any, params: Any, *, s
         params: the parameters at that step. For optax's `lookahead` its `LookaheadParams`; gradtx has the slow ones in
             the state, and trains `params.fast`.
         steps: the number of updates done. It is needed only where gradtx counts them and nothing in optax's state does,
-            as in `rmsprop`.
+            as in `rmsprop`. Where it does, it must be the same number.
 
     Returns: the state of `tx`: copies, which may be donated.
     Raises:
         ValueError: the state is of another chain, or of other parameters; a number is wider than here; `steps` is
-            needed. TypeError: `tx` is not a gradtx transformation.
+            needed, or another than the state's. TypeError: `tx` is not a gradtx transformation.
 
     Example:
         >>> import gradtx, jax.numpy as jnp, optax
@@ -89,6 +91,7 @@ def import_state(tx: GradientTransformation, optax_state: Any, params: Any, *, s
         else:
             count = counts[record.place]
         values[k] = into(f"optax's {record.kind if record else 'schedule'}.count", count, values[k])
+    updates.require_steps_agree()
     for k, j in match.hypers.items():
         values[k] = into(match.theirs[j].path, match.theirs[j].value, values[k])
     _require_constants(tx, match)
@@ -100,6 +103,8 @@ def export_state(
 ) -> Any:
     """The state with which optax goes on where a training with `tx` stopped; the inverse of `import_state`.
 
+    It tells chains apart as `import_state` does, and no better.
+
     Args:
         tx: a transformation of gradtx.
         state: its state, at any step.
@@ -107,7 +112,7 @@ def export_state(
         params: the parameters at that step, as optax has them. For its `lookahead` they are
             `LookaheadParams(params, state.slow)`.
         steps: the number of updates done. It is needed only where optax counts them and nothing in the state of `tx`
-            does, as in `lion`.
+            does, as in `lion`. Where it does, it must be the same number.
 
     Returns: the state of `optax_tx`: copies, rounded to the types that optax has. Of L-BFGS, pairs have the length 1,
         which changes nothing.
@@ -152,6 +157,7 @@ def export_state(
     spread = updates.spread(scheduled, len(match.schedules), "tx's state", "optax's")
     for record, count in zip(match.schedules, spread, strict=True):
         values[record.fields["count"]] = out_of("count", count, values[record.fields["count"]])
+    updates.require_steps_agree()
     for k, j in match.hypers.items():
         values[j] = out_of(match.ours[k].path, match.ours[k].value, values[j])
     return walk.rebuilt(theirs, values)
