@@ -35,6 +35,11 @@ class Optimizer:
         self.variables = [Variable(*item) for item in ADAM.items()]
 
 
+class Model:
+    def __init__(self):
+        self.optimizer, self.trainable_variables, self.variables = Optimizer(), LIST, LIST
+
+
 def firsts(tree):
     return [float(jnp.ravel(x)[0]) for x in jax.tree.leaves(tree)]
 
@@ -73,6 +78,16 @@ def renamed(old, new):
         (
             lambda: keras.import_state(keras.Adam, ADAM, PARAMS),
             "import_state takes an optimizer of gradtx",
+        ),
+        (lambda: keras.import_state(keras.Adam(), Model(), PARAMS), "a Keras model, Model: give model.optimizer"),
+        (
+            lambda: keras.import_state(keras.Adam(), SAVED[:-1], LIST),
+            "entry 1 (momentum of 0) has shape (); it should have (2, 3). Is it the same optimizer, with all of its "
+            "variables? Here are 5, and tx has 5, or 6 with the learning rate",
+        ),
+        (
+            lambda: keras.import_state(keras.Adam(), [*SAVED, SAVED[-1]], LIST),
+            "the optimizer of Keras has 7 variables; tx, with 2 parameters, has 6: iteration, learning_rate, momentum",
         ),
         (lambda: keras.import_state(keras.Adam(), 3, PARAMS), "is the optimizer itself, its variables"),
         (lambda: keras.import_state(keras.Adam(), [], PARAMS), "the optimizer has no variables yet"),
@@ -114,7 +129,7 @@ def renamed(old, new):
             "the state of tx does not count its updates: give steps=, their number",
         ),
     ],
-    ids=range(13),
+    ids=range(16),
 )
 def test_errors_name_the_entry(call, words):
     error = error_of(call)

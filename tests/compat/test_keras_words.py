@@ -39,6 +39,10 @@ PARAMS = {"dense": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}, "norm": {"
         (lambda: keras.schedules.CosineDecay(0.1, 9, warmup_steps=3), "has no effect without warmup_target"),
         (lambda: keras.schedules.PiecewiseConstantDecay([1, 2], [0.1]), "boundaries must be one fewer"),
         (lambda: keras.callbacks.ReduceLROnPlateau(mode="max"), "for 'max' give value=-metric"),
+        (
+            lambda: keras.callbacks.ReduceLROnPlateau(monitor="val_accuracy"),
+            "whether 'val_accuracy' is to be small: give mode='min' with value=metric if it is, mode='min'",
+        ),
         (lambda: keras.callbacks.ReduceLROnPlateau(min_lr=1e-3), "needs learning_rate, that of the optimizer"),
         (
             lambda: keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate, steps_per_epoch=3),
@@ -144,6 +148,14 @@ def test_a_plateau_leaves_out_one_value_fewer_than_its_cooldown():
         updates, state = tx.update(jnp.ones(1), state, value=value)
         seen.append(round(float(updates[0]), 6))
     assert seen == [1.0, 1.0, 0.5, 0.5, 0.5, 0.3, 0.3, 0.3, 0.3]
+
+
+def test_a_rising_accuracy_is_no_plateau():
+    tx = keras.callbacks.ReduceLROnPlateau(monitor="val_accuracy", factor=0.1, patience=2, mode="min")
+    state = tx.init(jnp.ones(1))
+    for accuracy in (0.5, 0.6, 0.7, 0.8, 0.9):
+        updates, state = tx.update(jnp.ones(1), state, value=-accuracy)
+    assert float(updates[0]) == 1.0
 
 
 def test_zero_gradients_and_half_precision():

@@ -62,15 +62,23 @@ def ReduceLROnPlateau(  # noqa: N802
     optimizer got does not change: `gradtx.reduce_on_plateau` says where the factor is.
 
     Args:
-        monitor, verbose: without meaning here; what is given as `value=` counts.
-        mode: "auto" or "min"; for "max" give the negative value.
+        monitor: the name of what is given as `value=`; only mode "auto" reads it.
+        verbose: without meaning here.
+        mode: "min", or "auto" for a loss or an error, as the name says. For what is to be large, such as an accuracy,
+            give "min" and the negative value.
         learning_rate: that of the optimizer, of which min_lr is a part; needed for min_lr above 0.
 
-    Raises: ValueError: mode is "max"; min_lr without learning_rate; an argument is out of range.
+    Raises: ValueError: mode is "max", or "auto" for another name, which Keras would maximize or ask its metrics about;
+        min_lr without learning_rate; an argument is out of range.
     """
     one_of(("auto", "min", "max"), mode=mode)
     if mode == "max":
         raise ValueError("ReduceLROnPlateau: mode must be 'auto' or 'min': for 'max' give value=-metric")
+    if mode == "auto" and not monitor.endswith(("loss", "error", "mae", "mse")):
+        raise ValueError(
+            f"ReduceLROnPlateau: mode 'auto' does not say whether {monitor!r} is to be small: give mode='min' with "
+            f"value=metric if it is, mode='min' with value=-metric if it is to be large"
+        )
     if min_lr and learning_rate is None:
         raise ValueError(f"ReduceLROnPlateau: min_lr={min_lr!r} needs learning_rate, that of the optimizer")
     least = min_lr / learning_rate if learning_rate else 0.0

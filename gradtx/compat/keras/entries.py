@@ -97,14 +97,16 @@ def matched(who: str, entries: list[Entry], layout: Layout, fields: Mapping[str,
         for variable in block
         if _is_kept(variable, place, layout, fields)
     ]
-    has_rate = len(entries) > 1 and (entries[1].name == "learning_rate" or len(entries) == len(slots) + layout.last + 2)
+    least = 1 + len(slots) + layout.last  # without the rate
+    named = entries[1].name if len(entries) > 1 else ""
+    has_rate = named == "learning_rate" or len(entries) == least + 1 or (len(entries) > least and not named)
     first = 2 if has_rate else 1
-    if len(entries) != first + len(slots) + layout.last:
+    if len(entries) != least + has_rate:
         of_leaves = dict.fromkeys(slot.variable for slot in slots)
         wanted = ["iteration", *["learning_rate"] * has_rate, *of_leaves, *["a product of momenta"] * layout.last]
         raise ValueError(
             f"{who}: the optimizer of Keras has {len(entries)} variables; tx, with {len(places)} parameters, has "
-            f"{first + len(slots) + layout.last}: {', '.join(wanted)}. It must be the same optimizer with its options"
+            f"{least + has_rate}: {', '.join(wanted)}. It must be the same optimizer with its options"
         )
     found = Matched(dict(enumerate(slots, first)), names)
     for k, slot in found.slots.items():
@@ -115,7 +117,8 @@ def matched(who: str, entries: list[Entry], layout: Layout, fields: Mapping[str,
         if shape != slot.shape:
             raise ValueError(
                 f"{who}: {found.what(k, entries)} has shape {shape}; it should have {slot.shape}. Is it the same "
-                f"optimizer, with all of its {len(entries)} variables?"
+                f"optimizer, with all of its variables? Here are {len(entries)}, and tx has {least}, or {least + 1} "
+                f"with the learning rate"
             )
     return found
 

@@ -24,9 +24,10 @@ _INSIDE = ("inner", "decay")  # fields that hold states
 def import_state(tx: GradientTransformation, variables: Any, params: Any) -> Any:
     """The state with which `tx` goes on where a training with a Keras optimizer stopped.
 
-    `tx` is the same optimizer from `gradtx.compat.keras`, with the same options. This is not checked: Keras'
-    variables do not have them. Its own learning rate counts: Keras' variable `learning_rate` is not read. Until the
-    next update `hyperparameters(state)` has the first value of a schedule.
+    `tx` is the same optimizer from `gradtx.compat.keras`, with the same options. Options are not checked: Keras'
+    variables do not have them. Without names, optimizers with equally many variables of the same shapes, such as Adam
+    and Adamax, cannot be told apart. Its own learning rate counts: Keras' variable `learning_rate` is not read. Until
+    the next update `hyperparameters(state)` has the first value of a schedule.
 
     Args:
         tx: an optimizer of this module, also in a `LossScaleOptimizer`. (In that one Keras forgets a number of `Nadam`
