@@ -92,6 +92,9 @@ class Passport:
         found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {**found, "race": {task: how._asdict() for task, how in self.race.items()}}
 
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     def __str__(self) -> str:
         return text(self)
 
@@ -144,7 +147,7 @@ def passport(which: Any) -> Passport:
         call=measured["call"],
         traits=traits,
         sign=sign,
-        state_bytes=measured.get("state", {}),
+        state_bytes=dict(measured.get("state", {})),
         moved_bytes=measured.get("moves", [None])[0],
         one_pass=measured.get("moves", [None])[-1],
         ulp=_numbers(measured["ulp"]) if "ulp" in measured else None,
@@ -157,7 +160,7 @@ def passport(which: Any) -> Passport:
         trials={name: float(value) for name, value in measured.get("trials", {}).items()},
         race=raced(entry.name),
         not_measured=measured.get("not", ""),
-        versions=figures()["versions"],
+        versions=dict(figures()["versions"]),
     )
 
 

@@ -146,3 +146,12 @@ def test_races():
 def test_what_has_no_passport(which, error, message):
     with pytest.raises(error, match=message):
         gradtx.passport(which)
+
+
+def test_a_passport_is_a_value():
+    """What is done to one does not reach the next, and equal ones hash alike."""
+    one = gradtx.passport("adam")
+    one.versions["jax"] = one.state_bytes["vector"] = "changed"
+    other = gradtx.passport("adam")
+    assert "changed" not in {*other.versions.values(), *other.state_bytes.values()}
+    assert {other: 1}[gradtx.passport("adam")] == 1
