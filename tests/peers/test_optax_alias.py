@@ -136,6 +136,11 @@ def averaged(lib):
     return lib.contrib.schedule_free(lib.sgd(0.3), 0.3, b1=0.5)
 
 
+def averaged_after_a_warm_up(lib):
+    """Schedule-free descent whose weights follow a schedule."""
+    return lib.contrib.schedule_free_sgd(0.3, warmup_steps=5, b1=0.5)
+
+
 def losses(lib, make, steps=20):
     tx = make(lib)
 
@@ -150,7 +155,7 @@ def losses(lib, make, steps=20):
     return jax.lax.scan(step, (PARAMS, tx.init(PARAMS)), jnp.arange(steps))[1]
 
 
-@pytest.mark.parametrize("make", [plain, grouped, accumulated, injected, averaged])
+@pytest.mark.parametrize("make", [plain, grouped, accumulated, injected, averaged, averaged_after_a_warm_up])
 def test_programs(make):
     ours, theirs = losses(alias, make), losses(optax, make)
     assert ours[-1] < 0.9 * ours[0]

@@ -262,3 +262,28 @@ def test_the_names_of_optax_lead_to_those_here():
         theirs = name.removeprefix("contrib.")
         with pytest.raises(AttributeError, match=f"no attribute '{theirs}': here it is {ours}"):
             getattr(gradtx, theirs)
+
+
+def test_formulas_under_optaxs_names():
+    def second(library, b2):
+        tx = library.scale_by_adan(b2=b2)
+        return tx.update(2 * G, after(tx, G, W)[1], W)[0]
+
+    np.testing.assert_allclose(second(differences, 0.5), second(optax, 0.5), rtol=1e-6)  # here b2 is 1 - b2
+    assert abs(second(differences, 0.9) - second(optax, 0.9)).min() > 0.01
+
+    first = [after(library.contrib.mechanize(library.sgd(1.0)), G, W)[0] for library in (differences, optax)]
+    np.testing.assert_allclose(first[0], 100 * first[1], rtol=0.05)
+
+    tall = {"w": jnp.eye(5, 3), "b": jnp.ones(3)}
+    for library, of_rank_1, scaled in ((differences, 5, 2.0), (optax, 3, 1.0)):
+        updates, state = after(library.contrib.galore(1.0, rank=1, scale=2.0), tall, tall)
+        assert of_rank_1 in [x.size for x in jax.tree.leaves(state)]
+        np.testing.assert_allclose(updates["b"], -scaled, rtol=1e-5)
+
+
+def test_the_state_of_a_named_chain():
+    ours, theirs = (x.named_chain(("clip", x.clip(1.0)), ("adam", x.adam(0.1))) for x in (differences, optax))
+    assert list(ours.init(W)) == ["adam"]
+    assert list(theirs.init(W)) == ["clip", "adam"]
+    assert list(ours.init(W)["adam"]) == ["scale_by_adam"]

@@ -88,6 +88,10 @@ Two schedules
   `inject_hyperparams`, of `masked`, `partition`, `apply_if_finite`, `conditionally_mask` and `conditionally_transform`
   have optax's fields; what is inside is `inner` in the last three. `acc_grads` is a sum, and stays until the next
   gradient.
+* The state of `named_chain` has only the members that have state, and nested chains are dicts in it.
+* Adan weighs the differences by b2, where optax has 1 - b2. `mechanize` has its authors' initial values, so that its
+  first rate is 100 times optax's, and no clip. GaLore takes directions of the shorter side, where optax takes those of
+  the longer, and its `scale` is for all leaves.
 * A label that no leaf has is not noticed.
 * A value prints as gradtx's call behind `compat.optax.`, which may have other words than yours. `gradtx.parse` and
   `to_dict` refuse it, since no text can say optax's protocol: pickle it, or keep the Python code.

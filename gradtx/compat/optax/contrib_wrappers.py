@@ -15,6 +15,7 @@ from gradtx.compat.optax.dtypes import in_dtype
 from gradtx.compat.optax.pieces import key_or_seed
 from gradtx.core.leaves import apply_updates, map_leaves
 from gradtx.core.pair import GradientTransformation
+from gradtx.core.schedule import Term, at, schedule
 from gradtx.core.transformation import foreign
 from gradtx.wrappers.lookup import copied
 
@@ -34,12 +35,19 @@ __all__ = [
 schedule_free_eval_params = gradtx.eval_params
 
 
+@schedule
+def one_step_later(rate: Term):
+    """The value of a schedule at the next step."""
+    return lambda step: at(rate, step + 1)
+
+
 @optaxed
 def schedule_free(
     base_optimizer: Any, learning_rate: Any, b1: Any = 0.9, weight_lr_power: Any = 2.0, state_dtype: Any = None
 ) -> GradientTransformation:
-    """`gradtx.schedule_free`."""
-    return in_dtype(gradtx.schedule_free(base_optimizer, learning_rate, b1, weight_lr_power), state_dtype, "z")
+    """`gradtx.schedule_free`, which reads a schedule for the weights one step later than the base optimizer does."""
+    rate = one_step_later(learning_rate) if callable(learning_rate) else learning_rate
+    return in_dtype(gradtx.schedule_free(base_optimizer, rate, b1, weight_lr_power), state_dtype, "z")
 
 
 def _warmed_up(learning_rate: Any, warmup_steps: int | None) -> Any:
