@@ -148,15 +148,14 @@ def _placed(record: Record, ours: list[Field], waiting: list[int]) -> Record:
 
 
 def _require_one_type(record: Record, chosen: list[Field]) -> None:
-    """Raise ValueError if a field of ours is of another piece than optax's state, as their names say."""
-    pairs = [(record.kind, field.kind) for field in chosen]
-    wrong = [a != b and {a, b} <= KNOWN and (a, b) not in ALSO for a, b in pairs]
-    other = next((field for field, is_wrong in zip(chosen, wrong, strict=True) if is_wrong), None)
-    if other is not None:
-        raise ValueError(
-            f"optax's state at {record.place or 'the top'} is {record.kind}, and {other.path} is of {other.kind}: "
-            f"{UNLIKE}"
-        )
+    """Raise ValueError if our fields are of one state, and of another piece than optax's, as their names say."""
+    kinds = {field.kind for field in chosen if field.node == chosen[0].node == chosen[-1].node}  # ADOPT's are of two
+    for kind in kinds - {record.kind}:
+        if {record.kind, kind} <= KNOWN and (record.kind, kind) not in ALSO:
+            raise ValueError(
+                f"optax's state at {record.place or 'the top'} is {record.kind}, and {chosen[0].path} is of {kind}: "
+                f"{UNLIKE}"
+            )
 
 
 def _taken(chosen: list[int], ours: list[Field], name: str) -> int:
