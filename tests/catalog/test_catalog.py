@@ -178,6 +178,7 @@ DIALECTS = (
     "gradtx/compat/",
     "tests/compat/",
     "tests/peers/test_optax_alias.py",
+    "tests/peers/test_optax_differences.py",
     "tests/peers/test_optax_lists.py",
     "tests/peers/test_optax_states.py",
     "tests/peers/test_torch_dialect.py",

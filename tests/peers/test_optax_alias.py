@@ -13,6 +13,8 @@ import pytest
 import gradtx
 import gradtx.compat.optax as alias
 from gradtx.compat.optax import elsewhere
+from gradtx.transforms.newton_schulz import PRECONDITIONINGS
+from tests.double import enable_x64
 
 optax = pytest.importorskip("optax", reason="pip install -e '.[peers]'")
 pytest.importorskip("optax.contrib")
@@ -290,3 +292,29 @@ def test_hutchinson_s_estimator():
         estimator.update(v, state, v)
     with pytest.raises(ValueError, match="estimated from value_fn"):
         alias.contrib.sophia(0.1, hessian_diagonal_fn=alias.adam(0.1))
+
+
+@pytest.mark.parametrize("preconditioning", PRECONDITIONINGS)
+def test_the_matrices_of_muon(preconditioning):
+    """`gradtx.compat.optax` in float64 to 1e-12: the momentum corrected for its start, and dimension numbers."""
+    random = np.random.default_rng(0)
+    w = {
+        "heads": random.normal(size=(4, 1, 10, 3)),
+        "bias": random.normal(size=3),
+        "kernel": random.normal(size=(7, 5)),
+    }
+    gs = {name: random.normal(size=(4, *x.shape)) for name, x in w.items()}
+    found = []
+    for contrib in (alias.contrib, optax.contrib):
+        numbers = contrib.MuonDimensionNumbers
+        axes = {"heads": numbers((2,), (0, 3)), "bias": None, "kernel": numbers()}
+        words = {"preconditioning": preconditioning, "muon_weight_dimension_numbers": axes, "ns_coeffs": "dion"}
+        nesterov = preconditioning != "aol"
+        tx = contrib.muon(0.1, eps=1e-13, nesterov=nesterov, adaptive=not nesterov, **words)
+        with enable_x64(True):
+            params, grads = (jax.tree.map(jnp.asarray, tree) for tree in (w, gs))
+            run = jax.jit(
+                lambda gs, w=params, tx=tx: jax.lax.scan(lambda s, g: tx.update(g, s, w)[::-1], tx.init(w), gs)
+            )
+            found.append(jax.tree.map(np.asarray, run(grads)[1]))
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=0, atol=1e-12), *found)
