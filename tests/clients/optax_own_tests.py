@@ -51,7 +51,10 @@ def test_files(sources: Path, only: str) -> list[Path]:
         raise SystemExit(f"the source distribution of optax {VERSION} holds no tests: {sources}")
     inside = [file for file in found if not {*file.relative_to(sources / "optax").parts} & {*OTHERS}]
     inside.sort(key=lambda file: file.name == "alias_test.py")  # the long one at the end
-    return [file for file in inside if only in str(file.relative_to(sources))]
+    chosen = [file for file in inside if only in str(file.relative_to(sources))]
+    if not chosen:
+        raise SystemExit(f"no test file has {only!r} in its name")  # without files, pytest would run this folder's
+    return chosen
 
 
 class Uses:
