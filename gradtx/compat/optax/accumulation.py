@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 import gradtx
-from gradtx.compat.optax.door import as_optax, opened
+from gradtx.compat.optax.protocol import as_optax, with_protocol
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import foreign
 from gradtx.wrappers.accumulate import AccumulateState
@@ -94,7 +94,7 @@ class MultiSteps:
                 f"of dtype {skip.dtype} and shape {skip.shape}"
             )
         ours = AccumulateState(state.mini_step, state.gradient_step, self._wide(state.acc_grads), state.inner_opt_state)
-        new, after = opened(self._tx).update(updates, ours, params, **known)
+        new, after = with_protocol(self._tx).update(updates, ours, params, **known)
         if skip is not None:
             new = jax.tree.map(lambda u: jnp.where(skip, jnp.full_like(u, -0.0), u), new)
             after = jax.tree.map(lambda old, x: jnp.where(skip, old, x), ours, after)
@@ -106,7 +106,7 @@ class MultiSteps:
 
     def gradient_transformation(self) -> GradientTransformation:
         """This as a transformation."""
-        return opened(foreign(self.init, self.update))
+        return with_protocol(foreign(self.init, self.update))
 
     def _wide(self, tree: Any) -> Any:
         if self._dtype.itemsize >= 4:

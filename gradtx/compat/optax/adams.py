@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import gradtx
-from gradtx.compat.optax.door import optaxed
 from gradtx.compat.optax.dtypes import in_dtype
+from gradtx.compat.optax.protocol import optaxed
 from gradtx.compat.optax.softer import scale_by_softer_lion
 from gradtx.core.pair import GradientTransformation
 

@@ -15,8 +15,8 @@ from gradtx.compat.optax.dimension_numbers import (
     as_matrices,
     each_leaf,
 )
-from gradtx.compat.optax.door import optaxed
 from gradtx.compat.optax.dtypes import in_dtype
+from gradtx.compat.optax.protocol import optaxed
 from gradtx.compat.optax.which import partition
 from gradtx.core.errors import below_one
 from gradtx.core.hyper import Hyper

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import jax
 
 import gradtx
-from gradtx.compat.optax.door import opened, optaxed
 from gradtx.compat.optax.dtypes import in_dtype
 from gradtx.compat.optax.errors import refuse
+from gradtx.compat.optax.protocol import optaxed, with_protocol
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.states import RandomKey
 from gradtx.core.transformation import Transformation, transformation
@@ -225,4 +225,4 @@ def sophia(
         print_win_rate_every_n_steps=(print_win_rate_every_n_steps, 0),
     )
     numbers = (learning_rate, b1, b2, eps, weight_decay, weight_decay_mask, gamma, clip_threshold, update_interval)
-    return in_dtype(with_obj_fn(opened(gradtx.sophia(*numbers, key=seed))), mu_dtype, "mu")
+    return in_dtype(with_obj_fn(with_protocol(gradtx.sophia(*numbers, key=seed))), mu_dtype, "mu")

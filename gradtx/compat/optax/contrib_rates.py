@@ -6,8 +6,8 @@ from typing import Any
 
 import gradtx
 from gradtx import rates
-from gradtx.compat.optax.door import as_optax, optaxed
 from gradtx.compat.optax.errors import refuse
+from gradtx.compat.optax.protocol import as_optax, optaxed
 from gradtx.core.pair import GradientTransformation
 
 __all__ = [

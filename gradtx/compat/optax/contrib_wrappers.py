@@ -10,9 +10,9 @@ import jax.numpy as jnp
 
 import gradtx
 from gradtx import frames
-from gradtx.compat.optax.door import as_optax, opened, optaxed
 from gradtx.compat.optax.dtypes import in_dtype
 from gradtx.compat.optax.pieces import key_or_seed
+from gradtx.compat.optax.protocol import as_optax, optaxed, with_protocol
 from gradtx.core.leaves import apply_updates, map_leaves
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import Term, at, schedule
@@ -190,4 +190,4 @@ def sam(
         count = (state.steps_since_sync + 1) % sync_period
         return new, SAMState(count, opt_state, adv_state, cache)
 
-    return opened(foreign(init, opaque if opaque_mode else in_turns))
+    return with_protocol(foreign(init, opaque if opaque_mode else in_turns))

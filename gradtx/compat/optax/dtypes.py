@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.compat.optax.door import opened
+from gradtx.compat.optax.protocol import with_protocol
 from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import Transformation, transformation
@@ -65,4 +65,4 @@ def kept_in(inner: Transformation, fields: tuple[str, ...], stored_as: str):
 
 def in_dtype(tx: GradientTransformation, dtype: Any, *fields: str) -> GradientTransformation:
     """The transformation with these fields of its state in a dtype; None for no change."""
-    return tx if dtype is None else kept_in(opened(tx), fields, jnp.dtype(dtype).name)
+    return tx if dtype is None else kept_in(with_protocol(tx), fields, jnp.dtype(dtype).name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import gradtx
-from gradtx.compat.optax.door import OptaxTransformation, as_optax, behind
+from gradtx.compat.optax.protocol import OptaxTransformation, as_optax, of_class
 from gradtx.core.leaves import map_leaves
 from gradtx.core.pair import GradientTransformation
 
@@ -45,4 +45,4 @@ def lookahead(
 ) -> GradientTransformation:
     """`gradtx.lookahead`. The parameters may be a `LookaheadParams`, or the fast ones alone."""
     tx = gradtx.lookahead(as_optax("fast_optimizer", fast_optimizer), sync_period, slow_step_size, reset_state)
-    return behind(_WithSlow, tx)
+    return of_class(_WithSlow, tx)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.compat.optax.door import as_optax, opened
+from gradtx.compat.optax.protocol import as_optax, with_protocol
 from gradtx.core.leaves import float_dtype
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.pair import GradientTransformation
@@ -141,7 +141,7 @@ def inject_hyperparams(
             updates, inner_state = inner(values).update(updates, state.inner_state, params, **extra)
             return updates, InjectStatefulHyperparamsState(increment(state.count), values, states, inner_state)
 
-        return opened(foreign(init, update))
+        return with_protocol(foreign(init, update))
 
     return made
 

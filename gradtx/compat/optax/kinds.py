@@ -9,8 +9,8 @@ import jax
 
 import gradtx
 from gradtx.annotations import MaskedNode, OptState, Params, ScalarOrSchedule, Updates
-from gradtx.compat.optax.door import as_optax, opened
 from gradtx.compat.optax.layout import MaskedState, PartitionState
+from gradtx.compat.optax.protocol import as_optax, with_protocol
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.states import EmptyState, HyperparametersState
 from gradtx.core.transformation import foreign
@@ -115,7 +115,9 @@ def with_extra_args_support(tx: Any) -> GradientTransformation:
 
 def stateless(f: Callable[[Any, Any], Any]) -> GradientTransformation:
     """A transformation without state from a function of (updates, params)."""
-    return opened(foreign(init_empty_state, lambda updates, state, params=None: (f(updates, params), EmptyState())))
+    return with_protocol(
+        foreign(init_empty_state, lambda updates, state, params=None: (f(updates, params), EmptyState()))
+    )
 
 
 def stateless_with_tree_map(f: Callable[[Any, Any], Any]) -> GradientTransformation:
@@ -125,4 +127,4 @@ def stateless_with_tree_map(f: Callable[[Any, Any], Any]) -> GradientTransformat
         others = () if params is None else (params,)
         return jax.tree.map(f if others else lambda u: f(u, None), updates, *others), EmptyState()
 
-    return opened(foreign(init_empty_state, update))
+    return with_protocol(foreign(init_empty_state, update))

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.compat.optax.door import as_optax, opened
 from gradtx.compat.optax.pieces import ema
+from gradtx.compat.optax.protocol import as_optax, with_protocol
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import foreign
 from gradtx.core.trees import is_trained
@@ -39,7 +39,7 @@ def snapshot(measure_name: str, measure: Callable[[Any], Any]) -> GradientTransf
     def update(updates, state, params=None):
         return updates, SnapshotState({measure_name: measure(updates)})
 
-    return opened(foreign(init, update))
+    return with_protocol(foreign(init, update))
 
 
 class _Measured(NamedTuple):
@@ -88,4 +88,4 @@ def monitor(measures: dict[str, Any]) -> GradientTransformation:
         values = dict(zip(parts, (value for value, _ in results), strict=True))
         return updates, MonitorState(values, tuple(new for _, new in results))
 
-    return opened(foreign(init, update))
+    return with_protocol(foreign(init, update))

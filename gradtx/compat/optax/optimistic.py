@@ -6,8 +6,8 @@ import warnings
 from typing import Any
 
 import gradtx
-from gradtx.compat.optax.door import optaxed
 from gradtx.compat.optax.dtypes import in_dtype
+from gradtx.compat.optax.protocol import optaxed
 from gradtx.core.pair import GradientTransformation
 
 __all__ = ["optimistic_adam", "optimistic_adam_v2", "optimistic_gradient_descent", "scale_by_optimistic_gradient"]

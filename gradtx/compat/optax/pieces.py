@@ -8,9 +8,9 @@ import jax.numpy as jnp
 
 import gradtx
 from gradtx import moments, rates
-from gradtx.compat.optax.door import optaxed
 from gradtx.compat.optax.dtypes import in_dtype
 from gradtx.compat.optax.errors import refuse
+from gradtx.compat.optax.protocol import optaxed
 from gradtx.core.pair import GradientTransformation
 from gradtx.optimizers.adafactor import growing_decay
 from gradtx.optimizers.novograd import from_the_first

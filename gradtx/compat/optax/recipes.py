@@ -7,7 +7,6 @@ from typing import Any
 import jax.numpy as jnp
 
 import gradtx
-from gradtx.compat.optax.door import optaxed
 from gradtx.compat.optax.dtypes import in_dtype
 from gradtx.compat.optax.pieces import (
     add_noise,
@@ -15,6 +14,7 @@ from gradtx.compat.optax.pieces import (
     scale_by_factored_rms,
     scale_by_novograd,
 )
+from gradtx.compat.optax.protocol import optaxed
 from gradtx.core.pair import GradientTransformation
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import gradtx
-from gradtx.compat.optax.door import optaxed
+from gradtx.compat.optax.protocol import optaxed
 from gradtx.compat.optax.softer import reported
 from gradtx.core.pair import GradientTransformation
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 import gradtx
-from gradtx.compat.optax.door import optaxed
+from gradtx.compat.optax.protocol import optaxed
 from gradtx.core.errors import in_unit_interval, non_negative, one_of
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves, zeros

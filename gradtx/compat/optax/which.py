@@ -8,8 +8,8 @@ from typing import Any
 import jax
 
 import gradtx
-from gradtx.compat.optax.door import optaxed
 from gradtx.compat.optax.layout import MaskedState, PartitionState, with_state_in
+from gradtx.compat.optax.protocol import optaxed
 from gradtx.core.factory import key_name
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import Transformation, transformation

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 import gradtx
-from gradtx.compat.optax.door import opened, optaxed
+from gradtx.compat.optax.protocol import optaxed, with_protocol
 from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.pair import GradientTransformation
@@ -116,10 +116,10 @@ def conditionally_mask(
 
 
 def _with_any_extra(tx: GradientTransformation, forward: bool) -> GradientTransformation:
-    """Behind the door; if a function gets the extra arguments, the pair of closures, which takes them all."""
+    """With optax's protocol; if a function gets the extra arguments, the pair of closures, which takes them all."""
     if not forward:
-        return opened(tx)
-    return opened(foreign(tx.init, tx._plan.closures.update))
+        return with_protocol(tx)
+    return with_protocol(foreign(tx.init, tx._plan.closures.update))
 
 
 class ApplyIfFiniteState(NamedTuple):

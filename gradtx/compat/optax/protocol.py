@@ -1,4 +1,4 @@
-"""The door of a transformation under optax's names: optax's protocol in front of the same value.
+"""optax's protocol for the values of gradtx: extra arguments, dtypes of updates, states of chains.
 
 Inside nothing differs: the value is gradtx's call, with its state and its arithmetic.
 """
@@ -65,27 +65,27 @@ class OptaxTransformation(GradientTransformation):
 
     def replace(self, **changes: Any) -> GradientTransformation:
         """The same call with some arguments changed."""
-        return behind(type(self), super().replace(**changes))
+        return of_class(type(self), super().replace(**changes))
 
     def __repr__(self) -> str:
         return f"compat.optax.{super().__repr__()}"
 
     def __reduce__(self):
-        return behind, (type(self), plain(self))
+        return of_class, (type(self), plain(self))
 
 
-def opened(tx: GradientTransformation) -> GradientTransformation:
-    """The same value behind optax's door."""
-    return tx if isinstance(tx, OptaxTransformation) else behind(OptaxTransformation, tx)
+def with_protocol(tx: GradientTransformation) -> GradientTransformation:
+    """The same value with optax's protocol."""
+    return tx if isinstance(tx, OptaxTransformation) else of_class(OptaxTransformation, tx)
 
 
 def plain(tx: GradientTransformation) -> GradientTransformation:
-    """The same value without the door."""
-    return behind(GradientTransformation, tx)
+    """The same value with gradtx's own protocol."""
+    return of_class(GradientTransformation, tx)
 
 
-def behind(cls: type[GradientTransformation], tx: GradientTransformation) -> GradientTransformation:
-    """The same value behind the door that this class is."""
+def of_class(cls: type[GradientTransformation], tx: GradientTransformation) -> GradientTransformation:
+    """The same value as an instance of this class."""
     if type(tx) is cls:
         return tx
     value = cls._of(tx._factory, tx._arguments)
@@ -94,8 +94,8 @@ def behind(cls: type[GradientTransformation], tx: GradientTransformation) -> Gra
 
 
 def as_optax(name: str, tx: Any) -> GradientTransformation:
-    """A transformation of gradtx or optax, or a bare pair, behind the door."""
-    return opened(as_transformation(name, tx))
+    """A transformation of gradtx or optax, or a bare pair, with optax's protocol."""
+    return with_protocol(as_transformation(name, tx))
 
 
 def optaxed(function: Callable[P, GradientTransformation]) -> Callable[P, GradientTransformation]:
@@ -103,7 +103,7 @@ def optaxed(function: Callable[P, GradientTransformation]) -> Callable[P, Gradie
 
     @functools.wraps(function)
     def made(*args: P.args, **kwargs: P.kwargs) -> GradientTransformation:
-        return opened(function(*args, **kwargs))
+        return with_protocol(function(*args, **kwargs))
 
     return made
 
