@@ -28,7 +28,8 @@ def register_states() -> None:
     own = [module for name, module in sys.modules.items() if name.startswith("gradtx.")]
     for kind in dict.fromkeys(x for module in own for x in vars(module).values() if inspect.isclass(x)):
         if kind.__module__.startswith("gradtx.") and issubclass(kind, tuple) and hasattr(kind, "_fields"):
-            _once(export.register_namedtuple_serialization, kind, serialized_name=f"gradtx.{kind.__name__}")
+            place = "gradtx.compat" if kind.__module__.startswith("gradtx.compat.") else "gradtx"
+            _once(export.register_namedtuple_serialization, kind, serialized_name=f"{place}.{kind.__name__}")
     _once(
         export.register_pytree_node_serialization,
         RowSparse,

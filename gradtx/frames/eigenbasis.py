@@ -181,7 +181,7 @@ def eigenbasis(
     The means are updated in every step, before the basis. The first basis is that of the first gradient. Later ones are
     one step of orthogonal iteration from the one before: Q = qr(L·Q), with the columns in falling order of the diagonal
     of QᴴLQ; with `exact` they are eigenvectors too. Where all gradients have been zero, the coordinates are those that
-    the leaf has, until the next basis, which is then decomposed. In derivatives, Q counts as a constant.
+    the leaf has; the next basis of a single matrix is then decomposed. In derivatives, Q counts as a constant.
 
     With kl, each mean is taken of gradients that the other side has whitened, so that L ⊗ R is the nearest to the
     covariance of the gradients in the sense of Kullback and Leibler; it needs both sides, and matrices with one side
@@ -244,6 +244,7 @@ def _eigenvectors(mean: jax.Array, old: jax.Array, first: jax.Array | None) -> j
         order = jnp.argsort(-jnp.sum(old.conj() * turned, axis=-2).real, axis=-1)
         return qr(jnp.take_along_axis(turned, order[..., None, :], axis=-1))
 
-    untouched = jnp.all(old == jnp.eye(old.shape[-1], dtype=old.dtype))  # the first gradients were zero
-    new = begun() if first is None else jax.lax.cond(first | untouched, begun, gone_on)
+    if first is not None and old.ndim == 2:  # a stack may be split over devices, which must not wait for each other
+        first |= jnp.all(old == jnp.eye(old.shape[-1], dtype=old.dtype))  # the first gradients were zero
+    new = begun() if first is None else jax.lax.cond(first, begun, gone_on)
     return jnp.where(size == 0, old, new)

@@ -115,7 +115,8 @@ def singular_vectors(decay: float = 0.9, every: int = 2000) -> Frame:
 
     `in_frame` turns the momentum inside when the basis changes, and keeps second moments as they are, as the paper
     does; `carry="turn"` turns these too. Vectors and scalars pass. Of more than two axes, the last two make the
-    matrices: see `matrices` for others.
+    matrices: see `matrices` for others. `state_shardings` and `zero_shardings` keep M and the basis whole on every
+    device, unless `others=owner_sharding`.
 
     Args:
         decay: the weight of the past in M; in [0, 1].

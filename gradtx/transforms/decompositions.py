@@ -1,7 +1,8 @@
 """Eigenvectors, QR and singular values of a matrix or of a stack; on CPU, one matrix after another.
 
 JAX 0.10 on CPU deals the matrices of a stack out to threads, and waits for them in a thread of the same pool. As many
-independent stacks as there are threads then wait for each other for ever.
+independent stacks as there are threads then wait for each other for ever. Where there are several CPU devices, which
+are simulated ones, stacks of more than one matrix go to JAX as they are.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ def _one_after_another(decompose: Callable[[jax.Array], Any]) -> Callable[[jax.A
     def in_turn(x: jax.Array) -> Any:
         if x.ndim == 2:
             return alone(x)
+        if jax.device_count() > 1:  # a stack may be split over the devices: a loop would gather it
+            return decompose(x)
         found = jax.lax.map(alone, x.reshape(-1, *x.shape[-2:]))
         return jax.tree.map(lambda y: y.reshape(*x.shape[:-2], *y.shape[1:]), found)
 

@@ -74,3 +74,9 @@ def test_a_text_does_not_drop_the_protocol_in_silence(make, function):
 def test_pieces_of_the_alias_have_no_name_in_a_text():
     with pytest.raises(ValueError, match="there is no transformation or schedule 'kept_in'"):
         gradtx.parse("kept_in(adam(0.1), ('mu',), 'bfloat16')")
+
+
+def test_states_of_the_alias_are_known_to_export():
+    export = pytest.importorskip("jax.export")
+    with pytest.raises(ValueError, match="Duplicate"):
+        export.register_namedtuple_serialization(optax.contrib.SAMState, serialized_name="other")
