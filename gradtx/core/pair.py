@@ -89,9 +89,8 @@ class GradientTransformation(Value):
                 is then compiled too. It does nothing under jit, or where one array stands in two places.
             **extra: as in `update`.
 
-        To donate buffers under jit, jit a function that takes `params, state, ...` and returns `params, state`. JAX
-        matches donated buffers to results in order; with `jax.jit(tx.step)` the orders differ, and both would be
-        copied.
+        To donate buffers under jit, jit a function that takes `params, state, ...` and returns `params, state`: JAX
+        matches donated buffers to results in order. With `jax.jit(tx.step)` both would be copied.
 
         Raises: as `update`; ValueError or TypeError if an update does not fit its parameter.
         """
