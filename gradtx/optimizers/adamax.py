@@ -27,6 +27,30 @@ class ScaleByAdamaxState(NamedTuple):
     nu: Magnitude  # decaying maximum x of |g| + eps; like params, real, float32 or wider; 0 at init
 
 
+def adamax_closures(b1: Any, b2: Any, eps: Any, outside: bool = False) -> tuple[Any, Any]:
+    """The pair of `scale_by_adamax`; with `outside`, eps is added to the maximum instead of to the gradient in it."""
+    below_one(b1=b1, b2=b2)
+    non_negative(eps=eps)
+
+    def init(params):
+        return ScaleByAdamaxState(*zero_moments(params))
+
+    def update(updates, state, params=None):
+        t = increment(state.count)
+        c1 = bias_correction(b1, t, float_dtype(updates, state.mu))
+
+        def leaf(g, mu, nu):
+            mu = ema(mu, g, b1)
+            size = safe_sqrt(clip_and_square(g)[1]) if jnp.iscomplexobj(g) else jnp.abs(g)
+            nu = jnp.maximum(scale_down(nu, b2), size if outside else size + eps)
+            return quotient(mu / c1, nu + eps if outside else nu), mu, nu
+
+        updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu, idle=(b1, b2))
+        return updates, ScaleByAdamaxState(t, mu, nu)
+
+    return init, update
+
+
 @transformation(any_leaves=True, sparse_rows=True)
 def scale_by_adamax(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8):
     """Divide a running mean of the gradients by a decaying maximum of their sizes: Adam in the infinity norm.
@@ -53,26 +77,7 @@ def scale_by_adamax(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8):
         >>> print(tx.update(jnp.array([0.01, -100.0]), tx.init(jnp.zeros(2)))[0].round(4))
         [ 1. -1.]
     """
-    below_one(b1=b1, b2=b2)
-    non_negative(eps=eps)
-
-    def init(params):
-        return ScaleByAdamaxState(*zero_moments(params))
-
-    def update(updates, state, params=None):
-        t = increment(state.count)
-        c1 = bias_correction(b1, t, float_dtype(updates, state.mu))
-
-        def leaf(g, mu, nu):
-            mu = ema(mu, g, b1)
-            size = safe_sqrt(clip_and_square(g)[1]) if jnp.iscomplexobj(g) else jnp.abs(g)
-            nu = jnp.maximum(scale_down(nu, b2), size + eps)
-            return quotient(mu / c1, nu), mu, nu
-
-        updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu, idle=(b1, b2))
-        return updates, ScaleByAdamaxState(t, mu, nu)
-
-    return init, update
+    return adamax_closures(b1, b2, eps)
 
 
 @transformation

@@ -5,27 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
-
 from gradtx.compat.terms import given, product
 from gradtx.core.chain import chain
-from gradtx.core.errors import below_one, non_negative
 from gradtx.core.hyper import Hyper
-from gradtx.core.leaves import float_dtype, map_leaves, zeros
-from gradtx.core.numerics import (
-    bias_correction,
-    clip_and_square,
-    ema,
-    increment,
-    quotient,
-    safe_sqrt,
-    scale_down,
-)
+from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, shape_of
-from gradtx.optimizers.adam import zero_moments
-from gradtx.optimizers.adamax import ScaleByAdamaxState
+from gradtx.optimizers.adamax import adamax_closures
 from gradtx.transforms.basic import scale, scale_by_learning_rate
 from gradtx.wrappers.decay import add_decayed_weights
 from gradtx.wrappers.lookup import only_trained
@@ -118,26 +105,7 @@ def scale_by_adamax_eps_outside(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper =
         >>> print(tx.update(jnp.array([1.0, -3.0]), tx.init(jnp.zeros(2)))[0].round(4))
         [ 0.5  -0.75]
     """
-    below_one(b1=b1, b2=b2)
-    non_negative(eps=eps)
-
-    def init(params):
-        return ScaleByAdamaxState(*zero_moments(params))
-
-    def update(updates, state, params=None):
-        t = increment(state.count)
-        c1 = bias_correction(b1, t, float_dtype(updates, state.mu))
-
-        def leaf(g, mu, nu):
-            mu = ema(mu, g, b1)
-            size = safe_sqrt(clip_and_square(g)[1]) if jnp.iscomplexobj(g) else jnp.abs(g)
-            nu = jnp.maximum(scale_down(nu, b2), size)
-            return quotient(mu / c1, nu + eps), mu, nu
-
-        updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu, idle=(b1, b2))
-        return updates, ScaleByAdamaxState(t, mu, nu)
-
-    return init, update
+    return adamax_closures(b1, b2, eps, outside=True)
 
 
 @transformation
