@@ -35,7 +35,7 @@ from gradtx.compat.keras.adam import Adam, Adamax, AdamW, Lamb, Nadam, ScheduleF
 from gradtx.compat.keras.optimizers import SGD, Adadelta, Adafactor, Adagrad, Ftrl, Lion, Muon, RMSprop
 from gradtx.compat.keras.states import export_state, import_state
 from gradtx.compat.keras.wrappers import LossScaleOptimizer, MultiOptimizer, OptimizerMap, exclude_from_weight_decay
-from gradtx.export import register_states
+from gradtx.export import register_states as _register_states
 
 __all__ = [
     "SGD",
@@ -62,7 +62,7 @@ __all__ = [
     "schedules",
 ]
 
-register_states()  # those of these modules, which came after the others
+_register_states()  # those of these modules, which came after the others
 
 _INSTEAD = {
     "Optimizer": "write a transformation with @gradtx.transformation",

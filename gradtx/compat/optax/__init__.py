@@ -141,7 +141,7 @@ from importlib import import_module as _import_module
 from gradtx.compat.optax.bridge import to_optax
 from gradtx.compat.optax.foreign import from_optax
 from gradtx.compat.optax.states import export_state, import_state
-from gradtx.export import register_states
+from gradtx.export import register_states as _register_states
 
 __all__ = ["export_state", "from_optax", "import_state", "to_optax"]
 
@@ -180,7 +180,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(name)
     if "adam" not in globals():
         globals().update(_names())
-        register_states()  # those of these modules, which came after the others
+        _register_states()  # those of these modules, which came after the others
         if name in globals():
             return globals()[name]
     elsewhere = _import_module(f"{__name__}.elsewhere")
