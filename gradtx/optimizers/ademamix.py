@@ -7,12 +7,23 @@ from typing import Any
 from gradtx.core.chain import chain
 from gradtx.core.errors import below_one, in_unit_interval, non_negative
 from gradtx.core.hyper import Hyper
+from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import transformation
 from gradtx.transforms.basic import scale, scale_by_learning_rate
 from gradtx.transforms.momentum import add_momentum, ema
 from gradtx.transforms.ratio import divide_by_rms
 from gradtx.wrappers.branches import add
 from gradtx.wrappers.decay import add_decayed_weights
+
+
+def two_means_over_rms(b1: Any, b2: Any, b3: Any, alpha: Any, eps: Any, eps_root: Any) -> GradientTransformation:
+    """The quotient of `ademamix`."""
+    return divide_by_rms(add(fast=ema(b1), slow=chain(ema(b3, debias=False), scale(alpha))), b2, eps, eps_root)
+
+
+def momentum_over_rms(b1: Any, b2: Any, alpha: Any, eps: Any, eps_root: Any) -> GradientTransformation:
+    """The quotient of `simplified_ademamix`."""
+    return divide_by_rms(add(add_momentum(b1), scale(alpha)), b2, eps, eps_root)
 
 
 @transformation
@@ -50,9 +61,8 @@ def ademamix(
     """
     below_one(b1=b1, b3=b3)
     non_negative(alpha=alpha)
-    means = add(fast=ema(b1), slow=chain(ema(b3, debias=False), scale(alpha)))
     return chain(
-        divide_by_rms(means, b2, eps, eps_root),
+        two_means_over_rms(b1, b2, b3, alpha, eps, eps_root),
         add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )
@@ -89,9 +99,8 @@ def simplified_ademamix(
     """
     in_unit_interval(b1=b1)
     non_negative(alpha=alpha)
-    numerator = add(add_momentum(b1), scale(alpha))
     return chain(
-        divide_by_rms(numerator, b2, eps, eps_root),
+        momentum_over_rms(b1, b2, alpha, eps, eps_root),
         add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )

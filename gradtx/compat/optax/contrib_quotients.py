@@ -14,6 +14,8 @@ from gradtx.compat.optax.protocol import optaxed, with_protocol
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.states import RandomKey
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.optimizers.ademamix import momentum_over_rms, two_means_over_rms
+from gradtx.optimizers.adopt import fourth_root
 from gradtx.transforms.curvature import hessian_diagonal
 from gradtx.transforms.seeds import key_data_of, key_of, require_seed
 
@@ -48,9 +50,7 @@ def scale_by_ademamix(
     mu_dtype: Any = None,
 ) -> GradientTransformation:
     """The quotient of `gradtx.ademamix`."""
-    slow = gradtx.chain(gradtx.ema(b3, debias=False), gradtx.scale(alpha))
-    tx = gradtx.divide_by_rms(gradtx.add(fast=gradtx.ema(b1), slow=slow), b2, eps, eps_root)
-    return in_dtype(tx, mu_dtype, "mu")
+    return in_dtype(two_means_over_rms(b1, b2, b3, alpha, eps, eps_root), mu_dtype, "mu")
 
 
 @optaxed
@@ -76,7 +76,7 @@ def scale_by_simplified_ademamix(
     b1: Any = 0.99, b2: Any = 0.95, alpha: Any = 0.0, eps: Any = 1e-8, eps_root: Any = 0.0
 ) -> GradientTransformation:
     """The quotient of `gradtx.simplified_ademamix`."""
-    return gradtx.divide_by_rms(gradtx.add(gradtx.add_momentum(b1), gradtx.scale(alpha)), b2, eps, eps_root)
+    return momentum_over_rms(b1, b2, alpha, eps, eps_root)
 
 
 @optaxed
@@ -94,10 +94,6 @@ def simplified_ademamix(
     return gradtx.simplified_ademamix(learning_rate, b1, b2, alpha, eps, eps_root, weight_decay=weight_decay, mask=mask)
 
 
-def _fourth_root(step: Any) -> Any:
-    return step**0.25
-
-
 @optaxed
 def scale_by_adopt(
     b1: Any = 0.9,
@@ -107,7 +103,7 @@ def scale_by_adopt(
     *,
     nesterov: bool = False,
     use_clipping: bool = True,
-    clip_value_fn: Callable[[Any], Any] = _fourth_root,
+    clip_value_fn: Callable[[Any], Any] = fourth_root,
 ) -> GradientTransformation:
     """The pieces of `gradtx.adopt` without the learning rate."""
     clip = gradtx.clip_by_value(clip_value_fn) if use_clipping else gradtx.identity()
@@ -126,7 +122,7 @@ def adopt(
     *,
     nesterov: bool = False,
     use_clipping: bool = True,
-    clip_value_fn: Callable[[Any], Any] = _fourth_root,
+    clip_value_fn: Callable[[Any], Any] = fourth_root,
 ) -> GradientTransformation:
     """`scale_by_adopt`, then the learning rate."""
     words: dict[str, Any] = {"nesterov": nesterov, "use_clipping": use_clipping, "clip_value_fn": clip_value_fn}
