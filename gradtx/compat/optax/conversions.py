@@ -52,15 +52,18 @@ def _parts(side: Side) -> Any:
 
 
 def summed(mean: Any, side: Side) -> Any:
+    """The sum of the gradients that are collected, from optax's mean or sum."""
     return jax.tree.map(lambda x: (x * _parts(side)).astype(x.dtype), mean)
 
 
 def averaged(total: Any, side: Side) -> Any:
+    """optax's mean or sum of the gradients that are collected, from the sum."""
     begins = side.fields["mini_step"] == 0  # here the last sum is still there
     return jax.tree.map(lambda x: jnp.where(begins, 0, x / jnp.maximum(_parts(side), 1)).astype(x.dtype), total)
 
 
 def next_slot(count: Any, side: Side) -> Any:
+    """The slot of the memory where the next pair goes."""
     return ((count - 1) % max(len(side.fields["weights_memory"]), 1)).astype(count.dtype)
 
 
@@ -108,6 +111,7 @@ def by_axis(value: Any, side: Side) -> Any:
 
 
 def by_leaf(value: Any, side: Side) -> Any:
+    """The inverse of `by_axis`."""
     structure = jax.tree.structure(value[0], is_leaf=is_none)
     leaves = [jax.tree.leaves(tree, is_leaf=is_none) for tree in value]
     filled = [
@@ -118,10 +122,12 @@ def by_leaf(value: Any, side: Side) -> Any:
 
 
 def variance(nu: Any, side: Side) -> Any:
+    """The variance, from the mean of squares and the mean."""
     return jax.tree.map(lambda n, m: jnp.maximum(n - jnp.abs(m) ** 2, 0.0), nu, side.fields["mu"])
 
 
 def mean_square(nu: Any, side: Side) -> Any:
+    """The inverse of `variance`."""
     return jax.tree.map(lambda n, m: n + jnp.abs(m) ** 2, nu, side.fields["mu"])
 
 
