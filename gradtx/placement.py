@@ -47,6 +47,12 @@ def owner_index(params: Any) -> Callable[[tuple], int | None]:
     return lambda path: next((place[path[start:]] for start in range(len(path) + 1) if path[start:] in place), None)
 
 
+def holder_index(params: Any) -> Callable[[Mirror], int | None]:
+    """A function from a leaf of a state to its parameter, or to that whose frame keeps the leaf in its basis."""
+    place = owner_index(params)
+    return lambda row: place(row.path[:-1]) if row.parameter is None and row.leaf.shape else row.parameter
+
+
 def mirrors(params: Any, state: Any) -> list[Mirror]:
     """For each leaf of a state its parameter: the one whose path is the longest suffix of the leaf's path.
 

@@ -15,7 +15,7 @@ from gradtx.core.errors import describe, suggestion
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import flatten, leaf_names, path_name, require_arrays, shape_of
 from gradtx.other_shardings import padded_spec
-from gradtx.placement import abstract, mirrors, owner_index, replicated, resharded, sharding_like
+from gradtx.placement import abstract, holder_index, mirrors, replicated, resharded, sharding_like
 
 Others = Callable[[str, jax.ShapeDtypeStruct, "jax.ShapeDtypeStruct | None"], "Sharding | PartitionSpec | None"]
 """`(path, leaf, parameter) -> sharding`, for leaves of a state whose shape differs from that of their parameter."""
@@ -128,12 +128,12 @@ def zero_shardings(
 def _of_state(tx: Any, params: Any, like: list, whole: Any, others: Others | None) -> Any:
     """The tree of shardings; `like` holds, for each parameter, the sharding of leaves of its shape."""
     state, owners = jax.eval_shape(as_transformation("tx", tx).init, abstract(params)), flatten(params)[0]
-    out, owner_of = [], owner_index(params)
+    out, holder = [], holder_index(params)
     for row in mirrors(params, state):
         leaf, k = row.leaf, row.parameter
         name, sharding = path_name(row.path), None if k is None else sharding_like(row, owners[k], like[k])
         if sharding is None and others is not None:
-            k = owner_of(row.path[:-1]) if k is None and leaf.shape else k  # a field of what a parameter has
+            k = holder(row)
             owner = None if k is None else _shape_with(owners[k], like[k])
             sharding = _answer(name, others(name, leaf, owner), whole)
         sharding = replicated(whole, len(leaf.shape)) if sharding is None else sharding

@@ -33,8 +33,8 @@ class Field(NamedTuple):
         return "/".join((*self.place, self.name)) or "the state"
 
 
-class Walk:
-    """Finds the fields of a state in order: those of a NamedTuple itself first, then those of the states in it.
+class FieldReader:
+    """Reads the fields of a state in order: those of a NamedTuple itself first, then those of the states in it.
 
     params: a tree like it, some leaves of which may be left out, is one field. rank: the place of a label among others
     in a dict of states. inline: fields whose states belong to the NamedTuple that holds them.

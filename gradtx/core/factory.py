@@ -9,6 +9,8 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from gradtx.core.errors import INSTEAD, describe, says, suggestion
 from gradtx.core.traits import Traits
 
@@ -98,7 +100,7 @@ class Factory:
         except TypeError as error:
             raise TypeError(f"{self.name}: {error}; it is {self.call_form}") from None
         bound.apply_defaults()
-        arguments = dict(bound.arguments)
+        arguments = {k: x.item() if isinstance(x, np.integer | np.bool_) else x for k, x in bound.arguments.items()}
         try:
             for name, marker in self.leaves.items():
                 arguments[name] = self._coerced(name, marker, arguments[name])

@@ -16,7 +16,7 @@ from gradtx.core.pair import GradientTransformation, is_transformation
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, path_name, shape_of
 from gradtx.inspection.on_mesh import OnDevice, on_device, on_this_mesh
-from gradtx.placement import abstract, mirrors, owner_index
+from gradtx.placement import abstract, holder_index, mirrors
 from gradtx.sharding import state_shardings
 from gradtx.storage.fields import Stored, StoreState
 from gradtx.text_table import aligned, byte_count
@@ -216,11 +216,9 @@ def _state_bytes(params: Any, state: Any, shardings: list) -> dict[int | None, t
     here = here or total
     split = here != total
     out: dict[int | None, tuple[int, int, int]] = {}
-    owner, several = owner_index(params), len(jax.tree.leaves(params)) > 1
+    holder, several = holder_index(params), len(jax.tree.leaves(params)) > 1
     for row, n, lies in zip(rows, total, here, strict=True):
-        k = row.parameter
-        if k is None and several and row.leaf.shape:  # a field of what a frame keeps for the parameter
-            k = owner(row.path[:-1])
+        k = holder(row) if several else row.parameter
         a, b, c = out.get(k, NOTHING)
         out[k] = (a + n, b + lies, c + (n if split and n == lies else 0))
     return out

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gradtx.core.errors import describe
-from gradtx.text.names import NUMBERS, makers, public, written
+from gradtx.text.names import makers, public, written
 from gradtx.text.parse import evaluated, part
 
 TARGET, ARGUMENTS, NAME = "_target_", "_args_", "_name_"
@@ -63,7 +63,7 @@ def from_dict(data: Mapping[str, Any], names: Mapping[str, Any] | None = None) -
         names: as for `parse`.
 
     Raises: TypeError: `data` is no dict, or a call has an argument that its factory does not know. ValueError: it is no
-        such call, or a factory refuses an argument.
+        such call, or a factory refuses an argument. The message says where in the dict: `at _args_/1`.
 
     Example:
         In YAML, where a number such as 3e-3 must be written 3.0e-3:
@@ -85,7 +85,7 @@ def from_dict(data: Mapping[str, Any], names: Mapping[str, Any] | None = None) -
             f"a call was expected, as {{'_target_': 'gradtx.sgd', 'learning_rate': 0.1}}; got {describe(dict(data))}"
         )
     try:
-        return evaluated(_node(data), dict(names or {}))
+        return evaluated(_node(data, ""), dict(names or {}))
     except RecursionError:
         raise ValueError("the dict is nested too deeply") from None
 
@@ -126,7 +126,7 @@ def _call(target: str, arguments: list[Any], named: Mapping[str, Any] | None = N
 def _full(name: str) -> str:
     """The name by which any program finds the function: gradtx.adam, jax.numpy.float32."""
     module, _, last = name.rpartition(".")
-    if module in _LONG and last in NUMBERS:
+    if module in _LONG and name in makers():
         return f"{_LONG[module]}.{last}"
     if name == "P":
         return "jax.sharding.PartitionSpec"
@@ -136,45 +136,58 @@ def _full(name: str) -> str:
     return f"gradtx.{name}" if module or name in public() else f"{function.__module__}.{name}"
 
 
-def _node(data: Any) -> Any:
-    """Plain data as a part of a text."""
+def _node(data: Any, place: str) -> Any:
+    """Plain data as a part of a text, which keeps its place in the data for errors."""
+    node = _unplaced(data, place)
+    node.place = f"at {place}: " if place else ""
+    return node
+
+
+def _nodes(items: Any, place: str) -> list[Any]:
+    return [_node(x, f"{place}/{k}".lstrip("/")) for k, x in enumerate(items)]
+
+
+def _unplaced(data: Any, place: str) -> Any:
+    front = f"{place}/" if place else ""
     if isinstance(data, Mapping):
         if NAME in data:
-            return _dotted(data[NAME])
+            return _dotted(NAME, data[NAME], place)
         if TARGET not in data:
-            return ast.Dict(list(map(_node, data)), list(map(_node, data.values())))
+            return ast.Dict(_nodes(data, place), [_node(x, f"{front}{k}") for k, x in data.items()])
         arguments = data.get(ARGUMENTS, [])
         if not isinstance(arguments, list | tuple):
-            raise TypeError(f"{ARGUMENTS} of {data[TARGET]} must be a list; got {describe(arguments)}")
+            raise TypeError(f"{front}{ARGUMENTS} of {data[TARGET]} must be a list; got {describe(arguments)}")
         named = {str(k): v for k, v in data.items() if k not in (TARGET, ARGUMENTS)}
         match data[TARGET], arguments:
             case "builtins.float", [str() as text] if text.lstrip("+-") in ("inf", "nan"):
                 return ast.Constant(float(text))
             case "builtins.tuple", [list() | tuple() as items]:
-                return ast.Tuple(list(map(_node, items)))
+                return ast.Tuple(_nodes(items, place))
             case "builtins.dict", [list() | tuple() as pairs] if all(map(_is_pair, pairs)):
-                return ast.Dict([_node(k) for k, _ in pairs], [_node(v) for _, v in pairs])
-        keywords = [ast.keyword(k, _node(v)) for k, v in named.items()]
-        return ast.Call(_dotted(data[TARGET]), list(map(_node, arguments)), keywords)
+                return ast.Dict(_nodes([k for k, _ in pairs], place), [_node(v, f"{front}{k}") for k, v in pairs])
+        keywords = [ast.keyword(k, _node(v, f"{front}{k}")) for k, v in named.items()]
+        return ast.Call(_dotted(TARGET, data[TARGET], place), _nodes(arguments, f"{front}{ARGUMENTS}"), keywords)
     if isinstance(data, list | tuple):
-        return ast.List(list(map(_node, data)))
+        return ast.List(_nodes(data, place))
     if data is None or isinstance(data, bool | int | float | str):
         return ast.Constant(data)
-    raise TypeError(f"a dict for from_dict holds dicts, lists, numbers and texts; got {describe(data)}")
+    at = f"at {place}: " if place else ""
+    raise TypeError(f"{at}a dict for from_dict holds dicts, lists, numbers and texts; got {describe(data)}")
 
 
 def _is_pair(x: Any) -> bool:
     return isinstance(x, list | tuple) and len(x) == 2
 
 
-def _dotted(name: Any) -> ast.expr:
+def _dotted(key: str, name: Any, place: str) -> ast.expr:
     """`storage.int8` as a part of a text.
 
     Raises: ValueError: it is no name.
     """
     words = name.split(".") if isinstance(name, str) else []
     if not (words and all(word.isidentifier() for word in words)):
-        raise ValueError(f"{TARGET} must be the name of a function, as 'gradtx.adam'; got {name!r}")
+        where = f"{place}/{key}".lstrip("/")
+        raise ValueError(f"{where} must be the name of a function, as 'gradtx.adam'; got {name!r}")
     node: ast.expr = ast.Name(words[0])
     for word in words[1:]:
         node = ast.Attribute(node, word)

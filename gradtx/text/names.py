@@ -85,12 +85,18 @@ def maker(name: str, names: Mapping[str, Any]) -> Callable[..., Any]:
     """
     found = {**makers(), **names}.get(name if name in names else written(short(name)))
     if not callable(found):
-        known = [*names, *makers()]
+        there = called_elsewhere(short(name)) or suggestion(short(name), [*names, *makers()])
         raise ValueError(
-            f"there is no transformation or schedule {name!r}{suggestion(short(name), known)}; for your own give "
-            f"names={{{name!r}: ...}}"
+            f"there is no transformation or schedule {name!r}{there}; for your own give names={{{name!r}: ...}}"
         )
     return found
+
+
+def called_elsewhere(name: str) -> str:
+    """What optax calls so, for an error."""
+    entries = importlib.import_module("gradtx.catalog").ENTRIES.values()
+    here = [entry.name for entry in entries if {name, f"contrib.{name}"} & {*entry.optax_names}]
+    return f"; here it is {here[0]}" if here else ""
 
 
 def constant(name: str, names: Mapping[str, Any]) -> Any:

@@ -36,6 +36,8 @@ def parse(text: str, names: Mapping[str, Any] | None = None) -> Any:
     """
     if not isinstance(text, str):
         raise TypeError(f"parse takes a text, as repr(tx) gives it; got {describe(text)}")
+    if not text.strip():
+        raise ValueError("the text is empty; parse takes a call, as 'adam(1e-3)'")
     try:
         node = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
@@ -64,6 +66,8 @@ def part(node: ast.expr, names: Mapping[str, Any]) -> Any:
     match node:
         case ast.Constant(value=bool() | int() | float() | complex() | str() | None as value):
             return value
+        case ast.Constant(value=value) if value is ...:
+            raise ValueError(f"{_place(node)}'...' stands for arguments that are left out: write them in its place")
         case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
             value = part(operand, names)
             if isinstance(value, bool) or not isinstance(value, int | float | complex):
@@ -105,7 +109,9 @@ def _placed(node: ast.expr, function: Any, *arguments: Any) -> Any:
 
 
 def _place(node: ast.expr) -> str:
-    return f"line {node.lineno}, column {node.col_offset + 1}: " if getattr(node, "lineno", 0) else ""
+    if hasattr(node, "lineno"):
+        return f"line {node.lineno}, column {node.col_offset + 1}: "
+    return getattr(node, "place", "")  # of a part of a dict
 
 
 def _short(node: ast.expr) -> str:

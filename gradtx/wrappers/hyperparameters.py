@@ -24,9 +24,10 @@ def hyperparameters(state: Any) -> dict[str, Any]:
     """The hyperparameters in a state, by name, for logging: those that follow schedules, and all under `inject`.
 
     A name that occurs once is given as it is (`learning_rate`); one that occurs several times has its place in the
-    state in front (`adam/learning_rate`). The values are those of the last update; before the first update, those it
-    will use. The names are those of the pieces: the momentum of `sgd` is `decay` of `add_momentum`, unless `sgd` itself
-    is under `inject`.
+    state in front (`adam/learning_rate`), with the branch of a recipe that has several, as `muon`
+    (`matrices/scale_by_learning_rate/learning_rate`). The values are those of the last update; before the first update,
+    those it will use. The names are those of the pieces: the momentum of `sgd` is `decay` of `add_momentum`, unless
+    `sgd` itself is under `inject`.
     """
     if isinstance(state, GradientTransformation):
         raise TypeError(f"hyperparameters takes a state; of {state.name} itself, read the attributes or `arguments`")

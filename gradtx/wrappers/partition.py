@@ -35,6 +35,8 @@ def route(rules: dict[Any, Transformation], default: Transformation | None = Non
         ValueError: a rule takes no leaf (the error has the nearest paths), or matches both the key `a/b` and `b` inside
             `a`; no rule matches a leaf, and there is no default; a function needs `params`, which is not given.
         TypeError: a key of `rules` is no rule.
+    If a rule inside one of the transformations matches only leaves of the others, it has no effect, which is no error:
+        several of them may share a mask.
     Source: optax's `partition`, which needs a tree of labels.
 
     Example:

@@ -108,10 +108,22 @@ def first_rules(who: str, rules: Sequence[Rule], leaves: list[Leaf], others: Seq
 
 
 def nearest(pattern: str, paths: Iterable[str], count: int = 3) -> str:
-    """The existing paths that are nearest to one that does not exist, for an error."""
-    paths = list(paths)
-    near = difflib.get_close_matches(pattern, paths, count, 0.4) or paths[:count]
-    return ", ".join(near) + (", ..." if len(paths) > len(near) and near == paths[:count] else "")
+    """The existing paths that are nearest to one that does not exist, for an error.
+
+    Each word of the pattern is compared with each name of a path. If nothing is similar: leaves that differ by more
+    than numbers.
+    """
+    paths, words = list(paths), re.findall(r"\w+", re.sub(r"\\\w", "", pattern))
+    alike = [(sum(max(_alike(word, key) for key in path.split("/")) for word in words), path) for path in paths]
+    enough = max(0.5 * len(words), max((score for score, _ in alike), default=0.0) - 0.25)
+    near = [path for score, path in sorted(alike, key=lambda x: -x[0]) if score > enough]
+    near = near or list({re.sub(r"\d+", "0", path): path for path in reversed(paths)}.values())[::-1]
+    return ", ".join(near[:count]) + (", ..." if len(near) > count else "")
+
+
+@functools.lru_cache(10_000)
+def _alike(word: str, key: str) -> float:
+    return difflib.SequenceMatcher(None, word.lower(), key.lower()).ratio()
 
 
 def rule_name(rule: Rule) -> str:

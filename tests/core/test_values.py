@@ -63,6 +63,12 @@ def test_arrays_compare_by_type_shape_and_bytes():
     assert halve(weights=(np.arange(3),)) != halve(weights=(np.arange(4),))
 
 
+def test_whole_numbers_and_flags_of_numpy_are_those_of_python():
+    ours, numpys = gradtx.scale_by_lbfgs(3), gradtx.scale_by_lbfgs(np.int64(3))
+    assert (numpys, hash(numpys), repr(numpys)) == (ours, hash(ours), repr(ours))
+    assert gradtx.sgd(0.1, 0.9, nesterov=np.bool_(True)) == gradtx.sgd(0.1, 0.9, nesterov=True)
+
+
 @pytest.mark.parametrize("number", [1, np.float64(1.0), np.int32(1), np.float32(1.0), np.asarray(1.0)], ids=repr)
 def test_numbers_of_every_kind_become_one(number):
     assert sgd(number) == sgd(1.0)

@@ -1,5 +1,6 @@
 """`gradtx.compat.optax` beside optax: the same names, the same arguments, the same losses of ordinary programs."""
 
+import importlib
 import inspect
 import subprocess
 import sys
@@ -72,6 +73,7 @@ def test_arguments(place):
 
 def test_what_is_not_about_transformations_is_optaxs_own():
     assert alias.losses is optax.losses
+    assert importlib.import_module("gradtx.compat.optax.losses").l2_loss is optax.l2_loss
     assert all(getattr(alias, name) is getattr(optax, name) for name in elsewhere.NAMES)
     with pytest.raises(AttributeError, match=r"has no attribute .adamm. .did you mean .adam."):
         alias.adamm  # noqa: B018

@@ -7,6 +7,7 @@ import re
 from math import inf
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
@@ -63,6 +64,7 @@ def test_every_case_goes_there_and_back():
         frames.matrices(rows=(0,)),
         moments.per((0, 1)),
         sets.box(-1.0, inf),
+        storage.int8(np.int64(64)),
     ],
     ids=lambda value: repr(value)[:60],
 )
@@ -112,7 +114,9 @@ def test_names_of_the_caller_come_first():
         ("adam(rate)", "line 1, column 6: nothing is called 'rate'; give names={'rate': ...}"),
         ("3.5", "a call was expected, as adam(1e-3); got 3.5"),
         ("(adam(0.1),)", "a call was expected"),
-        ("", "this is no call"),
+        (" ", "the text is empty; parse takes a call, as 'adam(1e-3)'"),
+        ("clip(1.0)", "there is no transformation or schedule 'clip'; here it is clip_by_value"),
+        ("chain(scale(...))", "line 1, column 13: '...' stands for arguments that are left out"),
         ("adam(0.1", "this is no call"),
         ("adam(0.1); sgd(0.1)", "this is no call"),
         ("scale(<float32[3]>)", "it has an object without a name"),
@@ -165,6 +169,9 @@ def test_bad_texts(text, words):
         ({"_target_": "adam", "b9": 1.0}, "adam has no argument 'b9'"),
         ({"_target_": "adam", "learning_rate": {"_name_": "rate"}}, "nothing is called 'rate'"),
         ([1], "from_dict takes a dict"),
+        ({"_target_": "chain", "_args_": [{"_target_": "adam", "b1": 2.0}]}, "at _args_/0: adam: "),
+        ({"_target_": "sgd", "learning_rate": {"_target_": "adm"}}, "at learning_rate: there is no transformation"),
+        ({"_target_": "chain", "_args_": [{"_target_": 3}]}, "_args_/0/_target_ must be the name of a function"),
     ],
 )
 def test_bad_dicts(data, words):

@@ -11,6 +11,7 @@ import pytest
 import gradtx
 from gradtx.core.trees import leaf_names
 from gradtx.testing.compare import same_bits
+from gradtx.wrappers.rules import nearest
 
 TX = gradtx.sgd(0.1)
 W = {"w": jnp.ones(2), "flag": jnp.asarray(True), "key": jax.random.key(0), "n": jnp.int32(3), "none": None}
@@ -53,6 +54,23 @@ def test_a_rule_that_has_nothing_left_among_them_is_refused():
         tx.init(W)
     with pytest.raises(ValueError, match="the rule 'm' matches no leaf; nearest: "):
         gradtx.freeze(TX, "m").init(W)
+
+
+PATHS = ["embed/table", *(f"layers/{k}/{name}" for k in range(9) for name in ("bias", "kernel")), "head/kernel"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("head/kernal", "head/kernel"),
+        ("**/bais", "layers/0/bias, layers/1/bias, layers/2/bias, ..."),
+        ("Embed/Table", "embed/table"),
+        (r"layer/\d+/kernel", "layers/0/kernel, layers/1/kernel, layers/2/kernel, ..."),
+        ("zzz", "embed/table, layers/0/bias, layers/0/kernel, ..."),
+    ],
+)
+def test_the_nearest_leaves(pattern, found):
+    assert nearest(pattern, PATHS) == found
 
 
 def test_a_label_may_be_for_leaves_that_are_not_trained():

@@ -4,13 +4,15 @@
     >>> tx = optax.chain(optax.clip(1.0), optax.trace(0.9), optax.scale_by_schedule(lambda step: -0.1))
 
 optax's names of transformations, schedules, tree functions and states are here, with its arguments, order and defaults;
-optax need not be installed. What they make are gradtx's values, which keep optax's protocol: an `update` takes any
-extra argument, and its updates have the dtype of the gradients, or that of the parameters where this is wider. Losses
-and others that are not about transformations are optax's own, where it is installed. In a checkout, `python -m
-tests.clients.optax_own_tests` runs optax's own tests against this module, and has a line for each that fails.
+optax need not be installed. These functions make gradtx's values, and the values keep optax's protocol. `update` gives
+each extra argument to the members that need it, and drops those that no member knows. Updates have the dtype of the
+gradients, or that of the parameters if it is wider. Losses and other functions that are not about transformations are
+optax's own; they need optax. In a checkout, `python -m tests.clients.optax_own_tests` runs optax's own tests against
+this module and lists each that fails.
 
-A gradtx transformation has optax's protocol. optax transformations work inside `gradtx.chain`, and gradtx
-transformations work inside `optax.chain`. The figures are those of optax 0.2.8.
+gradtx's own transformations, as `gradtx.adam`, have `init` and `update` as optax's. The only difference in use is that
+an extra argument that no member knows is an error. optax transformations work inside `gradtx.chain`, and gradtx
+transformations inside `optax.chain`. The figures are for optax 0.2.8.
 
 **Differences**
 
@@ -100,8 +102,8 @@ Two schedules
 * An argument that has no meaning here is an error that says what to do: `adapt_lower_bound`, `safeguard_warmup`,
   another `hessian_diagonal_fn` than Hutchinson's, b2 of SM3. Numbers out of range are errors, and so are None beside an
   array, a state of another transformation, and where there is a `value_fn`, an extra argument that it does not have.
-  Integer gradients have no effect. Under `inject_hyperparams`, numbers that decide what is built must be in
-  `static_args`, as `eps` of Adafactor.
+  Integer parameters never change. Under `inject_hyperparams`, numbers that decide what is built must be in
+  `static_args`, as `min_dim_size_to_factor` of `adafactor`.
 * AdaDelta with a learning rate of None has the rate 1. `polyak_sgd` never goes uphill, and a failed line search takes
   the lowest value that it saw; `verbose` prints one line then. L-BFGS leaves out pairs of negative curvature. `freeze`
   gives frozen leaves -0, which keeps every bit. GaLore's basis is of the columns of a leaf, or of what dimension
@@ -136,14 +138,19 @@ ask gradtx for a name that only optax has, such as `gradtx.MultiSteps`, the erro
   protocol asks, the result takes any extra argument, and drops those that `tx` does not know.
 """
 
+import sys as _sys
 from importlib import import_module as _import_module
 
+from gradtx.compat.optax import elsewhere as _elsewhere
 from gradtx.compat.optax.bridge import to_optax
 from gradtx.compat.optax.foreign import from_optax
 from gradtx.compat.optax.states import export_state, import_state
 from gradtx.export import register_states as _register_states
 
 __all__ = ["export_state", "from_optax", "import_state", "to_optax"]
+
+for _name in _elsewhere.MODULES:  # so that they can be imported as modules too
+    _sys.modules[f"{__name__}.{_name}"] = _elsewhere.OptaxModule(f"{__name__}.{_name}")
 
 # The modules that make up optax's flat namespace. The first name that is asked for imports them all.
 _FLAT = (
@@ -183,8 +190,7 @@ def __getattr__(name: str) -> object:
         _register_states()  # those of these modules, which came after the others
         if name in globals():
             return globals()[name]
-    elsewhere = _import_module(f"{__name__}.elsewhere")
-    return elsewhere.of_optax(name, [*globals()])
+    return _elsewhere.of_optax(name, [*globals()])
 
 
 def __dir__() -> list[str]:

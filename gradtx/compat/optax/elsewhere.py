@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from gradtx.core.errors import suggestion
@@ -48,6 +49,15 @@ def absent(name: str, module: str, names: Any) -> AttributeError:
     if name in INSTEAD:
         return AttributeError(f"{module} has no {name}: {INSTEAD[name]}")
     return AttributeError(f"module {module!r} has no attribute {name!r}{suggestion(name, names)}")
+
+
+class OptaxModule(ModuleType):
+    """A module of optax, found when something in it is asked for: `from gradtx.compat.optax.losses import l2_loss`."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(of_optax(self.__name__.rpartition(".")[2], ()), name)
 
 
 def of_optax(name: str, names: Any) -> Any:

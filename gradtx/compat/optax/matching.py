@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from gradtx.compat.fields import Field, Walk
-from gradtx.compat.optax.passages import (
+from gradtx.compat.fields import Field, FieldReader
+from gradtx.compat.optax.translations import (
     ALSO,
     FRESH,
     IN_PARAMS,
@@ -14,10 +14,10 @@ from gradtx.compat.optax.passages import (
     KNOWN,
     LABELS,
     OTHER_COUNTS,
-    PASSAGES,
     REFUSED,
     SKIPPING,
-    Passage,
+    TRANSLATIONS,
+    Translation,
 )
 
 UNLIKE = "tx must be the same chain as optax's, in the same order"
@@ -26,21 +26,21 @@ UNLIKE = "tx must be the same chain as optax's, in the same order"
 class Record(NamedTuple):
     """One state of optax.
 
-    fields: its own fields, name -> number of the field. passage: where gradtx has them. own: for each link of the
-    passage the number of gradtx's field. is_schedule: whether it only counts updates.
+    fields: its own fields, name -> number of the field. translation: where gradtx has them. own: for each link of the
+    translation the number of gradtx's field. is_schedule: whether it only counts updates.
     """
 
     kind: str
     place: str
     fields: dict[str, int]
-    passage: Passage
+    translation: Translation
     own: list[int]
     is_schedule: bool = False
 
     @property
     def count(self) -> int | None:
         """The number of the field with the number of updates; None if it has none."""
-        return self.fields.get(self.passage.count[0])
+        return self.fields.get(self.translation.count[0])
 
 
 class Match(NamedTuple):
@@ -74,17 +74,17 @@ class Match(NamedTuple):
         return sum(record is None for record in self.counts.values())
 
 
-def matched(ours: Any, theirs: Any, params: Any, their_params: Any) -> tuple[Match, Walk, Walk]:
-    """Match gradtx's state with optax's, and say how each was walked.
+def matched(ours: Any, theirs: Any, params: Any, their_params: Any) -> tuple[Match, FieldReader, FieldReader]:
+    """Match gradtx's state with optax's; the result has the readers of both too.
 
     Raises: ValueError: they are of different chains; the error names the first state that does not fit.
     """
-    walk = Walk(params)
-    fields = walk.fields(ours)
+    reader = FieldReader(params)
+    fields = reader.fields(ours)
     places = [LABELS.get(x, x) for field in fields for x in field.place]
     ranks = {name: k for k, name in reversed(list(enumerate(places)))}
-    their_walk = Walk(their_params, lambda label: ranks.get(LABELS.get(label, label), len(ranks)), INLINE)
-    their_fields = their_walk.fields(theirs)
+    their_reader = FieldReader(their_params, lambda label: ranks.get(LABELS.get(label, label), len(ranks)), INLINE)
+    their_fields = their_reader.fields(theirs)
     waiting = [k for k, field in enumerate(fields) if not (_is_soft(field) or _is_fresh(field))]
     records, schedules = [], []
     for record in _records(their_fields):
@@ -98,7 +98,7 @@ def matched(ours: Any, theirs: Any, params: Any, their_params: Any) -> tuple[Mat
         field = fields[waiting[0]]
         raise ValueError(f"{field.path} ({field.kind}) has nothing in optax's state: {UNLIKE}")
     counts = dict(_counts(fields, records))
-    return Match(fields, their_fields, records, counts, schedules, _hypers(fields, their_fields)), walk, their_walk
+    return Match(fields, their_fields, records, counts, schedules, _hypers(fields, their_fields)), reader, their_reader
 
 
 def _is_soft(field: Field) -> bool:
@@ -118,28 +118,28 @@ def _records(fields: list[Field]) -> Iterator[Record]:
     for numbers in nodes.values():
         first = fields[numbers[0]]
         own = {fields[k].name: k for k in numbers if not fields[k].name.startswith("hyperparameters/")}
-        counts = Passage(count=("count", 0))
-        only_counts = len(numbers) == 1 and own.keys() == {"count"} and first.kind not in PASSAGES
+        counts = Translation(count=("count", 0))
+        only_counts = len(numbers) == 1 and own.keys() == {"count"} and first.kind not in TRANSLATIONS
         yield Record(first.kind, "/".join(first.place), own, counts, [], only_counts)
 
 
 def _placed(record: Record, ours: list[Field], waiting: list[int]) -> Record:
     """The record with our next fields, in the first of the ways in which gradtx may have them."""
     count = "count" if "count" in record.fields else ""
-    plain = Passage(" ".join(name for name in record.fields if name != "count"), (count, 0))
+    plain = Translation(" ".join(name for name in record.fields if name != "count"), (count, 0))
     node = ours[waiting[0]].node if waiting else None
     own = [k for k in waiting if ours[k].node == node and ours[k].kind == record.kind]
     ways = [plain] if len(own) == len(plain.links) else []  # as for members of optax in a chain of gradtx
-    ways += [] if record.kind in REFUSED else [PASSAGES.get(record.kind, plain), plain]
-    for passage in ways:
-        wanted = [name for name, _ in passage.links]
+    ways += [] if record.kind in REFUSED else [TRANSLATIONS.get(record.kind, plain), plain]
+    for translation in ways:
+        wanted = [name for name, _ in translation.links]
         chosen = waiting[: len(wanted)]
-        named = {passage.count[0], *passage.kept}
-        linked = {name for _, name in passage.links}
+        named = {translation.count[0], *translation.kept}
+        linked = {name for _, name in translation.links}
         names_fit = sorted(ours[k].name for k in chosen) == sorted(wanted)
         if names_fit and linked - named - IN_PARAMS <= record.fields.keys() <= linked | named:
             _require_one_type(record, [ours[k] for k in chosen])
-            return record._replace(passage=passage, own=[_taken(chosen, ours, name) for name in wanted])
+            return record._replace(translation=translation, own=[_taken(chosen, ours, name) for name in wanted])
     if record.kind in REFUSED:
         raise ValueError(f"optax's {record.kind} cannot be carried over: {REFUSED[record.kind]}")
     next_one = f"the next in tx's is {ours[waiting[0]].path} ({ours[waiting[0]].kind})" if waiting else "tx has no more"

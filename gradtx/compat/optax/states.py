@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from gradtx.compat.fields import into, out_of, without_marks
-from gradtx.compat.optax.conversions import AS_IS, Side
+from gradtx.compat.optax.conversions import AS_IS, Context
 from gradtx.compat.optax.counts import Updates
 from gradtx.compat.optax.matching import Match, matched
 from gradtx.core.errors import describe, whole
@@ -62,22 +62,21 @@ def import_state(tx: GradientTransformation, optax_state: Any, params: Any, *, s
         )
     params, in_params = _split(params)
     start = tx.init(params)
-    match, walk, _ = matched(start, optax_state, params, params)
+    match, reader, _ = matched(start, optax_state, params, params)
     values = [field.value for field in match.ours]
     setting = _setting(tx)
     for record in match.records:
         fields = {name: without_marks(match.theirs[k].value) for name, k in record.fields.items()}
         fields |= in_params
-        for (name, their_name), k in zip(record.passage.links, record.own, strict=True):
+        for (name, their_name), k in zip(record.translation.links, record.own, strict=True):
             what = f"optax's {record.kind}.{their_name}"
             if their_name not in fields:
                 raise ValueError(f"{what} is in optax's parameters: give its LookaheadParams as params")
-            via = record.passage.via.get(name, AS_IS)
-            values[k] = into(
-                what, _through(what, via.into, fields[their_name], Side(values[k], fields, setting)), values[k]
-            )
+            conversion = record.translation.conversions.get(name, AS_IS).into
+            context = Context(values[k], fields, setting)
+            values[k] = into(what, _through(what, conversion, fields[their_name], context), values[k])
     counts = {
-        record.place: match.theirs[record.fields[record.passage.count[0]]].value - record.passage.count[1]
+        record.place: match.theirs[record.fields[record.translation.count[0]]].value - record.translation.count[1]
         for record in match.counting
     }
     updates = Updates([(match.scope(r), counts[r.place]) for r in match.counting], steps)
@@ -95,7 +94,7 @@ def import_state(tx: GradientTransformation, optax_state: Any, params: Any, *, s
     for k, j in match.hypers.items():
         values[k] = into(match.theirs[j].path, match.theirs[j].value, values[k])
     _require_constants(tx, match)
-    return finished(walk.rebuilt(start, values), params)
+    return finished(reader.rebuilt(start, values), params)
 
 
 def export_state(
@@ -129,7 +128,7 @@ def export_state(
     _require(tx, "export_state", steps)
     theirs = optax_tx.init(params)
     plain, _ = _split(params)
-    match, _, walk = matched(_in_order(state, _own(tx, state, plain)), theirs, plain, plain)
+    match, _, reader = matched(_in_order(state, _own(tx, state, plain)), theirs, plain, plain)
     values = [field.value for field in match.theirs]
     setting = _setting(tx)
     counts = {k: match.ours[k].value for k in match.counts}
@@ -139,18 +138,18 @@ def export_state(
         here = next((counts[k] for k, of in match.counts.items() if of == record), None)
         wanted = f"{record.kind} in optax's state counts the updates, and {tx.name}'s state"
         fields = first if here is None else {"count": here, **first}
-        for (name, their_name), k in zip(record.passage.links, record.own, strict=True):
+        for (name, their_name), k in zip(record.translation.links, record.own, strict=True):
             if their_name not in record.fields:
                 continue  # it is in the parameters
-            j, via = record.fields[their_name], record.passage.via.get(name, AS_IS)
-            path, side = match.ours[k].path, Side(without_marks(values[j]), fields, setting)
-            values[j] = out_of(path, _through(path, via.out, match.ours[k].value, side), values[j])
-        for name, follows in record.passage.kept.items():
+            j, conversion = record.fields[their_name], record.translation.conversions.get(name, AS_IS).out
+            path, context = match.ours[k].path, Context(without_marks(values[j]), fields, setting)
+            values[j] = out_of(path, _through(path, conversion, match.ours[k].value, context), values[j])
+        for name, follows in record.translation.kept.items():
             if follows is not None:
                 values[record.fields[name]] = follows(fields, here)
         if record.count is not None:
             count = updates.shared(wanted, match.scope(record)) if here is None else here
-            values[record.count] = out_of("count", count + record.passage.count[1], values[record.count])
+            values[record.count] = out_of("count", count + record.translation.count[1], values[record.count])
     scheduled = [counts[k] for k, of in match.counts.items() if of is None]
     if not match.schedules and {int(n) for n in scheduled} <= {int(counts[k]) for k, of in match.counts.items() if of}:
         scheduled = []  # a schedule of gradtx alone, whose count is not lost
@@ -160,13 +159,13 @@ def export_state(
     updates.require_steps_agree()
     for k, j in match.hypers.items():
         values[j] = out_of(match.ours[k].path, match.ours[k].value, values[j])
-    return walk.rebuilt(theirs, values)
+    return reader.rebuilt(theirs, values)
 
 
-def _through(what: str, conversion: Callable[[Any, Side], Any], value: Any, side: Side) -> Any:
+def _through(what: str, conversion: Callable[[Any, Context], Any], value: Any, context: Context) -> Any:
     """The converted value; an error if it is of a form that the conversion does not expect."""
     try:
-        return conversion(value, side)
+        return conversion(value, context)
     except (TypeError, ValueError, AttributeError, IndexError) as error:
         raise ValueError(f"{what} is of another tree of parameters, or of other settings: {error}") from error
 

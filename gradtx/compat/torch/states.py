@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.compat.fields import Field, Walk
+from gradtx.compat.fields import Field, FieldReader
 from gradtx.compat.torch.saved import Saved, as_numpy, saved_leaves
 from gradtx.core.errors import describe, whole
 from gradtx.core.pair import GradientTransformation, is_transformation
@@ -95,8 +95,8 @@ def import_state(
         whole(0, steps=steps)
     saved = saved_leaves(state_dict, params, names, transform)
     _require_steps(steps, saved)
-    start, walk = tx.init(params), Walk(params)
-    fields = walk.fields(start)
+    start, reader = tx.init(params), FieldReader(params)
+    fields = reader.fields(start)
     known = [_leaf_by_leaf(field, saved) if _is_tree(field) else None for field in fields]
     values = []
     for field, tree in zip(fields, known, strict=True):
@@ -111,7 +111,7 @@ def import_state(
             raise ValueError(f"torch has nothing for {field.path} ({field.kind}): tx must be the same algorithm")
     for entry in filter(None, saved):
         entry.require_all_taken()
-    return finished(walk.rebuilt(start, values), params)
+    return finished(reader.rebuilt(start, values), params)
 
 
 def _is_tree(field: Field) -> bool:

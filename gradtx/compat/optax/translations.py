@@ -17,7 +17,7 @@ from gradtx.compat.optax.conversions import (
     ROOTS,
     SQUEEZED,
     WEIGHTS,
-    Via,
+    Conversion,
     averaged,
     by_axis,
     by_leaf,
@@ -32,18 +32,19 @@ from gradtx.compat.optax.conversions import (
 NO_COUNT = ("", 0)
 
 
-class Passage(NamedTuple):
+class Translation(NamedTuple):
     """The fields of one of optax's states, and where gradtx has them.
 
     fields: `ours=theirs`, in the order of gradtx's fields, which may be of several states; `ours` alone if both have
-    that name. count: optax's name of the number of updates, and what is to be taken from it to have gradtx's. via: for
-    fields of gradtx whose form is another. kept: fields of optax's state that gradtx has no use for, for they follow
-    from the rest or from the arguments: name -> how they follow from (fields, count); None if they never change.
+    that name. count: optax's name of the number of updates, and the number to subtract from it to have gradtx's.
+    conversions: for fields of gradtx that have another form. kept: fields of optax's state that gradtx does not need,
+    because they follow from the rest or from the arguments: name -> how they follow from (fields, count); None if they
+    never change.
     """
 
     fields: str = ""
     count: tuple[str, int] = ("count", 0)
-    via: Mapping[str, Via] = {}
+    conversions: Mapping[str, Conversion] = {}
     kept: Mapping[str, Callable[[Mapping[str, Any], Any], Any] | None] = {}
 
     @property
@@ -53,72 +54,78 @@ class Passage(NamedTuple):
         return [(ours, theirs or ours) for ours, _, theirs in pairs]
 
 
-PASSAGES: Mapping[str, Passage] = {
-    "EmaState": Passage("mu=ema"),
-    "AddNoiseState": Passage("key=rng_key"),
-    "ScaleByAdanState": Passage("m v n g", count=("t", 0)),
-    "ScaleByNovogradState": Passage("nu trace=mu", via={"nu": SQUEEZED}),
-    "ScaleBySM3State": Passage("sum_of_squares=mu mu=nu", via={"sum_of_squares": Via(by_axis, by_leaf)}),
-    "FactoredState": Passage(
+TRANSLATIONS: Mapping[str, Translation] = {
+    "EmaState": Translation("mu=ema"),
+    "AddNoiseState": Translation("key=rng_key"),
+    "ScaleByAdanState": Translation("m v n g", count=("t", 0)),
+    "ScaleByNovogradState": Translation("nu trace=mu", conversions={"nu": SQUEEZED}),
+    "ScaleBySM3State": Translation(
+        "sum_of_squares=mu mu=nu", conversions={"sum_of_squares": Conversion(by_axis, by_leaf)}
+    ),
+    "FactoredState": Translation(
         "row=v_row column=v_col full=v",
-        via={
-            "row": Via(either("v_col"), either("column")),
-            "column": Via(either("v_row"), either("row")),
-            "full": Via(either("v"), either("full")),
+        conversions={
+            "row": Conversion(either("v_col"), either("column")),
+            "column": Conversion(either("v_row"), either("row")),
+            "full": Conversion(either("v"), either("full")),
         },
     ),
-    "ScaleByLBFGSState": Passage(
+    "ScaleByLBFGSState": Translation(
         "slot=count params updates diff_params_memory diff_updates_memory weights_memory",
-        via={
-            "slot": Via(next_slot, lambda _, side: side.fields["count"]),
+        conversions={
+            "slot": Conversion(next_slot, lambda _, context: context.fields["count"]),
             "diff_params_memory": PAIRS,
             "diff_updates_memory": PAIRS,
             "weights_memory": WEIGHTS,
         },
     ),
-    "ScaleByOptimisticGradientState": Passage(
+    "ScaleByOptimisticGradientState": Translation(
         "previous_gradient", kept={"is_initial_step": lambda _, count: count == 0}
     ),
-    "ScaleByAdemamixState": Passage("nu mu=m1 mu=m2", kept={"count_m2": lambda _, count: count}),
-    "ScaleBySimplifiedAdEMAMixState": Passage("nu=n trace=m", count=("t", 0)),
-    "SophiaState": Passage("key mu nu"),
-    "MuonState": Passage("mu", kept={"ns_coeffs": None}),
-    "MomoState": Passage("exp_avg barf gamma", kept={"lb": None}),
-    "MomoAdamState": Passage("exp_avg exp_avg_sq barf gamma", kept={"lb": None}),
-    "DoGState": Passage(
+    "ScaleByAdemamixState": Translation("nu mu=m1 mu=m2", kept={"count_m2": lambda _, count: count}),
+    "ScaleBySimplifiedAdEMAMixState": Translation("nu=n trace=m", count=("t", 0)),
+    "SophiaState": Translation("key mu nu"),
+    "MuonState": Translation("mu", kept={"ns_coeffs": None}),
+    "MomoState": Translation("exp_avg barf gamma", kept={"lb": None}),
+    "MomoAdamState": Translation("exp_avg exp_avg_sq barf gamma", kept={"lb": None}),
+    "DoGState": Translation(
         "init_params max_dist norm=sum_sq_norm_grads",
-        via={
-            "max_dist": Via(lambda x, side: jnp.where(side.fields["is_init_step"], side.like, x), lambda x, _: x),
+        conversions={
+            "max_dist": Conversion(
+                lambda x, context: jnp.where(context.fields["is_init_step"], context.like, x), lambda x, _: x
+            ),
             "norm": ROOTS,
         },
         kept={"is_init_step": lambda fields, _: fields["norm"] == 0},
     ),
-    "DoWGState": Passage(
-        "init_params max_dist=estim_sq_dist norm=weighted_sq_norm_grads", via={"max_dist": ROOTS, "norm": ROOTS}
+    "DoWGState": Translation(
+        "init_params max_dist=estim_sq_dist norm=weighted_sq_norm_grads", conversions={"max_dist": ROOTS, "norm": ROOTS}
     ),
-    "ScaleByDistanceOverGradientsState": Passage("init_params max_dist norm=grad_sum_of_squares", via={"norm": ROOTS}),
-    "ProdigyState": Passage("params0 grad_sum estim_lr numerator_weighted nu=exp_avg_sq mu=exp_avg"),
-    "ScaleByRStdDevState": Passage("mu nu", via={"nu": Via(variance, mean_square)}),
+    "ScaleByDistanceOverGradientsState": Translation(
+        "init_params max_dist norm=grad_sum_of_squares", conversions={"norm": ROOTS}
+    ),
+    "ProdigyState": Translation("params0 grad_sum estim_lr numerator_weighted nu=exp_avg_sq mu=exp_avg"),
+    "ScaleByRStdDevState": Translation("mu nu", conversions={"nu": Conversion(variance, mean_square)}),
     # What optax calls the sum of subgradients is that of their sizes, and the other the sum, with the sign turned.
-    "COCOBState": Passage(
+    "COCOBState": Translation(
         "init_particles cumulative_gradients=subgradients scale subgradients=cumulative_gradients reward",
-        via={"subgradients": Via(*[each(lambda _, x: None if x is None else -x)] * 2)},
+        conversions={"subgradients": Conversion(*[each(lambda _, x: None if x is None else -x)] * 2)},
     ),
-    "ReduceLROnPlateauState": Passage(
+    "ReduceLROnPlateauState": Translation(
         "scale best_value plateau_count cooldown_count count avg_value", NO_COUNT, {"best_value": FINITE}
     ),
-    "ScheduleFreeState": Passage("b1 weight_sum max_learning_rate=max_lr z", count=("step_count", 1)),
-    "MultiStepsState": Passage(
+    "ScheduleFreeState": Translation("b1 weight_sum max_learning_rate=max_lr z", count=("step_count", 1)),
+    "MultiStepsState": Translation(
         "mini_step step=gradient_step accumulated=acc_grads",
-        via={"accumulated": Via(summed, averaged)},
+        conversions={"accumulated": Conversion(summed, averaged)},
         kept={"skip_state": None},
     ),
-    "ApplyIfFiniteState": Passage(
+    "ApplyIfFiniteState": Translation(
         "skipped=total_notfinite consecutive=notfinite_count",
         kept={"last_finite": lambda fields, _: fields["consecutive"] == 0},
     ),
-    "ZeroNansState": Passage("count=found_nan", NO_COUNT, {"count": ANY}),  # of the last update only
-    "LookaheadState": Passage("steps_since_sync slow"),
+    "ZeroNansState": Translation("count=found_nan", NO_COUNT, {"count": ANY}),  # of the last update only
+    "LookaheadState": Translation("steps_since_sync slow"),
 }
 """The name of the type of optax's state -> where gradtx has its fields."""
 
