@@ -150,7 +150,14 @@ ENTRIES = (
         source="Schaipp et al., arXiv:2305.07583, algorithm 1",
         year=2024,
         settings={
-            "": Setting(called="momo", label="MoMo", traffic=_MEAN, optax=Peer("contrib.momo", differs=f"{_DECAY}."))
+            "": Setting(
+                called="momo",
+                label="MoMo",
+                traffic=_MEAN,
+                optax=Peer("contrib.momo", differs=f"{_DECAY}."),
+                rates=(0.1, 1.0, 10.0),
+                shared=_MOMO,
+            )
         },
         ranges={"beta": Range("complement", 0.0, 1.0), "lower_bound": Range("linear", -10.0, 10.0)},
         abouts={**_MOMO_ABOUTS, **_BETA},
@@ -189,6 +196,8 @@ ENTRIES = (
                 label="MoMo-Adam",
                 traffic=_MEAN_ADAM,
                 optax=Peer("contrib.momo_adam", differs=f"{_DECAY}."),
+                rates=(0.001, 0.01, 0.1),
+                shared=_MOMO_ADAM,
             )
         },
         ranges={"b1": BELOW_ONE, "b2": BELOW_ONE, "lower_bound": Range("linear", -10.0, 10.0)},

@@ -56,7 +56,11 @@ ENTRIES = (
         year=2023,
         ranges=_RANGES,
         abouts=_ABOUTS,
-        settings={"": Setting(optax=_OPTAX)},
+        settings={
+            "": Setting(
+                called="sophia", label="Sophia", optax=_OPTAX, rates=(0.0003, 0.001, 0.003, 0.01), shared=_SCALING
+            )
+        },
         not_offered="it needs functions of the loss",
         laws=_LAWS,
     ),

@@ -67,6 +67,8 @@ ENTRIES = (
                     "contrib.galore",
                     differs="optax takes directions of the longer side, and its factor, 1, belongs to all leaves.",
                 ),
+                rates=(0.003, 0.01, 0.03),
+                shared={"rank": 8},
             )
         },
         optax_absent={
@@ -95,9 +97,12 @@ ENTRIES = (
         source="Zhu et al., arXiv:2412.05270, algorithm 1",
         year=2024,
         settings={
-            "": Setting(called="apollo", label="APOLLO"),
+            "": Setting(called="apollo", label="APOLLO", rates=(0.003, 0.01, 0.03), shared={"rank": 8}),
             "mini": Setting(
-                arguments={"rank": 1, "per": "leaf", "scale": 128**0.5}, called="apollo-mini", label="APOLLO-Mini"
+                arguments={"rank": 1, "per": "leaf", "scale": 128**0.5},
+                called="apollo-mini",
+                label="APOLLO-Mini",
+                rates=(0.003, 0.01, 0.03),
             ),
         },
         not_offered=_VECTORS,

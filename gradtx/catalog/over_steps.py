@@ -19,10 +19,7 @@ ENTRIES = (
             "": Setting(
                 called="adamh",
                 label="AdamH",
-                traffic=(
-                    112,
-                    12,
-                ),  # the same, and once more on the sphere
+                traffic=(112, 12),  # the same, and once more on the sphere
             )
         },
         laws={"needs_params": True},

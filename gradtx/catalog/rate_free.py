@@ -149,6 +149,8 @@ ENTRIES = (
                 label="Polyak SGD",
                 traffic=(20, 0),  # as DoG; optax 16
                 optax=Peer("polyak_sgd", differs="optax's leads uphill where the loss is below f_min, unless asked."),
+                rates=(0.1, 1.0, 10.0),
+                shared={"f_min": 0.0, "eps": 0.0, "scaling": 1.0},
             )
         },
         ranges={"max_learning_rate": Range("log", 0.0, 10.0)},

@@ -28,8 +28,8 @@ COMPARED = ("momentum", "rmsprop", "adam")  # from other libraries by default, w
 class Contender:
     """An optimizer of a library.
 
-    make: `(rate, **hyperparameters) -> (init, update)`; for torch `(groups, **hyperparameters) -> optimizer`, with
-        torch's parameter groups, which hold the rates.
+    make: `(rate, **hyperparameters) -> (init, update)`, whose update takes `value` and `value_fn`; for torch
+        `(groups, **hyperparameters) -> optimizer`, with torch's parameter groups, which hold the rates.
     centre: the geometric middle of its learning rates in a race. hyperparameters: passed to `make`, unless a task has
         others for it. full_batch: it runs only where gradients have no noise. rates: its learning rates in the demo.
     """
@@ -127,8 +127,9 @@ def raced() -> dict[str, tuple[Entry, Setting]]:
 def _maker(library: str, entry: Entry, setting: Setting) -> Callable[..., Any] | None:
     """The `make` of a contender; None if the library does not have it."""
     if library == "gradtx":
+        rate, *_ = inspect.signature(entry.factory).parameters
         own = {**entry.usual, **setting.arguments}
-        return functools.partial(entry.factory, **{name: x for name, x in own.items() if name != "learning_rate"})
+        return functools.partial(entry.factory, **{name: x for name, x in own.items() if name != rate})
     if library == "optax":  # one that differs is another algorithm, since the arguments are ours
         peer = setting.optax
         return functools.partial(_optax, peer.name, peer.theirs) if peer and not peer.differs else None
@@ -142,7 +143,8 @@ def _optax(name: str, more: Mapping[str, Any], rate: Any, **hyperparameters: Any
         import optax
     factory = operator.attrgetter(name)(optax)
     known = inspect.signature(factory).parameters
-    return factory(rate, **{**{k: x for k, x in hyperparameters.items() if k in known}, **more})
+    made = factory(rate, **{**{k: x for k, x in hyperparameters.items() if k in known}, **more})
+    return optax.with_extra_args_support(made)  # the engine gives the loss to all
 
 
 def _torch(name: str, more: Mapping[str, Any], groups: list[dict[str, Any]], **hyperparameters: Any) -> Any:

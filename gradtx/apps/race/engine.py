@@ -55,7 +55,8 @@ class Trainings:
 
             def step(carry: tuple[Any, Any], batch: Any) -> tuple[tuple[Any, Any], None]:
                 params, state = carry
-                updates, state = tx.update(jax.grad(task.loss)(params, batch), state, params)
+                value, grads = jax.value_and_grad(task.loss)(params, batch)
+                updates, state = tx.update(grads, state, params, value=value, value_fn=lambda p: task.loss(p, batch))
                 params = apply(params, updates)
                 return (params if task.project is None else task.project(params), state), None
 

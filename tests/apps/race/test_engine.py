@@ -14,7 +14,7 @@ from gradtx.apps.race.contenders import SMALL, Contender, grid
 from gradtx.apps.race.engine import run_cell
 from gradtx.apps.race.task import PreparedTask
 from gradtx.catalog import OPTIMIZERS
-from tests.apps.race.tiny import FULL_BATCH, KNOWN, assert_same_cell, noisy, plain
+from tests.apps.race.tiny import ASKING, FULL_BATCH, KNOWN, assert_same_cell, noisy, plain
 
 optax_is_there = pytest.mark.skipif(importlib.util.find_spec("optax") is None, reason="needs optax")
 RATES = np.array([0.001, 0.01, 0.1])
@@ -34,8 +34,9 @@ def loop(task, tx, rate, seed):
     tx, scores = tx(jnp.float32(rate)), [task.score(w)]
     state = tx.init(w)
     for t in range(task.steps):
-        grads = jax.grad(task.loss)(w, None if batches is None else batches[t])
-        updates, state = tx.update(grads, state, w)
+        batch = None if batches is None else batches[t]
+        value, grads = jax.value_and_grad(task.loss)(w, batch)
+        updates, state = tx.update(grads, state, w, value=value, value_fn=lambda w, batch=batch: task.loss(w, batch))
         w = gradtx.apply_updates(w, updates)
         w = w if task.project is None else task.project(w)
         if (t + 1) % task.every == 0:
@@ -43,7 +44,11 @@ def loop(task, tx, rate, seed):
     return np.array(scores, np.float64)
 
 
-@pytest.mark.parametrize(("task", "name"), [(plain(), FULL_BATCH), (noisy(), "adamw")], ids=["plain", "noisy"])
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [(plain(), FULL_BATCH), (noisy(), "adamw"), *((noisy(), name) for name in ASKING.values())],
+    ids=["plain", "noisy", *(f"needs {extra}" for extra in ASKING)],
+)
 def test_every_training_is_the_one_that_a_loop_in_python_makes(task, name):
     contender = KNOWN[name]
     cell = run_cell(PreparedTask(task), contender, RATES)

@@ -9,6 +9,8 @@ from gradtx.apps.race.task import Task, torch_task
 
 KNOWN = contenders()
 FULL_BATCH = next(c.name for c in KNOWN.values() if c.full_batch)  # one that compares the signs of gradients
+OURS = {c.name: c.make(1.0).extras.needed for c in KNOWN.values() if c.library == "gradtx"}
+ASKING = {extra: next(name for name, needed in OURS.items() if extra in needed) for extra in ("value", "value_fn")}
 
 
 def start(seed):
