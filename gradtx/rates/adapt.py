@@ -46,8 +46,8 @@ def adapt_learning_rate(
         u = learning_rate·rate·inner(feed·g)         rate, feed: what the estimator says; feed is 1 for most
 
     The inner transformation has a learning rate of 1. With `rates.constant(1.0)` the updates are the inner ones, to the
-    bit. A gradient of zero leaves the rate as it is. `state.rate` is the rate in use. Where the norm of the gradients
-    is above 8e37 (float32), a rate that is divided by it becomes 0.
+    bit. The rate is finite also where the gradient is zero. `state.rate` is the rate in use. Where the norm of the
+    gradients is above 8e37 (float32), a rate that is divided by it becomes 0.
 
     Args:
         inner: the transformation, for example `sgd(1.0)`.

@@ -58,9 +58,12 @@ def as_constant(name: str, value: Any, least: float = -math.inf, *, above: bool 
 
 
 def misses_axes(leaf: jax.ShapeDtypeStruct, axes: tuple[int, ...] | None) -> str:
-    """`"an array with axis 2"` if the leaf has not all of these axes; else ""."""
+    """`"an array with axis 2"` if the leaf has not all of these axes, or the like if it has one twice; else ""."""
     missing = [k for k in axes or () if not -leaf.ndim <= k < leaf.ndim]
-    return f"an array with axis {missing[0]}" if missing else ""
+    if missing:
+        return f"an array with axis {missing[0]}"
+    twice = len({k % leaf.ndim for k in axes or ()}) < len(axes or ())
+    return f"an array where {axes} are different axes" if twice else ""
 
 
 def is_complex(leaf: Any) -> bool:

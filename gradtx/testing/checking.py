@@ -102,6 +102,8 @@ def check(
         )
     case = Case(tx, params, grads, **{"complex_leaves": isinstance(tx, GradientTransformation), **differences})
     report = examine(case, [_law(x) for x in (LAWS.values() if laws is None else laws)])
+    if params is None and "traceable" in report.broken:
+        report.broken["traceable"] += " (it was tried on a scalar and a matrix: for others, give params=...)"
     if raises:
         report.require()
     return report
@@ -126,13 +128,18 @@ def examine(case: Case, laws: Iterable[Law]) -> Report:
         except SkippedError as reason:
             skipped[law.name] = str(reason)
         except BrokenError as sentence:
-            broken[law.name] = str(sentence)
+            broken[law.name] = str(sentence) + (_REAL if "complex" in law.name else "")
         except Exception as error:  # whatever a stranger's transformation raises is a finding, not a crash
             broken[law.name] = f"it raised {first_line(error)}"
             if case.complex_leaves and "complex" in str(error):
-                broken[law.name] += " (if it is for real leaves only, say so: complex_leaves=False)"
+                broken[law.name] += _REAL
+            elif case.any_tree and isinstance(error, ValueError):
+                broken[law.name] += " (if it is made for its own parameters only, say so: any_tree=False)"
             errors.append(error)
     return Report(_subject(case.tx), tuple(held), broken, skipped, tuple(errors))
+
+
+_REAL = " (if it is for real leaves only, say so: complex_leaves=False)"
 
 
 def _law(chosen: str | Law) -> Law:

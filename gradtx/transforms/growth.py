@@ -30,7 +30,8 @@ def limit_growth(factor: Hyper = 1.01, *, axis_name: AxisName = None):
         u = g·min(1, factor·n/‖g‖₂),      n = ‖u‖₂ of the step before;   u = g at the first step
 
     Updates of zero do not count: the bound after them comes from the last one that was not zero. Those whose norm is
-    infinite or NaN pass, and the state ignores them. With an infinite factor no update changes, to the bit.
+    infinite or NaN pass, and the state ignores them. One that is longer than the bound by a factor of more than 1e38
+    becomes 0. With an infinite factor no update changes, to the bit.
 
     Args:
         factor: the most by which the norm grows; at least 1.
@@ -58,7 +59,8 @@ def limit_growth(factor: Hyper = 1.01, *, axis_name: AxisName = None):
         known = jnp.isfinite(now)
         bound = jnp.where(known & (norm > 0), factor * jnp.where(norm > 0, norm, 1.0), now)
         kept = within(bound, now)
-        return jnp.where(known, kept, 1.0).astype(g.dtype) * g, jnp.where(known & (now > 0), now * kept, norm)
+        after = now * kept  # 0 also where a spike is so large that the factor underflows
+        return jnp.where(known, kept, 1.0).astype(g.dtype) * g, jnp.where(known & (after > 0), after, norm)
 
     def init(params):
         return LimitGrowthState(scalars(params, 0.0))

@@ -157,9 +157,17 @@ def as_axes(axis: Any) -> tuple[int, ...] | None:
 
 
 def require_axes(who: str, axes: tuple[int, ...] | None, updates: Any) -> None:
-    """Raise ValueError, naming the leaf, if one of the updates has not all of these axes."""
+    """Raise ValueError, naming the leaf, if one of the updates has not all of these axes, or one of them twice."""
     for name, g in zip(leaf_names(updates), flatten(updates)[0], strict=True) if axes else ():
-        n = len(shape_of(g))
-        for k in axes or ():
-            if is_trained(g) and not -n <= k < n:
-                raise ValueError(f"{who}: the update at {name} has shape {shape_of(g)}, no axis {k}")
+        wrong = wrong_axes(axes, len(shape_of(g))) if is_trained(g) else ""
+        if wrong:
+            raise ValueError(f"{who}: the update at {name} has shape {shape_of(g)}, {wrong}")
+
+
+def wrong_axes(axes: tuple[int, ...] | None, ndim: int) -> str:
+    """What is wrong with axes of an array: `"no axis 2"`, or that one is named twice; else ""."""
+    missing = next((k for k in axes or () if not -ndim <= k < ndim), None)
+    if missing is not None:
+        return f"no axis {missing}"
+    twice = len({k % ndim for k in axes or ()}) < len(axes or ())
+    return f"of which {axes} names one axis twice" if twice else ""

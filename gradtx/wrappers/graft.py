@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -30,7 +31,11 @@ class GraftState(NamedTuple):
     magnitude: Any
 
 
-@transformation(words={"out": "the direction of one, the length of the other"})
+def _sign(given: Mapping[str, Any], signs: list[int]) -> int:
+    return signs[0]  # a length has none
+
+
+@transformation(sign=_sign, words={"out": "the direction of one, the length of the other"})
 def graft(
     direction: Transformation,
     magnitude: Transformation,
@@ -61,9 +66,10 @@ def graft(
             other axes than that of the channels. The norms are then those of all parts. Not with `through`.
 
     State: `GraftState`: the states of both; with `through`, that of `magnitude` is an `InFrameState`.
-    Raises: ValueError: `per` is another word, or an axis that a leaf does not have; one of the two sets the parameters,
-        such as `compensate`; the updates of the two do not fit each other; the frame cannot take a leaf, or leaves no
-        axis of it as it is. TypeError: axis_name is not a name; through is no frame.
+    Raises: ValueError: `per` is another word, or an axis that a leaf does not have; one of the two is an optimizer and
+        the other a piece in front of a learning rate; one sets the parameters, such as `compensate`; the updates of the
+        two do not fit each other; the frame cannot take a leaf, or leaves no axis of it as it is. TypeError: axis_name
+        is not a name; through is no frame.
     Source: Agarwal et al. 2020 (arXiv:2002.11803), AdaGraft, per leaf or for the whole tree. Not in optax. Within 6
         ulp of the exact quotient.
 
@@ -79,6 +85,12 @@ def graft(
     require_axis_name(axis_name)
     for inner in (direction, magnitude):
         require_changeable("graft", inner)
+    if direction.traits.sign * magnitude.traits.sign < 0:
+        up, down = sorted((direction, magnitude), key=lambda tx: -tx.traits.sign)
+        raise ValueError(
+            f"the updates of {up.name} point along the gradient, and those of {down.name} against it: give two whole "
+            f"optimizers, or two pieces and put scale_by_learning_rate after graft"
+        )
     if through is not None:
         if axis_name is not None:
             raise ValueError("a frame needs whole leaves: with through, leave axis_name out")

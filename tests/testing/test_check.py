@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import gradtx
 from gradtx.testing import LAWS, BrokenError, LawsBrokenError, Report, check, law
+from gradtx.testing.compare import near
 
 
 @pytest.fixture(autouse=True)
@@ -204,6 +206,21 @@ def test_message_is_sentences():
     lines = str(caught.value).splitlines()
     assert lines[0].endswith("breaks 1 of 2 laws:")
     assert lines[1].startswith("  donation: the state at mean/gain is the same buffer")
+
+
+def test_a_broken_law_says_how_to_leave_out_what_makes_no_sense():
+    """Complex leaves, scalars, trees of another shape; and of entries that differ, the one that is wrong is shown."""
+    tx = gradtx.scale_by_rms(0.9, moment=gradtx.moments.per_row())
+    found = check(tx, laws=["traceable"], raises=False).broken
+    assert found["traceable"].endswith("(it was tried on a scalar and a matrix: for others, give params=...)")
+    found = check(tx, {"w": jnp.ones((2, 3))}, laws=["traceable", "odd_trees"], raises=False).broken
+    assert found.keys() == {"odd_trees"}
+    assert found["odd_trees"].endswith("(if it is made for its own parameters only, say so: any_tree=False)")
+    real = pair(update=lambda g, state, params=None: (jax.tree.map(lambda x: x.real + 0 * x, g), state))
+    found = check(real, laws=["complex_numbers_turn"], complex_leaves=True, raises=False).broken
+    assert found["complex_numbers_turn"].endswith("(if it is for real leaves only, say so: complex_leaves=False)")
+    with pytest.raises(BrokenError, match=r"it at 0 is 3.0, where 2.0 was expected"):
+        near("it", [np.float32([1.0 + 2**-23, 3.0])], [np.float32([1.0, 2.0])])
 
 
 def test_own_laws_and_own_trees():

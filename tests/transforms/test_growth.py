@@ -66,6 +66,12 @@ def test_what_is_not_finite_leaves_no_trace(bad):
     np.testing.assert_array_equal(after.norm, state.norm)
 
 
+def test_a_spike_does_not_lift_the_bound():
+    """Its factor underflows: the update is 0, and the bound stays."""
+    got = updates_of(gradtx.limit_growth(2.0), np.asarray([[1e-5], [1e34], [1e3]], np.float32))
+    np.testing.assert_allclose(got, [[1e-5], [0.0], [2e-5]], rtol=1e-6)
+
+
 def test_an_infinite_factor_changes_nothing():
     gradients = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
     np.testing.assert_array_equal(updates_of(gradtx.limit_growth(np.inf), gradients), gradients)

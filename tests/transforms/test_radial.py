@@ -149,9 +149,14 @@ B = {"b": jnp.ones(3)}
         (lambda: floor_by_weight_norm(-0.1), ValueError, "ratio must be finite and at least 0"),
         (lambda: floor_by_weight_norm(axis_name=1), TypeError, "axis_name must be"),
         (
-            lambda: apply(remove_radial(axis=1), {"b": jnp.ones(3)}, {"b": jnp.ones(3)}),
+            lambda: apply(remove_radial(axis=1), B, B),
             ValueError,
             r"b has shape \(3,\), no axis 1",
+        ),
+        (
+            lambda: apply(floor_by_weight_norm(axis=(0, -1)), B, B),
+            ValueError,
+            r"b has shape \(3,\), of which \(0, -1\) names one axis twice",
         ),
         (lambda: gradtx.remove_radial().update(jnp.ones(2), gradtx.EmptyState()), ValueError, "needs the parameters"),
     ],

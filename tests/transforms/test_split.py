@@ -24,7 +24,7 @@ def trees(count):
     return [{**jax.tree.map(lambda x, k=k: jnp.asarray(x[k], jnp.float32), kinds), "number": 7} for k in range(count)]
 
 
-SGD = gradtx.sgd(0.1)
+SGD, ADAM = gradtx.sgd(0.1), gradtx.adam(0.1)
 MADE = {
     "clip_by_global_norm": lambda axis: gradtx.clip_by_global_norm(0.5, axis_name=axis),
     "skipping": lambda axis: gradtx.clip_by_global_norm(0.5, nonfinite="skip", axis_name=axis),
@@ -41,8 +41,8 @@ MADE = {
     "remove_radial": lambda axis: gradtx.remove_radial(axis_name=axis),
     "floor_by_weight_norm": lambda axis: gradtx.floor_by_weight_norm(2.0, axis_name=axis),
     "cautious": lambda axis: gradtx.cautious(gradtx.add_momentum(0.9), sign=1, axis_name=axis),
-    "graft": lambda axis: gradtx.graft(gradtx.scale_by_adam(), SGD, axis_name=axis),
-    "graft, tree": lambda axis: gradtx.graft(gradtx.scale_by_adam(), SGD, "tree", axis_name=axis),
+    "graft": lambda axis: gradtx.graft(ADAM, SGD, axis_name=axis),
+    "graft, tree": lambda axis: gradtx.graft(ADAM, SGD, "tree", axis_name=axis),
     "lbfgs": lambda axis: gradtx.lbfgs(0.1, linesearch=None, axis_name=axis),
     "skip_nonfinite": lambda axis: gradtx.skip_nonfinite(SGD, axis_name=axis),
     "skip_spikes": lambda axis: gradtx.skip_spikes(SGD, 0.1, 2, axis_name=axis),

@@ -145,6 +145,8 @@ class TestGraft:
             graft(identity(), identity(), "leafs")
         with pytest.raises(ValueError, match=r"the update at w has shape \(2, 3\), no axis 2"):
             once(graft(identity(), identity(), 2))
+        with pytest.raises(ValueError, match=r"those of adam against it.*put scale_by_learning_rate after graft"):
+            graft(scale_by_adam(), gradtx.adam(0.1))
         with pytest.raises(ValueError, match="graft changes the updates of split24"):
             graft(sgd(0.1), gradtx.split24(sgd(0.1)))
         lost = optax.GradientTransformation(lambda p: (), lambda u, s, p=None: ({"w": u["w"]}, s))

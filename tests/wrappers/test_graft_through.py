@@ -81,7 +81,7 @@ def test_zero_gradients_give_zero():
             r"leaf at .* has shape \(4, 6\), and \(2, 2, 2, 3\) in the frame: no axis of both is a channel",
         ),
         (
-            lambda: gradtx.graft(gradtx.identity(), gradtx.sam(gradtx.sgd(0.1)), through=frames.low_rank(2)),
+            lambda: gradtx.graft(gradtx.sgd(0.1), gradtx.sam(gradtx.sgd(0.1)), through=frames.low_rank(2)),
             TypeError,
             "graft: sam needs grad_fn, which belongs to the coordinates",
         ),

@@ -142,6 +142,7 @@ def test_leaves_that_a_set_cannot_take():
         (sets.nonnegative(), r"box\(.* at z, complex64 of shape \(2, 2\): it must be real"),
         (sets.simplex(), "simplex.* at z, .*: it must be real"),
         (sets.sphere(axis=1), "at bias, .*: it must be an array with axis 1"),
+        (sets.l2_ball(axis=(0, -1)), r"at bias, .*: it must be an array where \(0, -1\) are different axes"),
         (sets.line(((1.0, 2.0),)), r"at bias, .*: it must be of shape \(1, 2\); give this leaf another"),
     ):
         with pytest.raises(ValueError, match=words):
