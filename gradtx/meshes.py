@@ -5,11 +5,14 @@ On such a mesh the type of an array says how it is split, and JAX wants to know 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax.sharding import AxisType, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+_GATHER_UP_TO = 2**24
 
 
 def spec_of(x: Any) -> PartitionSpec:
@@ -34,6 +37,21 @@ def anywhere(function: Callable, specs: Callable[[], Any], *args: Any) -> Any:
         return function(*args)
     with jax.sharding.use_abstract_mesh(mesh):  # also outside of jax.set_mesh
         return jax.sharding.auto_axes(function, out_sharding=wanted)(*args)
+
+
+def gathered_once(x: jax.Array, sides: tuple[int, ...] = (-2, -1)) -> jax.Array:
+    """A matrix, or several, with these sides whole on each device that has it; up to 16 million entries a matrix.
+
+    What is computed of it may then be split in any way, and nothing more is sent for it. Without this, XLA on an Auto
+    mesh splits the products, and sends their sums.
+    """
+    sharding = getattr(jax.typeof(x), "sharding", None)
+    mesh = getattr(sharding, "mesh", None)
+    here = mesh is not None and mesh.size > 1 and set(mesh.axis_types) == {AxisType.Auto}
+    if not here or math.prod(x.shape[-2:]) > _GATHER_UP_TO:
+        return x
+    spec = [None if k - x.ndim in sides else PartitionSpec.UNCONSTRAINED for k in range(x.ndim)]
+    return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, PartitionSpec(*spec)))
 
 
 def _sharding(x: Any) -> Any:

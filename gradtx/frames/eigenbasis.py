@@ -18,8 +18,9 @@ from gradtx.core.states import Role
 from gradtx.frames import kullback_leibler
 from gradtx.frames.carry import along_columns, along_rows
 from gradtx.frames.frame import Frame, Leaf
+from gradtx.frames.iteration import eigenvectors
+from gradtx.meshes import gathered_once
 from gradtx.shown import ShownAsCall
-from gradtx.transforms.decompositions import eigh, qr
 from gradtx.transforms.products import adjoint, bounded, product
 
 Basis = Annotated[Any, Role("exact"), Role("basis")]  # no codec rounds it, and no frame around this one turns it
@@ -104,10 +105,12 @@ class Eigenbasis(ShownAsCall, Frame):
 
     def learn(self, basis: EigenbasisState, g: jax.Array) -> EigenbasisState:
         """All running means with g."""
-        g = g.astype((basis.columns if basis.rows is None else basis.rows).dtype)
+        g = gathered_once(g).astype((basis.columns if basis.rows is None else basis.rows).dtype)
         finite = jnp.isfinite(jnp.sum(jnp.abs(g) * 0, (-2, -1), keepdims=True))
         left, right = (
-            (kullback_leibler.clipped(g),) * 2 if basis.row_values is None else kullback_leibler.whitened(basis, g)
+            (gathered_once(kullback_leibler.clipped(g)),) * 2
+            if basis.row_values is None
+            else kullback_leibler.whitened(basis, g)
         )
         new = basis._replace(
             rows=None if basis.rows is None else ema(basis.rows, product(right, adjoint(right)), self.decay),
@@ -122,10 +125,10 @@ class Eigenbasis(ShownAsCall, Frame):
 
     def refresh(self, basis: EigenbasisState, g: jax.Array, first: jax.Array) -> EigenbasisState:
         """The eigenvectors at first, or always; else one step of orthogonal iteration from the old ones."""
-        anew = None if self.exact else first
+        g, anew = gathered_once(g), None if self.exact else first
         new = basis._replace(
-            left=None if basis.left is None else _eigenvectors(basis.rows, basis.left, anew),
-            right=None if basis.right is None else _eigenvectors(basis.columns, basis.right, anew),
+            left=None if basis.left is None else eigenvectors(basis.rows, basis.left, anew),
+            right=None if basis.right is None else eigenvectors(basis.columns, basis.right, anew),
         )
         sums = [jnp.sum(abs(q), (-2, -1), keepdims=True) for q in (new.left, new.right) if q is not None]
         finite = jnp.isfinite(sum(sums))
@@ -135,19 +138,22 @@ class Eigenbasis(ShownAsCall, Frame):
 
     def into(self, basis: EigenbasisState, x: jax.Array) -> jax.Array:
         """Q_Lᴴ·x·Q_R."""
-        x = bounded(x.astype(at_width(x.dtype, float_dtype(x))))
-        x = x if basis.left is None else product(adjoint(basis.left).astype(x.dtype), x)
-        return x if basis.right is None else product(x, basis.right.astype(x.dtype))
+        x = bounded(gathered_once(x).astype(at_width(x.dtype, float_dtype(x))))
+        left, right = _whole(basis)
+        x = x if left is None else product(adjoint(left).astype(x.dtype), x)
+        return x if right is None else product(x, right.astype(x.dtype))
 
     def out(self, basis: EigenbasisState, y: jax.Array, leaf: Leaf) -> jax.Array:
         """Q_L·y·Q_Rᴴ."""
-        y = y if basis.left is None else product(basis.left.astype(y.dtype), y)
-        return y if basis.right is None else product(y, adjoint(basis.right).astype(y.dtype))
+        y, (left, right) = gathered_once(y), _whole(basis)
+        y = y if left is None else product(left.astype(y.dtype), y)
+        return y if right is None else product(y, adjoint(right).astype(y.dtype))
 
     def carry(self, role: str, y: jax.Array, old: EigenbasisState, new: EigenbasisState, leaf: Leaf) -> jax.Array:
         """The field along the new eigenvectors."""
-        y = y if old.left is None else along_rows(product(adjoint(old.left), new.left), role, y)
-        return y if old.right is None else along_columns(product(adjoint(old.right), new.right), role, y)
+        y, (left, right), (new_left, new_right) = gathered_once(y), _whole(old), _whole(new)
+        y = y if left is None else along_rows(product(adjoint(left), new_left), role, y)
+        return y if right is None else along_columns(product(adjoint(right), new_right), role, y)
 
     def _wanted(self, shape: tuple[int, ...]) -> list[tuple[int, str]]:
         """The sides that should get a basis, with their lengths."""
@@ -196,7 +202,8 @@ def eigenbasis(
     With both sides, the first gradient is diagonal in its own basis: its other entries are rounding, to which Adam
     gives steps of full length and of either sign, in this one step.
     Vectors and scalars pass. Of more than two axes, the last two make the matrices: see `matrices` for others. Entries
-    above 8e37/√(m·n) (float32) count as that.
+    above 8e37/√(m·n) (float32) count as that. Under `jit` on a mesh, a split matrix of up to 2²⁴ entries is gathered
+    once in each step, and what came out inside too; with a new basis, also each field that is carried.
 
     Args:
         decay: the weight of the past in L and R; in [0, 1].
@@ -230,21 +237,7 @@ def eigenbasis(
     return Eigenbasis(float(decay), every, sides, max_dim, kl, staggered, exact)
 
 
-def _eigenvectors(mean: jax.Array, old: jax.Array, first: jax.Array | None) -> jax.Array:
-    """The new Q of a running mean, at first or without `first` by decomposition; the old one where the mean is 0."""
-    mean, old = jax.lax.stop_gradient((mean, old))
-    size = jnp.max(jnp.abs(mean), axis=(-2, -1), keepdims=True)
-    unit = mean / jnp.where(size == 0, jnp.ones_like(size), size).astype(mean.dtype)
-
-    def begun() -> jax.Array:
-        return eigh(unit)[1][..., ::-1]
-
-    def gone_on() -> jax.Array:
-        turned = product(unit, old)
-        order = jnp.argsort(-jnp.sum(old.conj() * turned, axis=-2).real, axis=-1)
-        return qr(jnp.take_along_axis(turned, order[..., None, :], axis=-1))
-
-    if first is not None and old.ndim == 2:  # a stack may be split over devices, which must not wait for each other
-        first |= jnp.all(old == jnp.eye(old.shape[-1], dtype=old.dtype))  # the first gradients were zero
-    new = begun() if first is None else jax.lax.cond(first, begun, gone_on)
-    return jnp.where(size == 0, old, new)
+def _whole(basis: EigenbasisState) -> tuple[Any, Any]:
+    """Q_L and Q_R, gathered where they are split."""
+    left, right = (None if q is None else gathered_once(q) for q in (basis.left, basis.right))
+    return left, right

@@ -15,6 +15,7 @@ from gradtx.core.numerics import ema
 from gradtx.frames.carry import along_columns, along_rows
 from gradtx.frames.eigenbasis import Basis
 from gradtx.frames.frame import Frame, Leaf
+from gradtx.meshes import gathered_once
 from gradtx.shown import ShownAsCall
 from gradtx.transforms.decompositions import svd
 from gradtx.transforms.products import adjoint, bounded, product
@@ -72,6 +73,7 @@ class SingularVectors(ShownAsCall, Frame):
 
     def learn(self, basis: SingularVectorsState, g: jax.Array) -> SingularVectorsState:
         """The mean with g, unless that is not finite."""
+        g = gathered_once(g, (-2 if _is_wide(g.shape) else -1,))
         mean = ema(basis.mean, jax.lax.stop_gradient(g).astype(basis.mean.dtype), self.decay)
         finite = jnp.all(jnp.isfinite(mean), (-2, -1), keepdims=True)
         return basis._replace(mean=jnp.where(finite, mean, basis.mean))
@@ -86,20 +88,23 @@ class SingularVectors(ShownAsCall, Frame):
 
     def into(self, basis: SingularVectorsState, x: jax.Array) -> jax.Array:
         """Qᴴ·x or x·Q."""
-        x = bounded(x.astype(at_width(x.dtype, float_dtype(x))))
-        q = basis.vectors.astype(x.dtype)
+        short = (-2 if _is_wide(x.shape) else -1,)
+        x = bounded(gathered_once(x, short).astype(at_width(x.dtype, float_dtype(x))))
+        q = gathered_once(basis.vectors).astype(x.dtype)
         return product(adjoint(q), x) if _is_wide(x.shape) else product(x, q)
 
     def out(self, basis: SingularVectorsState, y: jax.Array, leaf: Leaf) -> jax.Array:
         """Q·y or y·Qᴴ."""
-        q = basis.vectors.astype(y.dtype)
+        y = gathered_once(y, (-2 if _is_wide(leaf.shape) else -1,))
+        q = gathered_once(basis.vectors).astype(y.dtype)
         return product(q, y) if _is_wide(leaf.shape) else product(y, adjoint(q))
 
     def carry(
         self, role: str, y: jax.Array, old: SingularVectorsState, new: SingularVectorsState, leaf: Leaf
     ) -> jax.Array:
         """The field along the new vectors."""
-        turn = product(adjoint(old.vectors), new.vectors)
+        turn = product(adjoint(gathered_once(old.vectors)), gathered_once(new.vectors))
+        y = gathered_once(y, (-2 if _is_wide(leaf.shape) else -1,))
         return (along_rows if _is_wide(leaf.shape) else along_columns)(turn, role, y)
 
 

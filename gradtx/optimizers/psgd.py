@@ -17,6 +17,7 @@ from gradtx.core.numerics import increment, zero_count
 from gradtx.core.states import RandomKey
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, shape_of
+from gradtx.meshes import gathered_once
 from gradtx.schedules.decay import exponential_decay
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.clipping import clip_by_block_rms
@@ -141,7 +142,7 @@ def scale_by_psgd_kron(
             if kept[1] is None:
                 return g, *kept
             due, rate, keys = shared
-            *qs, failures = kept
+            g, (*qs, failures) = gathered_once(g), kept
 
             def learn():
                 own = jax.random.wrap_key_data(keys[np.asarray(places)], impl=impl)
@@ -152,7 +153,8 @@ def scale_by_psgd_kron(
                 return (), (new, increment(failures, failed))
 
             _, (new, counted) = only_where(due, learn, tuple, (tuple(qs), failures))
-            return preconditioned(g, *jax.lax.stop_gradient(new[:2])), *new, counted
+            factors = (q if q is None else gathered_once(jax.lax.stop_gradient(q)) for q in new[:2])
+            return preconditioned(g, *factors), *new, counted
 
         fields = zip(state._fields[3:], state[3:], strict=True)
         updates, *kept = map_stacks(stack, shapes, updates, *fields, shared=(due, preconditioner_rate, keys))

@@ -14,6 +14,7 @@ from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.numerics import abs_sq, increment, zero_count
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, shape_of
+from gradtx.meshes import gathered_once
 from gradtx.optimizers.adagrad import accumulate_squares
 from gradtx.optimizers.adam import scale_by_adam
 from gradtx.optimizers.rmsprop import scale_by_rms
@@ -148,7 +149,7 @@ def scale_by_shampoo(
                 nu = jnp.where(jnp.isfinite(new), new, nu)
                 u = divided_by_power(cut, nu.reshape(g.shape) / weight, power, eps)
                 return jnp.where(begun, u, g), *kept[:4], nu, increment(failures, failed)
-            blocks, seen = split(cut, block_size), split(seen, block_size)
+            blocks, seen = (split(gathered_once(x), block_size) for x in (cut, seen))
             stacks = [x.reshape(-1, *x.shape[-2:]) for x in kept[:4]]
             means, roots = stacks[:2], stacks[2:]
             grams = product(seen, adjoint(seen)), product(adjoint(seen), seen)
@@ -162,7 +163,8 @@ def scale_by_shampoo(
             unchanged = tuple((x, jnp.zeros(len(x), bool)) for x in roots)
             _, found = only_where(due, again, tuple, unchanged)
             roots, failed = zip(*found, strict=True)
-            u = product(product(jax.lax.stop_gradient(roots[0]), blocks), jax.lax.stop_gradient(roots[1]))
+            by_rows, by_columns = (gathered_once(jax.lax.stop_gradient(x)) for x in roots)
+            u = product(product(by_rows, blocks), by_columns)
             u = joined(u, g.shape, block_size)
             counted = (lost[0] | lost[1] | failed[0] | failed[1]).reshape(len(g), -1).any(-1)
             fields = [x.reshape(y.shape) for x, y in zip((*means, *roots), kept[:4], strict=True)]
