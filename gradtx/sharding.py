@@ -60,6 +60,11 @@ def state_shardings(tx: Any, params: Any, *, others: Others | None = None) -> An
         >>> state["scale_by_adam"].mu["w"].sharding == params["w"].sharding
         True
     """
+    return like_parameters(params, lambda: _state(tx, params), others)
+
+
+def like_parameters(params: Any, state: Callable[[], Any], others: Others | None = None) -> Any:
+    """`state_shardings` for a state of shapes and dtypes, which is asked for once the parameters are right."""
     own = _own_shardings(params)
     arrays = [x.sharding for x in jax.tree.leaves(params) if isinstance(x, jax.Array) and not isinstance(x, Tracer)]
     home = next((s for s in (*own, *arrays) if s is not None), None)
@@ -68,7 +73,7 @@ def state_shardings(tx: Any, params: Any, *, others: Others | None = None) -> An
             "no parameter has a sharding: give arrays, or jax.ShapeDtypeStruct(shape, dtype, sharding=...), "
             "or call zero_shardings, which takes the mesh as an argument"
         )
-    return _of_state(tx, params, [replicated(home) if s is None else s for s in own], replicated(home), others)
+    return _of_state(state(), params, [replicated(home) if s is None else s for s in own], replicated(home), others)
 
 
 def zero_shardings(
@@ -122,13 +127,16 @@ def zero_shardings(
             where = own.mesh if isinstance(own, NamedSharding) else own
             raise ValueError(f"parameter at {name} is on {where}, not on the mesh {mesh}: move it with jax.device_put")
         like.append(_split(shape_of(leaf), whole if own is None else own, axes))
-    return _of_state(tx, params, like, whole, others)
+    return _of_state(_state(tx, params), params, like, whole, others)
 
 
-def _of_state(tx: Any, params: Any, like: list, whole: Any, others: Others | None) -> Any:
+def _state(tx: Any, params: Any) -> Any:
+    return jax.eval_shape(as_transformation("tx", tx).init, abstract(params))
+
+
+def _of_state(state: Any, params: Any, like: list, whole: Any, others: Others | None) -> Any:
     """The tree of shardings; `like` holds, for each parameter, the sharding of leaves of its shape."""
-    state, owners = jax.eval_shape(as_transformation("tx", tx).init, abstract(params)), flatten(params)[0]
-    out, holder = [], holder_index(params)
+    owners, out, holder = flatten(params)[0], [], holder_index(params)
     for row in mirrors(params, state):
         leaf, k = row.leaf, row.parameter
         name, sharding = path_name(row.path), None if k is None else sharding_like(row, owners[k], like[k])

@@ -48,6 +48,7 @@ class OnDevice:
         rows = [(name, "unknown" if n is None else byte_count(n)) for name, n in held.items()]
         said = [f"{c.count:,} {c.kind} over {', '.join(c.axes)}: {byte_count(c.bytes)}" for c in self.collectives or ()]
         said = said or ["no collectives" if self.collectives is not None else "collectives: unknown"]
+        said.append("The sum of the gradients over the batch is not counted.")
         return "\n".join(["", f"on each of {self.devices:,} devices", *aligned(rows), *said, *self.unknown])
 
 

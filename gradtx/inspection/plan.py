@@ -15,9 +15,10 @@ from gradtx.core.errors import describe
 from gradtx.core.pair import GradientTransformation, is_transformation
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, path_name, shape_of
+from gradtx.inspection.folding import folded
 from gradtx.inspection.on_mesh import OnDevice, on_device, on_this_mesh
 from gradtx.placement import abstract, holder_index, mirrors
-from gradtx.sharding import state_shardings
+from gradtx.sharding import like_parameters
 from gradtx.storage.fields import Stored, StoreState
 from gradtx.text_table import aligned, byte_count
 from gradtx.wrappers.subtree import part
@@ -53,7 +54,7 @@ class LeafPlan:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A plan, as data; it prints as a table.
+    """A plan, as data; it prints as a table, in which four or more equal leaves of numbered layers are one row.
 
     rows: one for each leaf. other_state_bytes, other_device_bytes, other_whole_bytes: as in a `LeafPlan`, for arrays of
     the state that mirror no leaf, counts for example. sharded: whether shardings were given. notes: sentences about
@@ -91,10 +92,12 @@ class Plan:
 
     def __str__(self) -> str:
         head = ("leaf", "shape", "dtype", "rule", "state", "per device", "")
-        body = [
-            (r.leaf, _shape(r), r.dtype, r.rule or "-", *_costs(r.state_bytes, r.device_bytes, r.whole_bytes))
-            for r in self.rows
-        ]
+        kinds = [(r.shape, r.dtype, r.rule, r.state_bytes, r.device_bytes, r.whole_bytes) for r in self.rows]
+        body = []
+        for name, places in folded([r.leaf for r in self.rows], kinds):
+            r, n = self.rows[places[0]], len(places)
+            costs = _costs(n * r.state_bytes, n * r.device_bytes, n * r.whole_bytes)
+            body.append((name, f"{n} of " * (n > 1) + _shape(r), r.dtype, r.rule or "-", *costs))
         other = _costs(self.other_state_bytes, self.other_device_bytes, self.other_whole_bytes)
         total = _costs(self.state_bytes, self.device_bytes, self.whole_bytes)
         table = [head, *body, ("other", "", "", "", *other), ("total", f"{self.size:,} numbers", "", "", *total)]
@@ -123,7 +126,8 @@ def plan(tx: Any, params: Any, shardings: Any = None, *, mesh: Any = None) -> Pl
             as `device`, an `OnDevice`. Without `shardings`, the state lies like the parameters. A step of a few leaves
             is compiled for the temporaries, which takes seconds.
 
-    In the table, "-" is a leaf that no rule is about, "other" what belongs to no leaf, such as counts.
+    In the table, "-" is a leaf that no rule is about, "other" what belongs to no leaf, such as counts. A row
+    `layers/0..79/w` is 80 leaves that are treated alike, and has the bytes of all of them.
 
     Returns: a `Plan`, which prints as a table, and has `rows`, `size`, `state_bytes`, `device_bytes`, `whole_bytes`,
         `device`.
@@ -150,7 +154,7 @@ def plan(tx: Any, params: Any, shardings: Any = None, *, mesh: Any = None) -> Pl
     params = jax.tree.map(lambda x: jnp.asarray(x) if is_trained(x) and not hasattr(x, "dtype") else x, params)
     state = jax.eval_shape(tx.init, abstract(params))
     if mesh is not None and shardings is None:
-        shardings = state_shardings(tx, on_this_mesh(params, mesh))
+        shardings = like_parameters(on_this_mesh(params, mesh), lambda: state)
     given = jax.tree.leaves(shardings)
     like_state = jax.tree.structure(shardings) == jax.tree.structure(state)
     if shardings is not None and not (like_state and all(isinstance(s, Sharding) for s in given)):

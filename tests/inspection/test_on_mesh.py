@@ -97,7 +97,10 @@ def test_it_prints():
     lines = str(gradtx.plan(gradtx.clip_by_global_norm(1.0), params, mesh=PAPER)).splitlines()
     at = lines.index("on each of 1,024 devices")
     assert lines[at + 1].split() == ["parameters", "4.0", "KiB"]
-    assert lines[-1] == "2 all-reduce over model: 8 B"
+    assert lines[-2:] == [
+        "2 all-reduce over model: 8 B",
+        "The sum of the gradients over the batch is not counted.",
+    ]
 
 
 def test_a_parameter_on_another_mesh():

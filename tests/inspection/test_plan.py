@@ -180,3 +180,20 @@ def test_a_count_is_no_part_of_a_parameter_of_that_name():
     of = gradtx.plan(gradtx.adam(0.1), Params(jnp.ones(7), jnp.ones(3)))
     assert [row.state_bytes for row in of.rows] == [56, 24]
     assert of.other_state_bytes == 4
+
+
+def test_equal_leaves_of_numbered_layers_are_one_row_of_the_table():
+    deep = {f"block_{n}": {"w": [jnp.ones((4, 2))] * 4, "b": jnp.ones(2)} for n in range(12)}
+    deep["block_5"]["b"], deep["norm1"], deep["norm2"] = jnp.ones(3), jnp.ones(2), jnp.ones(2)
+    plan = gradtx.plan(gradtx.freeze(gradtx.adam(0.1), "block_1/w"), deep)
+    assert len(plan.rows) == 62
+    assert [line.split() for line in str(plan).splitlines()[2:-3]] == [
+        ["block_0..4/b", "5", "of", "2", "float32", "-", "80", "B"],
+        ["block_0/w/0..3", "4", "of", "4", "x", "2", "float32", "-", "256", "B"],
+        ["block_1/w/0..3", "4", "of", "4", "x", "2", "float32", "frozen", "0", "B"],
+        ["block_6..11/b", "6", "of", "2", "float32", "-", "96", "B"],
+        ["block_2..11/w/0..3", "40", "of", "4", "x", "2", "float32", "-", "2.5", "KiB"],
+        ["block_5/b", "3", "float32", "-", "24", "B"],
+        ["norm1", "2", "float32", "-", "16", "B"],
+        ["norm2", "2", "float32", "-", "16", "B"],
+    ]
