@@ -1,4 +1,4 @@
-"""Every comparison side by side: `python -m tests.benchmarks`, about eleven minutes on two quiet cores.
+"""Every comparison side by side: `python -m tests.benchmarks`, about twelve minutes on two quiet cores.
 
     python -m tests.benchmarks --quick
     python -m tests.benchmarks --only bytes --only rows

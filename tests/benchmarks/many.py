@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import optax
+
+import gradtx
 from gradtx.packing import pack
 from tests.benchmarks import shapes
 from tests.benchmarks.chains import Pair, recipes, usual
@@ -17,6 +20,8 @@ def compilation(scale: Scale) -> Iterator[Line]:
     for count in (scale.some, scale.many):
         yield from _compiled(f"clip + AdamW + schedule, {count} leaves", usual(), shapes.small(count), scale, 0.75)
     yield from _compiled(f"Adam, {scale.some} leaves", recipes()["adam"], shapes.small(scale.some), scale, 1.00)
+    lamb = Pair(gradtx.lamb(1e-3), optax.lamb(1e-3))
+    yield from _compiled(f"LAMB, {scale.some} leaves", lamb, shapes.small(scale.some), scale._replace(compiles=1), 1.00)
 
 
 def _compiled(work: str, pair: Pair, of: shapes.Shapes, scale: Scale, compile_target: float) -> Iterator[Line]:

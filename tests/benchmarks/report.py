@@ -17,6 +17,7 @@ from pathlib import Path
 import jax
 
 from tests.benchmarks.lines import Line, Scale, cells, header, row
+from tests.benchmarks.readme import readme
 from tests.benchmarks.repeats import together
 from tests.benchmarks.sides import copy_of
 from tests.benchmarks.timing import Spread, seconds, spread
@@ -63,7 +64,7 @@ def run(
         copies += _copies(scale)
         gc.collect()
     noise = quietness(spread(copies))
-    print("", summary(lines), noise, f"seconds: {took}", sep="\n", flush=True)
+    print("", summary(lines), noise, f"seconds: {took}", "", "README:", *readme(lines), sep="\n", flush=True)
     written = {**where, "scale": scale._asdict(), "seconds": took, "copies": copies}
     write(head, noise, lines, written, output, markdown)
     return lines
@@ -75,7 +76,7 @@ def merged(each: list[dict], scale: Scale, output: str | None, markdown: str | N
     where, noise = machine(), quietness(spread(copies))
     head = f"{headline(where, scale)}; {len(each)} processes: the median of their medians (lowest-highest)"
     print("", head, "", header(), *(row(cells(line)) for line in lines), "", sep="\n")
-    print(summary(lines), noise, sep="\n", flush=True)
+    print(summary(lines), noise, "", "README:", *readme(lines), sep="\n", flush=True)
     took = {name: [run["seconds"][name] for run in each] for name in each[0]["seconds"]}
     written = {**where, "scale": scale._asdict(), "seconds": took, "copies": copies, "processes": len(each)}
     write(head, noise, lines, written, output, markdown)

@@ -97,21 +97,14 @@ def watched(scale: Scale) -> Iterator[Line]:
 def others(scale: Scale) -> Iterator[Line]:
     """Lion and LAMB."""
     yield from compare("Lion", recipes()["lion"], [(scale.big,)], scale, 0.65)
-    if hasattr(gradtx, "lamb"):
-        pair = Pair(gradtx.lamb(1e-3), optax.lamb(1e-3), extra_reads=2)
-        yield from compare("LAMB, GPT-2 small", pair, _gpt2(scale), scale, 0.45)
-    else:
-        yield Line("LAMB, GPT-2 small", "step / optax", None, 0.45, "gradtx has no lamb yet")
+    pair = Pair(gradtx.lamb(1e-3), optax.lamb(1e-3), extra_reads=2)
+    yield from compare("LAMB, GPT-2 small", pair, _gpt2(scale), scale, 0.45)
 
 
 def muon(scale: Scale) -> Iterator[Line]:
     """Muon on many equal matrices."""
     count, side = (96, 128) if scale.big > 2**20 else (4, 16)
     work = f"Muon, {count} x {side} x {side}"
-    if not hasattr(gradtx, "muon"):
-        for what, target in (("step", 0.75), ("compile", 0.5)):
-            yield Line(work, f"{what} / optax", None, target, "gradtx has no muon yet")
-        return
     of: shapes.Shapes = [(side, side)] * count
     params, grads = shapes.arrays(of), shapes.arrays(of, 0.01, seed=1)
     ours, theirs = (Side(tx, params, grads) for tx in (gradtx.muon(0.02), optax.contrib.muon(0.02)))

@@ -1,6 +1,7 @@
 """The command runs, prints a line for each figure with its target, and writes both files."""
 
 import json
+import re
 from pathlib import Path
 
 import jax
@@ -11,6 +12,7 @@ pytest.importorskip("optax", reason="pip install -e '.[peers]'")
 from tests.benchmarks import __main__, repeats, report, shapes, sides, steps
 from tests.benchmarks.chains import recipes
 from tests.benchmarks.lines import QUICK, Line, Scale, cells
+from tests.benchmarks.readme import readme
 from tests.benchmarks.repeats import together
 from tests.benchmarks.timing import exactly, ratio, rounds, spread, time_steps
 from tests.benchmarks.works import WORKS
@@ -49,7 +51,9 @@ def test_it_measures_and_writes(tiny, tmp_path, capsys):
         assert (line["target"] is None) == (line["verdict"] == "")
     assert lines["Lion", "step / optax"]["target"] == 0.65
     assert lines["Adam's state, int8, GPT-2 small", "bytes per parameter"]["verdict"] == "met"
-    printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown[shown.index("README:") + 1 :]) == 5
+    printed = [line for line in shown if line.startswith("|")]
     table = [line for line in markdown.splitlines() if line.startswith("|")]
     assert printed == table
     assert len(table) == 2 + len(written["lines"])
@@ -136,6 +140,31 @@ def test_five_rounds_at_least(monkeypatch):
     times = time_steps({"a": lambda: None, "b": lambda: None}, 0.0)
     assert {len(t) for t in times.values()} == {5}
     assert all(t > 0 for t in times["a"])
+
+
+def test_the_lines_of_the_readme_are_those_that_are_printed():
+    """All their figures are found under the names that the works give them."""
+    scale = Scale()
+    usual = f"clip + AdamW + schedule, {scale.many} leaves"
+    measured = {
+        ("clip + AdamW + schedule, GPT-2 small", "step / optax"): 0.57,
+        ("clip + AdamW + schedule, GPT-2 small", "step / torch fused"): 0.96,
+        ("accumulate 4 + Adam", "step / optax"): 0.12,
+        ("skip_nonfinite + Adam", "step / optax"): 0.54,
+        ("Lion", "step / optax"): 0.39,
+        (f"{usual} of 64, packed", "step / optax"): 0.02,
+        (f"{usual} of 64, packed", "compile / optax"): 0.01,
+        (usual, "compile / optax"): 0.55,
+        (f"Adam, one leaf of {scale.big:,}", "step / optax"): 1.0,
+        ("Adam, 100 leaves, outside jit", "step / optax"): 0.04,
+        ("Adam, 300 leaves, outside jit", "step / optax"): 0.16,
+    }
+    made = readme([Line(*key, exactly(x)) for key, x in measured.items()])
+    shape = [re.sub(r"\d\.\d+", "#", line) for line in made]
+    text = re.sub(r"\d\.\d+", "#", (Path(__file__).parents[2] / "README.md").read_text())
+    assert "\n".join(shape) in text
+    assert not any("?" in line for line in made)
+    assert all("?" in line for line in readme([]))
 
 
 def test_an_unknown_name_is_refused(capsys):

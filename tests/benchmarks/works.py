@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tests.benchmarks import features, many, networks, outside, steps, traffic
+from tests.benchmarks import features, many, networks, outside, start, steps, traffic
 from tests.benchmarks.lines import Line, Scale
 
 WORKS: dict[str, Callable[[Scale], Iterator[Line]]] = {
+    "import": start.importing,
     "machine": steps.machine_limit,
     "state": features.state_bytes,
+    "plan": start.planning,
     "bytes": traffic.table,
     "codecs": features.codec_time,
     "rows": features.rows,
