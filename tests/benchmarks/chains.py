@@ -10,6 +10,9 @@ import optax
 
 import gradtx
 from gradtx.catalog import RECIPES
+from gradtx.core.leaves import float_dtype
+from gradtx.core.numerics import bias_correction, clip_and_square, divide_by_root, ema, increment, zero_count
+from gradtx.core.states import NonNegative, Signed
 from tests.peers import pairs as peers
 
 
@@ -53,6 +56,43 @@ def chains() -> dict[str, Pair]:
         "skip_nonfinite + adam": Pair(gradtx.skip_nonfinite(ours, check_updates=False), skip, extra_reads=1),
         "skip_nonfinite + adam, updates too": Pair(gradtx.skip_nonfinite(ours), skip, extra_reads=4),
     }
+
+
+class InOneLeafFunctionState(NamedTuple):
+    """The state of `in_one_leaf_function`."""
+
+    count: Any
+    mu: Signed
+    nu: NonNegative
+
+
+@gradtx.transformation
+def in_one_leaf_function(rate: gradtx.Hyper, b1: gradtx.Hyper, b2: gradtx.Hyper, decay: gradtx.Hyper):
+    """AdamW written by hand."""
+
+    def init(params):
+        return InOneLeafFunctionState(zero_count(), gradtx.zeros(params), gradtx.zeros(params, real=True))
+
+    def update(updates, state, params):
+        t = increment(state.count)
+        c1, c2 = (bias_correction(b, t, float_dtype(updates)) for b in (b1, b2))
+
+        def leaf(g, mu, nu, w):
+            g, g_sq = clip_and_square(g)
+            mu, nu = ema(mu, g, b1), ema(nu, g_sq, b2)
+            return -rate * (divide_by_root(mu / c1, nu / c2, 1e-8, 0.0) + decay * w), mu, nu
+
+        updates, mu, nu = gradtx.map_leaves(leaf, updates, state.mu, state.nu, params)
+        return updates, InOneLeafFunctionState(t, mu, nu)
+
+    return init, update
+
+
+def by_parts() -> tuple[Any, Any]:
+    """AdamW as a chain of four parts, and in one leaf function: the same numbers."""
+    quotient = gradtx.divide_by_rms(gradtx.ema(0.9), 0.999)
+    parts = gradtx.chain(quotient, gradtx.add_decayed_weights(0.01), gradtx.scale_by_learning_rate(1e-3))
+    return parts, in_one_leaf_function(1e-3, 0.9, 0.999, 0.01)
 
 
 def usual() -> Pair:

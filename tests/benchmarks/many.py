@@ -9,7 +9,7 @@ import optax
 import gradtx
 from gradtx.packing import pack
 from tests.benchmarks import shapes
-from tests.benchmarks.chains import Pair, recipes, usual
+from tests.benchmarks.chains import Pair, by_parts, recipes, usual
 from tests.benchmarks.lines import Line, Scale
 from tests.benchmarks.sides import Side
 from tests.benchmarks.timing import ratio, rounds, time_steps
@@ -22,6 +22,20 @@ def compilation(scale: Scale) -> Iterator[Line]:
     yield from _compiled(f"Adam, {scale.some} leaves", recipes()["adam"], shapes.small(scale.some), scale, 1.00)
     lamb = Pair(gradtx.lamb(1e-3), optax.lamb(1e-3))
     yield from _compiled(f"LAMB, {scale.some} leaves", lamb, shapes.small(scale.some), scale._replace(compiles=1), 1.00)
+
+
+def parts(scale: Scale) -> Iterator[Line]:
+    """A chain of four parts against the same formula in one leaf function: what it costs to put parts together."""
+    of = shapes.small(scale.some)
+    params, grads = shapes.arrays(of), shapes.arrays(of, 0.01, seed=1)
+    sides = {name: Side(tx, params, grads) for name, tx in zip(("parts", "one"), by_parts(), strict=True)}
+    took = rounds({name: side.compile for name, side in sides.items()}, 2 * scale.compiles)
+    work = f"AdamW of four parts, {scale.some} leaves"
+    for what in ("trace", "trace+lower", "compile"):
+        a, b = ([t[what] for t in took[name]] for name in ("parts", "one"))
+        yield Line(work, f"{what} / one leaf function", ratio(a, b), 1.2, f"{min(a):.2f} s; {min(b):.2f} s")
+    times = time_steps({name: side.run for name, side in sides.items()}, scale.budget)
+    yield Line(work, "step / one leaf function", ratio(times["parts"], times["one"]), 1.2)
 
 
 def _compiled(work: str, pair: Pair, of: shapes.Shapes, scale: Scale, compile_target: float) -> Iterator[Line]:

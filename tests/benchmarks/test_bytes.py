@@ -22,6 +22,31 @@ EXCEPTIONS = {
     "skip_nonfinite + adam, updates too": (58.2, 1.04),  # Adam is computed twice, rather than kept
 }
 
+FIRST = "must be known before the first entry, so that the gradient, or what is made of it, is read again"
+# The parts of optimizers whose step moves more than 1.5 of one pass, as their passports count it, and why.
+PARTS = {
+    "add": "three states and one sum: each branch is a loop of its own",
+    "cautious": f"the mean of the mask {FIRST}",
+    "clip_by_leaf_norm": f"the norm {FIRST}",
+    "divide_by_capped_rms": f"the mean of the quotients {FIRST}",
+    "floor_by_weight_norm": f"the norms of update and parameter {FIRST}",
+    "graft": f"both norms {FIRST}; so do the two updates, of which each is kept",
+    "keep_norm": f"both norms {FIRST}",
+    "limit_growth": f"the norm {FIRST}",
+    "lookahead": "the way back is in a branch that is seldom taken, and is counted",
+    "outer": "the outer step is in a branch that is seldom taken, and is counted",
+    "project_onto": f"the norm {FIRST}, on the sphere; and the old parameter is read by the update too",
+    "reduce_variance": f"the norm {FIRST}, and the last gradient has two readers",
+    "remove_radial": f"the radial part {FIRST}",
+    "restart": "the new state is in a branch that is seldom taken, and is counted",
+    "scale_by_optimistic_gradient": "the last gradient has two readers",
+    "scale_by_trust_ratio": f"the norms of update and parameter {FIRST}",
+}
+WITHIN = (  # and those that do not
+    *("adapt_learning_rate", "amplify_slow", "average", "divide_by_rms", "ema", "in_frame", "nesterov_ema"),
+    *("add_momentum", "scale_by_adam", "scale_by_rms"),
+)
+
 needs_its_compiler = pytest.mark.skipif(
     jax.default_backend() != "cpu" or jax.__version_info__ < (0, 10), reason="counted by XLA's CPU compiler of JAX 0.10"
 )
@@ -65,6 +90,12 @@ def test_an_exception_is_one(name, measured):
     ours = measured(name, "ours")
     above = PAIRS[name].theirs is not None and ours.bytes > measured(name, "theirs").bytes + SLACK
     assert above or ours.bytes > 1.5 * ours.minimum + SLACK or ours.temporaries > 0.01, ours
+
+
+@pytest.mark.parametrize("name", [*PARTS, *WITHIN])
+def test_a_part_moves_one_and_a_half_passes_or_says_why(name):
+    measured = gradtx.passport(name)
+    assert (measured.moved_bytes > 1.5 * measured.one_pass + SLACK) == (name in PARTS), measured
 
 
 def test_every_recipe_is_measured():

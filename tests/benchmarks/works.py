@@ -25,6 +25,7 @@ WORKS: dict[str, Callable[[Scale], Iterator[Line]]] = {
     "transformer": networks.transformer,
     "many_layers": networks.many_layers,
     "sweeps": features.sweeps,
+    "parts": many.parts,
     "compilation": many.compilation,
     "chain": steps.usual_chain,
 }

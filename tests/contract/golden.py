@@ -25,7 +25,12 @@ def frozen() -> dict[str, list[str]]:
 
 def described(case: Case) -> list[str]:
     """The state of a case, a line per leaf: `mu/layers/0/w: float32[3,2]`."""
-    return [f"{path}: {type_of(leaf)}" for path, leaf in named(jax.eval_shape(case.init, case.params))]
+    try:
+        state = jax.eval_shape(case.init, case.params)
+    except Exception as error:
+        error.add_note(f"in the case of {case.tx!r}; other parameters are a field of the case: params, any_tree=False")
+        raise
+    return [f"{path}: {type_of(leaf)}" for path, leaf in named(state)]
 
 
 def difference(name: str, golden: list[str], now: list[str]) -> str:

@@ -187,6 +187,22 @@ class Projected(Around):
         return each(leaf, self.inner.step(g, w), w)
 
 
+def turn(n):
+    """An orthogonal matrix."""
+    return np.linalg.qr(np.random.default_rng(n).normal(size=(n, n)))[0]
+
+
+class Turned(Around):
+    """It runs in other coordinates, which never change."""
+
+    def begin(self, w):
+        super().begin(each(lambda x: x @ turn(x.shape[-1]), w))
+
+    def around(self, g, w):
+        g, w = (each(lambda x: x @ turn(x.shape[-1]), tree) for tree in (g, w))
+        return each(lambda x: x @ turn(x.shape[-1]).T, self.inner.step(g, w))
+
+
 class Divided(Around):
     """What comes out is divided by the root of the mean of the squared gradients."""
 
