@@ -69,17 +69,18 @@ class LowRank(ShownAsCall, Frame):
         return x[..., : self.rank, :] if _is_wide(x.shape) else x[..., : self.rank]
 
     def refresh(self, basis: jax.Array, g: jax.Array, first: jax.Array) -> jax.Array:
-        """The leading singular vectors of g, each turned towards the one before; the old ones where g is 0."""
+        """The leading singular vectors of g, turned towards those before; the old ones if g is 0 or not finite."""
         if self.basis == "random":
             return jax.random.key_data(jax.random.fold_in(jax.random.wrap_key_data(basis, impl=_KEYS), 1))
         g = jax.lax.stop_gradient(g).astype(basis.dtype)
         size = jnp.max(jnp.abs(g), axis=(-2, -1), keepdims=True)  # squares of entries may overflow
-        unit = g / jnp.where(size == 0, jnp.ones_like(size), size).astype(g.dtype)
-        u, _, vh = svd(unit)
+        known = (size > 0) & jnp.isfinite(size)
+        unit = g / jnp.where(known, size, jnp.ones_like(size)).astype(g.dtype)
+        u, _, vh = svd(jnp.where(known, unit, jnp.zeros_like(unit)))
         new = (u if _is_wide(g.shape) else adjoint(vh))[..., : self.rank]
         overlap = jnp.sum(new.conj() * basis, axis=-2, keepdims=True)
         towards = quotient(overlap, jnp.abs(overlap).astype(basis.dtype))
-        return jnp.where(size == 0, basis, new * jnp.where(towards == 0, jnp.ones_like(towards), towards))
+        return jnp.where(known, new * jnp.where(towards == 0, jnp.ones_like(towards), towards), basis)
 
     def into(self, basis: jax.Array, x: jax.Array) -> jax.Array:
         """Pᴴ·x or x·P, with the matrix P of the directions."""
@@ -116,7 +117,7 @@ def low_rank(rank: int, every: int = 200, basis: str = "svd", key: int = 0) -> F
     With basis="svd", the columns of P are the first r left (or right) singular vectors of the gradient at steps 0,
     every, 2·every, ...; the parts of later gradients in other directions are left out. A singular vector has no sign:
     each gets the one with which it points towards the column of the old P, at first a column of the identity. Where the
-    gradient is zero, P stays as it is. In derivatives, P counts as a constant.
+    gradient is zero or not finite, P stays as it is. In derivatives, P counts as a constant.
 
     With basis="random", the entries of P are drawn from N(0, 1/r) at these steps, so that ‖y‖² is ‖g‖² in the mean. P
     is never stored: it is drawn again in each step from a key, two words in the state. It depends on the key and on
