@@ -13,10 +13,10 @@ from jax.sharding import NamedSharding, PartitionSpec
 def factored_sharding(
     path: str, leaf: jax.ShapeDtypeStruct, parameter: jax.ShapeDtypeStruct | None
 ) -> PartitionSpec | None:
-    """Split a leaf that has some of its parameter's axes, in the same order, as these axes are split; for `others`.
+    """Shard a leaf that has some axes of its parameter, in the same order, as these axes are; give it as `others=`.
 
-    The row and column statistics of Adafactor are such leaves. If the lengths fit several choices of axes (a square
-    matrix) that are split differently, the leaf is replicated.
+    It is for `state_shardings` and `zero_shardings`. The row and column statistics of Adafactor are such leaves. If the
+    lengths fit several choices of axes (a square matrix) that are split differently, the leaf is replicated.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -40,7 +40,7 @@ def factored_sharding(
 def owner_sharding(
     path: str, leaf: jax.ShapeDtypeStruct, parameter: jax.ShapeDtypeStruct | None
 ) -> PartitionSpec | None:
-    """Share out statistics and bases of matrices among the devices that share the matrices; for `others`.
+    """Share out statistics and bases of matrices among the devices that share the matrices; give it as `others=`.
 
     Such a leaf is m × k or n × k for a parameter m × n, with the same axes in front. The axes in front, such as that of
     scanned layers, are split first: then each device has whole matrices, and decomposes its own alone. Otherwise the

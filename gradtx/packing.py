@@ -130,8 +130,8 @@ def unpack(tree: Any) -> Any:
     front (the memory of L-BFGS, a sweep), each leaf has them too.
 
     Args:
-        tree: a `Packed`, or any tree with some inside. The rest stays as it is. So do codes made by `store`, whose
-            blocks go across leaves.
+        tree: a `Packed`, or any tree with some inside. The rest stays as it is. Codes made by `store` stay too, because
+            their blocks go across leaves.
 
     Raises:
         ValueError: a vector has another length than its leaves together. TypeError: it is no array.

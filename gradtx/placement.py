@@ -13,7 +13,7 @@ from jax.core import Tracer
 from jax.sharding import AxisType, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from gradtx.core.states import finishes_states
-from gradtx.core.trees import is_none, shape_of
+from gradtx.core.trees import flatten_with_paths, is_none, shape_of
 
 
 def abstract(params: Any) -> Any:
@@ -42,13 +42,12 @@ class Mirror(NamedTuple):
 
 def owner_index(params: Any) -> Callable[[tuple], int | None]:
     """A function from a path to the index of the parameter whose path is its longest suffix; None leaves count too."""
-    entries = jax.tree_util.tree_flatten_with_path(params, is_leaf=is_none)[0]
-    place = {tuple(path): k for k, (path, _) in enumerate(entries)}
+    place = {tuple(path): k for k, (path, _) in enumerate(flatten_with_paths(params)[0])}
     return lambda path: next((place[path[start:]] for start in range(len(path) + 1) if path[start:] in place), None)
 
 
 def holder_index(params: Any) -> Callable[[Mirror], int | None]:
-    """A function from a leaf of a state to its parameter, or to that whose frame keeps the leaf in its basis."""
+    """A function from a leaf of a state to its parameter; for a leaf of a frame's basis, to the basis' parameter."""
     place = owner_index(params)
     return lambda row: place(row.path[:-1]) if row.parameter is None and row.leaf.shape else row.parameter
 
@@ -60,17 +59,15 @@ def mirrors(params: Any, state: Any) -> list[Mirror]:
     are a single array, its path is empty, which is a suffix of every path: it owns the leaves of its shape, and those
     with more axes in front.
     """
-    entries = jax.tree_util.tree_flatten_with_path(params, is_leaf=is_none)[0]
-    place = owner_index(params)
+    entries, place = flatten_with_paths(params)[0], owner_index(params)
 
     def parameter(path: tuple, leaf: Any) -> int | None:
         k = place(path)
         if k is None:
             return None
         shape, own = shape_of(entries[k][1]), shape_of(leaf)
-        if shape and not own:
-            return None
-        return k if entries[k][0] or (is_behind(shape, own) and (shape or not own)) else None
+        alike = entries[k][0] or (is_behind(shape, own) and (shape or not own))
+        return k if alike and (own or not shape) else None
 
     found = {tuple(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]}
     return [Mirror(path, leaf, parameter(path, leaf), *_coded(path, found)) for path, leaf in found.items()]

@@ -37,8 +37,8 @@ def state_shardings(tx: Any, params: Any, *, others: Others | None = None) -> An
         params: arrays, or `jax.ShapeDtypeStruct`s with shardings; the mesh may be abstract. A parameter that was not
             placed on a device explicitly counts as replicated.
         others: a function `(path, leaf, parameter)` for leaves whose shape differs from their parameter's. The path is
-            a string such as `a/b/0`. The leaf and its parameter are `jax.ShapeDtypeStruct`s; that of the parameter has
-            its sharding, and is None for a leaf without parameter; for a field of the basis of a frame it is that which
+            a string such as `a/b/0`. The leaf and its parameter are `jax.ShapeDtypeStruct`s; the parameter has its
+            sharding, and is None for a leaf without one. A field of the basis of a frame comes with the parameter that
             the basis is for. The function returns a sharding, a `PartitionSpec`, or None for replicated.
             `factored_sharding` and `owner_sharding` are such functions.
 
@@ -81,10 +81,10 @@ def zero_shardings(
 ) -> Any:
     """Return shardings that split the state over the devices that hold copies of the parameters (ZeRO-1).
 
-    The result is that of `state_shardings`, but a leaf like a parameter is also split over the mesh axis `axis`, along
-    the largest dimension that is not split yet and whose length is a multiple of the number of devices. A leaf without
-    such a dimension, or already split over `axis`, stays as it is. `gradtx.plan(tx, params, shardings)` shows the bytes
-    on each device, and the leaves that are not split.
+    The result is that of `state_shardings`, but a leaf like a parameter is also split over the mesh axis `axis`. It is
+    split along the largest dimension that is not split yet and whose length is a multiple of the number of devices. A
+    leaf without such a dimension, or already split over `axis`, stays as it is. `gradtx.plan(tx, params, shardings)`
+    shows the bytes on each device, and the leaves that are not split.
 
         shardings = zero_shardings(tx, params, mesh, "data")
         state = jax.jit(tx.init, out_shardings=shardings)(params)

@@ -29,7 +29,7 @@ def sweep(
 
         losses = gradtx.sweep(train, jax.vmap(gradtx.adam)(rates))
 
-    The runs are executed in chunks under `jax.vmap`. On a CPU this is faster for very small models, where starting an
+    The runs are executed in chunks under `jax.vmap`. On a CPU this is faster for small models, where starting an
     operation takes longer than the operation. With a chunk of 1 it is a loop over the compiled `train`, without vmap.
     Results equal those of single runs up to rounding, as batched matrix products add in another order.
 
@@ -40,10 +40,10 @@ def sweep(
             hyperparameters only; or a single transformation, if `batched` is given.
         *batched: other arguments that differ between runs, such as seeds or keys: trees with leaves of the length of
             the batch.
-        chunk: the number of runs in parallel; at least 1. None chooses it from the size of one run, which is the most
-            bytes that a loop carries or an operation returns. On a CPU runs of at most 16 KiB are executed in parallel,
-            as many as fit in 2 MiB, and larger ones one by one; on other devices all of them in parallel. The choice
-            depends on shapes only, so the results of a repeated sweep are exactly the same.
+        chunk: the number of runs in parallel; at least 1. None chooses it from the size of one run: the most bytes that
+            a loop carries or an operation returns. On a CPU runs of at most 16 KiB are executed in parallel, as many as
+            fit in 2 MiB, and larger ones one by one; on other devices all of them in parallel. The choice depends on
+            shapes only, so the results of a repeated sweep are exactly the same.
         progress: whether to show a progress bar, which needs the extra `progress`. Each chunk then waits for the one
             before it.
 

@@ -29,7 +29,7 @@ def dashes(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def byte_count(n: int) -> str:
-    """A number of bytes in the largest unit of which there is one: 1536 as `1.5 KiB`."""
+    """A number of bytes in the largest unit that it reaches: 1536 as `1.5 KiB`."""
     size, unit = float(n), "B"
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if size < 1024 or unit == "TiB":

@@ -1,4 +1,4 @@
-"""Entries of what holds several transformations at once, and of optimizers that are made so."""
+"""Entries of transformations that hold several others, and of optimizers that are made in this way."""
 
 from __future__ import annotations
 

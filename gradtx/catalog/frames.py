@@ -1,4 +1,4 @@
-"""Entries of what works in other coordinates."""
+"""Entries of transformations that work in other coordinates."""
 
 from __future__ import annotations
 

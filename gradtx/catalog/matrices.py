@@ -1,4 +1,4 @@
-"""Entries of what treats leaves as matrices."""
+"""Entries of transformations that treat leaves as matrices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entries of methods beside Adam's family: signs, noise, dual averages."""
+"""Entries of methods outside Adam's family: signs, noise, dual averages."""
 
 from __future__ import annotations
 

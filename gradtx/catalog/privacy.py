@@ -1,4 +1,4 @@
-"""Entries of what works on the gradients of single examples."""
+"""Entries of transformations that work on the gradients of single examples."""
 
 from __future__ import annotations
 

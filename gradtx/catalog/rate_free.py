@@ -1,4 +1,4 @@
-"""Entries of what learns its learning rate."""
+"""Entries of optimizers that learn their learning rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entries of what decides where steps land and how long they are, and what happens to them over time."""
+"""Entries of transformations that decide where steps land, how long they are, and how they change over time."""
 
 from __future__ import annotations
 

@@ -117,10 +117,10 @@ class Checkpoints:
 
         Args:
             step: of the checkpoint; None for the newest.
-            strict: whether a difference between checkpoint and targets is an error. If it is not: leaves that the
-                checkpoint does not have, or has with another shape, keep the values of the target, which must be an
-                array; subtrees that moved as a whole are found; types are converted where values keep their meaning.
-                `report` lists all of this.
+            strict: whether a difference between checkpoint and targets is an error. If not, leaves that are missing in
+                the checkpoint, or have another shape there, keep the values of the target, which must be arrays.
+                Subtrees that moved as a whole are found. Types are converted where values keep their meaning. `report`
+                lists all of this.
             rename: paths in the checkpoint -> paths in the targets, of leaves or of subtrees with another name:
                 `{"state/scale_by_adam": "state/direction"}`. The report does not list them.
             **targets: trees with the expected structure, by the names given to `save`: of arrays, such as new ones from

@@ -18,9 +18,9 @@ def moves(
     """Pairs (old path, new path) of subtrees that are equal, and have no counterpart at their own path.
 
     Larger subtrees are matched first. If a subtree matches more than one, it and its parts are left alone. The names of
-    fields have a meaning, so a `nu` never becomes a `mu`: a whole state may move with the wrappers around it, under
-    its own name, and subtrees inside a field move within that field. A subtree of scalars only, which looks like many
-    others, must keep its name.
+    fields have a meaning, so a `nu` never becomes a `mu`. A whole state may move with the wrappers around it, under its
+    own name. Subtrees inside a field move within that field. A subtree of scalars only, which looks like many others,
+    must keep its name.
 
     Args:
         saved, wanted: all leaves by path.
@@ -104,7 +104,7 @@ def _may_move(a: _Parts, b: _Parts, saved: Mapping[str, Leaf], wanted: Mapping[s
 
 
 def _direct(below: list[tuple[int, ...]], depth: int) -> bool:
-    """Whether this node is itself a state, so that only its name says of which method."""
+    """Whether this node is itself a state: then only its name says which method it belongs to."""
     return any(depth in fields for fields in below)
 
 

@@ -74,7 +74,7 @@ def show(x: Any) -> str:
 
 
 def _items(x: Any) -> list[tuple[bool, Any]]:
-    """The texts (True) and arguments (False) of which a dict or tuple is printed; nothing for others."""
+    """The texts (True) and arguments (False) that a dict or tuple is printed from; nothing for others."""
     if type(x) not in (dict, tuple):
         return []
     items: list[tuple[bool, Any]] = []

@@ -68,17 +68,17 @@ class GradientTransformation(Value):
 
         Outside jit, the first two steps with the same structure, shapes and dtypes run operation by operation, and the
         result is that of `update` and `apply_updates` to the bit. The third one compiles a program for the whole step,
-        and all later ones use it, also with other learning rates; numbers from 0.5 to 2, such as b2, stay constants of
-        it, so another one is another kind. Compiled, in a program or under jit, XLA may fuse and round differently: the
-        last bits depend on how many steps of this kind came before in the process. With a schedule, a compiled step
-        waits for the one before, to check the number.
-        Transformations such as `accumulate`, where most steps change no parameter, then write nothing in these steps.
+        and all later ones use it, also with other learning rates. Numbers from 0.5 to 2, such as b2, are constants of
+        the program: with another b2, a new program is compiled. Compiled, in a program or under jit, XLA may fuse and
+        round differently: the last bits depend on how many steps of this kind came before in the process. With a
+        schedule, a compiled step waits for the one before, to check the number. Transformations such as `accumulate`,
+        where most steps change no parameter, then write nothing in these steps.
 
-        All steps outside jit run operation by operation if a function takes part that gradtx does not know (yours or
-        optax's, as a schedule, mask, rule, `value_fn` or transformation), since it may do something else at each call.
-        So do steps with `RowSparse` gradients, with NumPy parameters, on several devices, or that cannot be traced. To
-        compile such a step, jit it yourself. Nothing is compiled inside `with jax.disable_jit():` or
-        `with gradtx.debug_checks():`.
+        If a function that gradtx does not know takes part, all steps outside jit run operation by operation, since it
+        may do something else at each call. Such functions are yours and optax's: schedules, masks, rules, `value_fn`,
+        transformations. The same holds for steps with `RowSparse` gradients, with NumPy parameters, on several devices,
+        or that cannot be traced. To compile such a step, jit it yourself. Nothing is compiled inside `with
+        jax.disable_jit():` or `with gradtx.debug_checks():`.
 
         Args:
             updates: the gradients.

@@ -124,7 +124,7 @@ def _program(plan_of: Callable[[list], Any], given: tuple, donate: bool) -> Call
 
 
 def is_ours(tx: Value) -> bool:
-    """Whether no function of the user, nor of another library, takes part: it may do other things at each call."""
+    """Whether no function of the user or of another library takes part: it may do other things at each call."""
     if "is_ours" not in tx._cache:
         inside = (x for x in tx.children.values() if isinstance(x, Value))
         statics = tx._skeleton.statics.values()

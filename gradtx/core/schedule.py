@@ -103,7 +103,10 @@ def schedule(body: Callable[P, Callable[[Any], Any]]) -> Callable[P, Schedule]:
 
 @schedule
 def function_schedule(function: Callable[[Any], Any]):
-    """A plain function of the step as a schedule. A function given for a hyperparameter becomes one by itself."""
+    """A plain function `step -> value` as a schedule, to add or multiply it, or to draw it.
+
+    A function that is given for a hyperparameter becomes a schedule by itself.
+    """
     return function
 
 

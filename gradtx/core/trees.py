@@ -223,11 +223,13 @@ def _raise_structure(what: str, tree: Any, other_what: str, other: Any) -> None:
     extra = [n for n in names if n not in set(others)]
     if tree is None:
         raise ValueError(f"the {what}s are None, where the {other_what}s are a tree with the leaf {others[0]}")
+    ours = other_what.split()[0] in ("parameter", "gradient", "update")
+    state = "" if ours else "; was the state made for other parameters?"
     if missing:
-        instead = f"; there is one at {extra[0]} instead" if extra else ""
+        instead = f"; there is one at {extra[0]} instead" if extra else state
         raise ValueError(f"there is no {what} at {missing[0]}, where there is a {other_what}{_more(missing)}{instead}")
     if extra:
-        raise ValueError(f"{what} at {extra[0]} has no {other_what}{_more(extra)}")
+        raise ValueError(f"{what} at {extra[0]} has no {other_what}{_more(extra)}{state}")
     here, there = jax.tree.structure(tree), jax.tree.structure(other)
     raise TypeError(f"the {what}s and the {other_what}s have the same leaves in other containers: {here}, {there}")
 

@@ -70,7 +70,7 @@ class Eigenbasis(ShownAsCall, Frame):
         return zlib.crc32(repr(tuple(leaf.shape)).encode()) % self.every if self.staggered else 0
 
     def takes(self, leaf: Leaf) -> bool:
-        """Leaves with two axes or more, one of which gets a basis."""
+        """Leaves with two axes or more; at least one axis gets a basis."""
         return len(leaf.shape) >= 2 and any(self._turned(leaf.shape))
 
     def words(self, leaf: Leaf) -> str:
@@ -189,9 +189,9 @@ def eigenbasis(
     of QᴴLQ; with `exact` they are eigenvectors too. Where all gradients have been zero, the coordinates are those that
     the leaf has; the next basis of a single matrix is then decomposed. In derivatives, Q counts as a constant.
 
-    With kl, each mean is taken of gradients that the other side has whitened, so that L ⊗ R is the nearest to the
-    covariance of the gradients in the sense of Kullback and Leibler; it needs both sides, and matrices with one side
-    have the means above. With S = √(mean g²) of the first gradient:
+    With kl, the gradients in each mean are whitened by the other side first. L ⊗ R is then nearest to the covariance of
+    the gradients in the Kullback-Leibler divergence. It needs both sides; matrices with one side have the means above.
+    With S = √(mean g²) of the first gradient:
 
         L = decay·L + (1 - decay)·g·R⁻¹·gᴴ/n      R⁻¹ = Q_R·diag(1/d_R)·Q_Rᴴ      at first 1/S
         R = decay·R + (1 - decay)·gᴴ·L⁻¹·g/m      L⁻¹ = Q_L·diag(1/d_L)·Q_Lᴴ      at first 1/S

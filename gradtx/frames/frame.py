@@ -23,8 +23,8 @@ class Frame(Narrowing):
     linear, and each is the transpose of the other. What the coordinates depend on, such as a basis, is kept for each
     leaf between steps: the basis in the arguments below, an array, a tree of arrays, or None.
 
-    In every step the wrapper calls `learn`; in the first one, and again after every `period` steps, `refresh`, for
-    leaves of some shapes earlier by their `phase`; and then `into` and `out` with the basis that this gave.
+    In every step the wrapper calls `learn`. In the first one, and then every `period` steps, it also calls `refresh`,
+    for leaves of some shapes earlier by their `phase`. Then it calls `into` and `out` with the new basis.
 
     needs_matrices: whether it treats leaves of two axes as matrices; its wrapper then declares the trait.
     """
@@ -72,11 +72,12 @@ class Frame(Narrowing):
         return None
 
     def begin(self, basis: Any, x: jax.Array) -> jax.Array:
-        """A parameter in the first coordinates, of which the inner state is made; `into`, perhaps in a shorter way."""
+        """A parameter in the first coordinates, from which the inner state is made; `into`, perhaps in a shorter
+        way."""
         return self.into(basis, x)
 
     def learn(self, basis: Any, g: jax.Array) -> Any:
-        """The basis after a step has seen the update g, of which the coordinates may be made later."""
+        """The basis after a step has seen the update g. Later coordinates may be made from it."""
         return basis
 
     def refresh(self, basis: Any, g: jax.Array, first: jax.Array) -> Any:

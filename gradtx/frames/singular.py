@@ -128,7 +128,7 @@ def singular_vectors(decay: float = 0.9, every: int = 2000) -> Frame:
         every: steps between two bases; a whole number, at least 1.
 
     Raises: TypeError, ValueError: an argument is something else.
-    Source: Wang et al. 2025 (arXiv:2509.24218), Conda. M is there the momentum of Adam; here it is kept beside it, so
+    Source: Wang et al. 2025 (arXiv:2509.24218), Conda. M is the momentum of Adam there; here it is kept in addition, so
         that anything may run inside.
 
     Example:

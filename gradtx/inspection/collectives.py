@@ -41,7 +41,7 @@ class Collective(NamedTuple):
 def collectives(function: Callable[..., Any], *args: Any) -> tuple[tuple[Collective, ...], bool]:
     """The collectives of a function of arrays that are split over an Explicit mesh, and whether these are all.
 
-    They are not where arrays go to operations of which XLA chooses how they are split, such as decompositions.
+    They are not known where XLA chooses how the arrays are split, as for decompositions.
 
     A reduction along a split axis is an all-reduce; those that are only added up are one for each set of axes. What a
     loop does counts for each round, or once if their number is not known. What a branch does counts.
@@ -59,7 +59,7 @@ def collectives(function: Callable[..., Any], *args: Any) -> tuple[tuple[Collect
 
 
 def on_explicit(mesh: Any, x: Any, spec: PartitionSpec) -> jax.ShapeDtypeStruct:
-    """A shape and dtype, split over the axes of a mesh, all of which are Explicit."""
+    """A shape and dtype, split over the axes of a mesh; all axes are Explicit."""
     types = (AxisType.Explicit,) * len(mesh.axis_names)
     mesh = AbstractMesh(tuple(mesh.shape.values()), mesh.axis_names, axis_types=types)
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=NamedSharding(mesh, spec))

@@ -106,7 +106,7 @@ def measure_step(tx: GradientTransformation, grads: Any, state: Any, params: Any
     try:
         hash(key)
         program = functools.partial(_program, key)
-    except TypeError:  # an argument without a hash, a list in a dict for example: compiled anew each time
+    except TypeError:  # an argument without a hash, for example a list in a dict: compiled again each time
         program = jax.jit(functools.partial(_measured, key))
     return jax.device_get(program(grads, state, params, arrays))
 

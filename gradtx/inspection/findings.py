@@ -20,7 +20,7 @@ MOMENTS_DEAD = 0.01
 """Share of a leaf's entries whose second moment is zero though their gradient is not: above it, this is reported."""
 
 EPS_DOMINATES = 0.5
-"""Share of the second moments whose root is below eps: above it, the member divides by eps instead of by what it has
+"""Share of the second moments whose root is below eps: above it, the member divides by eps and not by what it has
 measured."""
 
 STALLED = 0.5

@@ -120,8 +120,8 @@ def _padded(arrays: list[jax.Array], side: int) -> tuple[jax.Array, jax.Array | 
     flat = [whole(x).ravel() for x in arrays]
     if (sizes == length).all():
         return jnp.stack(flat).reshape(shape), None
-    # One array of which every leaf is a slice: a pad for each leaf would be a loop to compile for each. The barrier
-    # keeps XLA from evaluating the concatenation, a chain of conditions for each entry, in every sum anew.
+    # One array with every leaf as a slice: a pad for each leaf would be one loop for each to compile. The barrier keeps
+    # XLA from evaluating the concatenation, a chain of conditions for each entry, again in every sum.
     joined = jnp.concatenate([*flat, jnp.zeros((length,), flat[0].dtype)])
     joined = jax.lax.stop_gradient(jax.lax.optimization_barrier(joined))  # the barrier has no right derivative
     cut = jax.vmap(lambda start: jax.lax.dynamic_slice(joined, (start,), (length,)))(np.cumsum(sizes) - sizes)
@@ -144,7 +144,7 @@ def numbers(
     Args:
         xs: stacks by name.
         pair: the names of two of them, x and y.
-        counted: the names of those of which entries are counted.
+        counted: the names of those whose entries are counted.
         counts: stacks of bools by name.
         ranged: real stacks, all with one range.
         among: which entries of `ranged` count; None: all.

@@ -21,12 +21,12 @@ class OnDevice:
     """What one device of a mesh holds and does in a step of an optimizer.
 
     devices: how many there are. parameters, gradients, state: bytes; gradients lie like their parameters.
-    temporaries: bytes, an estimate: those of the compiled step of one leaf of each kind, in the size that a device has
-    of it, for each entry, times all entries on the device; None where such a step cannot be compiled. They are those
-    of the compiler for the devices that are here.
+    temporaries: bytes, an estimate. One leaf of each kind, of the size that it has on a device, is compiled; its
+    temporaries per entry are multiplied by all entries on the device. None where such a step cannot be compiled. The
+    compiler is that of the devices that are here.
     collectives: those of the step, from the types of its arrays, and the gather of parameters whose state is split
-    further than they are; None where the types do not tell. XLA may do several of them at once. Not counted is the sum
-    of the gradients over the batch.
+    further than they are; None where the types do not tell. XLA may do several of them at once. The sum of the
+    gradients over the batch is not counted.
     unknown: what is not known, and why.
     """
 

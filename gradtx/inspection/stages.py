@@ -24,7 +24,7 @@ def stages(tx: Any) -> tuple[tuple[str, GradientTransformation], ...]:
     chain's state, in which members without state have no entry.
 
     Args:
-        tx: a transformation. Anything that is no chain is one stage; so is a wrapper.
+        tx: a transformation. Anything that is not a chain is one stage, also a wrapper.
 
     Returns: (name, transformation) of each stage, in order; none for the empty chain.
     Raises: TypeError: no transformation. ValueError: a batch of them.
@@ -191,8 +191,8 @@ class _Look:
 def _spied(
     member: GradientTransformation, listener: Callable[..., tuple[Any, Any]], name: str | None = None
 ) -> GradientTransformation:
-    """A transformation with the same state, of which each update is a call of `listener(update, updates, state, params,
-    **extra)`, which returns what that update returns. Its name is that of the member unless given."""
+    """A transformation with the same state. Each of its updates calls `listener(update, updates, state, params,
+    **extra)`, which returns the result of that update. Its name is that of the member unless given."""
 
     def body(inner: Transformation):
         def update(updates, state, params=None, **extra):

@@ -1,4 +1,4 @@
-"""Second moments as values: of which entries a running mean of squares is the mean.
+"""Second moments as values: they say which entries share one running mean of squares.
 
     >>> import gradtx
     >>> from gradtx import moments
@@ -6,9 +6,9 @@
     >>> tx.moment
     moments.factored(eps=1e-30, axes=None, min_dim_size=2)
 
-`scale_by_rms`, `divide_by_rms` and the piece of Adagrad take one. It decides what the state keeps, and by what an entry
-is divided. `gradtx.storage` is about something else: codecs keep a second moment of every entry in fewer bytes between
-two steps, and the step itself divides by the whole one.
+`scale_by_rms`, `divide_by_rms` and the piece of Adagrad take one. This decides what the state keeps, and what each
+entry is divided by. `gradtx.storage` is about something else: codecs keep a second moment of every entry in fewer bytes
+between two steps, and the step itself divides by the whole one.
 """
 
 from gradtx.moments.factored import FactoredMoment, factored

@@ -123,7 +123,7 @@ def divided(
     """The updates `fn(g, v, *others)`, v the second moment after this step, and the field after it.
 
     Args:
-        moment: of which entries v is the mean.
+        moment: which entries v is the mean of.
         fn: a leaf function, as for `map_leaves`; an entry g whose square would overflow is clipped.
         updates: the gradients.
         field: the field of the state, as `started` made it.

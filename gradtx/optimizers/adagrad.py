@@ -55,8 +55,8 @@ def accumulate_squares(
         eps: keeps the divisor from zero; finite, at least 0. With 0, an entry whose gradients have all been zero has
             the update 0.
         eps_in_sqrt: add eps inside the root (the default, as in optax and Keras) or outside (torch, the paper's δ).
-        moment: of which squares s is the sum, as in `divide_by_rms`; with another one than `moments.full()`, s is a sum
-            of means, or a bound of the sums.
+        moment: which squares s is the sum of, as in `divide_by_rms`. With `moments.full()`, the default, s is a sum for
+            each entry; with others, a sum of means or a bound of the sums.
 
     State: `AccumulateSquaresState`: sum_of_squares, like params, real, float32 or wider; with another moment, what that
         keeps.

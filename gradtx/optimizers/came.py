@@ -1,4 +1,4 @@
-"""CAME: Adafactor with momentum, divided by its distance from the updates of which it is the mean."""
+"""CAME: Adafactor with momentum. The momentum, a mean of updates, is divided by its distance from them."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ def scale_by_confidence(b1: Hyper = 0.9, b3: Hyper = 0.9999, *, moment: Moment =
     Args:
         b1: the weight of the past in m; in [0, 1].
         b3: the weight of the past in s; in [0, 1].
-        moment: of which squares s is the mean, as in `divide_by_rms`; `moments.factored(1e-16, axes=(-2, -1))` unless
-            given, which adds 1e-16 to them.
+        moment: which squares s is the mean of, as in `divide_by_rms`; the default is `moments.factored(1e-16, axes=(-2,
+            -1))`, which adds 1e-16 to them.
 
     State: `ScaleByConfidenceState`: mu, like params; nu, what the moment keeps, None where that is every entry; 0 at
         init.

@@ -1,4 +1,4 @@
-"""COCOB: each entry bets a part of what it has won, and needs no learning rate."""
+"""COCOB: no learning rate; each entry bets a part of its winnings."""
 
 from __future__ import annotations
 

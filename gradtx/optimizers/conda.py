@@ -37,7 +37,7 @@ def conda(
 
     Args:
         learning_rate: at least 0; usually 1e-2. The weight decay is multiplied by it too.
-        b1: the weight of the past in Adam's momentum, of which the basis is made; in [0, 1].
+        b1: the weight of the past in Adam's momentum, from which the basis is made; in [0, 1].
         b2, eps: as in `scale_by_adam`.
         every: as in `singular_vectors`.
         scale: the factor of the updates of matrices; at least 0.

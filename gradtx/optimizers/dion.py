@@ -55,9 +55,9 @@ def scale_by_dion(
     columns only: m × r where rows are split, and n × r. With r the whole side, u tends to the polar factor of a
     constant M. Entries above 8e37/√(m·n) (float32) count as that.
 
-    Columns of R that are zero, or no more than the rounding error of the largest one, add nothing to u, and their
-    columns of Q stay as they are; so a zero matrix gives zero. In derivatives, P counts as a constant. The last two
-    axes of a leaf are the matrix, those in front count matrices.
+    Columns of R that are zero, or as small as the rounding error of the largest one, add nothing to u, and their
+    columns of Q do not change. So a zero matrix gives zero. In derivatives, P counts as a constant. The last two axes
+    of a leaf are the matrix, those in front count matrices.
 
     Args:
         rank: r, a whole number of at least 1 and at most the shorter side; or, as a float in (0, 1], r over that side,
@@ -141,8 +141,8 @@ def dion(
 ):
     """Dion: `scale_by_dion` and `scale_by_shape("spectral")` for hidden matrices, and AdamW for all other leaves.
 
-    `plan` shows which leaf goes where, and why. One rank holds for all matrices; as a share of the side it fits every
-    shape.
+    `plan` shows which leaf goes where, and why. All matrices have one rank; as a share of the shorter side it fits
+    every shape.
 
     Args:
         learning_rate: at least 0; usually 0.01. The weight decay is multiplied by it too.

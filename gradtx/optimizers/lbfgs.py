@@ -176,9 +176,9 @@ def lbfgs(
     Args:
         learning_rate: at least 0; None for 1. With a line search it only scales the first guess, so leave it None.
         memory_size, scale_init_precond: as in `scale_by_lbfgs`.
-        linesearch: the last member of the chain: `scale_by_zoom_linesearch` (by default, with at most 20 points and a
-            first guess of 1), `scale_by_backtracking_linesearch`, or None for the learning rate alone: then chain a
-            clip behind, since nothing else bounds a step.
+        linesearch: the last member of the chain: `scale_by_zoom_linesearch` (the default, with at most 20 points and a
+            first guess of 1), `scale_by_backtracking_linesearch`, or None for the learning rate alone. With None, chain
+            a clip behind, since nothing else bounds a step.
         axis_name: as in `scale_by_lbfgs`. A line search without an axis_name takes this one;
             `scale_by_zoom_linesearch` says what value_fn must return then.
 

@@ -182,7 +182,7 @@ def momo(learning_rate: Hyper = 1.0, beta: Hyper = 0.9, lower_bound: Hyper = 0.0
         beta, lower_bound, weight_decay: as in `scale_by_momo`.
 
     State: a chain's dict, with one entry: `ScaleByMomoState`. Its update needs `params` and `value`.
-    Source: Schaipp et al. 2024 (arXiv:2305.07583), algorithm 1. optax's `contrib.momo`, but for its weight decay.
+    Source: Schaipp et al. 2024 (arXiv:2305.07583), algorithm 1. optax's `contrib.momo`, except for its weight decay.
     """
     return chain(scale_by_momo(learning_rate, beta, lower_bound, weight_decay), scale_by_learning_rate(1.0))
 
@@ -203,7 +203,8 @@ def momo_adam(
         b1, b2, eps, lower_bound, weight_decay: as in `scale_by_momo_adam`.
 
     State: a chain's dict, with one entry: `ScaleByMomoAdamState`. Its update needs `params` and `value`.
-    Source: Schaipp et al. 2024 (arXiv:2305.07583), algorithm 2. optax's `contrib.momo_adam`, but for its weight decay.
+    Source: Schaipp et al. 2024 (arXiv:2305.07583), algorithm 2. optax's `contrib.momo_adam`, except for its weight
+        decay.
     """
     piece = scale_by_momo_adam(learning_rate, b1, b2, eps, lower_bound, weight_decay)
     return chain(piece, scale_by_learning_rate(1.0))

@@ -1,4 +1,4 @@
-"""RAdam: Adam that divides only when enough gradients have been seen to know by what."""
+"""RAdam: Adam that divides only after enough gradients to know the divisor."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def scale_by_rms(
         initial_scale: s before the first step; finite, at least 0; gradient units squared.
         eps_in_sqrt: add eps inside the root (the default, as in optax and Keras) or outside (torch).
         bias_correction: divide s by the sum of its weights so far.
-        moment: of which squares s is the mean, as in `divide_by_rms`.
+        moment: which squares s is the mean of, as in `divide_by_rms`.
 
     State: `ScaleByRmsState`: count, int32 scalar, 0 at init; nu, like params, real, float32 or wider, `initial_scale`
         at init; with another moment, what that keeps. The same with and without bias_correction.

@@ -165,8 +165,8 @@ def sgdp(
 
     State: a chain's dict, with one entry: `ProjectScaleInvariantState`. Its update needs `params`.
     Raises: ValueError: momentum is not in [0, 1). TypeError: momentum or weight_decay is a schedule.
-    Source: Heo et al. 2021 (arXiv:2006.08217), algorithm 1; defaults as in their code, but for the momentum, which
-        there is 0. Not in optax, torch or Keras. Within 40 ulp of the largest parameter so far over 1,000 steps in
+    Source: Heo et al. 2021 (arXiv:2006.08217), algorithm 1; defaults as in their code, except for the momentum, which
+        is 0 there. Not in optax, torch or Keras. Within 40 ulp of the largest parameter so far over 1,000 steps in
         float32.
     """
     below_one(momentum=momentum)

@@ -35,7 +35,7 @@ def scion(
     exclude: Any = None,
     frame: Any = None,
 ):
-    """Scion: a running mean, of which each leaf takes the direction that is steepest in a norm of its own.
+    """Scion: each leaf steps along a running mean of gradients, in the direction that is steepest in its own norm.
 
         M = momentum·M + (1 - momentum)·g
         w = w - learning_rate·(radius·direction(M) + weight_decay·w)
@@ -55,8 +55,8 @@ def scion(
         learning_rate: in [0, 1]; usually 2^-12.
         momentum: the weight of the past; in [0, 1].
         hidden, others: norm and radius of hidden matrices and of all other ones, as in `on_matrices`: embeddings, heads
-            and, without a frame, leaves with more axes, of which the last two count. The default of others suits a
-            head, and an embedding that is also the head. An embedding of its own hardly moves with it, since its n is
+            and, without a frame, leaves with more axes, whose last two count. The default of others suits a head, and
+            an embedding that is also the head. An embedding of its own hardly moves with it, since its n is
             the vocabulary: give it "column", in `route({"**/embed": scion(rate, others=("column", 1.0)), ...})`.
         vectors: the radius of vectors and scalars, a root mean square.
         polar, outputs, exclude, frame: as in `muon`.

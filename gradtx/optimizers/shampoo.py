@@ -69,15 +69,15 @@ def scale_by_shampoo(
         u = K_L·g·K_R;      g as it is in the first `start` steps
 
     L̂ = L/(1 - b2^t), with b2 = 1 L itself; λ is the largest eigenvalue of each. The last two axes of a leaf are the
-    matrix, and axes in front of them count matrices; for other arrangements put it into
-    `in_frame(..., frames.matrices(...))`. A side longer than block_size is cut into the fewest equal blocks, of which
-    the last may end in zeros. Blocks of leaves of one shape are computed together. In derivatives, roots count as
-    constants. The state cannot follow a frame that turns, such as `eigenbasis`: leave it out of one. Inside `shard_map`
-    matrices must be whole; under `jit` on a mesh they need not.
+    matrix, and axes in front of them count matrices; for other arrangements put it into `in_frame(...,
+    frames.matrices(...))`. A side longer than block_size is cut into the fewest equal blocks; the last one may end in
+    zeros. Blocks of leaves of one shape are computed together. In derivatives, roots count as constants. The state
+    cannot follow a frame that turns, such as `eigenbasis`: leave it out of one. Inside `shard_map` matrices must be
+    whole; under `jit` on a mesh they need not.
 
-    Where L, R, a root, or an entry of a vector's squares is not finite, as after an update that is NaN, the old one
-    stays, and `failures` counts it; the NaN itself comes out, for `skip_nonfinite` to see. A block whose updates have
-    all been zero keeps its roots. Entries above 9e15/√n (float32), n the longer side, count as that.
+    After an update that is NaN, L, R, a root, or an entry of a vector's squares may not be finite. Then the old one
+    stays, and `failures` counts it. The NaN itself is in the result, where `skip_nonfinite` sees it. A block whose
+    updates have all been zero keeps its roots. Entries above 9e15/√n (float32), n the longer side, count as that.
 
     Args:
         b2: the weight of the past in L and R; in [0, 1]; with 1 they are sums.
@@ -95,9 +95,9 @@ def scale_by_shampoo(
     Raises: ValueError: an argument is out of range, or a leaf is refused.
     Source: Gupta et al. 2018 (arXiv:1802.09568), algorithm 1, sums with power 1/4; Anil et al. 2020 (arXiv:2002.09018):
         means, blocks, an interval, a relative eps. Power 1/2 with means is Adafactor in the eigenvectors of L and R,
-        but for the factor √trace L. Not in optax, torch or Keras. Within 1e-4 of the largest entry of exact arithmetic
-        over 1,000 steps in float32 (median 2e-6), for gradients whose covariances have condition 100; for condition
-        1e6, where rounding of L counts, 5e-3 (median 5e-4).
+        except for the factor √trace L. Not in optax, torch or Keras. Within 1e-4 of the largest entry of exact
+        arithmetic over 1,000 steps in float32 (median 2e-6), for gradients whose covariances have condition 100; for
+        condition 1e6, where rounding of L counts, 5e-3 (median 5e-4).
 
     Example:
         >>> import gradtx, jax.numpy as jnp

@@ -57,9 +57,9 @@ def scale_by_sophia(
         h = b2·h + (1 - b2)·r∘(H·r)      in the first and every update_interval-th step; r random signs
         u = clip(m/max(gamma·h, eps), -clip_threshold, clip_threshold)
 
-    Where the curvature is small or negative, an entry moves by clip_threshold in the direction of m. The product H·r is
-    of `value_fn` at the parameters, which must be real; it costs about two gradients, in the steps in which h changes.
-    The loop is: `tx.update(grads, state, params, value_fn=lambda p: loss(p, batch))`.
+    Where the curvature is small or negative, an entry moves by clip_threshold in the direction of m. H is the Hessian
+    of `value_fn` at the parameters, which must be real. The product H·r costs about two gradients, in the steps that
+    change h. The loop is: `tx.update(grads, state, params, value_fn=lambda p: loss(p, batch))`.
 
     Args:
         b1, b2: the weights of the past in m and h; in [0, 1).
@@ -123,7 +123,7 @@ def scale_by_sophia_g(
 
     Args:
         b1, b2, eps, gamma, clip_threshold, update_interval: as in `scale_by_sophia`.
-        batch_size: the number of examples, or tokens, of which that loss is the mean; finite, greater than 0.
+        batch_size: the number of examples, or tokens, that the loss is a mean over; finite, greater than 0.
 
     State: `ScaleBySophiaGState`: count, int32 scalar; mu and nu, like params; 0 at init.
     Raises: ValueError: an argument is out of range. TypeError: a parameter is complex, or sampled_value_fn is no real

@@ -44,7 +44,7 @@ def splus(
         learning_rate: at least 0; usually 0.1 to 1: for a matrix 1,000 × 1,000 the factor is 1e-3.
         b1: the weight of the past in the mean whose signs are taken; in [0, 1].
         b2: the weight of the past in the means whose eigenvectors are taken; in [0, 1].
-        every, sides, max_dim: as in `eigenbasis`, whose bases are decomposed anew each time.
+        every, sides, max_dim: as in `eigenbasis`, with a full decomposition for each new basis.
         other_scale: the factor of vectors, embeddings and heads, in place of 2/(m + n); at least 0.
         average_decay: `decay` of `average`; in [0, 1).
         weight_decay: as in `add_decayed_weights`. It is multiplied by the learning rate and by the factor of the leaf.

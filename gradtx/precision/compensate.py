@@ -37,7 +37,7 @@ def compensate(inner: Transformation):
     |w|·2⁻¹⁸ (2⁻²⁴) may be lost. An update of 0 changes neither w nor c.
 
     The updates must be added as they are: in a chain this is the last member, and it goes outside `schedule_free` and
-    `lookahead`. Updates of parameters in other types than bfloat16 and float16 are those of `inner`.
+    `lookahead`. Parameters that are not bfloat16 or float16 get the updates of `inner`.
 
     If something else changes the parameters, c keeps its value: at most half a last place of the old w. Make the state
     again after loading parameters from elsewhere.
@@ -49,7 +49,7 @@ def compensate(inner: Transformation):
     Raises: ValueError: `params` is not given, or the state was made for parameters of other types.
     Source: Kahan 1965, https://doi.org/10.1145/363707.363723; for bfloat16, Zamirai et al. 2020 (arXiv:2010.06192),
         algorithm 2. Not in optax. optimi keeps c unscaled, so that float16 has no digits for it below 6e-8. Written
-        with casts it may do nothing under jit, where XLA may remove a cast to a narrower type and back: hence
+        with casts it may do nothing under jit, where XLA may remove a cast to a narrower type and back. This one uses
         `lax.reduce_precision`.
 
     Example:

@@ -113,7 +113,7 @@ def update_to(u: jax.Array, p: jax.Array, new: jax.Array) -> tuple[jax.Array, ja
 
     Both p and `new` are values of p's type, and `new` comes from p plus some update in float32. Either their difference
     is exact, or p is so much smaller that the sum is exact. Otherwise (from 1 to 2⁻³⁰, which no float32 sum with 1
-    gives) the sum reaches the nearest possible value: hence the second result.
+    gives) the sum reaches the nearest possible value. So there is a second result.
 
     A parameter that does not move gets -0, which keeps the sign of a zero. The derivative is that of u.
 

@@ -30,8 +30,8 @@ def keep_master(inner: Transformation):
         m = m + u      u: the inner update for the parameters m      w = round(m)
 
     m goes where float32 training would go with the gradients at w. The updates must be added as they are: in a chain
-    this is the last member, and it goes outside `schedule_free` and `lookahead`. Updates of parameters in other types
-    than bfloat16 and float16 are those of `inner`.
+    this is the last member, and it goes outside `schedule_free` and `lookahead`. Parameters that are not bfloat16 or
+    float16 get the updates of `inner`.
 
     If something else changes a parameter (a checkpoint, a projection), so that it is not round(m), then m starts again
     from it: m = w before the step, entry by entry.

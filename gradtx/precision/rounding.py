@@ -45,7 +45,7 @@ def round_stochastically(inner: Transformation, key: int | jax.Array):
     they are the same on any mesh. Leaves joined by `pack` get other bits, which are as good.
 
     The updates must be added as they are: in a chain this is the last member, and it goes outside `schedule_free` and
-    `lookahead`. Updates of parameters in other types than bfloat16 and float16 are those of `inner`.
+    `lookahead`. Parameters that are not bfloat16 or float16 get the updates of `inner`.
 
     Args:
         inner: the transformation. It sees the parameters as they are.

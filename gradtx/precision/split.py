@@ -35,7 +35,7 @@ def split24(inner: Transformation):
     low bits. Larger steps are rounded to nearest: a thousand steps of -1e-4 from 1 end at 0.893 instead of 0.9.
 
     The updates must be added as they are: in a chain this is the last member, and it goes outside `schedule_free` and
-    `lookahead`. Updates of parameters in other types than bfloat16 and float16 are those of `inner`.
+    `lookahead`. Parameters that are not bfloat16 or float16 get the updates of `inner`.
 
     If something else changes w, v is the new w with the old low bits: at most half a last place off.
 

@@ -22,8 +22,8 @@ def require_fitting(g: Any, state: Any) -> None:
 def each_leaf(one: Estimate) -> Estimate:
     """The estimate that does to each trained leaf what `one` does to a tree of this leaf alone.
 
-    Each field of its state is a tree like the parameters, of what the field is for each leaf. Its rate is a tree of
-    scalars.
+    Each field of its state is a tree like the parameters, with the value of the field for each leaf. Its rate is a tree
+    of scalars.
     """
 
     def init(params: Any) -> Any:

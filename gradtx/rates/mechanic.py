@@ -66,7 +66,7 @@ def mechanic(
     Raises: ValueError: an argument is out of range.
     Source: Cutkosky et al. 2023 (arXiv:2306.00144), algorithm 1, with its authors' initial values. optax's
         `contrib.mechanize` starts with s = s_init = 1e-6 and m = 0, adds eps to |h| in m, and clips h in r to the m
-        before; it keeps w₀ and divides w - w₀ by S, where this keeps Δ. Around `adam(0.1)`, with s_init = 1e-3, the
+        before. It keeps w₀ and divides w - w₀ by S; this keeps Δ. Around `adam(0.1)`, with s_init = 1e-3, the
         parameters are within 50 ulp of the largest parameter so far over 1,000 steps in float32.
 
     Example:

@@ -155,7 +155,9 @@ def cyclic_schedule(
 ):
     """Repeated triangles: a straight line up and one down.
 
-        init_value + (peak_value - init_value)·triangle(step)·m_mul^i·gamma^step,   i: complete cycles before the step
+        init_value + (peak_value - init_value)·triangle(step)·m_mul^i·gamma^step
+
+    i is the number of complete cycles before the step. triangle rises from 0 to 1 and falls back to 0 in each cycle.
 
     Args:
         init_value: at both ends of each triangle; finite.

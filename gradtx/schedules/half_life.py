@@ -17,8 +17,8 @@ def half_life_schedule(init_value: Number, end_value: Number, transition_steps: 
         h = -1/log₂(value)       the steps after which a gradient counts half
         h goes from that of init_value to that of end_value; the value is 2^(-1/h)
 
-    A straight line of the weight itself, from 0.9 to 0.9999, would forget too fast until its very end: halfway its
-    half-life is 14 steps, and here 3,469.
+    A straight line of the weight itself, from 0.9 to 0.9999, would forget too fast until its end: halfway its half-life
+    is 14 steps; here it is 3,469.
 
     Args:
         init_value, end_value: greater than 0, less than 1.

@@ -1,4 +1,4 @@
-"""Boxes: sets of which each entry is chosen alone."""
+"""Boxes: sets that bound each entry by itself."""
 
 from __future__ import annotations
 

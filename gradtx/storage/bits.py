@@ -33,7 +33,7 @@ def rounded_stochastically(x: jax.Array, dtype: Any, bits: jax.Array) -> jax.Arr
     """Round x to a narrower type, up or down at random, so that the mean is x. Finite numbers never become infinite.
 
     Args:
-        x: float32, or float64 of which 32 bits are used. NaN and infinities stay.
+        x: float32, or float64 with 32 bits in use. NaN and infinities stay.
         dtype: bfloat16 or float16.
         bits: uint32, in the shape of x.
     """

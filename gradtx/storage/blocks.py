@@ -100,7 +100,7 @@ def scales_of(view: jax.Array, least: float) -> jax.Array:
     0 where all entries are 0. Else at least `least` times the smallest normal number, and at most a quarter of the
     largest number. NaN where an entry is not finite.
     """
-    # As integers: XLA on CPU reduces them in place, and copies floats. In two steps, of which the first uses vector
+    # As integers: XLA on CPU reduces them in place, and copies floats. In two steps. The first uses vector
     # instructions; the operations between them keep XLA from merging the two.
     info, half = jnp.finfo(view.dtype), 4 * view.dtype.itemsize
     word, kept = (jnp.int64, jnp.uint32) if half == 32 else (jnp.int32, jnp.uint16)

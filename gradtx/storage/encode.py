@@ -113,7 +113,7 @@ def encoded(codec: Codec, role: str, path: tuple, x: jax.Array, number: jax.Arra
 def encode(codec: Codec, role: str, x: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array | None]:
     """The codes and scales of a leaf, rounded with the random bits of `number`; traced once for each shape."""
     if role == "magnitude":
-        # As its square: the levels of codecs suit divisors of which the root is taken, and signed numbers over them.
+        # As its square: the levels of codecs suit squares, whose root divides signed numbers.
         tiny = jnp.asarray(jnp.finfo(x.dtype).tiny, x.dtype)
         x = jnp.where(x == 0, x, jnp.maximum(clip_and_square(x)[1], tiny))
     return codec.encode(_encoded_as(role), _parts(x), functools.partial(hashed_bits, number))

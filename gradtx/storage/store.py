@@ -45,7 +45,8 @@ def store(inner: Transformation, codec: Codec, *, min_size: int = 4096, roles: M
         codec: one of `gradtx.storage`: `float32()`, `bfloat16()`, `int8()`, `int4()`, `float8()`, `factored()`,
             `offloaded()`; or your own, see `gradtx.storage.Codec`.
         min_size: leaves with fewer entries, and scalars, are not encoded; a whole number, at least 0.
-        roles: roles of fields that declare none, or another: {"mu": "signed", "nu": "nonnegative", "z": "exact"}, by
+        roles: roles for fields that declare none, or to replace a declared one: {"mu": "signed", "nu": "nonnegative",
+            "z": "exact"}, by
             name or by the end of the path. In a piece of your own, annotate the field: `mu: gradtx.storage.Signed`.
 
     State: `StoreState`. A field with a role is a `Stored` (exact, codes, scales), three trees like the parameters.

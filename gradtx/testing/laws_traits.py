@@ -188,7 +188,8 @@ def _of_rows(tree: Any, rows: np.ndarray) -> Any:
 
 
 def _taken(state: Any, made: Any) -> tuple[Any, bool]:
-    """The state in the shapes that were made, and whether that is all of it: what samples a whole leaf starts anew."""
+    """The state in the shapes that were made, and whether that is all of it: fields that sample a whole leaf start
+    again."""
     fits = [jnp.shape(a) == jnp.shape(b) for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(made), strict=True)]
     leaves = [a if fit else b for fit, a, b in zip(fits, jax.tree.leaves(state), jax.tree.leaves(made), strict=True)]
     return jax.tree.unflatten(jax.tree.structure(made), leaves), all(fits)

@@ -1,4 +1,4 @@
-"""Laws of what holds other transformations."""
+"""Laws of transformations that hold others."""
 
 from __future__ import annotations
 

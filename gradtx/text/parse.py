@@ -18,8 +18,8 @@ def parse(text: str, names: Mapping[str, Any] | None = None) -> Any:
     calls, tuples, lists and dicts. It may also have `frames.`, `moments.`, `rates.`, `sets.`, `storage.`, numbers with
     a type (`jnp.float32(0.1)`), `inf`, `nan` and `re.compile(...)`. Nothing else has a meaning: no operators but signs,
     no attributes, no names of Python. So a text from a stranger cannot run code. It can still ask for much work: a
-    regular expression may be slow, and a text of some hundred nested calls is refused. So is what `gradtx.compat.optax`
-    made, which prints as `compat.optax.adam(...)`: it keeps optax's protocol, and no text can say that.
+    regular expression may be slow, and a text of some hundred nested calls is refused. Values of `gradtx.compat.optax`,
+    which print as `compat.optax.adam(...)`, are refused too: they keep optax's protocol, and no text can say that.
 
     Args:
         text: the text.

@@ -49,6 +49,6 @@ def qr(x: jax.Array) -> jax.Array:
 
 @_one_after_another
 def svd(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The singular vectors and values, of which there are as many as the shorter side is long."""
+    """The singular vectors and values, as many as the shorter side is long."""
     u, s, vh = jnp.linalg.svd(x, full_matrices=False)
     return u, s, vh

@@ -43,7 +43,7 @@ def finite_or_old(old: jax.Array, new: jax.Array) -> tuple[jax.Array, jax.Array]
 
 
 def new_root(mean: jax.Array, old: jax.Array, power: float, eps: Any) -> tuple[jax.Array, jax.Array]:
-    """The new roots of a stack, and the old ones of what is zero or has none; which have none."""
+    """The new roots of a stack, and the old ones of matrices that are zero or have no new root; which have none."""
     new, failed = finite_or_old(old, inverse_root(mean, power, eps))
     nothing = jnp.all(mean == 0, (-2, -1), keepdims=True)
     return jnp.where(nothing, old, new), failed

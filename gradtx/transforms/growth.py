@@ -41,7 +41,7 @@ def limit_growth(factor: Hyper = 1.01, *, axis_name: AxisName = None):
     State: `LimitGrowthState`: norm, a scalar for each leaf, float32 or wider, 0 at init.
     Raises: ValueError: factor is below 1. TypeError: axis_name is not a name.
     Source: the limiter of Chen et al. 2024 (arXiv:2410.01623), Fira, equation 9, with 1.01; used by APOLLO. After a
-        gradient of zero the authors' code lets the norm begin anew at 1e-8. Not in optax. Within 60 ulp of exact
+        gradient of zero, the norm starts again at 1e-8 in the authors' code. Not in optax. Within 60 ulp of exact
         arithmetic over 1,000 steps in float32.
 
     Example:

@@ -15,12 +15,11 @@ def inverse_root(matrix: jax.Array, power: float, eps: float = 1e-6) -> jax.Arra
     """(A + eps·λ·1)^(-power), with the largest eigenvalue λ of A, of a matrix or of each matrix of a stack.
 
     The eigenvalues of a float32 decomposition are off by about 1e-7·λ, more than the small ones of an A whose condition
-    is 1e8. Here the decomposition is corrected twice: by its residual, of which the products are exact, and by a
-    decomposition of the part with eigenvalues below √(2⁻²³)·λ alone.
+    is 1e8. Here the decomposition is corrected twice: by its residual, whose products are exact, and by a decomposition
+    of only the part with eigenvalues below √(2⁻²³)·λ.
 
-    Relative to exact arithmetic with the same float32 matrix, of condition 1e8 and up to 256 × 256, the error of the
-    result in the Frobenius norm is below 4e-4·power for eps = 1e-6 and 4e-3·power for 1e-7. A plain decomposition has
-    .25·power and 4·power.
+    Error in the Frobenius norm, relative to exact arithmetic with the same float32 matrix: below 4e-4·power for eps =
+    1e-6 and 4e-3·power for 1e-7, up to 256 × 256 and condition 1e8. A plain decomposition has .25·power and 4·power.
 
     Args:
         matrix: ... × n × n, Hermitian, float32 or float64, or complex. A zero matrix gives zero. One that is not
@@ -49,7 +48,7 @@ def inverse_root(matrix: jax.Array, power: float, eps: float = 1e-6) -> jax.Arra
 
 
 def _corrected(unit: jax.Array, values: jax.Array, vectors: jax.Array) -> tuple[jax.Array, ...]:
-    """Eigenvalues, a rotation of the eigenvectors, and the small matrix that is left beside the eigenvalues."""
+    """Eigenvalues, a rotation of the eigenvectors, and the small matrix that is left after the eigenvalues."""
     error = product(adjoint(vectors), _residual(unit, values, vectors))
     error = (error + adjoint(error)) / 2
     cut = math.sqrt(float(jnp.finfo(values.dtype).eps)) * values[..., -1:]

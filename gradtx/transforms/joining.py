@@ -16,7 +16,7 @@ def joined(leaves: list) -> list:
 
     A leaf stays alone if it may be split over devices: the vector would have to be gathered.
     """
-    if not any(map(is_staged, leaves)) or jax.default_backend() == "tpu":  # there a matrix would be laid out anew
+    if not any(map(is_staged, leaves)) or jax.default_backend() == "tpu":  # it would change the layout
         return leaves
     small: dict[tuple, list] = {}
     others = []

@@ -46,11 +46,11 @@ def orthogonalize(
     Matrices of one shape are iterated together.
 
     Args:
-        coefficients: triples (a, b, c), one for each step, or the name of such a list. Singular values in [.01, 1],
-            after the division by the norm, end in: "keller" [.68, 1.14], 5 steps; "polar_express" [.85, 1.15], 5 steps;
-            "polar_express_8" [.999, 1.001], 8 steps; "quintic" [.977, 1.032], 5 steps; "cans" [.88, 1.13], 5 steps;
-            "cubic" [.77, 1.31], 5 steps with one product fewer each; "deepseek" [.999, 1.001], 10 steps;
-            "newton_schulz" [.999, 1.001], 12 steps; "svd" exactly 1, by a singular value decomposition.
+        coefficients: triples (a, b, c), one for each step, or the name of such a list. Intervals where singular values
+            in [.01, 1], after the division by the norm, end: "keller" [.68, 1.14], 5 steps; "polar_express" [.85,
+            1.15], 5 steps; "polar_express_8" [.999, 1.001], 8 steps; "quintic" [.977, 1.032], 5 steps; "cans" [.88,
+            1.13], 5 steps; "cubic" [.77, 1.31], 5 steps with one product fewer each; "deepseek" [.999, 1.001], 10
+            steps; "newton_schulz" [.999, 1.001], 12 steps; "svd" exactly 1, by a singular value decomposition.
         eps: added to the norm; finite, at least 0; in the units of the update. With 0 the result does not depend on the
             size of the update.
         dual_norm: multiply by the inner product of result and update, which is the sum of the singular values: then
@@ -58,10 +58,11 @@ def orthogonalize(
         iterate_in: the dtype of the iteration, "float32" or "bfloat16"; None: that of the update, at least float32. In
             bfloat16 the ranges are wider by .02, and "cans" is refused, as its singular values grow without a bound.
             Complex matrices are iterated in their own type.
-        preconditioning: by what N is divided before the iteration, so that no singular value is above 1: "frobenius",
-            ‖N‖_F; "schatten", the fourth root of Σσ⁴, or "spectral", the largest σ, which are smaller, so that
-            few steps bring more singular values near one; "aol", each row i by the root of Σ_j |(N·Nᴴ)_ij|, which turns
-            the result a little. The last three cost a product more, and do not go with "svd".
+        preconditioning: the divisor of N before the iteration, so that no singular value is above 1: "frobenius" is
+            ‖N‖_F, "schatten" the fourth root of Σσ⁴, "spectral" the largest σ; "aol" divides each row i by the root of
+            Σ_j |(N·Nᴴ)_ij|. With the smaller divisors of "schatten" and "spectral", few steps bring more singular
+            values near one; "aol" turns the result a little. The last three cost a product more, and do not go with
+            "svd".
         devices: `owners(...)`, how matrices are shared out among the devices of a mesh; None: `owners()`.
 
     State: none.
@@ -141,11 +142,11 @@ def scale_by_shape(rule: str = "keller", outputs: int = -1, *, devices: Owners |
             1/n; "sides": 2/(m + n).
         outputs: the axis of the outputs, -1 for kernels of Flax, Haiku and Keras, which are inputs × outputs; -2 for
             those of torch and equinox. The other one of the last two axes is that of the inputs.
-        devices: inside `shard_map`, `owners(split_over(...))`, which says of what matrix a leaf is a part; elsewhere
-            it does nothing.
+        devices: inside `shard_map`, `owners(split_over(...))`, which says how the leaves are split; elsewhere it does
+            nothing.
 
     State: none.
-    Raises: ValueError: rule or outputs is another one than these; a leaf has fewer than two axes.
+    Raises: ValueError: rule or outputs is none of these; a leaf has fewer than two axes.
     Source: "keller": Jordan et al. 2024, torch's "original". "moonlight": Liu et al. 2025 (arXiv:2502.16982), torch's
         "match_rms_adamw", Keras' default, optax's `consistent_rms`. "spectral": Pethick et al. 2025 (arXiv:2502.07529),
         Scion, as "inputs"; NVIDIA's "unit_rms_norm". NVIDIA's "spectral" is "longest" here. "sides": Frans et al. 2025

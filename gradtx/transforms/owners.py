@@ -214,7 +214,7 @@ def _exchanged(of_stack: _OF_STACK, layout: _Layout, x: jax.Array, devices: Owne
 
 
 def _constrained(of_stack: _OF_STACK, layout: _Layout, x: jax.Array, leaves: int, devices: Owners, sums: bool, refuse):
-    """The result for a stack of which JAX does not say how it is split: XLA finds the exchanges."""
+    """The result for a stack when JAX does not say how it is split: XLA finds the exchanges."""
     mesh, axes, count = layout.mesh, layout.mesh.axis_names, len(x)
 
     def on(x: jax.Array, *spec: Any) -> jax.Array:

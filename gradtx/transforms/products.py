@@ -1,4 +1,4 @@
-"""Products of matrices at full precision, adjoints, and entries of which no product overflows."""
+"""Products of matrices at full precision, adjoints, and entries whose products do not overflow."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def divide_by_rms(
             zero has the update 0.
         eps_root: added inside the root; finite, at least 0; gradient units squared.
         bias_correction: divide v by the sum of its weights so far.
-        moment: of which squares v is the mean, a value of `gradtx.moments`: `full()`, each entry's own; `per_leaf()`,
+        moment: which squares v is the mean of, a value of `gradtx.moments`: `full()`, each entry's own; `per_leaf()`,
             `per_row()`, `per_column()`, `per(axes)`, `blocks(count)`; `factored()` for a product of the means of rows
             and columns; `max_of_axes()`.
 

@@ -89,8 +89,8 @@ def scale_by_running_norm(b1: Hyper = 0.7, b2: Hyper = 0.9, eps: Hyper = 1e-6, *
         m = b1·m + (1 - b1)·‖g‖₂,   r² = b2·r² + (1 - b2)·‖g‖₂²
         u = g/‖g‖₂·m̂/(r̂ + eps),     m̂ = m/(1 - b1^t),   r̂ = r/√(1 - b2^t)
 
-    So the norm of an update is 1 but for changes over time: a spike is damped, and what follows it is not. The state
-    keeps r, so that the square of a large norm does not overflow. Updates of a leaf whose norm is infinite or NaN
+    So the norm of an update is 1, except for changes over time. A spike is damped; the updates after it are not. The
+    state keeps r, so that the square of a large norm does not overflow. Updates of a leaf whose norm is infinite or NaN
     pass as they are: m and r ignore them, and t does not count them.
 
     Args:

@@ -48,8 +48,8 @@ def map_stacks(
 
     Args:
         fn: gets the numbers of the leaves; `shared`; the updates, (K, m, n) for K matrices; and what each field keeps
-            of these, of which the axes in front are also one axis of length K, or None. It computes in float32, or in
-            the widest dtype of these. It returns the new updates and what is kept.
+            of these (its axes in front are also one axis of length K), or None. It computes in float32, or in the
+            widest dtype of these. It returns the new updates and what is kept.
         shapes: the shape of a leaf -> the shapes of its arrays in the fields.
         updates: the tree to transform. Leaves that are not trained, or have no entries, pass.
         *fields: names and trees with an array or None for each leaf.

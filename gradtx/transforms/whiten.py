@@ -30,8 +30,8 @@ def preconditioned(g: jax.Array, left: Q, right: Q) -> jax.Array:
 def learned(form: str, g: jax.Array, noise: jax.Array, kept: tuple, rate: Any) -> tuple:
     """Both factors, and the bounds of their curvature, after a step.
 
-    A matrix that is zero keeps them, and so does one of which the new ones are not finite; the second result says of
-    which matrices that is so.
+    A matrix that is zero, or whose new ones are not finite, keeps the old ones; the second result says which matrices
+    are not finite.
     """
     kept = jax.lax.stop_gradient(kept)
     g = g + jnp.mean(jnp.abs(g), (-2, -1), keepdims=True) * math.sqrt(float(jnp.finfo(jnp.float32).eps)) * noise

@@ -86,10 +86,10 @@ def scale_by_zoom_linesearch(
         initial_guess_strategy: "keep" starts from the step of the last search, or from 1 if it was 0; "one" from 1.
         axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which every leaf is split. Slopes
             are then those of all parts, and all devices take the same step. value_fn gets the device's own part of the
-            parameters and must return the whole value, the same on all devices, as a function that ends in
-            `jax.lax.psum` does; `value` must be that value, and `grad` its derivative by the device's part. Take both
-            from `value_and_grad_from_state(value_fn, axis_name=...)`, or give None. `jax.grad` of such a function is
-            too large by the number of devices with check_vma=False, and in `pmap` and `vmap`.
+            parameters and must return the whole value, the same on all devices; a function that ends in `jax.lax.psum`
+            does. `value` must be that value, and `grad` its derivative by the device's part. Take both from
+            `value_and_grad_from_state(value_fn, axis_name=...)`, or give None. `jax.grad` of such a function is too
+            large by the number of devices with check_vma=False, and in `pmap` and `vmap`.
 
     State: `ScaleByZoomLinesearchState`: learning_rate, 1 at init, and value, infinity at init, float scalars, float32
         or as wide as the widest parameter; grad, like params, 0 at init; info; count, int32 scalar.

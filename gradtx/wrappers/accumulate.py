@@ -42,9 +42,9 @@ def accumulate(inner: Transformation, steps: Steps, *, reduction: str = "mean"):
 
         a = a + g in each update;  in every k-th: u = inner(a/k), a = 0;  in all others: u = 0
 
-    For a batch cut into k equal parts, the mean of the k gradients is the gradient of the batch: to the bit where the
-    sums are exact, otherwise to k·6e-8 of the largest part (1e-6 for 16 parts). The inner transformation runs in the
-    k-th update only, with the extra arguments of that update. So `value` and `grad_fn` are those of the last part:
+    For a batch cut into k equal parts, the mean of the k gradients is the gradient of the batch. It is equal to the bit
+    if the sums are exact, otherwise to k·6e-8 of the largest part (1e-6 for 16 parts). The inner transformation runs in
+    the k-th update only, with the extra arguments of that update. So `value` and `grad_fn` are those of the last part:
     put `sam` outside. Schedules inside count the steps of the inner transformation. Between steps the parameters stay
     unchanged, to the bit.
 

@@ -1,4 +1,4 @@
-"""Steps of which no entry goes against the gradient."""
+"""Steps whose entries never go against the gradient."""
 
 from __future__ import annotations
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradtx.core.errors import range_check
+from gradtx.core.errors import INSTEAD, range_check
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.wrappers.masked import masked
 
+INSTEAD["weight_decay"] = "chain it with add_decayed_weights(weight_decay): in front for L2, or as in adamw"
 _decay = range_check(
     "finite and at least 0 (behind a learning rate, which flips the sign, write scale_by_learning_rate(rate, "
     "flip_sign=False), add_decayed_weights(x), scale(-1.0))",

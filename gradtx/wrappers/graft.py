@@ -59,17 +59,17 @@ def graft(
             count matrices. "channel": each index of the last axis, the outputs of a kernel as in Flax and Keras; leaves
             with fewer than two axes are one channel. A whole number: the same for another axis. "entry": each entry, so
             u = |m|·sign(d). "tree": all leaves together.
-        through: a frame of `gradtx.frames` in which `magnitude` runs, and both norms are taken; what it costs in state
-            is then what the frame leaves of a leaf. There, `per` is "leaf", "tree", or "channel": each index of the
-            axis that the frame leaves as it is, of the last one if that is both.
+        through: a frame of `gradtx.frames` in which `magnitude` runs and both norms are taken. Its state then has the
+            size that a leaf has in the frame. There, `per` is "leaf", "tree", or "channel": each index of the axis that
+            the frame leaves as it is, of the last one if that is both.
         axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)`, the axes over which every leaf is split, along
             other axes than that of the channels. The norms are then those of all parts. Not with `through`.
 
     State: `GraftState`: the states of both; with `through`, that of `magnitude` is an `InFrameState`.
     Raises: ValueError: `per` is another word, or an axis that a leaf does not have; one of the two is an optimizer and
         the other a piece in front of a learning rate; one sets the parameters, such as `compensate`; the updates of the
-        two do not fit each other; the frame cannot take a leaf, or leaves no axis of it as it is. TypeError: axis_name
-        is not a name; through is no frame.
+        two do not fit each other; the frame cannot take a leaf, or changes all of its axes. TypeError: axis_name is not
+        a name; through is no frame.
     Source: Agarwal et al. 2020 (arXiv:2002.11803), AdaGraft, per leaf or for the whole tree. Not in optax. Within 6
         ulp of the exact quotient.
 

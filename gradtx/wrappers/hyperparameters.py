@@ -23,11 +23,10 @@ from gradtx.wrappers.inject import InjectState
 def hyperparameters(state: Any) -> dict[str, Any]:
     """The hyperparameters in a state, by name, for logging: those that follow schedules, and all under `inject`.
 
-    A name that occurs once is given as it is (`learning_rate`); one that occurs several times has its place in the
-    state in front (`adam/learning_rate`), with the branch of a recipe that has several, as `muon`
-    (`matrices/scale_by_learning_rate/learning_rate`). The values are those of the last update; before the first update,
-    those it will use. The names are those of the pieces: the momentum of `sgd` is `decay` of `add_momentum`, unless
-    `sgd` itself is under `inject`.
+    A name that occurs once is given as it is (`learning_rate`). One that occurs several times has its place in the
+    state in front: `adam/learning_rate` in a chain; `matrices/scale_by_learning_rate/learning_rate` in `muon`, which
+    has two branches. The values are those of the last update; before the first update, those it will use. The names are
+    those of the pieces: the momentum of `sgd` is `decay` of `add_momentum`, unless `sgd` itself is under `inject`.
     """
     if isinstance(state, GradientTransformation):
         raise TypeError(f"hyperparameters takes a state; of {state.name} itself, read the attributes or `arguments`")
@@ -101,7 +100,7 @@ def set_count(state: Any, n: Any, *, names: Iterable[str] | None = None) -> Any:
 
     Args:
         state: a state, or a tree of states, with a `HyperparametersState` in it.
-        n: the number of updates done, as the schedules shall see it; a whole number from 0 to 2³¹ - 1, or an integer
+        n: the number of updates that the schedules see as done; a whole number from 0 to 2³¹ - 1, or an integer
             array: a scalar, or of the shape of the counts where states are batched.
         names: only for these hyperparameters, by the names of `hyperparameters(state)`: `["learning_rate"]`. All
             hyperparameters of one transformation share a count. None: for all.

@@ -63,8 +63,8 @@ def freeze(inner: Transformation, frozen: Any):
     A frozen leaf does not change, to the bit. It has no state, and does not count in norms. (Adding any update turns
     subnormal numbers into 0: XLA flushes them on CPU.)
 
-    To train a leaf later that was frozen for a while, give it a transformation of its own, with `route`: all leaves of
-    one transformation share a count, which has gone on, and the bias correction of Adam would make the first steps of
+    To train a leaf later that was frozen for a while, give it its own transformation, with `route`. All leaves of one
+    transformation share a count. That count has gone on, so the bias correction of Adam would make the first steps of
     the new leaf too long.
 
     Args:

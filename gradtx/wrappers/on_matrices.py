@@ -21,8 +21,8 @@ def on_matrices(matrices: Transformation, others: Transformation, exclude: Any =
     """Give the hidden matrices of a network one transformation, and all other leaves another one.
 
     `plan` shows for each leaf where it goes, and why. By default these go to `others`: leaves without two axes that are
-    longer than 1; leaves with more axes; those named `bias`; embeddings, which are found by `embed`, `wte` or `wpe` in
-    their paths; and the last layer, by a part of its path that is `head`, `lm_head`, `classifier` or `logits`. Names
+    longer than 1; leaves with more axes; biases; embeddings; and the last layer. They are found by their paths: `bias`
+    as the name; `embed`, `wte` or `wpe` in the path; a part that is `head`, `lm_head`, `classifier` or `logits`. Names
     differ from network to network, so look at the plan once.
 
     Args:

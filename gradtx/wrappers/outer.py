@@ -44,7 +44,7 @@ def outer(inner: Transformation, outer_tx: Transformation, every: Count):
     outer_tx = sgd(1.0) the updates are the inner ones, to the bit. With sgd(α) this is `lookahead`, with Nesterov's
     momentum DiLoCo: `diloco`. Schedules in outer_tx see the number of meetings.
 
-    The inner state stays at a meeting; `outer(restart(tx, k), outer_tx, k)` begins it anew there.
+    The inner state stays at a meeting; `outer(restart(tx, k), outer_tx, k)` starts it again there.
 
     Args:
         inner: the optimizer that moves the parameters in every step.

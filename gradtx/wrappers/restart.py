@@ -1,4 +1,4 @@
-"""An optimizer that begins anew now and then."""
+"""An optimizer that starts again from time to time."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RestartState(NamedTuple):
 
 @transformation(any_leaves=True)
 def restart(inner: Transformation, every: Count | None = None, warmup: Count = 0):
-    """Make the state of a transformation anew after every few updates, and then let its updates grow from small ones.
+    """Reset the state of a transformation after every few updates, and then let its updates grow from small ones.
 
         state = init(w)                     before the updates every + 1, 2·every + 1, ...
         u = c·u,   c = sin²(π/2·n/warmup)   for the n-th update after such a restart, n <= warmup; else c = 1
@@ -99,7 +99,7 @@ def restart(inner: Transformation, every: Count | None = None, warmup: Count = 0
 
 
 def _other_keys(fresh: Any, old: Any) -> Any:
-    """A new state with other random keys than an old one, made of those."""
+    """A new state whose random keys are made from those of an old one, so that they differ."""
 
     def at(new: Any, node: Any) -> Any:
         keys = random_keys(type(new))

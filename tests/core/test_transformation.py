@@ -62,6 +62,16 @@ def test_a_wrong_gradient_is_an_error_that_names_the_leaf(tx, grads, error, mess
         tx.update(grads, tx.init(PARAMS), PARAMS if with_params else None)
 
 
+def test_a_state_of_other_parameters_is_suspected():
+    with pytest.raises(ValueError, match=r"update at layers/0/b has no mu.*; was the state made for other parameters"):
+        adam(1e-3).update(PARAMS, adam(1e-3).init({"layers": [{"w": PARAMS["layers"][0]["w"]}]}))
+
+
+def test_an_argument_that_a_recipe_lacks_leads_to_the_piece():
+    with pytest.raises(TypeError, match="adam has no argument 'weight_decay'; chain it with add_decayed_weights"):
+        adam(1e-3, weight_decay=0.1)
+
+
 @pytest.mark.parametrize("tx", [sgd(0.1), scale(2.0)], ids=str)
 def test_a_stateless_transformation_refuses_what_is_no_array(tx):
     with pytest.raises(TypeError, match="update at layers/0/w must be an array or a number; got 'text'"):

@@ -26,7 +26,7 @@ What is different from `keras.optimizers` 3.15, on purpose:
   `gradtx.route`.
 * `callbacks.ReduceLROnPlateau` is a transformation behind the optimizer, and `callbacks.LearningRateScheduler` a
   learning rate, which is told the steps of an epoch.
-* What they return are chains of gradtx's pieces, which print, and which `gradtx.parse` reads.
+* They return chains of gradtx's pieces. These print, and `gradtx.parse` reads the text.
 * Sums are in float32 or wider where Keras uses the type of the variables.
 """
 

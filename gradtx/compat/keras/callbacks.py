@@ -66,7 +66,7 @@ def ReduceLROnPlateau(  # noqa: N802
         verbose: without meaning here.
         mode: "min", or "auto" for a loss or an error, as the name says. For what is to be large, such as an accuracy,
             give "min" and the negative value.
-        learning_rate: that of the optimizer, of which min_lr is a part; needed for min_lr above 0.
+        learning_rate: that of the optimizer, to compare min_lr with; needed for min_lr above 0.
 
     Raises: ValueError: mode is "max", or "auto" for another name, which Keras would maximize or ask its metrics about;
         min_lr without learning_rate; an argument is out of range.

@@ -85,11 +85,11 @@ Two schedules
 
 * The state of a chain is a tuple, as in optax, and nested chains are nested tuples: `state[0].mu`. An update also takes
   gradtx's dict, and then returns one. The states of pieces are gradtx's, also under optax's names: an `EmaState` has
-  `mu`, not `ema`, and counts are where gradtx has them; GaLore's and `mechanize`'s have other fields, and a piece with
-  a schedule a level more. A leaf that a mask leaves out is None, not a `MaskedNode`. The states of `MultiSteps` and
-  `inject_hyperparams`, of `masked`, `partition`, `apply_if_finite`, `conditionally_mask` and `conditionally_transform`
-  have optax's fields; what is inside is `inner` in the last three. `acc_grads` is a sum, and stays until the next
-  gradient.
+  `mu`, not `ema`, and counts are where gradtx has them. The states of GaLore and `mechanize` have other fields. A piece
+  with a schedule has one level more. A leaf that a mask leaves out is None, not a `MaskedNode`. The states of
+  `MultiSteps` and `inject_hyperparams`, of `masked`, `partition`, `apply_if_finite`, `conditionally_mask` and
+  `conditionally_transform` have optax's fields; what is inside is `inner` in the last three. `acc_grads` is a sum, and
+  stays until the next gradient.
 * The state of `named_chain` has only the members that have state, and nested chains are dicts in it.
 * Adan weighs the differences by b2, where optax has 1 - b2. `mechanize` has its authors' initial values, so that its
   first rate is 100 times optax's, and no clip. GaLore takes directions of the shorter side, where optax takes those of
@@ -100,14 +100,14 @@ Two schedules
 * `mu_dtype`, `accumulator_dtype` and `state_dtype` say how a field is kept between steps; without them it is float32 or
   wider, also for half-precision parameters. Hyperparameters in a state are float32 or wider too.
 * An argument that has no meaning here is an error that says what to do: `adapt_lower_bound`, `safeguard_warmup`,
-  another `hessian_diagonal_fn` than Hutchinson's, b2 of SM3. Numbers out of range are errors, and so are None beside an
-  array, a state of another transformation, and where there is a `value_fn`, an extra argument that it does not have.
-  Integer parameters never change. Under `inject_hyperparams`, numbers that decide what is built must be in
+  another `hessian_diagonal_fn` than Hutchinson's, b2 of SM3. These are errors too: numbers out of range, None where the
+  other tree has an array, the state of another transformation, and with `value_fn` an extra argument that it does not
+  have. Integer parameters never change. Under `inject_hyperparams`, numbers that decide what is built must be in
   `static_args`, as `min_dim_size_to_factor` of `adafactor`.
 * AdaDelta with a learning rate of None has the rate 1. `polyak_sgd` never goes uphill, and a failed line search takes
   the lowest value that it saw; `verbose` prints one line then. L-BFGS leaves out pairs of negative curvature. `freeze`
-  gives frozen leaves -0, which keeps every bit. GaLore's basis is of the columns of a leaf, or of what dimension
-  numbers make of it. `split_real_and_imaginary` keeps one leaf, whose norm is that of both parts.
+  gives frozen leaves -0, which keeps every bit. GaLore's basis is one of the columns of a leaf, or of the matrix that
+  dimension numbers make of the leaf. `split_real_and_imaginary` keeps one leaf, whose norm is that of both parts.
 
 **Names of gradtx**
 

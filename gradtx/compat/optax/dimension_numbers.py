@@ -46,7 +46,7 @@ def as_matrices(inner: Transformation, numbers: Any):
     Args:
         inner: the transformation.
         numbers: a tree of dimension numbers like the parameters, or a prefix of one, or a function of the parameters
-            that gives it; leaves with None, and those with fewer than two axes, are as they are.
+            that gives it; leaves with None, and those with fewer than two axes, do not change.
 
     State: that of `partition`, by the frames.
     """

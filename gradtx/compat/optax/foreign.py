@@ -11,8 +11,8 @@ from gradtx.core.transformation import as_transformation
 def from_optax(tx: Any) -> GradientTransformation:
     """Make a transformation of gradtx from one of optax: `step`, wrappers and chains then take it; its state stays.
 
-    Wrappers and `chain` do this by themselves. Its numbers are not leaves, and two equal calls are two values, for they
-    are hidden in its functions.
+    Wrappers and `chain` do this by themselves. Its numbers are hidden in its functions. So they are not leaves, and two
+    equal calls are two different values.
 
     Args:
         tx: a transformation of optax, also `MultiSteps`, or any pair `(init, update)`. One of gradtx comes back as it

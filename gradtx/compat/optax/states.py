@@ -178,7 +178,7 @@ def _require(tx: Any, who: str, steps: Any) -> None:
 
 
 def _split(params: Any) -> tuple[Any, dict[str, Any]]:
-    """The parameters, and what optax keeps beside them."""
+    """The parameters, and the other trees that optax keeps with them."""
     if type(params).__name__ == "LookaheadParams":
         return params.fast, {"slow": params.slow}
     return params, {}

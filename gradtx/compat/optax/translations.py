@@ -167,8 +167,8 @@ FRESH = {
     ("BacktrackingLinesearchInfo", "failed"),
     ("ZoomLinesearchInfo", "failed"),
 }
-"""Fields of gradtx's states that optax has not, and that begin as in a new state: they say what the last step did, or
-what the set of a projection keeps of the parameters."""
+"""Fields of gradtx's states that optax does not have. They start as in a new state: they describe the last step, or
+hold what the set of a projection keeps of the parameters."""
 
 OTHER_COUNTS = {"EveryState", "ZeroNansState", "ReduceOnPlateauState", "ClipByZScoreState"}
 """States of gradtx whose count is not the number of updates."""

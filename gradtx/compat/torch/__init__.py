@@ -14,7 +14,7 @@ torch itself is not needed. What is different from `torch.optim` 2.13, on purpos
 * `foreach`, `fused`, `capturable` and `differentiable` say how torch computes. They are accepted and mean nothing here:
   a step is one compiled program, and has a derivative.
 * `clip_grad_norm_` and `clip_grad_value_` are transformations: `chain(clip_grad_norm_(1.0), SGD(0.1))`.
-* What they return are chains of gradtx's pieces, which print, and which `gradtx.parse` reads.
+* They return chains of gradtx's pieces. These print, and `gradtx.parse` reads the text.
 * Sums are in float32 or wider where torch uses the type of the parameters.
 * A training that runs goes on here: `import_state(tx, optimizer.state_dict(), params)`.
 * `LBFGS` runs up to 20 iterations in a step, with a closure: use `gradtx.lbfgs`. `MultiplicativeLR` depends on all its

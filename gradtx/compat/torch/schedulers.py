@@ -187,7 +187,7 @@ def ReduceLROnPlateau(  # noqa: N802
     by threshold·|best| here; torch multiplies the best by 1 - threshold, which is higher than the best where it is < 0.
 
     Args:
-        lr: that of the optimizer, of which min_lr is a part.
+        lr: that of the optimizer, to compare min_lr with.
         mode: "min"; for "max" give the negative value.
 
     Raises: ValueError: mode is "max"; an argument is out of range.
