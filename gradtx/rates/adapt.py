@@ -14,6 +14,7 @@ from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.pair import GradientTransformation, is_transformation, require_changeable
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.core.trees import require_same_tree
 from gradtx.rates.estimator import LearntBy, Now, the_loss
 from gradtx.rates.leaves import each_leaf, require_fitting
 from gradtx.transforms.split import scalars
@@ -98,7 +99,9 @@ def adapt_learning_rate(
         rate, feed, tx = advice.rate, advice.feed, inner
         if feed is not None:
             updates, tx = map_leaves(lambda g: feed * g, updates), _times(inner, gradient_units, feed)
-        updates, inner_state = tx.update(updates, state.inner, params, **extra)
+        fed = updates
+        updates, inner_state = tx.update(fed, state.inner, params, **extra)
+        require_same_tree("update", updates, "gradient", fed)
         if not (isinstance(learning_rate, float) and learning_rate == 1.0):
             updates = map_leaves(lambda u: learning_rate * u, updates)
         with jax.numpy_dtype_promotion("standard"):

@@ -19,6 +19,7 @@ from gradtx.core.special import SpecialLeaf, is_leaf
 from gradtx.core.states import NonNegative
 from gradtx.core.traits import Divisor
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.core.trees import require_same_tree
 from gradtx.moments.means import ENTRYWISE
 from gradtx.moments.moment import Moment, divided, require_moment, started
 from gradtx.transforms.basic import identity
@@ -108,6 +109,7 @@ def divide_by_rms(
         numerators, inner = filter.update(
             map_leaves(lambda g: clip_and_square(g)[0], updates), state.inner, params, **extra
         )
+        require_same_tree("update of the filter", numerators, "gradient", updates)
         numerators = jax.tree.map(_in_rows_of, updates, numerators, is_leaf=is_leaf)
         updates, nu = divided(moment, leaf, updates, state.nu, numerators, step=step, idle=b2)
         return updates, DivideByRmsState(t, nu, inner)

@@ -12,7 +12,7 @@ from gradtx.core.numerics import increment, zero_count
 from gradtx.core.pair import require_changeable
 from gradtx.core.traits import Closures, Group
 from gradtx.core.transformation import Transformation, transformation
-from gradtx.core.trees import flatten, is_trained
+from gradtx.core.trees import flatten, is_trained, require_same_tree
 from gradtx.frames.carry import TURNED, carried
 from gradtx.frames.frame import Frame, identity, require_frame
 from gradtx.frames.leaves import carry_leaf, learn_leaf, refresh_leaf
@@ -132,9 +132,10 @@ class Inside:
         bases, inner_state = _turned(frame, self._roles, mine, bases, updates, state)
         inside = into_frame(frame, mine, bases, updates)
         params = None if params is None else into_frame(frame, mine, bases, params)
-        inside, inner_state = inner.update(inside, inner_state, params, **given)
+        came, inner_state = inner.update(inside, inner_state, params, **given)
+        require_same_tree("update in the frame", came, "gradient in the frame", inside)
         basis = jax.tree.unflatten(flatten(updates)[1], bases)
-        return Seen(inside, mine, bases), InFrameState(increment(state.count), basis, inner_state)
+        return Seen(came, mine, bases), InFrameState(increment(state.count), basis, inner_state)
 
 
 def _turned(

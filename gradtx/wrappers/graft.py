@@ -121,6 +121,7 @@ def _grafted_through(direction: Any, magnitude: Any, per: str | int, frame: Fram
 
     def update(updates, state, params=None, **extra):
         d, of_d = direction.update(updates, state.direction, params, **direction.extras.taken(extra))
+        require_same_tree("update of the direction", d, "gradient", updates)
         m, of_m = inside.update(updates, state.magnitude, params, **magnitude.extras.taken(extra))
         seen = into_frame(frame, m.mine, m.bases, d)
         if per == "tree":

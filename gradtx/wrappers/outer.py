@@ -14,6 +14,7 @@ from gradtx.core.numerics import increment, zero_count
 from gradtx.core.pair import require_changeable
 from gradtx.core.states import Exact
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.core.trees import require_same_tree
 from gradtx.wrappers.conditional import only_where
 from gradtx.wrappers.lookup import copied
 
@@ -74,12 +75,14 @@ def outer(inner: Transformation, outer_tx: Transformation, every: Count):
 
     def update(updates, state, params, **extra):
         updates, inner_state = inner.update(updates, state.inner, params, **inner.extras.taken(extra))
+        require_same_tree("update", updates, "parameter", params)
         steps = increment(state.steps_since_sync)
         meet = steps >= every
 
         def meeting() -> tuple[Any, Any]:
             back = map_leaves(_back, updates, state.slow, params)
             way, outer_state = outer_tx.update(back, state.outer, state.slow, **outer_tx.extras.taken(extra))
+            require_same_tree("update of outer_tx", way, "parameter", params)
             new, slow = map_leaves(_onwards, updates, state.slow, back, way)
             return new, (slow, outer_state)
 

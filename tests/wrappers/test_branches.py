@@ -154,6 +154,26 @@ class TestGraft:
             once(graft(sgd(0.1), lost))
 
 
+LOW = gradtx.frames.low_rank(1)
+LOSING = {
+    "update of the filter at b": gradtx.divide_by_rms,
+    "update of outer_tx at b": lambda tx: gradtx.outer(sgd(0.1), tx, 1),
+    "update of the direction at b": lambda tx: graft(tx, identity(), through=LOW),
+    "update in the frame at b": lambda tx: gradtx.in_frame(tx, LOW),
+    "update at b, where there is a parameter": lambda tx: gradtx.outer(tx, sgd(1.0), 2),
+    "update at b, where there is a gradient": lambda tx: gradtx.adapt_learning_rate(
+        tx, gradtx.rates.distance(), per="leaf"
+    ),
+}
+
+
+@pytest.mark.parametrize("words", LOSING)
+def test_a_leaf_that_is_lost_inside_is_named(words):
+    tx = LOSING[words]((lambda p: (), lambda u, s, p=None: ({"w": u["w"]}, s)))
+    with pytest.raises(ValueError, match=f"there is no {words}"):
+        once(tx)
+
+
 def test_keep_norm():
     got = once(keep_norm(scale_by_adam(), "channel"))
     for leaf in G:
