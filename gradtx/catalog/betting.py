@@ -117,6 +117,7 @@ ENTRIES = (
                 ),
                 rates=(0.3, 1.0, 3.0),
                 shared=_DADAPT,
+                offered={"learning_rate": 0.5, **_DADAPT, "b2": 0.99, "estim_lr0": 1e-2},
             )
         },
         ranges={"estim_lr0": POSITIVE},
@@ -157,6 +158,7 @@ ENTRIES = (
                 optax=Peer("contrib.momo", differs=f"{_DECAY}."),
                 rates=(0.1, 1.0, 10.0),
                 shared=_MOMO,
+                offered={"learning_rate": 0.1, **_MOMO},
             )
         },
         ranges={"beta": Range("complement", 0.0, 1.0), "lower_bound": Range("linear", -10.0, 10.0)},
@@ -198,6 +200,7 @@ ENTRIES = (
                 optax=Peer("contrib.momo_adam", differs=f"{_DECAY}."),
                 rates=(0.001, 0.01, 0.1),
                 shared=_MOMO_ADAM,
+                offered={"learning_rate": 0.5, **_MOMO_ADAM, "b2": 0.99},
             )
         },
         ranges={"b1": BELOW_ONE, "b2": BELOW_ONE, "lower_bound": Range("linear", -10.0, 10.0)},

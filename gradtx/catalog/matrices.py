@@ -77,6 +77,7 @@ ENTRIES = (
         source=_DION,
         year=2025,
         settings={"": Setting(called="dion", label="Dion", rates=(0.001, 0.003, 0.01, 0.03))},
+        not_offered="on functions of two numbers, which have no matrices, it is AdamW",
         abouts={"momentum": _LEFT},
         laws=_NEEDS,
     ),

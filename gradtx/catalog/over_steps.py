@@ -22,6 +22,7 @@ ENTRIES = (
                 traffic=(112, 12),  # the same, and once more on the sphere
             )
         },
+        not_offered="it keeps the distance from 0, so that it reaches no minimum",
         laws={"needs_params": True},
     ),
     Entry(
@@ -141,6 +142,7 @@ ENTRIES = (
                 shared={"b1": 0.9, "b2": 0.999, "eps": 1e-8, "weight_decay": 0.01},
             )
         },
+        not_offered="to a vector of two numbers it does what AdamW does",
         laws={"needs_params": True, "smooth": False},
     ),
     Entry(
@@ -167,6 +169,7 @@ ENTRIES = (
                 shared={"momentum": 0.9, "weight_decay": 0.0001},
             )
         },
+        not_offered="to a vector of two numbers it does what SGD with momentum does",
         laws={"needs_params": True, "smooth": False},
     ),
 )

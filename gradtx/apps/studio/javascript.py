@@ -104,6 +104,9 @@ class Translation:
             return [np.broadcast_to(inputs[0].reshape(shape), out.shape)]
         if name in ("reshape", "squeeze"):
             return [inputs[0].reshape(out.shape)]
+        if name in ("concatenate", "stack"):
+            joined = np.stack if name == "stack" else np.concatenate
+            return [joined(inputs, params.get("axis", params.get("dimension")))]
         if name in REDUCTIONS:
             return [self._reduced(REDUCTIONS[name], kind, inputs[0], params["axes"])]
         if name == "convert_element_type":

@@ -38,7 +38,7 @@ class Field(NamedTuple):
 
 
 class Programs(NamedTuple):
-    """The functions `init(w, h)` and `update(g, s, w, h)`, without a name, and the leaves of the state, in order."""
+    """The functions `init(w, h)` and `update(g, s, w, f, h)`, without a name, and the leaves of the state, in order."""
 
     init: str
     update: str
@@ -59,13 +59,13 @@ def programs(make: Callable[..., Any], hyperparameters: Sequence[str]) -> Progra
     def init(w: Any, h: dict[str, Any]) -> Any:
         return make(**h).init(w)
 
-    def update(g: Any, s: Any, w: Any, h: dict[str, Any]) -> Any:
-        return make(**h).update(g, s, w)
+    def update(g: Any, s: Any, w: Any, f: Any, h: dict[str, Any]) -> Any:
+        return make(**h).update(g, s, w, value=f)
 
     with double_precision():
         w, h = jax.ShapeDtypeStruct(POINT, np.float64), dict.fromkeys(hyperparameters, _NUMBER)
         of_init, s = jax.make_jaxpr(init, return_shape=True)(w, h)
-        of_update = jax.make_jaxpr(update)(w, s, w, h)
+        of_update = jax.make_jaxpr(update)(w, s, w, _NUMBER, h)
     fields = tuple(described(s))
     point, numbers = members("w", POINT), [members(f"h.{key}", ()) for key in sorted(h)]  # JAX sorts the keys of a dict
     state = [members(f"s.{field.name}", field.shape) for field in fields]
@@ -73,9 +73,9 @@ def programs(make: Callable[..., Any], hyperparameters: Sequence[str]) -> Progra
         function(UNNAMED, "w, h", of_init, [point, *numbers], lambda out: _object(fields, out)),
         function(
             UNNAMED,
-            "g, s, w, h",
+            "g, s, w, f, h",
             of_update,
-            [members("g", POINT), *state, point, *numbers],
+            [members("g", POINT), *state, point, members("f", ()), *numbers],
             lambda out: f"{{ u: {written(out[0])}, s: {_object(fields, out[1:])} }}",
         ),
         fields,

@@ -19,9 +19,10 @@ HEADER = """\
 //
 // GRADTX.optimizers is a list of
 //   {{name, label, call, hyperparameters: [{{name, value, scale, min, max, options, about}}],
-//    state: [{{name, like, scaling, about}}], init(w, h) -> s, update(g, s, w, h) -> {{u, s}}}}
-// where w, g and u are lists of two numbers, h has the hyperparameters by name, and s the fields of the state: a list
-// of two numbers if it is like "params", else a number. The new point is w + u. Arguments are never changed.
+//    state: [{{name, like, scaling, about}}], init(w, h) -> s, update(g, s, w, f, h) -> {{u, s}}}}
+// where w, g and u are lists of two numbers, f is the error at w, h has the hyperparameters by name, and s the fields
+// of the state: a list of two numbers if it is like "params", else a number. The new point is w + u. Arguments are
+// never changed.
 // scale: "log", "linear", "complement" (fine near 1), "flag" (true or false) or "choice" (one of options).
 // scaling: whether steps are divided or multiplied by this field.
 // GRADTX.amplification(g1, g2, rho, eps) is |u| - |g2| for the second update of RMSProp, which starts at zero.

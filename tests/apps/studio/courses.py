@@ -60,7 +60,7 @@ def _course(name: str, static: dict, numbers: dict, index: Any, start: Any) -> A
     def step(carry: Any, _: None) -> Any:
         w, state = carry
         error, g = _value_and_gradient(index, w)
-        updates, new = tx.update(g, state, w)
+        updates, new = tx.update(g, state, w, value=error)
         return (gradtx.apply_updates(w, updates), new), (w, error, _fields(state))
 
     return jax.lax.scan(step, (start, tx.init(start)), length=STEPS + 1)[1]

@@ -116,6 +116,7 @@ def test_elementwise_primitives_are_those_of_jax(blank):
         (lambda x: jnp.where(jnp.all(x > 0.5), 1.0, 2.0) + jnp.where(jnp.any(x > 2.0), 4.0, 8.0), (2,)),
         (lambda x: jnp.squeeze(jnp.reshape(jnp.broadcast_to(x, (3, 2)), (6, 1))[:, 0:1].sum(0)), (2,)),
         (jax.jit(lambda x: jax.nn.relu(x) * 3.0), ()),
+        (lambda x: jnp.stack([x.max(), x.sum()]).min() - jnp.concatenate([x, 2 * x]).max(), (2,)),
     ],
 )
 def test_structure_is_that_of_jax(blank, fn, shape):

@@ -18,7 +18,7 @@ const Run = (() => {
     for (let step = 1; step <= steps; step += 1) {
       const g = surface.gradient(...w);
       if (!finite(g)) return stop(step, `the gradient at ${point(w)} is ${list(g)}: ${surface.slopeTrouble(w)}`);
-      const { u, s } = optimizer.update(g, state, w, hyperparameters);
+      const { u, s } = optimizer.update(g, state, w, error, hyperparameters);
       if (!finite(u)) return stop(step, `the update at ${point(w)} is ${list(u)}`);
       if (!finite(Object.values(s).flat().map(Number))) return stop(step, "the optimizer's state overflows");
       w = [w[0] + u[0], w[1] + u[1]];
