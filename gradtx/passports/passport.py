@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gradtx.core.errors import describe, suggestion
 from gradtx.core.pair import GradientTransformation, is_transformation
 from gradtx.passports.figures import Raced, figures, raced
 from gradtx.passports.page import markdown, text
+from gradtx.rates.estimator import Estimator
 
 if TYPE_CHECKING:
     from gradtx.catalog import Entry
@@ -143,7 +144,7 @@ def passport(which: Any) -> Passport:
         summary=entry.summary,
         source=_section(entry, "Source") or entry.source,
         year=entry.year,
-        formulas=dict(_formulas([entry.factory, *(ENTRIES[name].factory for name in _inside(tx) if name in ENTRIES)])),
+        formulas=_formulas(entry, tx, ENTRIES),
         call=measured["call"],
         traits=traits,
         sign=sign,
@@ -169,7 +170,8 @@ def _name(which: Any, entries: Mapping[str, Entry]) -> str:
     if isinstance(which, GradientTransformation):
         name = which.name
         if name in entries and entries[name].kind == "wrapper":
-            inside = ", ".join(dict.fromkeys(x for x in _inside(which) if x in known and entries[x].kind != "wrapper"))
+            names = dict.fromkeys(part.name for part in _inside(which) if is_transformation(part))
+            inside = ", ".join(x for x in names if x in known and entries[x].kind != "wrapper")
             raise ValueError(
                 f"passport: this is a {name} of {inside or 'others'}: ask for theirs; that of {name!r} itself comes by "
                 "name"
@@ -213,18 +215,21 @@ def _formula(factory: Any) -> str:
     return "\n".join(inspect.cleandoc(block) for block in blocks)
 
 
-def _formulas(factories: Iterable[Any]) -> Iterator[tuple[str, str]]:
-    for factory in factories:
-        if formula := _formula(factory):
-            yield factory.__name__, formula
+def _formulas(entry: Entry, tx: Any, entries: Mapping[str, Entry]) -> dict[str, str]:
+    parts = [part for part in _inside(tx) if part.name in entries or isinstance(part, Estimator)]
+    named = {entry.name: entry.factory} | {repr(part).partition("(")[0]: part.made_by for part in parts}
+    return {name: formula for name, factory in named.items() if (formula := _formula(factory))}
 
 
-def _inside(tx: Any) -> Iterator[str]:
+def _inside(tx: Any) -> Iterator[GradientTransformation | Estimator]:
+    """What a transformation is made of: others, and the estimators of learning rates."""
     if tx is not None:
-        for inner in tx.piece.children.values():
-            if is_transformation(inner):
-                yield inner.name
-                yield from _inside(inner)
+        for part in tx.piece.children.values():
+            if isinstance(part, Estimator):
+                yield part
+            elif is_transformation(part):
+                yield part
+                yield from _inside(part)
 
 
 def _differs(entry: Entry) -> dict[str, str]:

@@ -120,6 +120,12 @@ def test_what_the_page_says_of_errors(most, words):
     assert words in " ".join(page.split())
 
 
+def test_the_formula_of_a_learnt_rate():
+    for name, entry in RECIPES.items():
+        learnt = entry.make().piece.children.get("estimator")
+        assert learnt is None or gradtx.passport(name).formulas[repr(learnt).partition("(")[0]].count(" = "), name
+
+
 def test_races():
     """Some recipe is first on each task, and the places are those of the steps."""
     pages = {name: gradtx.passport(name) for name in RECIPES}
