@@ -114,8 +114,9 @@ def polyak_sgd(max_learning_rate: Number = 1.0, scaling: Hyper = 1.0, f_min: Num
         scaling: a factor of the rate; at least 0.
 
     State: `AdaptLearningRateState`. Its update needs `params` and `value`.
-    Source: Loizou et al. 2021 (arXiv:2002.10542), SPS_max. optax's `polyak_sgd(variant="sps+")`; without it, a loss
-        below f_min leads uphill there.
+    Source: Loizou et al. 2021 (arXiv:2002.10542), SPS_max. optax's `polyak_sgd(variant="sps+")` with scaling 1; without
+        the variant, a loss below f_min leads uphill there. optax takes the norm of the scaled gradients, so that below
+        the largest rate its scaling divides the step.
     """
     non_negative(scaling=scaling)
     return adapt_learning_rate(sgd(scaling), rates.polyak(f_min, max_learning_rate, eps))

@@ -39,7 +39,8 @@ def add_decayed_weights(weight_decay: Hyper = 0.0, mask: Any = None, *, cautious
     Decays that follow the rate are schedules, which multiply: the corrected decay of AdamC, whose share of a step is
     weight_decay·rate/largest, is `adamw(rate, weight_decay=weight_decay/largest * rate)` for a schedule `rate`.
 
-    Behind a learning rate, which flips the sign, the factor would have to be negative. Flip the sign last:
+    Independent decay, which the rate does not multiply, stands behind it. The rate flips the sign, so that the factor
+    would have to be negative. Flip the sign last:
     `chain(scale_by_learning_rate(rate, flip_sign=False), add_decayed_weights(x), scale(-1.0))`.
 
     State: none.

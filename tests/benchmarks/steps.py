@@ -95,8 +95,9 @@ def watched(scale: Scale) -> Iterator[Line]:
 
 
 def others(scale: Scale) -> Iterator[Line]:
-    """Lion and LAMB."""
+    """Lion, AdaBelief and LAMB."""
     yield from compare("Lion", recipes()["lion"], [(scale.big,)], scale, 0.65)
+    yield from compare("AdaBelief, GPT-2 small", recipes()["adabelief"], _gpt2(scale), scale, 0.66)
     pair = Pair(gradtx.lamb(1e-3), optax.lamb(1e-3), extra_reads=2)
     yield from compare("LAMB, GPT-2 small", pair, _gpt2(scale), scale, 0.45)
 

@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 import gradtx
-from tests.rates.paths import STEPS, W0, along, assert_agrees, falls, gradient, loss, stated, walked
+from tests.rates.paths import (
+    STEPS,
+    W0,
+    along,
+    assert_agrees,
+    assert_scale_free,
+    falls,
+    gradient,
+    loss,
+    stated,
+    walked,
+)
 
 
 def momo_loop(w0, lr, beta=0.9, bound=0.0, decay=0.0):
@@ -69,6 +80,12 @@ def test_a_rate_too_large_is_made_small(name):
     """From a hundred times what gradient descent could take, down to the bottom."""
     path = falls(getattr(gradtx, name)(10.0), [1.0, 10.0, 100.0], [1.0, -2.0, 0.5], 2000)
     assert np.linalg.norm(path[-1]) < 0.05
+
+
+@pytest.mark.parametrize("tx", [gradtx.momo(1e6), gradtx.momo_adam(1e6, eps=0.0)], ids=repr)
+def test_the_objective_times_1000_changes_no_step(tx):
+    """As long as the largest rate is larger than that of the model."""
+    assert_scale_free(tx)
 
 
 @pytest.mark.parametrize("name", LOOPS)

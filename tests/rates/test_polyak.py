@@ -1,12 +1,13 @@
 """Polyak's rate against Loizou et al.'s equation."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import gradtx
 from gradtx import adapt_learning_rate, rates, sgd
-from tests.rates.paths import STEPS, along, assert_agrees, falls, gradient, loss, stated
+from tests.rates.paths import STEPS, along, assert_agrees, falls, gradient, loss, stated, walked
 
 W = jnp.array([3.0, 4.0])
 
@@ -41,6 +42,22 @@ def test_times_1000():
     one, other = (falls(tx, [1.0, 10.0, 100.0], [1.0, -2.0, 0.5], 300, objective=k) for k in (1.0, 1000.0))
     np.testing.assert_allclose(other[:20], one[:20], atol=1e-8)  # later ones differ: the steps amplify any rounding
     assert max(np.linalg.norm(one[-1]), np.linalg.norm(other[-1])) < 0.05
+
+
+def test_another_library():
+    """optax's is the same in its variant sps+; without it, a loss below f_min leads uphill. Its scaling divides."""
+    optax = pytest.importorskip("optax", reason="install the extra: pip install -e '.[peers]'")
+    given = {"max_learning_rate": 0.05, "f_min": 0.2, "eps": 0.1}
+    plain, theirs = (gradtx.chain(optax.polyak_sgd(**given, variant=variant)) for variant in ("sps", "sps+"))
+    half = {"max_learning_rate": np.inf, "scaling": 0.5}
+    ours_of_half, theirs_of_half = gradtx.polyak_sgd(**half), gradtx.chain(optax.polyak_sgd(**half))
+    with jax.numpy_dtype_promotion("standard"):
+        want, same = (walked(tx, np.float64, steps=200)[0] for tx in (theirs, gradtx.polyak_sgd(**given)))
+        up = plain.update(W, plain.init(W), W, value=0.1)[0]
+        steps = [tx.update(W, tx.init(W), W, value=1.0)[0] for tx in (ours_of_half, theirs_of_half)]
+    np.testing.assert_allclose(same, want, rtol=0, atol=1e-12)
+    assert (up > 0).all()
+    np.testing.assert_allclose(4 * steps[0], steps[1], rtol=1e-6)
 
 
 def test_zero_gradients_and_losses_below_the_minimum():
