@@ -129,7 +129,12 @@ def test_a_frame_that_turns_round_any(inner):
 
 
 GENERATE = (hypothesis.Phase.explicit, hypothesis.Phase.generate)  # to shrink would compile for minutes
-CHAINS = st.lists(st.sampled_from(sorted(ACTIVE)), min_size=3, max_size=5)
+PILED = {
+    **ACTIVE,
+    "outer": lambda tx: gradtx.outer(tx, gradtx.sgd(learning_rate=0.7, momentum=0.5, nesterov=True), 2),
+    "restart": lambda tx: gradtx.restart(tx, 2, warmup=1),
+}
+CHAINS = st.lists(st.sampled_from(sorted(PILED)), min_size=3, max_size=5)
 
 
 @hypothesis.settings(max_examples=8, phases=GENERATE)
@@ -137,7 +142,7 @@ CHAINS = st.lists(st.sampled_from(sorted(ACTIVE)), min_size=3, max_size=5)
 def test_any_pile(names, tx, last):
     """Piles of wrappers run in one scan, jitted as eager."""
     for name in names:
-        tx = ACTIVE[name](tx)
+        tx = PILED[name](tx)
     tx = LAST[last](tx) if last else tx
     (params, _), updates = jax.jit(lambda g: train(tx, g))(gradients(5))
     assert all(np.isfinite(np.asarray(x, np.float32)).all() for x in jax.tree.leaves((params, updates)))

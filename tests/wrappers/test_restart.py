@@ -102,11 +102,6 @@ def test_schedules_and_what_was_set_by_hand_go_on():
     assert float(gradtx.hyperparameters(state)["learning_rate"]) == 0.5
 
 
-def test_none_is_the_inner_transformation_to_the_bit():
-    gs = gradients()[:30]
-    np.testing.assert_array_equal(walk(restart(adam(0.1), None, 10), gs, W0)[0], walk(adam(0.1), gs, W0)[0])
-
-
 def test_the_first_updates_of_all_are_whole_and_the_last_of_a_warmup_too():
     """0, then (1 - cos(pi·n/4))/2."""
     us, _ = walk(restart(gradtx.identity(), 6, 4), jnp.ones(12), jnp.zeros(()))
