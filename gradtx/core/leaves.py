@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 from gradtx.core.errors import unbatched
@@ -20,8 +21,7 @@ _SINGLE, _WIDE = jnp.dtype("float32"), jnp.dtype("float64")
 
 def float_dtype(*trees: Any) -> Any:
     """The real dtype for arithmetic on these leaves: the widest of their dtypes, and at least float32."""
-    leaves = [x for x in jax.tree.leaves(trees) if is_trained(x)]
-    return _WIDE if _WIDE in {_real_dtype(_dtype_of(x)) for x in leaves} else _SINGLE
+    return _WIDE if _WIDE in {_real_dtype(_dtype_of(x)) for x in jax.tree.leaves(trees) if is_trained(x)} else _SINGLE
 
 
 def _dtype_of(x: Any) -> Any:
@@ -58,10 +58,13 @@ def full(params: Any, value: Any, *, real: bool = False) -> Any:
     def leaf(p: Any) -> jax.Array | None:
         if not is_trained(p):
             return None
-        dtype = _dtype_of(p)
-        width = _real_dtype(dtype)
-        made = jax.lax.full_like(p, value, width if real else at_width(dtype, width))
-        return _sharded_like(p, made) if isinstance(p, Tracer) else made
+        width = _real_dtype(_dtype_of(p))
+        dtype = width if real else at_width(_dtype_of(p), width)
+        if isinstance(p, Tracer):
+            return _sharded_like(p, jax.lax.full_like(p, value, dtype))
+        if type(value) is float and isinstance(p, jax.Array) and not getattr(p, "committed", True):
+            return jax.lax.broadcast(np.asarray(value, dtype), p.shape)  # one operation; `full_like` is three
+        return jax.lax.full_like(p, value, dtype)
 
     return jax.tree.map(leaf, params, is_leaf=is_none)
 

@@ -39,7 +39,8 @@ def ema(old: jax.Array, new: jax.Array, decay: Any) -> jax.Array:
     `decay` = 1 gives `old`, to the bit.
     """
     if isinstance(decay, float):
-        return old + (1.0 - decay) * (new - old) if decay > 0.5 else new + decay * (old - new)
+        toward = _toward if isinstance(old, Tracer) or isinstance(new, Tracer) else _toward_at_once
+        return toward(old, new, 1.0 - decay) if decay > 0.5 else toward(new, old, decay)
     near_old = decay > 0.5
     step = jnp.where(near_old, 1.0 - decay, -decay)
     return jnp.where(near_old, old, new) + step * (new - old)
@@ -124,6 +125,13 @@ def on_real_and_imag(fn: Callable[..., tuple]) -> Callable[..., tuple]:
 
 
 _SQRT_HALF = math.sqrt(0.5)
+
+
+def _toward(start: Any, end: Any, share: Any) -> jax.Array:
+    return start + share * (end - start)
+
+
+_toward_at_once = jax.jit(_toward)  # outside jit one operation, not three
 
 
 def _clamp(x: jax.Array, limit: float) -> jax.Array:
