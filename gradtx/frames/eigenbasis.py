@@ -204,6 +204,8 @@ def eigenbasis(
     Vectors and scalars pass. Of more than two axes, the last two make the matrices: see `matrices` for others. Entries
     above 8e37/√(m·n) (float32) count as that. Under `jit` on a mesh, a split matrix of up to 2²⁴ entries is gathered
     once in each step, and what came out inside too; with a new basis, also each field that is carried.
+    `store` leaves all of this exact. Rounded to bfloat16 after each step, Q was orthogonal to 5e-3 in place of 1e-6,
+    and SOAP on 8×8 digits ended with the same loss: four seeds differ by ten times as much.
 
     Args:
         decay: the weight of the past in L and R; in [0, 1].

@@ -11,7 +11,7 @@ import numpy as np
 
 from gradtx.core.errors import fixed, in_unit_interval, whole
 from gradtx.core.leaves import at_width, float_dtype
-from gradtx.core.numerics import ema
+from gradtx.core.numerics import ema, increment
 from gradtx.frames.carry import along_columns, along_rows
 from gradtx.frames.eigenbasis import Basis
 from gradtx.frames.frame import Frame, Leaf
@@ -26,10 +26,12 @@ class SingularVectorsState(NamedTuple):
 
     mean: running mean of the gradients, like the leaf, float32 or wider; 0 at init.
     vectors: the orthogonal matrix Q of singular vectors along the shorter side; the identity at init.
+    skipped: means, and bases, that were not finite and left all this as it was, 1 × 1, int32; 0.
     """
 
     mean: Basis
     vectors: Basis
+    skipped: jax.Array
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -65,7 +67,7 @@ class SingularVectors(ShownAsCall, Frame):
         """No gradient seen, and the coordinates that the leaf has."""
         dtype, short = at_width(leaf.dtype, float_dtype(leaf)), min(leaf.shape[-2:])
         eye = jnp.broadcast_to(jnp.eye(short, dtype=dtype), (*leaf.shape[:-2], short, short))
-        return SingularVectorsState(jnp.zeros(leaf.shape, dtype), eye)
+        return SingularVectorsState(jnp.zeros(leaf.shape, dtype), eye, jnp.zeros((*leaf.shape[:-2], 1, 1), jnp.int32))
 
     def begin(self, basis: SingularVectorsState, x: jax.Array) -> jax.Array:
         """The parameter: the first Q is the identity."""
@@ -76,7 +78,7 @@ class SingularVectors(ShownAsCall, Frame):
         g = gathered_once(g, (-2 if _is_wide(g.shape) else -1,))
         mean = ema(basis.mean, jax.lax.stop_gradient(g).astype(basis.mean.dtype), self.decay)
         finite = jnp.all(jnp.isfinite(mean), (-2, -1), keepdims=True)
-        return basis._replace(mean=jnp.where(finite, mean, basis.mean))
+        return basis._replace(mean=jnp.where(finite, mean, basis.mean), skipped=increment(basis.skipped, ~finite))
 
     def refresh(self, basis: SingularVectorsState, g: jax.Array, first: jax.Array) -> SingularVectorsState:
         """The singular vectors of the mean; the old ones where that is 0."""
@@ -84,7 +86,9 @@ class SingularVectors(ShownAsCall, Frame):
         u, _, vh = svd(basis.mean / jnp.where(size == 0, jnp.ones_like(size), size).astype(basis.mean.dtype))
         new = u if _is_wide(g.shape) else adjoint(vh)
         finite = jnp.all(jnp.isfinite(new), (-2, -1), keepdims=True)
-        return basis._replace(vectors=jnp.where((size == 0) | ~finite, basis.vectors, new))
+        return basis._replace(
+            vectors=jnp.where((size == 0) | ~finite, basis.vectors, new), skipped=increment(basis.skipped, ~finite)
+        )
 
     def into(self, basis: SingularVectorsState, x: jax.Array) -> jax.Array:
         """Qᴴ·x or x·Q."""
@@ -116,7 +120,8 @@ def singular_vectors(decay: float = 0.9, every: int = 2000) -> Frame:
 
     M is updated in every step, before the basis. The first basis is that of the first gradient. Where all gradients
     have been zero, the coordinates are those that the leaf has, until the next basis. In derivatives, the basis counts
-    as a constant. A mean or basis that is not finite is not used. Entries above 8e37/√(m·n) (float32) count as that.
+    as a constant. A mean or basis that is not finite is not used, and counted. Entries above 8e37/√(m·n) (float32)
+    count as that.
 
     `in_frame` turns the momentum inside when the basis changes, and keeps second moments as they are, as the paper
     does; `carry="turn"` turns these too. Vectors and scalars pass. Of more than two axes, the last two make the

@@ -32,6 +32,10 @@ def conda(
 ):
     """Conda: `scale_by_adam` in a `singular_vectors` frame, a factor, `add_decayed_weights`, then the rate.
 
+        M = b1·M + (1 - b1)·g        M = U·Σ·Vᴴ        every few steps
+        y = Uᴴ·g for m ≤ n           w = w - learning_rate·(scale·U·v + weight_decay·w)        v is Adam's update of y
+        y = g·V for others           w = w - learning_rate·(scale·v·Vᴴ + weight_decay·w)
+
     Leaves that are no matrices get the updates of Adam, without the factor. All matrices get a basis, also embeddings
     and heads: `on_matrices(conda(rate), adamw(rate))` leaves those to AdamW.
 

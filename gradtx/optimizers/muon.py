@@ -39,7 +39,8 @@ def muon(
         w = w - learning_rate·(factor·polar(N) + weight_decay·w)
 
     `plan` shows which leaf goes where, and why. With the default shape, steps are as long as those of Adam, and both
-    parts share the learning rate. With `shape_rule="keller"` it is about .02: give `others` a rate of its own.
+    parts share the learning rate. With `shape_rule="keller"` it is about .02: give `others` a rate of its own. In GPT-2
+    small, the products of Muon are 0.3% of the operations of a step of 480 × 1,024 tokens, 15% of 8 × 1,024.
 
     A leaf that is not one matrix, inputs × outputs, needs a `frame`; then each matrix in it has a step of its own:
 

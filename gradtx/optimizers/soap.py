@@ -40,7 +40,8 @@ def soap(
     The first step only learns, and no weight decays in it: the first gradient is diagonal in its own eigenvectors, so
     there Adam would divide rounding by rounding. If all gradients are multiples of one matrix, it does so in every
     step. Leaves that the frame does not take get the updates of Adam, from the second step on. All matrices get a
-    basis, also embeddings and heads: `on_matrices(soap(rate), adamw(rate))` leaves those to AdamW.
+    basis, also embeddings and heads: `on_matrices(soap(rate), adamw(rate))` leaves those to AdamW. In GPT-2 small, that
+    is 0.6% of the operations of a step of 480 × 1,024 tokens, new bases included, 27% of 8 × 1,024.
 
     Args:
         learning_rate: at least 0; usually 3e-3. The weight decay is multiplied by it too.

@@ -36,6 +36,10 @@ def splus(
 ):
     """SPlus: the signs of a mean in an `eigenbasis` frame, a decay, a factor by shape; `average` round all of it.
 
+        L = b2·L + (1 - b2)·g·gᴴ      Q_L = eigenvectors of L, every few steps      likewise R of gᴴ·g, and Q_R
+        μ = b1·μ + (1 - b1)·g         u = Q_L·sign(Q_Lᴴ·μ·Q_R)·Q_Rᴴ
+        w = w - learning_rate·2/(m + n)·(u + weight_decay·w)
+
     Hidden matrices m × n take steps of 2·learning_rate/(m + n), so that one rate suits all widths, all other leaves
     steps of other_scale·learning_rate. Evaluate with `averaged(state)`: the parameters themselves stay noisy. As in
     `soap`, the first step only learns.

@@ -63,10 +63,11 @@ def test_the_factor_is_that_of_matrices():
 
 @pytest.mark.parametrize("bad", [jnp.zeros((3, 4)), jnp.full((3, 4), jnp.nan), jnp.full((3, 4), 1e25)])
 def test_gradients_that_make_no_mean(bad):
-    """Zeros keep the coordinates, NaN leaves the basis as it was; a huge one overflows nowhere."""
+    """Zeros keep the coordinates, NaN leaves the basis as it was and is counted; a huge one overflows nowhere."""
     tx = gradtx.in_frame(gradtx.identity(), frames.singular_vectors(every=1))
     state = tx.update(bad, tx.init(bad))[1]
     assert jax.tree.all(jax.tree.map(lambda x: jnp.isfinite(x).all(), state.basis))
+    assert int(state.basis.skipped.sum()) == int(jnp.isnan(bad).all())
     g = jnp.asarray(gradients((3, 4))[0])
     np.testing.assert_allclose(tx.update(g, state)[0], g, atol=1e-5)
 

@@ -318,6 +318,7 @@ ALIASES = {
     "a schedule": lambda optax: optax.adamw(cosine(optax), weight_decay=1e-4),
     "inject a schedule": lambda optax: injected(optax)(cosine(optax)),
     "nested": lambda optax: optax.apply_if_finite(nested(optax, ONLY_B), 2),
+    "a matrix and a vector": lambda optax: optax.contrib.muon(0.1, eps=1e-13, weight_decay=0.1),
 }
 
 
@@ -390,6 +391,12 @@ def wider(tree):
 # tx, optax's transformation, what is done to its state, and the words of the error.
 SHORT = {"b": jnp.zeros(3), "w": jnp.zeros((4, 3))}
 BAD = {
+    "a matrix that is no hidden one": (
+        gradtx.muon(0.1, exclude="w"),
+        optax.contrib.muon(0.1),
+        None,
+        r"MuonState\.mu/w is kept where it comes from and not where it goes.*mask the same leaves in both",
+    ),
     "another chain": (
         gradtx.sgd(0.1, 0.9),
         optax.adam(0.1),
