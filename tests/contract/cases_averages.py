@@ -1,4 +1,4 @@
-"""Cases of what averages, looks ahead, or looks uphill: each wrapper round SGD, round Adam, and round a user's own."""
+"""Cases of what averages, looks ahead, or looks uphill: each wrapper round Adam, SGD, and a user's own."""
 
 from __future__ import annotations
 

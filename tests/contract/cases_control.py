@@ -1,6 +1,6 @@
-"""Cases of which leaves, when, and how fast: each wrapper round SGD, round Adam, and round a user's own piece.
+"""Cases of which leaves, when, and how fast: each wrapper round Adam, SGD, and a user's own piece.
 
-Round Adam, and round the user's piece where there is room, a wrapper stands with its neutral setting.
+Round SGD and the user's piece a wrapper stands with its neutral setting.
 """
 
 from __future__ import annotations

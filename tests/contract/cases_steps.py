@@ -1,4 +1,4 @@
-"""Cases of where steps land and what happens to them over time, round SGD, round Adam, and round a user's own."""
+"""Cases of where steps land and what happens to them over time, round Adam, SGD, and a user's own."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ ROUNDED = {"smooth": False, "differentiable": False, "rounds": True}
 ROLES = {"mean": "signed"}
 
 # The leaves of the laws are small: with min_size=0 they are encoded all the same.
-for codec in (bfloat16(), int8(block=256), int4(block=128), float8(block=256), factored(signed=int8(block=256))):
+for codec in (bfloat16(), int4(block=128), float8(block=256), factored(signed=int8(block=256))):
     name = type(codec).__name__.lower()
     add(f"store-{name}", store, inner=ADAM, codec=codec, min_size=0, roles=None, case=ROUNDED)
 add("store", store, inner=ADAM, codec=int8(block=256), min_size=0, roles=None, case=ROUNDED)
