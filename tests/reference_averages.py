@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import gradtx
+from tests.transforms.agreement import enable_x64
 
 
 def walk(tx: Any, gs: Any, w0: Any, read: Callable[[Any, Any], Any] = lambda state, w: (), **extra: Any) -> tuple:
@@ -27,6 +29,18 @@ def walk(tx: Any, gs: Any, w0: Any, read: Callable[[Any, Any], Any] = lambda sta
         return jax.lax.scan(step, (w0, tx.init(w0)), gs)[1]
 
     return scan(jnp.asarray(gs), jnp.asarray(w0))
+
+
+def assert_path_is(tx: Any, want: np.ndarray, gs: np.ndarray, w0: np.ndarray) -> None:
+    """1,000 steps in float32 within what the docstring says, and in float64 to 1e-11 of the largest parameter."""
+    size = np.maximum.accumulate(np.abs(want).max((1, 2)))[:, None, None]
+    text = " ".join(tx.made_by.__doc__.split())
+    (bound,) = re.findall(r"Within (\d+) ulp of the largest parameter (?:so far )?over 1,000 steps", text)
+    off = np.abs(np.asarray(walk(tx, gs, w0)[0], np.float64) - want) / np.spacing(size.astype(np.float32))
+    assert off.max() <= int(bound)
+    with enable_x64(True):
+        got = np.asarray(walk(tx, gs.astype(np.float64), w0.astype(np.float64))[0])
+    assert np.max(np.abs(got - want) / size) <= 1e-11
 
 
 def ulps(got: Any, want: np.ndarray, path: np.ndarray) -> float:

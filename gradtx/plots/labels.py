@@ -52,8 +52,8 @@ def apart(heights: Sequence[float], gap: float, low: float = 0.0, high: float = 
     return [base + k * gap for k, base in enumerate(bases)]
 
 
-def label_ends(ax: Any, ends: Sequence[End], *, size: float | None = None, leaders: bool = True) -> list[Any]:
-    """Write the label of each line right of the Axes, at the height of its end.
+def label_ends(ax: Any, ends: Sequence[End], *, size: float | None = None) -> list[Any]:
+    """Write the label of each line right of the Axes, at the height of its end, with a thin line to it.
 
     The places are computed when the figure is drawn, from its size and the limits of the axis at that time.
 
@@ -61,7 +61,6 @@ def label_ends(ax: Any, ends: Sequence[End], *, size: float | None = None, leade
         ax: the Axes.
         ends: of the lines.
         size: of the letters, in points; None: as the ticks.
-        leaders: draw a thin line from the end of each line to its label.
 
     Returns: the annotations, in the order of the ends.
     """
@@ -82,7 +81,7 @@ def label_ends(ax: Any, ends: Sequence[End], *, size: float | None = None, leade
             color=ink(end.color),
             fontsize=points,
             fontweight="bold" if end.bold else "normal",
-            arrowprops={**leader, "color": ink(end.color)} if leaders else None,
+            arrowprops={**leader, "color": ink(end.color)},
             annotation_clip=False,
         )
         for k, end in enumerate(ends)

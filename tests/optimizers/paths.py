@@ -1,4 +1,4 @@
-"""For optimizers whose steps depend on the parameters: their path, and its error beside what moved."""
+"""For optimizers whose steps depend on the parameters: their path, and its error relative to how far they moved."""
 
 import jax
 import jax.numpy as jnp
@@ -35,3 +35,17 @@ def error(tx, loop, dtype=np.float32, **extra):
     want = loop(gs.astype(np.longdouble), W0.astype(np.longdouble)).astype(np.float64)
     way = np.abs(W0) + np.cumsum(np.abs(np.diff(want, axis=0, prepend=W0[None].astype(np.float64))), axis=0)
     return float(np.max(np.abs(path(tx, gs, W0, dtype, **extra) - want) / (way + np.abs(want))))
+
+
+def matrix_gradients(shape, seed=0):
+    """1,000 gradients whose size changes from step to step, and whose spectrum falls."""
+    random = np.random.default_rng(seed)
+    mix = np.linalg.qr(random.normal(size=(shape[0], shape[0])))[0] * np.exp(-0.4 * np.arange(shape[0]))
+    return (mix @ random.normal(size=(1000, *shape)) * np.exp(random.normal(size=(1000, 1, 1)))).astype(np.float32)
+
+
+def updates_of(tx, g):
+    """The updates of every step, with parameters of zero."""
+    w = jnp.zeros(g.shape[1:])
+    run = jax.jit(lambda state: jax.lax.scan(lambda s, g: tx.update(g, s, w)[::-1], state, jnp.asarray(g)))
+    return np.asarray(run(tx.init(w))[1])

@@ -7,8 +7,7 @@ import pytest
 
 import gradtx
 from gradtx import frames
-
-STEPS = 1000
+from tests.optimizers.paths import matrix_gradients, updates_of
 
 
 def conda_loop(gradients, rate, every, b1=0.9, b2=0.99, eps=1e-8):
@@ -26,21 +25,9 @@ def conda_loop(gradients, rate, every, b1=0.9, b2=0.99, eps=1e-8):
     return np.asarray(out)
 
 
-def gradients(shape, seed=0):
-    random = np.random.default_rng(seed)
-    mix = np.linalg.qr(random.normal(size=(shape[0], shape[0])))[0] * np.exp(-0.4 * np.arange(shape[0]))
-    return (mix @ random.normal(size=(STEPS, *shape)) * np.exp(random.normal(size=(STEPS, 1, 1)))).astype(np.float32)
-
-
-def updates_of(tx, g):
-    w = jnp.zeros(g.shape[1:])
-    run = jax.jit(lambda state: jax.lax.scan(lambda s, g: tx.update(g, s, w)[::-1], state, jnp.asarray(g)))
-    return np.asarray(run(tx.init(w))[1])
-
-
 @pytest.mark.parametrize(("shape", "every"), [((5, 9), 50), ((9, 5), 50), ((6, 6), 2000)])
 def test_conda(shape, every):
-    g = gradients(shape)
+    g = matrix_gradients(shape)
     error = (
         np.abs(updates_of(gradtx.conda(0.01, every=every, scale=1.0), g) - conda_loop(g, 0.01, every)).max(axis=(1, 2))
         / 0.01
@@ -52,7 +39,7 @@ def test_conda(shape, every):
 def test_the_factor_is_that_of_matrices():
     """Vectors are Adam's."""
     params = {"w": jnp.ones((3, 4)), "b": jnp.ones(4)}
-    g = {"w": jnp.asarray(gradients((3, 4))[0]), "b": jnp.arange(4.0)}
+    g = {"w": jnp.asarray(matrix_gradients((3, 4))[0]), "b": jnp.arange(4.0)}
     plain, small = gradtx.conda(0.1, scale=1.0), gradtx.conda(0.1)
     one, quarter = (tx.update(g, tx.init(params), params)[0] for tx in (plain, small))
     np.testing.assert_allclose(quarter["w"], 0.25 * one["w"], rtol=1e-6)
@@ -68,7 +55,7 @@ def test_gradients_that_make_no_mean(bad):
     state = tx.update(bad, tx.init(bad))[1]
     assert jax.tree.all(jax.tree.map(lambda x: jnp.isfinite(x).all(), state.basis))
     assert int(state.basis.skipped.sum()) == int(jnp.isnan(bad).all())
-    g = jnp.asarray(gradients((3, 4))[0])
+    g = jnp.asarray(matrix_gradients((3, 4))[0])
     np.testing.assert_allclose(tx.update(g, state)[0], g, atol=1e-5)
 
 

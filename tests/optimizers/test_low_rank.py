@@ -8,6 +8,7 @@ import pytest
 import gradtx
 from gradtx import frames
 from gradtx.transforms.seeds import path_hashes
+from tests.optimizers.paths import updates_of
 
 STEPS, RANK, EVERY = 1000, 3, 20
 
@@ -19,13 +20,6 @@ def gradients(shape, seed=0):
     falling = np.exp(-0.3 * np.arange(shape[1]))
     mix = random.normal(size=(shape[1], shape[1]))
     return (random.normal(size=(STEPS, *shape)) * falling @ mix * size).astype(np.float32)
-
-
-def updates_of(tx, g):
-    """The updates of every step, with parameters of zero."""
-    w = jnp.zeros(g.shape[1:])
-    run = jax.jit(lambda state: jax.lax.scan(lambda s, g: tx.update(g, s, w)[::-1], state, jnp.asarray(g)))
-    return np.asarray(run(tx.init(w))[1])
 
 
 class Adam:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import gradtx
+from tests.optimizers.paths import updates_of
 
 STEPS = 1000
 
@@ -42,12 +43,6 @@ def gradients(shape, seed=0):
     mix = np.linalg.qr(random.normal(size=(shape[0], shape[0])))[0] * np.exp(-0.4 * np.arange(shape[0]))
     size = np.exp(random.normal(size=(STEPS, 1, 1)))
     return (mix @ random.normal(size=(STEPS, *shape)) * size).astype(np.float32)
-
-
-def updates_of(tx, g):
-    w = jnp.zeros(g.shape[1:])
-    run = jax.jit(lambda state: jax.lax.scan(lambda s, g: tx.update(g, s, w)[::-1], state, jnp.asarray(g)))
-    return np.asarray(run(tx.init(w))[1])
 
 
 @pytest.mark.parametrize(("shape", "sides"), [((6, 6), "both"), ((5, 9), "smaller")])

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import gradtx
-
-STEPS = 1000
+from tests.optimizers.paths import matrix_gradients
 
 
 def splus_loop(gradients, rate, every, b1=0.9, b2=0.999):
@@ -23,12 +22,6 @@ def splus_loop(gradients, rate, every, b1=0.9, b2=0.999):
     return np.asarray(out)
 
 
-def gradients(shape, seed=0):
-    random = np.random.default_rng(seed)
-    mix = np.linalg.qr(random.normal(size=(shape[0], shape[0])))[0] * np.exp(-0.4 * np.arange(shape[0]))
-    return (mix @ random.normal(size=(STEPS, *shape)) * np.exp(random.normal(size=(STEPS, 1, 1)))).astype(np.float32)
-
-
 def updates_of(tx, g):
     w = {"kernel": jnp.zeros(g.shape[1:])}
     run = jax.jit(lambda state: jax.lax.scan(lambda s, g: tx.update({"kernel": g}, s, w)[::-1], state, jnp.asarray(g)))
@@ -39,7 +32,7 @@ def updates_of(tx, g):
 @pytest.mark.parametrize("every", [1, 100])
 def test_splus(every):
     """An entry that is zero up to rounding may have the other sign: in few steps, if at all."""
-    g = gradients((5, 5))
+    g = matrix_gradients((5, 5))
     came, _ = updates_of(gradtx.splus(0.3, every=every, weight_decay=0.0), g)
     expected = splus_loop(g, 0.3, every)
     error = np.abs(came - expected).max(axis=(1, 2)) / np.abs(expected).max()
@@ -49,7 +42,7 @@ def test_splus(every):
 
 def test_all_steps_of_a_matrix_have_one_length():
     """√(m·n)·2·rate/(m + n), the norm that the paper states."""
-    came, _ = updates_of(gradtx.splus(0.5, weight_decay=0.0), gradients((4, 6))[:20])
+    came, _ = updates_of(gradtx.splus(0.5, weight_decay=0.0), matrix_gradients((4, 6))[:20])
     assert np.all(came[0] == 0)
     np.testing.assert_allclose(np.linalg.norm(came[1:], axis=(1, 2)), 24**0.5 * 0.1, rtol=1e-5)
 
@@ -70,7 +63,7 @@ def test_other_leaves_and_decay():
 def test_the_average_is_that_of_the_parameters():
     tx, w = gradtx.splus(0.3, average_decay=0.5), {"kernel": jnp.ones((3, 3))}
     state, seen = tx.init(w), []
-    for g in gradients((3, 3))[:3]:
+    for g in matrix_gradients((3, 3))[:3]:
         u, state = tx.update({"kernel": jnp.asarray(g)}, state, w)
         w = gradtx.apply_updates(w, u)
         seen.append(np.asarray(w["kernel"]))

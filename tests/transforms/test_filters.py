@@ -1,6 +1,5 @@
 """The filters against their formulas in float64, at their neutral settings, and in the first step."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -125,24 +124,6 @@ def test_slow_parts_are_amplified_and_fast_ones_are_not():
     gs = np.stack([np.ones(2000), (-1.0) ** np.arange(2000)], axis=1).astype(np.float32)
     last = np.abs(np.asarray(run(amplify_slow(0.98, 2.0), gs)[0]))[-1]
     np.testing.assert_allclose(last, [3.0, 1.02], atol=0.01)
-
-
-def test_a_bilinear_game_is_solved():
-    """x·y: plain descent and ascent moves away from the saddle, the optimistic one comes to it."""
-
-    def distance(tx):
-        w = jnp.array([1.0, 1.0])
-
-        def step(carry, _):
-            w, state = carry
-            updates, state = tx.update(jnp.array([w[1], -w[0]]), state, w)
-            return (w + updates, state), None
-
-        return float(jnp.linalg.norm(jax.lax.scan(step, (w, tx.init(w)), None, 1000)[0][0]))
-
-    rate = gradtx.scale_by_learning_rate(0.1)
-    assert distance(rate) > 10
-    assert distance(gradtx.chain(scale_by_optimistic_gradient(), rate)) < 0.01
 
 
 def test_bad_input():
