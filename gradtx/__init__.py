@@ -116,6 +116,7 @@ from gradtx.core.schedule import Schedule, function_schedule, product_schedules,
 from gradtx.core.states import EmptyState, HyperparametersState
 from gradtx.core.transformation import Transformation, foreign, transformation
 from gradtx.debugging import debug_checks
+from gradtx.eager import compile_steps as _compile_steps
 from gradtx.export import register_states as _register_states
 from gradtx.inspection.explain import Explanation, explain
 from gradtx.inspection.findings import Finding
@@ -678,6 +679,7 @@ __all__ = [
     "zeros",
 ]
 
+_compile_steps()
 _register_states()
 
 

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
+from gradtx.core.deferred import is_staged
 from gradtx.core.errors import describe, whole
-from gradtx.core.leaves import is_staged
 from gradtx.core.special import Special
 from gradtx.core.trees import flatten, is_trained, leaf_names, require_arrays, shape_of
 from gradtx.layout import JoinedLeavesError, Layout, layout_of

@@ -6,10 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from gradtx.core.deferred import Shared, deferred, is_staged, settled
 from gradtx.core.pair import GradientTransformation, require_changeable
+from gradtx.core.special import SpecialLeaf
 from gradtx.core.states import EmptyState
 from gradtx.core.traits import Closures
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.core.trees import flatten
 from gradtx.core.values import member_names
 
 
@@ -53,16 +56,27 @@ def chain(*members: Transformation, **named: Transformation):
     def through(stepping: str | None) -> Callable:
         def update(updates, state, params=None, **extra):
             state = known_entries("chain", plans, updates, state)
-            states = {}
+            states, shared = {}, joined(updates)
             for name, plan in plans.items():
                 before, given = state.get(name, EmptyState()), plan.extras.taken(extra)
+                if shared is not None and plan.traits.leafwise:
+                    shared.member, updates = name, deferred(updates, shared)
+                elif shared is not None:
+                    updates, states = settled((updates, states))
                 updates, states[name] = plan.update(updates, before, params, given, step=name == stepping)
-            return updates, entries(states)
+            return settled((updates, entries(states))) if shared is not None else (updates, entries(states))
 
         return update
 
     # In a step, the last member returns the new parameters.
     return Closures(init, through(None), through(last) if plans else None, state=dict)
+
+
+def joined(updates: Any) -> Shared | None:
+    """What the leaves share if they can be deferred: under a trace, and if none of them is special."""
+    leaves = flatten(updates)[0]
+    plain = any(map(is_staged, leaves)) and not any(isinstance(x, SpecialLeaf) for x in leaves)
+    return Shared() if plain else None
 
 
 def known_entries(who: str, plans: dict[str, Any], updates: Any, state: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from gradtx.core.errors import unbatched
+from gradtx.core.deferred import Deferred, aval_of, called, is_staged, noted
 from gradtx.core.special import SpecialLeaf
 from gradtx.core.trees import beside, flatten, is_none, is_trained, require_arrays, require_same_tree
 
@@ -21,11 +21,16 @@ _SINGLE, _WIDE = jnp.dtype("float32"), jnp.dtype("float64")
 
 def float_dtype(*trees: Any) -> Any:
     """The real dtype for arithmetic on these leaves: the widest of their dtypes, and at least float32."""
-    return _WIDE if _WIDE in {_real_dtype(_dtype_of(x)) for x in jax.tree.leaves(trees) if is_trained(x)} else _SINGLE
+    return _width(frozenset(_dtype_of(x) for x in jax.tree.leaves(trees) if is_trained(x)))
+
+
+@functools.cache
+def _width(dtypes: frozenset) -> Any:
+    return _WIDE if any(_real_dtype(dtype) is _WIDE for dtype in dtypes) else _SINGLE
 
 
 def _dtype_of(x: Any) -> Any:
-    return x.dtype if isinstance(x, jax.Array) else jnp.result_type(x)  # NumPy may be wider
+    return x.dtype if isinstance(x, jax.Array | Deferred) else jnp.result_type(x)  # NumPy may be wider
 
 
 @functools.cache
@@ -133,12 +138,11 @@ def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any, idle: Sequence
     for k, (g, others) in special.items():
         rows[k] = g.opened(others, idle)
     on_leaf = _wide(fn)
-    if any(is_staged(row[0]) for row in rows):
-        # Traced once for each shape. Lowering a call costs about seven operations, so short ones are inlined.
-        called = jax.jit(on_leaf)
-        first = next((row for row in rows if is_trained(row[0])), None)
-        is_short = first is not None and len(called.trace(*first).jaxpr.eqns) <= 6
-        on_leaf = jax.jit(on_leaf, inline=True) if is_short else called  # JAX traces once for both
+    first = next((row for row in rows if is_trained(row[0])), None)
+    if first is not None and any(isinstance(g, Deferred) for g in leaves):
+        on_leaf = noted(on_leaf, len(jax.eval_shape(on_leaf, *map(aval_of, first))), _width)
+    elif first is not None and any(is_staged(row[0]) for row in rows):
+        on_leaf = called(on_leaf, first)
     results: list[tuple] = []
     for row in rows:
         results.append(on_leaf(*row) if is_trained(row[0]) else row)
@@ -149,15 +153,6 @@ def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any, idle: Sequence
         count = len(jax.eval_shape(on_leaf, *[jax.ShapeDtypeStruct((), jnp.float32)] * (1 + len(trees))))
     out = tuple(jax.tree.unflatten(structure, [row[k] for row in results]) for k in range(count))
     return out if count > 1 else out[0]
-
-
-def is_staged(x: Any) -> bool:
-    """Whether x is traced into a program, as under jit.
-
-    A concrete array inside an eager vmap or grad is not: a closure that is new in every call would be compiled there in
-    every call.
-    """
-    return isinstance(unbatched(x), Tracer)
 
 
 def _wide(fn: Callable) -> Callable:
@@ -232,19 +227,19 @@ def apply_updates(params: Any, updates: Any) -> Any:
     def leaf(p: Any, u: Any) -> Any:
         if not is_trained(p):
             return p
+        if isinstance(u, Deferred):
+            return u.then(_added, (u, p), [aval_of(p)])[0]
         if isinstance(u, SpecialLeaf):
             return u.added_to(p)
-        p, u = jnp.asarray(p), jnp.asarray(u)
-        plain = p.dtype == u.dtype and p.dtype in _WIDE_ENOUGH and not (p.weak_type or u.weak_type)
-        return jax.lax.add(p, u) if plain else _add(p, u)  # JAX traces a plain sum faster than a call of _add
+        traced = isinstance(p, Tracer) or isinstance(u, Tracer)
+        return (_added if traced else _eager_added)(jnp.asarray(u), jnp.asarray(p))[0]
 
     return jax.tree.map(leaf, params, updates, is_leaf=is_none)
 
 
-_WIDE_ENOUGH = {jnp.dtype(name) for name in ("float32", "float64", "complex64", "complex128")}
+def _added(u: jax.Array, p: jax.Array) -> tuple[jax.Array]:
+    wide = at_width(p.dtype, _width(frozenset((p.dtype, u.dtype))))
+    return (_cast(jax.lax.add(_cast(p, wide), _cast(u, wide)), p.dtype),)
 
 
-@functools.partial(jax.jit, inline=True)  # at module level, so that each shape is traced once
-def _add(p: jax.Array, u: jax.Array) -> jax.Array:
-    wide = at_width(p.dtype, float_dtype(p, u))
-    return (p.astype(wide) + u.astype(wide)).astype(p.dtype)
+_eager_added = jax.jit(_added)  # one operation, not four

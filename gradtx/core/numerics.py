@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,30 @@ def increment(count: jax.Array, where: jax.Array | None = None) -> jax.Array:
     below = count < COUNT_MAX
     counts = below if where is None else below & where
     return (count + counts.astype(jnp.int32)).astype(jnp.int32)
+
+
+def _fast(in_lax: Callable, anywhere: Callable) -> Callable[[Any, Any], jax.Array]:
+    """An operator on a leaf and a leaf or a scalar.
+
+    For the first leaf of a shape JAX traces an operator in 0.3 ms, and the function of `lax` in a sixth of that.
+    """
+
+    def operate(x: Any, y: Any) -> jax.Array:
+        traced = x if isinstance(x, Tracer) else y
+        if isinstance(traced, Tracer):
+            a, b = (traced.dtype.type(z) if type(z) is float else z for z in (x, y))
+            weak = getattr(a, "weak_type", False) or getattr(b, "weak_type", False)
+            if a.dtype == b.dtype and not weak and (a.shape == b.shape or () in (a.shape, b.shape)):
+                return in_lax(a, b)
+        return anywhere(x, y)
+
+    return operate
+
+
+plus = _fast(jax.lax.add, operator.add)
+minus = _fast(jax.lax.sub, operator.sub)
+times = _fast(jax.lax.mul, operator.mul)
+over = _fast(jax.lax.div, operator.truediv)
 
 
 def ema(old: jax.Array, new: jax.Array, decay: Any) -> jax.Array:
@@ -56,7 +81,6 @@ def abs_sq(x: jax.Array) -> jax.Array:
     return x.real * x.real + x.imag * x.imag if jnp.iscomplexobj(x) else x * x
 
 
-@functools.partial(jax.jit, static_argnums=1, inline=True)  # outside jit it is one operation, not five
 def clip_and_square(g: jax.Array, room: float = 1.0) -> tuple[jax.Array, jax.Array]:
     """g and |g|² for accumulators of squares, with g clipped where its square would overflow (1.8e19 in float32).
 
@@ -64,6 +88,10 @@ def clip_and_square(g: jax.Array, room: float = 1.0) -> tuple[jax.Array, jax.Arr
     root mean square still has the right size and sign. An infinite entry is a fault: its square is NaN, so that it
     shows. With `room`, g is clipped at this share of the limit: 0.5 where differences of two are squared.
     """
+    return (_clip_and_square if isinstance(g, Tracer) else _eager_clip_and_square)(g, room)
+
+
+def _clip_and_square(g: jax.Array, room: float) -> tuple[jax.Array, jax.Array]:
     limit = math.sqrt(float(jnp.finfo(g.dtype).max)) * (1 - 1e-6) * room
     if jnp.iscomplexobj(g):
         cut = jax.lax.complex(_clamp(g.real, limit * _SQRT_HALF), _clamp(g.imag, limit * _SQRT_HALF))
@@ -72,6 +100,9 @@ def clip_and_square(g: jax.Array, room: float = 1.0) -> tuple[jax.Array, jax.Arr
     # The sum hides from XLA that g may be a product c*s: of a constant c it would make c²·s², where c² may overflow.
     whole = jax.lax.add(g, jax.lax.sub(g, g))  # `lax` traces in a fifth of the time of operators
     return _clamp(g, limit), jax.lax.min(jax.lax.mul(whole, whole), np.square(np.asarray(limit, g.dtype)))
+
+
+_eager_clip_and_square = jax.jit(_clip_and_square, static_argnums=1)  # one operation, not five
 
 
 def safe_sqrt(x: jax.Array) -> jax.Array:
@@ -91,11 +122,11 @@ def quotient(x: jax.Array, y: jax.Array) -> jax.Array:
 
 def divide_by_root(x: jax.Array, s: jax.Array, eps: Any = 0.0, eps_root: Any = 0.0) -> jax.Array:
     """`x/(√(s + eps_root) + eps)` for s >= 0; 0 where the divisor is 0. All derivatives are finite."""
-    root = safe_sqrt(s if _is_zero(eps_root) else s + eps_root)
-    divisor = root if _is_zero(eps) else root + eps
+    root = safe_sqrt(s if _is_zero(eps_root) else plus(s, eps_root))
+    divisor = root if _is_zero(eps) else plus(root, eps)
     tiny = float(jnp.finfo(s.dtype).tiny)
     never_zero = any(isinstance(e, float) and e > tiny for e in (eps, eps_root))
-    return x / divisor if never_zero else quotient(x, divisor)
+    return over(x, divisor) if never_zero else quotient(x, divisor)
 
 
 def bias_correction(decay: Any, count: jax.Array, dtype: Any) -> jax.Array:
@@ -128,7 +159,7 @@ _SQRT_HALF = math.sqrt(0.5)
 
 
 def _toward(start: Any, end: Any, share: Any) -> jax.Array:
-    return start + share * (end - start)
+    return plus(start, times(share, minus(end, start)))
 
 
 _toward_at_once = jax.jit(_toward)  # outside jit one operation, not three

@@ -12,7 +12,6 @@ from gradtx.core.errors import describe, says
 from gradtx.core.leaves import without_python_numbers
 from gradtx.core.numerics import zero_count
 from gradtx.core.plan import Extras, Piece, Scheduled
-from gradtx.core.programs import compiled_step
 from gradtx.core.schedule import at_step, is_schedule
 from gradtx.core.special import refusals_name
 from gradtx.core.states import finished
@@ -30,6 +29,7 @@ class GradientTransformation(Value):
     """
 
     _pair: ClassVar[Callable[[Any, Any], GradientTransformation]]  # `foreign`, which is made from this class
+    _compiled_step: ClassVar[Callable[..., Any]]  # `gradtx.eager` sets it; its result is None for a step by hand
 
     def __new__(cls, init: Any, update: Any) -> GradientTransformation:
         """A transformation from two functions, as optax's constructor of this name makes one."""
@@ -97,7 +97,7 @@ class GradientTransformation(Value):
         if params is None:
             raise ValueError(f"{self.name}: a step needs the parameters: call step(updates, state, params)")
         plan, state = self._plan, without_python_numbers(state, updates)
-        result = compiled_step(self, updates, state, params, extra, donate)
+        result = self._compiled_step(updates, state, params, extra, donate)
         if result is None:
             with refusals_name(self.name):
                 result = plan.update(updates, state, params, extra, step=True)

@@ -172,7 +172,7 @@ class Scheduled:
     def __init__(
         self, piece: Piece, schedules: Mapping[str, Schedule], body: Callable[[Mapping[str, Any], Any], Closures]
     ):
-        self.name, self.extras = piece.name, piece.extras
+        self.name, self.extras, self.traits = piece.name, piece.extras, piece.traits
         self._piece, self._schedules, self._body = piece, schedules, body
 
     @property

@@ -34,6 +34,7 @@ class Traits:
 
     any_leaves: bool = False
     sparse_rows: bool = False
+    leafwise: bool = False
     sets_params: str = ""
     clips: bool = False
     whole_tree: bool = False
@@ -82,6 +83,7 @@ class Declared(TypedDict, total=False):
 
     any_leaves: bool
     sparse_rows: bool
+    leafwise: bool
     sets_params: bool
     clips: bool
     whole_tree: bool

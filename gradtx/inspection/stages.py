@@ -10,11 +10,11 @@ import jax.numpy as jnp
 
 from gradtx.core.chain import chain, spliced
 from gradtx.core.pair import GradientTransformation, is_transformation
-from gradtx.core.programs import trace_here
 from gradtx.core.states import HyperparametersState
 from gradtx.core.transformation import Transformation, as_transformation, transformation
 from gradtx.core.trees import flatten, shape_of
 from gradtx.core.values import member_names
+from gradtx.eager import trace_here
 
 
 def stages(tx: Any) -> tuple[tuple[str, GradientTransformation], ...]:

@@ -12,7 +12,7 @@ from gradtx.core.chain import chain
 from gradtx.core.errors import below_one, non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
-from gradtx.core.numerics import bias_correction, clip_and_square, divide_by_root, ema, increment, zero_count
+from gradtx.core.numerics import bias_correction, clip_and_square, divide_by_root, ema, increment, over, zero_count
 from gradtx.core.states import NonNegative, Signed
 from gradtx.core.traits import Divisor
 from gradtx.core.transformation import transformation
@@ -53,7 +53,7 @@ def divisors(given: Mapping[str, Any], state: Any) -> dict[str, Divisor]:
     return {"nu": Divisor(given["eps_root"], given["eps"], bias_correction(given["b2"], state.count, jnp.float32))}
 
 
-@transformation(any_leaves=True, sparse_rows=True, divides=divisors)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True, divides=divisors)
 def scale_by_adam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_root: Hyper = 0.0):
     """Divide a running mean of the gradients by the root of a running mean of their squares.
 
@@ -91,7 +91,7 @@ def scale_by_adam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_roo
 
         def leaf(g, mu, nu):
             _, mu, nu = next_moments(g, mu, nu, b1, b2)
-            m, v = mu / c1, nu / c2
+            m, v = over(mu, c1), over(nu, c2)
             return divide_by_root(m, v, eps, eps_root), mu, nu
 
         updates, mu, nu = map_leaves(leaf, updates, state.mu, state.nu, idle=(b1, b2))
@@ -100,7 +100,7 @@ def scale_by_adam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_roo
     return zero_moments, update
 
 
-@transformation(any_leaves=True, sparse_rows=True, divides=divisors)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True, divides=divisors)
 def scale_by_nadam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_root: Hyper = 0.0):
     """Adam with Nesterov's momentum: the first moment is taken one step ahead.
 

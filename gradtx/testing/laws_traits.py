@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx.core.chain import chain
 from gradtx.core.pair import is_transformation
 from gradtx.core.schedule import is_schedule
+from gradtx.core.states import EmptyState
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import is_trained
 from gradtx.packing import pack, unpack
@@ -164,6 +166,19 @@ def signs(case: Case) -> None:
             f"its sign is {sign}, and three steps of constant gradients moved the parameters {way} them: declare "
             f"@transformation(sign={-sign}), or 0 if it may be either"
         )
+
+
+@law(values_only=True, after=RUNS)
+def deferred_leaves(case: Case) -> None:
+    """With `leafwise` it gives the same shapes and dtypes in a traced chain, where its leaves are deferred."""
+    if not case.tx.own_traits.leafwise:
+        raise SkippedError("it does not declare leafwise")
+    grads, state, around = case.gradients(1)[0], case.init(case.params), case.with_tx(chain(of=case.tx))
+    expected = jax.eval_shape(case.update, grads, state, case.params)
+    came = jax.eval_shape(around.update, grads, around.init(case.params), case.params)
+    came = came[0], came[1].get("of", EmptyState())
+    if jax.tree.map(lambda x: (x.shape, x.dtype), came) != jax.tree.map(lambda x: (x.shape, x.dtype), expected):
+        raise BrokenError(f"it declares leafwise; alone it returns {expected}, and in a traced chain {came}")
 
 
 @law(values_only=True, after=RUNS)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from gradtx.core.errors import concrete, finite, non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves
+from gradtx.core.numerics import times
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import is_none, is_trained
@@ -45,7 +46,7 @@ def sign_of(number: Any) -> int:
     return 0 if known is None else -1 if known < 0 else 1
 
 
-@transformation(any_leaves=True, sparse_rows=True, sign=lambda given, signs: sign_of(given["step_size"]))
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True, sign=lambda given, signs: sign_of(given["step_size"]))
 def scale(step_size: Hyper):
     """Multiply the updates by a factor.
 
@@ -70,12 +71,14 @@ def scale(step_size: Hyper):
         return EmptyState()
 
     def update(updates, state, params=None):
-        return map_leaves(lambda g: step_size * g, updates), state
+        return map_leaves(lambda g: times(step_size, g), updates), state
 
     return init, update
 
 
-@transformation(any_leaves=True, sparse_rows=True, sign=lambda given, signs: -1 if given["flip_sign"] else 1)
+@transformation(
+    any_leaves=True, sparse_rows=True, leafwise=True, sign=lambda given, signs: -1 if given["flip_sign"] else 1
+)
 def scale_by_learning_rate(learning_rate: Hyper, *, flip_sign: bool = True):
     """Turn a direction into a step of descent: multiply it by minus the learning rate.
 
@@ -104,12 +107,12 @@ def scale_by_learning_rate(learning_rate: Hyper, *, flip_sign: bool = True):
 
     def update(updates, state, params=None):
         factor = -learning_rate if flip_sign else learning_rate
-        return map_leaves(lambda g: factor * g, updates), state
+        return map_leaves(lambda g: times(factor, g), updates), state
 
     return init, update
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True)
 def scale_by_sign():
     """Replace each entry by its sign.
 

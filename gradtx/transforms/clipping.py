@@ -10,6 +10,7 @@ from jax.core import Tracer
 from gradtx.core.errors import not_below_zero, one_of
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves
+from gradtx.core.numerics import times
 from gradtx.core.special import SpecialLeaf
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
@@ -18,7 +19,7 @@ from gradtx.transforms.norms import global_norm, leaf_norm, within
 from gradtx.transforms.split import AxisName, device_count, map_split, own_axes, require_axis_name
 
 
-@transformation(any_leaves=True, sparse_rows=True, clips=True)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True, clips=True)
 def clip_by_value(max_delta: Hyper):
     """Clip every entry to the interval from -max_delta to max_delta.
 
@@ -56,7 +57,7 @@ def clip_by_value(max_delta: Hyper):
     return init, update
 
 
-@transformation(any_leaves=True, sparse_rows=True, clips=True, whole_tree=True)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True, clips=True, whole_tree=True)
 def clip_by_global_norm(max_norm: Hyper, *, nonfinite: str = "propagate", axis_name: AxisName = None):
     """Multiply all updates by one factor so that the norm of the whole tree does not exceed a bound.
 
@@ -108,7 +109,7 @@ def clip_by_global_norm(max_norm: Hyper, *, nonfinite: str = "propagate", axis_n
         if nonfinite == "skip":
             finite = jnp.isfinite(norm)
             return map_leaves(lambda g: jnp.where(finite, factor * g, 0.0), updates), state
-        return map_leaves(lambda g: factor * g, updates), state
+        return map_leaves(lambda g: times(factor, g), updates), state
 
     return init, update
 
@@ -199,7 +200,7 @@ def _require_finite(updates: Any) -> None:
 
     for name, g in zip(leaf_names(updates), flatten(updates)[0], strict=True):
         if is_trained(g):
-            finite = jnp.all(jnp.isfinite(g.entries() if isinstance(g, SpecialLeaf) else g))
+            finite = jnp.all(jnp.isfinite(g.entries() if isinstance(g, SpecialLeaf) else jnp.asarray(g)))
             message = f"clip_by_global_norm: the update at {name} has an infinite or NaN entry"
             if isinstance(finite, Tracer):
                 checkify.debug_check(finite, message.replace("{", "{{").replace("}", "}}"))

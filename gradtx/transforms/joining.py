@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 from jax.sharding import AxisType
 
-from gradtx.core.leaves import is_staged
+from gradtx.core.deferred import is_staged
 from gradtx.transforms.split import varying
 
 _SMALL = 4_096  # entries: a larger leaf costs more to copy than to reduce alone

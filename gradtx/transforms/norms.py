@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from gradtx.core.leaves import at_width, float_dtype, is_staged
+from gradtx.core.deferred import is_staged
+from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.numerics import abs_sq
 from gradtx.core.special import SpecialLeaf
 from gradtx.core.trees import flatten, is_trained

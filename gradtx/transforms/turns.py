@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from gradtx.core.leaves import is_staged
+from gradtx.core.deferred import is_staged
 from gradtx.core.special import SpecialLeaf
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation

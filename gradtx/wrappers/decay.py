@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from gradtx.core.errors import INSTEAD, range_check
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves
+from gradtx.core.numerics import plus, times
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.wrappers.masked import masked
@@ -22,7 +23,7 @@ _decay = range_check(
 )
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True)
 def add_decayed_weights(weight_decay: Hyper = 0.0, mask: Any = None, *, cautious: bool = False):
     """Add a multiple of the parameters to the updates.
 
@@ -66,7 +67,7 @@ def add_decayed_weights(weight_decay: Hyper = 0.0, mask: Any = None, *, cautious
     def update(updates, state, params):
         def leaf(g, w):
             w = jnp.where((jnp.sign(g) * jnp.sign(w).conj()).real < 0, 0.0, w) if cautious else w
-            return g + weight_decay * w
+            return plus(g, times(weight_decay, w))
 
         return map_leaves(leaf, updates, params, idle=(None,)), state
 

@@ -587,6 +587,18 @@ def makes_rows_dense():
     return wrong()
 
 
+@mutant("deferred_leaves")
+def looks_at_leaves_that_may_be_deferred():
+    @transformation(leafwise=True)
+    def wrong():
+        return lambda params: EmptyState(), lambda updates, state, params=None: (
+            on_real(lambda g: 2 * g, updates),
+            state,
+        )
+
+    return wrong()
+
+
 @mutant("idle_factors")
 def says_another_factor_for_idle_steps():
     @transformation(sparse_rows=True)

@@ -21,6 +21,7 @@ from jax.core import Tracer, eval_context
 from jax.sharding import SingleDeviceSharding
 
 from gradtx.core.errors import traced_check
+from gradtx.core.pair import GradientTransformation
 from gradtx.core.special import Special
 from gradtx.core.values import Value
 
@@ -85,6 +86,11 @@ def compiled_step(tx: Any, updates: Any, state: Any, params: Any, extra: Mapping
         steps.programs[changed] = _program(plan_of, given, donate)
     program = steps.programs[changed]
     return program and program(*given)
+
+
+def compile_steps() -> None:
+    """Let `tx.step` use these programs."""
+    GradientTransformation._compiled_step = compiled_step
 
 
 def _program(plan_of: Callable[[list], Any], given: tuple, donate: bool) -> Callable | None:

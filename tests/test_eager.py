@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gradtx
-from gradtx.core import programs
+from gradtx import eager as programs
 
 PARAMS = {"w": jnp.ones((3, 2)), "b": jnp.array([0.5, -2.0])}
 GRADS = {"w": jnp.full((3, 2), 0.25), "b": jnp.array([3.0, 1.0])}
