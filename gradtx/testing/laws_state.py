@@ -143,12 +143,11 @@ def donation(case: Case) -> None:
     state, again = case.init(params), case.init(params)
     owners: dict[int, str] = {}
     for what, tree in (("parameters", params), ("state", state), ("state of a second init", again)):
-        for name, leaf in named(tree):
-            if isinstance(leaf, jax.Array) and leaf.size and not is_key(leaf):
-                here, at = f"the {what} at {name}", leaf.unsafe_buffer_pointer()
-                if at in owners:
-                    raise BrokenError(f"{here} is the same buffer as {owners[at]}; a copy was expected")
-                owners[at] = here
+        for at, name in _buffers(tree):
+            here = f"the {what} at {name}"
+            if at in owners:
+                raise BrokenError(f"{here} is the same buffer as {owners[at]}; a copy was expected")
+            owners[at] = here
     grads = case.gradients(1)[0]
     expected = case.step(grads, state, params)
     state = jax.tree.map(jnp.copy, state)  # what a stranger's state shares with his own arrays is not ours to donate
@@ -156,6 +155,20 @@ def donation(case: Case) -> None:
         warnings.filterwarnings("ignore", message="Some donated buffers were not usable")
         donated = jax.jit(case.eager_step, donate_argnums=(1, 2))(grads, state, params)
     near("the step with donated buffers", donated, expected)
+
+
+@law(values_only=True, after=("traceable", "updates_fit"))
+def owned_buffers(case: Case) -> None:
+    """Outside jit too, the state after update shares no buffer with gradients, parameters and updates."""
+    grads, state = case.gradients(1)[0], case.init(case.params)
+    for _ in range(2):
+        updates, state = case.update(grads, state, case.params)
+        for what, tree in (("gradients", grads), ("parameters", case.params), ("updates", updates)):
+            owners = dict(_buffers(tree))
+            for at, name in _buffers(state):
+                if at in owners:
+                    here = f"the state after update at {name}"
+                    raise BrokenError(f"{here} is the same buffer as the {what} at {owners[at]}; a copy was expected")
 
 
 @law(after=("traceable", "updates_fit"))
@@ -198,6 +211,12 @@ def _keeps_types(case: Case, of_params: str, params: Any, of_grads: str, grads: 
     updates, after = jax.eval_shape(case.update, grads, before, params)
     same_types(f"the state after update, for {of_params} parameters and {of_grads} gradients,", after, before)
     jax.eval_shape(apply_updates, params, updates)
+
+
+def _buffers(tree: Any) -> list[tuple[int, str]]:
+    """Where each buffer of the arrays is in memory, and the name of its leaf."""
+    arrays = [(name, x) for name, x in named(tree) if isinstance(x, jax.Array) and x.size and not is_key(x)]
+    return [(shard.data.unsafe_buffer_pointer(), name) for name, x in arrays for shard in x.addressable_shards]
 
 
 def _on_host(tree: Any) -> Any:

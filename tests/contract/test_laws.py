@@ -44,8 +44,17 @@ NUMBERS += ["constants_under_jit", "single_precision", "double_precision_is_kept
 # A recipe is a chain of pieces, which are held to all laws, and chains are: it keeps these if they do. It is held to
 # those that its own lines can break (values, traced hyperparameters, extras, errors), and to those that the pieces can
 # break together (types, finite steps, resuming, rows, leaves that are not trained).
-OF_PIECES = ["idle_factors", "odd_trees", "empty_trees", "integers_pass", "sharded", "donation", "pure"]
-OF_PIECES += ["resumes_from_orbax", "resumes_from_msgpack", "step_is_update_and_apply", "scan"]
+OF_PIECES = [
+    "idle_factors",
+    "owned_buffers",
+    "odd_trees",
+    "empty_trees",
+    "integers_pass",
+    "sharded",
+    "donation",
+    "pure",
+]
+OF_PIECES += ["owned_buffers", "resumes_from_orbax", "resumes_from_msgpack", "step_is_update_and_apply", "scan"]
 OF_PIECES += ["chain_of_one", "chain_is_associative", "inject_is_neutral"]
 OF_PIECES += ["vmap_over_params", "vmap_over_hyperparameters", "constants_under_jit", "finite_derivatives"]
 OF_PIECES += ["right_derivatives", "single_precision", "double_precision_is_kept"]

@@ -274,6 +274,19 @@ def keeps_one_buffer_twice():
     return init, lambda updates, state, params=None: (updates, state)
 
 
+@mutant("owned_buffers")
+def gives_its_trace_away():
+    @transformation
+    def wrong():
+        def update(updates, state, params=None):
+            trace = jax.tree.map(jnp.add, state.trace, updates)
+            return trace, TraceState(trace)
+
+        return lambda params: TraceState(zeros(params)), update
+
+    return wrong()
+
+
 @mutant("inputs_unchanged")
 def writes_into_its_gradients():
     def update(updates, state, params=None):
