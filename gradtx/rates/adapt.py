@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import non_negative, one_of
+from gradtx.core.errors import non_negative, one_of, suggestion
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.pair import GradientTransformation, is_transformation, require_changeable
@@ -62,9 +62,10 @@ def adapt_learning_rate(
 
     State: `AdaptLearningRateState`. Its update needs `params`, and `value` if the estimator needs it.
     Raises:
-        ValueError: an argument is out of range; `params` is not given; an estimator that can only learn one rate is to
-            learn one per leaf; one that needs steps of descent gets directions uphill.
-        TypeError: `estimator` is not one; `value` is needed and not given.
+        ValueError: an argument is out of range; nothing inside has a hyperparameter that is named; `params` is not
+            given; an estimator that can only learn one rate is to learn one per leaf; one that needs steps of descent
+            gets directions uphill.
+        TypeError: `estimator` is not one; gradient_units is no tuple of names; `value` is needed and not given.
     Source: each estimator says who found it. optax has a transformation of its own for each of them; its
         `contrib.mechanize(tx)` is `adapt_learning_rate(tx, rates.mechanic())`.
 
@@ -80,6 +81,7 @@ def adapt_learning_rate(
     require_changeable("adapt_learning_rate", inner)
     non_negative(learning_rate=learning_rate)
     one_of(("tree", "leaf"), per=per)
+    _require_units(gradient_units, inner)
     if per == "leaf" and estimator.one_rate:
         raise ValueError(f"{estimator!r} learns one rate for all leaves together: give per='tree'")
     if estimator.descends and inner.traits.sign == 1:
@@ -122,6 +124,26 @@ def adapt_learning_rate(
 
 
 _USUAL = {"eps": 1, "eps_root": 2}
+
+
+def _require_units(names: Any, inner: GradientTransformation) -> None:
+    """Raise TypeError unless these are names, ValueError unless those that are not usual are found inside."""
+    if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"gradient_units must be a tuple of names, such as ('eps',); got {names!r}")
+    known = _hyperparameters(inner)
+    for name in names:
+        if name not in _USUAL and name not in known:
+            raise ValueError(
+                f"gradient_units names {name!r}{suggestion(name, known)}, and nothing inside {inner!r} has a "
+                f"hyperparameter of this name"
+            )
+
+
+def _hyperparameters(tx: GradientTransformation) -> set[str]:
+    """The names of the hyperparameters inside, at any depth."""
+    piece = tx.piece
+    inside = filter(is_transformation, piece.children.values())
+    return {*piece.children, *(name for child in inside for name in _hyperparameters(child))}
 
 
 def _powers(tx: GradientTransformation) -> dict[str, set[int]]:

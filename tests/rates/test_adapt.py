@@ -134,6 +134,16 @@ def test_a_value():
             ValueError,
             "put keep_master outside",
         ),
+        (
+            lambda: adapt_learning_rate(sgd(1.0), rates.distance(), gradient_units="eps"),
+            TypeError,
+            r"gradient_units must be a tuple of names, such as \('eps',\); got 'eps'",
+        ),
+        (
+            lambda: adapt_learning_rate(gradtx.adam(1.0), rates.distance(), gradient_units=("ep",)),
+            ValueError,
+            r"names 'ep' \(did you mean 'eps'.*nothing inside adam\(.*\) has a hyperparameter",
+        ),
         (lambda: rates.constant(lambda step: step), TypeError, "rate is read once and cannot follow a schedule"),
         (lambda: rates.constant(-1.0), ValueError, "rate must be finite and at least 0"),
         (lambda: rates.distance(rel=1.0), TypeError, "distance has no argument 'rel'"),
