@@ -28,7 +28,7 @@ class ScaleByAmsboundState(NamedTuple):
     nu_max: NonNegative  # the largest v so far; like nu; 0 at init
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True)
 def scale_by_adabound(
     b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, final_factor: Hyper = 100.0, gamma: Hyper = 1e-3
 ):
@@ -74,7 +74,7 @@ def scale_by_adabound(
     return zero_moments, update
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True)
 def scale_by_amsbound(
     b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, final_factor: Hyper = 100.0, gamma: Hyper = 1e-3
 ):

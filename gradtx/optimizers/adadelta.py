@@ -25,7 +25,7 @@ class ScaleByAdadeltaState(NamedTuple):
     e_x: NonNegative  # running mean U of |u|²; like e_g; 0 at init
 
 
-@transformation(any_leaves=True, sparse_rows=True, gradient_powers=lambda arguments: {"eps": 0})
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True, gradient_powers=lambda arguments: {"eps": 0})
 def scale_by_adadelta(rho: Hyper = 0.9, eps: Hyper = 1e-6):
     """Multiply each entry by the running root mean square of its updates, divided by that of its gradients.
 

@@ -51,7 +51,7 @@ def adamax_closures(b1: Any, b2: Any, eps: Any, outside: bool = False) -> tuple[
     return init, update
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True)
 def scale_by_adamax(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8):
     """Divide a running mean of the gradients by a decaying maximum of their sizes: Adam in the infinity norm.
 

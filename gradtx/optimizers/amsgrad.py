@@ -36,7 +36,7 @@ def _divisors(given: Mapping[str, Any], state: Any) -> dict[str, Divisor]:
     return {"nu_max": Divisor(given["eps_root"], given["eps"], weight)}
 
 
-@transformation(any_leaves=True, sparse_rows=True, divides=_divisors)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True, divides=_divisors)
 def scale_by_amsgrad(
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,

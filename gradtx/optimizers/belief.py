@@ -38,7 +38,7 @@ def _divisors(given: Mapping[str, Any], state: Any) -> dict[str, Divisor]:
     return {"nu": Divisor(0.0, given["eps"], bias_correction(given["b2"], state.count, jnp.float32))}
 
 
-@transformation(any_leaves=True, sparse_rows=True, divides=_divisors)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True, divides=_divisors)
 def scale_by_belief(
     b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-16, eps_root: Hyper = 1e-16, *, nesterov: bool = False
 ):

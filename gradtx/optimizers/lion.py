@@ -23,7 +23,7 @@ class ScaleByLionState(NamedTuple):
     mu: Signed  # running mean m of g; like params, float32 or wider; 0 at init
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True)
 def scale_by_lion(b1: Hyper = 0.9, b2: Hyper = 0.99):
     """Replace each entry by the sign of a weighted mean of its gradient and of past gradients.
 

@@ -29,7 +29,7 @@ class ScaleByScheduledNadamState(NamedTuple):
     nu: NonNegative  # running mean v of |g|²; like params, real, float32 or wider; 0 at init
 
 
-@transformation(any_leaves=True, sparse_rows=True, divides=divisors)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True, divides=divisors)
 def scale_by_scheduled_nadam(
     b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, eps_root: Hyper = 0.0, *, momentum_decay: Hyper = 0.004
 ):

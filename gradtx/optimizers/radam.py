@@ -20,7 +20,7 @@ from gradtx.transforms.basic import scale_by_learning_rate
 _at_least_four = range_check("finite and at least 4", lambda x: (x >= 4.0) & (x < math.inf))
 
 
-@transformation(any_leaves=True, sparse_rows=True, divides=divisors)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True, divides=divisors)
 def scale_by_radam(
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,

@@ -114,7 +114,7 @@ def scale_by_rms(
     return init, update
 
 
-@transformation(any_leaves=True, sparse_rows=True, divides=_divisors, gradient_powers=powers_of_eps)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True, divides=_divisors, gradient_powers=powers_of_eps)
 def scale_by_stddev(
     decay: Hyper = 0.9,
     eps: Hyper = 1e-8,

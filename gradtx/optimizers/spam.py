@@ -34,7 +34,7 @@ def _divisors(given: Any, state: Any) -> dict[str, Divisor]:
     return {"nu": Divisor(0.0, given["eps"], bias_correction(given["b2"], state.count, jnp.float32))}
 
 
-@transformation(any_leaves=True, sparse_rows=True, divides=_divisors)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True, divides=_divisors)
 def scale_by_spam(b1: Hyper = 0.9, b2: Hyper = 0.999, eps: Hyper = 1e-8, threshold: Hyper = 5000.0, quiet: Count = 20):
     """Adam's quotient of gradients whose spikes are clipped against its own second moment.
 

@@ -14,7 +14,7 @@ from gradtx.optimizers.adam import ScaleByAdamState, divisors
 from gradtx.transforms.basic import scale_by_learning_rate
 
 
-@transformation(any_leaves=True, sparse_rows=True, divides=divisors)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True, divides=divisors)
 def scale_by_yogi(
     b1: Hyper = 0.9,
     b2: Hyper = 0.999,

@@ -37,7 +37,7 @@ class AmplifySlowState(NamedTuple):
     mu: Signed  # running mean m of g, which begins at the first g; like params, float32 or wider; 0 at init
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True)
 def nesterov_ema(decay: Hyper = 0.95):
     """Replace the updates by their running mean, taken one step ahead.
 
@@ -127,7 +127,7 @@ def reduce_variance(gamma: Hyper = 0.025, decay: Hyper = 0.95, max_norm: Hyper =
     return _no_previous, update
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True)
 def amplify_slow(decay: Hyper = 0.98, factor: Hyper = 2.0):
     """Add to each gradient a multiple of the running mean of gradients: what changes slowly counts more.
 

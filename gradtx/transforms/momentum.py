@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from gradtx.core.errors import below_one, in_unit_interval
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
-from gradtx.core.numerics import bias_correction, increment, scale_down, zero_count
+from gradtx.core.numerics import bias_correction, increment, plus, scale_down, zero_count
 from gradtx.core.numerics import ema as average
 from gradtx.core.states import Signed
 from gradtx.core.transformation import transformation
@@ -36,7 +36,7 @@ class EmaState(NamedTuple):
     mu: Signed  # the running average m; like params, float32 or wider; 0 at init
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True)
 def add_momentum(decay: Hyper = 0.9):
     """Replace the updates by their decaying sum: heavy-ball momentum.
 
@@ -68,7 +68,7 @@ def add_momentum(decay: Hyper = 0.9):
 
     def update(updates, state, params=None):
         def leaf(g, trace):
-            trace = scale_down(trace, decay) + g
+            trace = plus(scale_down(trace, decay), g)
             return trace, trace
 
         updates, trace = map_leaves(leaf, updates, state.trace, idle=(decay,))
@@ -77,7 +77,7 @@ def add_momentum(decay: Hyper = 0.9):
     return init, update
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True)
 def add_nesterov_momentum(decay: Hyper = 0.9):
     """Replace the updates by their decaying sum, taken one step ahead: Nesterov's momentum.
 
@@ -108,7 +108,7 @@ def add_nesterov_momentum(decay: Hyper = 0.9):
 
     def update(updates, state, params=None):
         def leaf(g, trace):
-            trace = scale_down(trace, decay) + g
+            trace = plus(scale_down(trace, decay), g)
             return g + scale_down(trace, decay), trace
 
         updates, trace = map_leaves(leaf, updates, state.trace, idle=(decay,))
@@ -117,7 +117,7 @@ def add_nesterov_momentum(decay: Hyper = 0.9):
     return init, update
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True)
 def add_damped_momentum(decay: Hyper = 0.9, dampening: Hyper = 0.0):
     """Replace the updates by their decaying sum, to which only a share of each new update is added: torch's dampening.
 
@@ -161,7 +161,7 @@ def add_damped_momentum(decay: Hyper = 0.9, dampening: Hyper = 0.0):
     return init, update
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True)
 def ema(decay: Hyper = 0.9, debias: bool = True):
     """Replace the updates by their exponential moving average.
 
