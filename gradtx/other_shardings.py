@@ -1,4 +1,4 @@
-"""Shardings for leaves of a state that have other shapes than their parameters."""
+"""Shardings for leaves of a state whose shapes differ from their parameters."""
 
 from __future__ import annotations
 

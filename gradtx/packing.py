@@ -101,7 +101,7 @@ def pack(params: Any, threshold: int = 65536, *, like: Any = None) -> Any:
     Returns: a `Packed`; with `like`, a tree in its form.
     Raises:
         ValueError: `threshold` is below 0, small leaves lie on different devices, or a tree does not fit `like`.
-        TypeError: the parameters are packed already, a leaf is no array, or nothing in `like` is packed.
+        TypeError: the parameters are packed already, a leaf is not an array, or nothing in `like` is packed.
     Differs from `jax.flatten_util.ravel_pytree`: large leaves stay alone, and types are kept.
 
     Example:
@@ -134,7 +134,7 @@ def unpack(tree: Any) -> Any:
             their blocks go across leaves.
 
     Raises:
-        ValueError: a vector has another length than its leaves together. TypeError: it is no array.
+        ValueError: the length of a vector is not that of its leaves together. TypeError: it is not an array.
 
     Example:
         >>> import gradtx, jax.numpy as jnp

@@ -22,8 +22,8 @@ _MARK = "|"
 def to_flat(tree: Any) -> dict[str, np.ndarray]:
     """The leaves of a tree by their key paths, as NumPy arrays of NumPy's own types.
 
-    A value of another type is stored exactly in an array of a NumPy type, and its type is part of the key:
-    `mu/w|bfloat16` is an array of uint16, `key|key<fry>` holds the words of a random key, `rate|python float` is a
+    A value of another type is stored exactly in an array of a NumPy type, and its type is part of the key.
+    `mu/w|bfloat16` is an array of uint16; `key|key<fry>` holds the words of a random key; `rate|python float` is a
     Python number. None and empty containers have no entry; `from_flat` takes them from its target.
 
     Args:

@@ -108,8 +108,8 @@ def along_columns(matrix: jax.Array, role: str, y: jax.Array) -> jax.Array:
 
     Signed and exact fields are vectors, and change so. Of a second moment, the diagonal of a covariance C in the old
     coordinates, the new diagonal is that of RᴴCR. Where C has no other entries, that is y·(R∘R), which keeps the sign,
-    and for an orthogonal R the sum. A magnitude, a divisor that is no square, changes as the root of such a diagonal:
-    then a permutation of the coordinates permutes it, and it stays of the first degree in the gradient.
+    and for an orthogonal R the sum. A magnitude, a divisor that is not a square, changes as the root of such a
+    diagonal: then a permutation of the coordinates permutes it, and it stays of the first degree in the gradient.
     """
     if y.shape[-1] == 1 and matrix.shape[-2] != 1:
         return y  # one number for all coordinates

@@ -29,7 +29,7 @@ class Matrices(ShownAsCall, Frame):
     def takes(self, leaf: Leaf) -> bool:
         """Every leaf with two axes or more.
 
-        Raises: ValueError: it lacks an axis, an axis is named twice, or a side is no multiple of its blocks.
+        Raises: ValueError: it lacks an axis, an axis is named twice, or a side is not a multiple of its blocks.
         """
         if len(leaf.shape) < 2:
             return False

@@ -131,8 +131,8 @@ def plan(tx: Any, params: Any, shardings: Any = None, *, mesh: Any = None) -> Pl
 
     Returns: a `Plan`, which prints as a table, and has `rows`, `size`, `state_bytes`, `device_bytes`, `whole_bytes`,
         `device`.
-    Raises: whatever `tx.init(params)` raises, for a rule that fits no leaf for example. ValueError: `shardings` has
-        another structure than the state; a parameter is not on the mesh. TypeError: `mesh` is no mesh, or
+    Raises: whatever `tx.init(params)` raises, for a rule that fits no leaf for example. ValueError: `shardings` does
+        not have the structure of the state; a parameter is not on the mesh. TypeError: `mesh` is not a mesh, or
         `shardings` is one.
 
     Example:

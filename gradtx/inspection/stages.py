@@ -123,7 +123,7 @@ class _Look:
         return listener
 
     def _passed(self, piece: GradientTransformation, below: str) -> Callable:
-        """What leaves the updates to its inside is no stage: the inside runs instead."""
+        """What leaves the updates to its inside is not a stage: the inside runs instead."""
 
         def listener(call, updates, state, params, **extra):
             passes: Any = piece.passes

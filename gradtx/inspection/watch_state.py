@@ -135,7 +135,7 @@ def _looked_up(params: Any, rules: tuple | None, sample: int) -> Watched:
 
 
 def require_own(state: WatchState, where: Watched, labels: Labels, previous: bool, params: Any) -> None:
-    """Raise ValueError where the rings of this state were made for other numbers than the watch would write into them.
+    """Raise ValueError if the rings of this state were not made for the numbers that the watch writes into them.
 
     Under jit the labels cannot be read: then only numbers and shapes are compared, and labels by `debug_checks`.
     """

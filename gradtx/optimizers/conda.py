@@ -36,7 +36,7 @@ def conda(
         y = Uᴴ·g for m ≤ n           w = w - learning_rate·(scale·U·v + weight_decay·w)        v is Adam's update of y
         y = g·V for others           w = w - learning_rate·(scale·v·Vᴴ + weight_decay·w)
 
-    Leaves that are no matrices get the updates of Adam, without the factor. All matrices get a basis, also embeddings
+    Leaves that are not matrices get the updates of Adam, without the factor. All matrices get a basis, also embeddings
     and heads: `on_matrices(conda(rate), adamw(rate))` leaves those to AdamW.
 
     Args:

@@ -60,7 +60,7 @@ def scale_by_momo(learning_rate: Hyper = 1.0, beta: Hyper = 0.9, lower_bound: Hy
 
     State: `ScaleByMomoState`: count, int32 scalar; exp_avg, like params; barf and gamma, float scalars; 0 at init. Its
         update needs `params` and `value`.
-    Raises: ValueError: an argument is out of range; `params` is not given; `value` is no scalar.
+    Raises: ValueError: an argument is out of range; `params` is not given; `value` is not a scalar.
     Source: Schaipp et al. 2024 (arXiv:2305.07583), algorithm 1 with section 4.2, with a constant lower bound. optax's
         `contrib.momo` divides only w by a, and not τ·m; it can also adapt the bound. In `momo(0.1)` the parameters are
         within 30 ulp of the largest parameter so far over 1,000 steps in float32.
@@ -132,7 +132,7 @@ def scale_by_momo_adam(
 
     State: `ScaleByMomoAdamState`: count, int32 scalar; exp_avg and exp_avg_sq, like params; barf and gamma, float
         scalars; 0 at init. Its update needs `params` and `value`.
-    Raises: ValueError: an argument is out of range; `params` is not given; `value` is no scalar.
+    Raises: ValueError: an argument is out of range; `params` is not given; `value` is not a scalar.
     Source: Schaipp et al. 2024 (arXiv:2305.07583), algorithm 2 with section 4.2, with a constant lower bound. optax's
         `contrib.momo_adam` divides only w by a, and not τ·q; it can also adapt the bound. In `momo_adam(0.1)` the
         parameters are within 30 ulp of the largest parameter so far over 1,000 steps in float32.

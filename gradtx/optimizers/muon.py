@@ -66,7 +66,7 @@ def muon(
             leaves of more axes that match none go to `others`; None: all of these go there.
 
     State: that of `on_matrices`. Its update needs `params`.
-    Raises: as the pieces. TypeError: frame is no frame.
+    Raises: as the pieces. TypeError: frame is not a frame.
     Source: Jordan et al. 2024 (Muon, on kellerjordan.github.io); the default shape and decay from Liu et al. 2025
         (arXiv:2502.16982). torch's Muon is the matrix part, with shape "keller" unless told, and iterates in bfloat16.
         Keras adds up its momentum, which has the same direction. optax corrects the momentum for its start, so that its
@@ -113,7 +113,7 @@ def polargrad(
         others: the transformation for all other leaves, with a rate of its own: `adamw(1e-3)`.
 
     State: that of `on_matrices`. Its update needs `params`.
-    Raises: as the pieces. TypeError: frame is no frame.
+    Raises: as the pieces. TypeError: frame is not a frame.
     Source: Lau et al. 2025 (arXiv:2505.21799), PolarGradM, momentum first, which computes the polar factor in another
         iteration. Not in optax, torch or Keras. Within 4e-6 of the largest entry of the parameters over 1,000 steps in
         float32.
@@ -153,7 +153,7 @@ def muonh(
         others: the transformation for all other leaves, with a rate of its own: `adamw(1e-3)`.
 
     State: that of `on_matrices`; for matrices a `ProjectOntoState`. Its update needs `params`.
-    Raises: as the pieces. TypeError: frame is no frame. ValueError: a hidden matrix starts at 0.
+    Raises: as the pieces. TypeError: frame is not a frame. ValueError: a hidden matrix starts at 0.
     Source: 2606.16899 on arXiv, Hyperball; the rate as there. Not in optax, torch or Keras. Within 4e-6 of the largest
         entry of the parameters over 1,000 steps in float32.
 

@@ -49,7 +49,7 @@ def normuon(
         polar, shape_rule, outputs, weight_decay, others, exclude, frame: as in `muon`.
 
     State: that of `on_matrices`. Its update needs `params`.
-    Raises: as the pieces. TypeError: frame is no frame.
+    Raises: as the pieces. TypeError: frame is not a frame.
     Source: Li et al. 2025 (arXiv:2510.05491), with the length of the authors' code, ‖U‖ before the division, so that
         gradients of low rank make shorter steps; algorithm 1 there has one length for all. Not in optax, torch or
         Keras. Within 2e-5 of the largest entry of the parameters over 1,000 steps in float32.
@@ -100,7 +100,7 @@ def adamuon(
         nesterov, polar, weight_decay, others, exclude, frame: as in `muon`.
 
     State: that of `on_matrices`. Its update needs `params`.
-    Raises: as the pieces. TypeError: frame is no frame.
+    Raises: as the pieces. TypeError: frame is not a frame.
     Source: Si et al. 2025 (arXiv:2507.11005), algorithm 1, with the signs of the authors' code. Not in optax, torch or
         Keras. Within 4e-6 of the largest entry of the parameters over 1,000 steps in float32.
 
@@ -150,7 +150,7 @@ def muon2(
         polar, shape_rule, outputs, weight_decay, others, exclude, frame: as in `muon`.
 
     State: that of `on_matrices`. Its update needs `params`.
-    Raises: as the pieces. TypeError: frame is no frame.
+    Raises: as the pieces. TypeError: frame is not a frame.
     Source: 2604.09967 on arXiv. Not in optax, torch or Keras. Within 4e-6 of the largest entry of the parameters over
         1,000 steps in float32.
 
@@ -192,7 +192,7 @@ def rmnp(
         nesterov, outputs, weight_decay, others, exclude, frame: as in `muon`.
 
     State: that of `on_matrices`. Its update needs `params`.
-    Raises: as the pieces. TypeError: frame is no frame.
+    Raises: as the pieces. TypeError: frame is not a frame.
     Source: 2603.20527 on arXiv, whose rate for AdamW beside it is 3e-3. Not in optax, torch or Keras. Within 4e-6 of
         the largest entry of the parameters over 1,000 steps in float32.
 

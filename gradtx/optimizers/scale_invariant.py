@@ -57,7 +57,7 @@ def project_scale_invariant(
 
     State: `ProjectScaleInvariantState`. Its update needs `params`.
     Raises: ValueError: an argument is out of range, a leaf does not have the axis, `params` is not given, or there is a
-        weight_decay and `inner` has a learning rate. TypeError: output_axis is no whole number.
+        weight_decay and `inner` has a learning rate. TypeError: output_axis is not a whole number.
     Source: Heo et al. 2021 (arXiv:2006.08217), equations 11 and 12, and their code, which has output_axis=0 and adds
         1e-8 to norms. A zero gradient is orthogonal, there and here. Not in optax, torch or Keras.
 

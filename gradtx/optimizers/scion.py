@@ -63,8 +63,8 @@ def scion(
         weight_decay: 1 or 0; see above.
 
     State: a chain's dict, with one entry: `EmaState`. Its update needs `params`.
-    Raises: ValueError: a norm has another name, a radius is not above 0. TypeError: frame is no frame, or hidden or
-        others is no pair.
+    Raises: ValueError: a norm has another name, a radius is not above 0. TypeError: frame is not a frame, or hidden or
+        others is not a pair.
     Source: Pethick et al. 2025 (arXiv:2502.07529), algorithms 1 and 2, tables 2 and 3; the momentum there is 1 minus
         ours. The radius of vectors is ours. Their factor for convolutions is smaller than that in a frame, by the side
         of the kernel. Parameters start on the ball there. Not in optax, torch or Keras. Within 4e-6 of the

@@ -70,7 +70,8 @@ def scale_by_sophia(
         key: of the signs: an integer in [0, 2**32), or a key of `jax.random`.
 
     State: `ScaleBySophiaState`: count, int32 scalar; key, uint32; mu and nu, like params; 0 at init.
-    Raises: ValueError: an argument is out of range. TypeError: a parameter is complex, or value_fn is no real function.
+    Raises: ValueError: an argument is out of range. TypeError: a parameter is complex, or value_fn is not a real
+        function.
     Source: Liu et al. 2023 (arXiv:2305.14342), algorithms 1 and 3, Sophia-H. optax.contrib corrects m for its
         start at 0, divides by the h of the step before, and draws other signs. Within 1e-5 of exact arithmetic over
         1,000 steps in float32, relative to the parameters and to the distance that they moved, where the estimates are

@@ -36,7 +36,7 @@ def basin_strips(
         ax: the matplotlib Axes to draw in; None: those of a new figure.
 
     Returns: the Figure.
-    Raises: ValueError, TypeError: another shape than these.
+    Raises: ValueError, TypeError: the shapes do not fit.
 
     Example:
         >>> import gradtx

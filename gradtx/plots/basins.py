@@ -48,7 +48,7 @@ def basin(rates: Any, losses: Any, *, within: float = 0.05, lower_bound: float =
         lower_bound: no loss is lower.
 
     Returns: a `Basin`; None if all rates diverged.
-    Raises: ValueError: another shape than these; a loss below the lower bound.
+    Raises: ValueError: the shapes do not fit; a loss is below the lower bound.
 
     Example:
         >>> import gradtx
@@ -81,7 +81,7 @@ def basins(
         ax: the matplotlib Axes to draw in; None: pyplot's current one.
 
     Returns: the Axes.
-    Raises: ValueError, TypeError: another shape than these; no finite loss at all; a loss below the lower bound.
+    Raises: ValueError, TypeError: the shapes do not fit; no loss is finite; a loss is below the lower bound.
 
     Example:
         >>> import gradtx

@@ -43,7 +43,7 @@ def races(
         ax: the matplotlib Axes to draw in; None: pyplot's current one.
 
     Returns: the Axes.
-    Raises: ValueError, TypeError: another shape than these; no finite loss at all; `log` if no loss is positive.
+    Raises: ValueError, TypeError: the shapes do not fit; no loss is finite; `log` if no loss is positive.
 
     Example:
         >>> import gradtx

@@ -40,7 +40,7 @@ def heat_map(
         ax: the matplotlib Axes to draw in; None: pyplot's current one.
 
     Returns: the Axes, with the scale of colours at its right.
-    Raises: ValueError, TypeError: another shape than these; no finite value.
+    Raises: ValueError, TypeError: the shapes do not fit; no value is finite.
 
     Example:
         >>> import gradtx

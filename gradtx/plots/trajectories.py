@@ -48,7 +48,7 @@ def trajectories(
         figure: a matplotlib Figure to draw in; None: a new one of pyplot's, whose size fits the panels.
 
     Returns: the Figure.
-    Raises: ValueError, TypeError: another shape than these, a function of other than two variables, no finite number.
+    Raises: ValueError, TypeError: the shapes do not fit, the function has not two variables, or no number is finite.
 
     Example:
         >>> import gradtx
@@ -98,7 +98,7 @@ def _terms(scalings: Mapping[str, Any] | None, ways: Mapping[str, np.ndarray]) -
     given = entries("scalings", scalings, "scaling terms [n, 2]")
     for label in given:
         if label not in ways:
-            raise ValueError(f"scalings has {label!r}, which is no label of paths: {', '.join(map(repr, ways))}")
+            raise ValueError(f"scalings has {label!r}, which is not a label of paths: {', '.join(map(repr, ways))}")
     return {k: array(f"the scaling of {k!r}", v, len(ways[k]), 2) for k, v in given.items()}
 
 

@@ -47,8 +47,8 @@ def trajectory(tx: Any, function: Callable[[Any], Any], start: Any, steps: int) 
         steps: updates; at least 1.
 
     Returns: a `Trajectory`. It goes on after numbers are no longer finite; see its `diverged`.
-    Raises: TypeError: a function that does not return one real number. ValueError: `start` is no vector of finite real
-        numbers, the function has another number of variables, or it or its gradient is not finite at the start.
+    Raises: TypeError: a function that does not return one real number. ValueError: `start` is not a vector of finite
+        real numbers, the function has another number of variables, or it or its gradient is not finite at the start.
 
     Example:
         >>> import gradtx

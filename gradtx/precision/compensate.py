@@ -17,7 +17,7 @@ class CompensateState(NamedTuple):
     """The state of `compensate`.
 
     compensation: the rounding error still to be added, times 2⁸ (bfloat16) or 2¹¹ (float16), so that the error of a
-        small parameter is no subnormal. Like params, in their types; None for parameters not in half precision. 0 at
+        small parameter is not a subnormal. Like params, in their types; None for parameters not in half precision. 0 at
         init.
     inner: the inner transformation's state.
     """

@@ -67,7 +67,7 @@ def dynamic_loss_scale(
             devices skip what one of them finds.
 
     State: `DynamicLossScaleState`.
-    Raises: ValueError: a number is out of range. TypeError: `axis_name` is no name.
+    Raises: ValueError: a number is out of range. TypeError: `axis_name` is not a name.
     Source: Micikevicius et al. 2018 (arXiv:1710.03740), section 3.2. Names and scales are those of torch's
         `GradScaler`, which starts at 2¹⁶. flax's `DynamicScale` starts at 2¹⁶ too, and grows one finite update later.
         Not in optax.

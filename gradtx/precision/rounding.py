@@ -52,7 +52,7 @@ def round_stochastically(inner: Transformation, key: int | jax.Array):
         key: an integer in [0, 2**32), or a key of `jax.random`, typed or raw.
 
     State: `RoundStochasticallyState`. To sweep over keys, use `jax.vmap` over states.
-    Raises: ValueError: an integer key is out of range, or `params` is not given. TypeError: `key` is no key.
+    Raises: ValueError: an integer key is out of range, or `params` is not given. TypeError: `key` is not a key.
     Source: Gupta et al. 2015 (arXiv:1502.02551), section 3; for bfloat16, Zamirai et al. 2020 (arXiv:2010.06192). Not
         in optax. torchao's `bf16_stochastic_round` takes its bits from the global generator.
 

@@ -20,7 +20,7 @@ class _Along(Plain):
     a: Any
 
     def refuses(self, leaf: jax.ShapeDtypeStruct) -> str:
-        """Complex parameters, and other shapes than that of a."""
+        """Complex parameters, and shapes that are not that of a."""
         return "real" if is_complex(leaf) else "" if leaf.shape == np.shape(self.a) else f"of shape {np.shape(self.a)}"
 
     def part(self, x: jax.Array, b: float = 0.0) -> tuple[jax.Array, jax.Array]:

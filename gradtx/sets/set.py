@@ -47,7 +47,7 @@ def require_set(**sets: Any) -> None:
 def as_constant(name: str, value: Any, least: float = -math.inf, *, above: bool = False) -> float:
     """The argument as a Python float; a set is a value, so its numbers are known when it is made.
 
-    Raises: TypeError: it is no number. ValueError: it is not finite, is below `least`, or with `above` equal to it.
+    Raises: TypeError: it is not a number. ValueError: it is not finite, is below `least`, or with `above` equal to it.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a Python number; got {describe(value)}")

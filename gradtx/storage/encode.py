@@ -94,7 +94,7 @@ def _promised(codec: Codec, role: str, shape: tuple[int, ...], dtype: Any) -> tu
 def encoded(codec: Codec, role: str, path: tuple, x: jax.Array, number: jax.Array) -> tuple[jax.Array, Any]:
     """As `encode`, for the leaf at a path.
 
-    Raises: ValueError: the leaf is split over an Explicit mesh, in another way than its blocks.
+    Raises: ValueError: the leaf is split over an Explicit mesh in a way that cuts its blocks.
     """
     try:
         return encode(codec, role, x, number)

@@ -64,7 +64,7 @@ def factored(signed: Codec | None = None) -> Codec:
     Args:
         signed: the codec for fields with numbers of both signs; `float32()` if it is not given.
 
-    Raises: TypeError: `signed` is no codec.
+    Raises: TypeError: `signed` is not a codec.
     Source: Shazeer & Stern 2018 (arXiv:1804.04235), algorithm 2, without its clipping, decay and relative steps, for
         which there are other transformations: `store(adam(...), factored())` is Adam with this second moment.
 

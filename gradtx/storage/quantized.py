@@ -16,8 +16,8 @@ from gradtx.storage.blocks import Blocks, cut, joined, scales_of, widened
 from gradtx.storage.codebook import Book
 from gradtx.storage.codec import Bits, Codec, without_derivative
 
-# The root of the least unsigned level is about the least signed level: a first moment that is rounded up from almost
-# nothing is then divided by no less, and makes no step larger than usual.
+# The root of the least unsigned level is about the least signed level. So a first moment that is rounded up from almost
+# nothing is divided by a number as large, and its step is not larger than usual.
 EIGHT = {"signed": Book(4, 3, True), "nonnegative": Book(5, 3, False)}
 FOUR = {"signed": Book(2, 1, True), "nonnegative": Book(3, 1, False)}
 
@@ -128,7 +128,7 @@ class Float8(_Blocked):
     maker = "storage.float8"
 
     def range(self, role: str) -> tuple[float, float]:
-        """Those of the type; for divisors the smallest normal number, since zero is no level."""
+        """Those of the type; for divisors the smallest normal number, since zero is not a level."""
         info = jnp.finfo(self.kind(role))
         return float(info.max), float(info.tiny)
 
@@ -165,7 +165,7 @@ def int8(block: int = 256) -> Codec:
         block: the largest number of entries that share a scale; at least 1. A block lies in one row if rows are that
             long.
 
-    Raises: TypeError: `block` is no whole number. ValueError: it is below 1.
+    Raises: TypeError: `block` is not a whole number. ValueError: it is below 1.
     Source: Dettmers, Lewis, Shleifer & Zettlemoyer 2022 (arXiv:2110.02861), block-wise dynamic quantisation. Theirs
         rounds to the nearest of 256 tabulated levels, and has a zero for divisors.
 
@@ -186,7 +186,7 @@ def int4(block: int = 128) -> Codec:
     Args:
         block: the largest number of entries that share a scale; at least 1.
 
-    Raises: TypeError: `block` is no whole number. ValueError: it is below 1.
+    Raises: TypeError: `block` is not a whole number. ValueError: it is below 1.
     Source: Li, Chen & Zhu 2023 (arXiv:2309.01507), who remove the zero of the second moment for the same reason.
 
     Example:
@@ -205,7 +205,7 @@ def float8(block: int = 256) -> Codec:
     Args:
         block: the largest number of entries that share a scale; at least 1.
 
-    Raises: TypeError: `block` is no whole number. ValueError: it is below 1, or this JAX has no such types.
+    Raises: TypeError: `block` is not a whole number. ValueError: it is below 1, or this JAX has no such types.
 
     Example:
         >>> import gradtx

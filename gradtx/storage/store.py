@@ -33,7 +33,7 @@ def store(inner: Transformation, codec: Codec, *, min_size: int = 4096, roles: M
 
     An update decodes the state, runs the transformation, and encodes the new state; under jit no decoded copy remains.
     Each piece declares what its fields hold. "signed": numbers of both signs, which may be rounded to zero.
-    "nonnegative": means of squares, which never become zero. "magnitude": divisors that are no squares; codecs get
+    "nonnegative": means of squares, which never become zero. "magnitude": divisors that are not squares; codecs get
     their squares as "nonnegative". "exact": numbers that must not be rounded, as copies of parameters.
 
     Under jit, init makes the codes directly; outside, it makes the whole state first. Codes have no derivative. Numbers
@@ -51,7 +51,7 @@ def store(inner: Transformation, codec: Codec, *, min_size: int = 4096, roles: M
 
     State: `StoreState`. A field with a role is a `Stored` (exact, codes, scales), three trees like the parameters.
     Raises:
-        TypeError: `codec` is no codec, or integers are given a role. ValueError: `min_size` is below 0, a role is
+        TypeError: `codec` is not a codec, or integers are given a role. ValueError: `min_size` is below 0, a role is
             unknown, or its field does not exist; at init: a large field like the parameters has no role; at an update:
             a gradient does not fit the state.
     Source: Dettmers, Lewis, Shleifer & Zettlemoyer 2022 (arXiv:2110.02861), where Adam and momentum are optimizers of

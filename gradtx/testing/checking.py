@@ -85,7 +85,7 @@ def check(
         **differences: the other fields of `Case`: `extras={"value": 1.0}`, `complex_leaves=True`, ...
 
     Returns: a `Report`, which prints as sentences.
-    Raises: TypeError: `tx` is no transformation, or a field is unknown. LawsBrokenError: an AssertionError with one
+    Raises: TypeError: `tx` is not a transformation, or a field is unknown. LawsBrokenError: an AssertionError with one
         sentence per broken law, naming law and leaf.
 
     Example:

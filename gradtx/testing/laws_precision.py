@@ -107,7 +107,7 @@ def double_precision_is_kept(case: Case) -> None:
             )
 
 
-# An update that follows both coarse changes is no sign, which one of them may flip; bfloat16 sees both.
+# An update that follows both coarse changes is not a sign, which one of them may flip; bfloat16 sees both.
 COARSE, FINE = (2.0**-4, 2.0**-6), 2.0**-32
 
 

@@ -29,7 +29,7 @@ def equality(case: Case) -> None:
     if tx != again or hash(tx) != hash(again) or copy.deepcopy(tx) != tx:
         raise BrokenError(f"{tx} and the same call made again are not equal, or hash differently")
     if tx in (None, "x", (tx,)) or tx == object():
-        raise BrokenError(f"{tx} is equal to something that is no transformation")
+        raise BrokenError(f"{tx} is equal to something that is not a transformation")
     leaves, structure = jax.tree.flatten(tx)
     for k, leaf in enumerate(leaves):
         other = leaf + 0.125 if leaf + 0.125 != leaf else 1.0  # infinities and huge numbers do not change by adding

@@ -28,7 +28,7 @@ def to_dict(value: Any) -> dict[str, Any]:
         value: a transformation, a schedule, a codec, a frame, a moment, a set or an estimator.
 
     Raises: TypeError: it is something else. ValueError: it holds something without a name, as a lambda, an optax pair,
-        or an array that is no scalar; it is made by `gradtx.compat.optax`.
+        or an array that is not a scalar; it is made by `gradtx.compat.optax`.
 
     Example:
         >>> import gradtx
@@ -62,8 +62,8 @@ def from_dict(data: Mapping[str, Any], names: Mapping[str, Any] | None = None) -
         data: dicts, lists, numbers and texts, as `to_dict` gives them.
         names: as for `parse`.
 
-    Raises: TypeError: `data` is no dict, or a call has an argument that its factory does not know. ValueError: it is no
-        such call, or a factory refuses an argument. The message says where in the dict: `at _args_/1`.
+    Raises: TypeError: `data` is not a dict, or a call has an argument that its factory does not know. ValueError: it is
+        not such a call, or a factory refuses an argument. The message says where in the dict: `at _args_/1`.
 
     Example:
         In YAML, where a number such as 3e-3 must be written 3.0e-3:
@@ -182,7 +182,7 @@ def _is_pair(x: Any) -> bool:
 def _dotted(key: str, name: Any, place: str) -> ast.expr:
     """`storage.int8` as a part of a text.
 
-    Raises: ValueError: it is no name.
+    Raises: ValueError: it is not a name.
     """
     words = name.split(".") if isinstance(name, str) else []
     if not (words and all(word.isidentifier() for word in words)):

@@ -88,7 +88,7 @@ def hold_still(steps: Count = 1):
         steps: a whole number, at least 1.
 
     State: `HoldStillState`: count, int32 scalar, 0 at init.
-    Raises: ValueError: `steps` is below 1. TypeError: `steps` is no whole number.
+    Raises: ValueError: `steps` is below 1. TypeError: `steps` is not a whole number.
     Source: the authors' code of SOAP, with one step. optax's `conditionally_mask`, with a function of the step.
 
     Example:

@@ -134,8 +134,8 @@ def scale_by_shape(rule: str = "keller", outputs: int = -1, *, devices: Owners |
 
         u = factor·g,      m outputs, n inputs
 
-    Of an orthogonal matrix, "keller" makes the root mean square 1/√n for every shape, "moonlight" 0.2, as Adam's,
-    "spectral" makes the largest change of the outputs per change of the inputs, both as root mean squares, 1.
+    For an orthogonal matrix, "keller" makes the root mean square 1/√n for every shape, and "moonlight" makes it 0.2, as
+    in Adam. "spectral" makes the largest change of the outputs per change of the inputs 1, both as root mean squares.
 
     Args:
         rule: "keller": √max(1, m/n); "moonlight": 0.2·√max(m, n); "spectral": √(m/n); "longest": √max(m, n); "inputs":

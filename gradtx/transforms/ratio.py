@@ -190,5 +190,5 @@ def divide_by_capped_rms(
 
 
 def _in_rows_of(g: Any, numerator: Any) -> Any:
-    """The numerator in the very rows of a gradient that comes row by row, which are those of the numerator."""
+    """The numerator in the rows of a gradient that comes row by row; the numerator has the same rows."""
     return g.replaced(numerator.entries()) if isinstance(g, SpecialLeaf) else numerator

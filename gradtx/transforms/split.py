@@ -40,7 +40,7 @@ class SplitOver:
     def axes(self, tree: Any) -> list[tuple[str, ...] | None]:
         """For each leaf of a tree, None leaves too, those of the axes over which it is split.
 
-        Raises: ValueError: the specs are no prefix of the tree.
+        Raises: ValueError: the specs are not a prefix of the tree.
         """
         found: list[tuple[str, ...] | None] = []
 
@@ -53,7 +53,7 @@ class SplitOver:
     def specs_of(self, tree: Any) -> list[PartitionSpec | None]:
         """For each leaf of a tree, None leaves too, its spec.
 
-        Raises: ValueError: the specs are no prefix of the tree.
+        Raises: ValueError: the specs are not a prefix of the tree.
         """
         found: list[PartitionSpec | None] = []
         try:
@@ -97,7 +97,7 @@ def split_over(axis_name: str | tuple[str, ...], specs: Any) -> SplitOver:
             branches of the tree. A leaf is split over those of the axes that are in its spec; one without a spec
             (None) is whole.
 
-    Raises: TypeError: `axis_name` is no name; `specs` has something else. ValueError, at an update: `specs` is no
+    Raises: TypeError: `axis_name` is not a name; `specs` has something else. ValueError, at an update: `specs` is no
         prefix of the updates.
 
     Example:

@@ -15,7 +15,7 @@ from gradtx.core.trees import OwnShapes, beside, flatten, is_trained, leaf_names
 from gradtx.meshes import anywhere, spec_of
 
 VECTORS = ("diagonal", "pass", "refuse")
-"""What may become of leaves that are no matrices."""
+"""What may become of leaves that are not matrices."""
 
 Shapes = Callable[[tuple[int, ...]], tuple[tuple[int, ...] | None, ...]]
 """The shape of a leaf -> the shape of its array in each field of the state, or None where it has none."""
@@ -27,7 +27,7 @@ def split_shape(shape: tuple[int, ...]) -> tuple[tuple[int, ...], int, int]:
 
 
 def require_vectors(who: str, vectors: str, params: Any) -> None:
-    """Raise ValueError, naming the leaf, if `vectors` is "refuse" and one is no matrix."""
+    """Raise ValueError, naming the leaf, if `vectors` is "refuse" and one is not a matrix."""
     for name, p in zip(leaf_names(params), flatten(params)[0], strict=True):
         if vectors == "refuse" and is_trained(p) and len(shape_of(p)) < 2:
             raise ValueError(

@@ -64,7 +64,7 @@ def accumulate(inner: Transformation, steps: Steps, *, reduction: str = "mean"):
 
     State: `AccumulateState`.
     Extras: flush: a bool or a bool scalar; False if it is not given.
-    Raises: ValueError: `steps` is below 1, or `reduction` another word. TypeError: `steps` is no whole number, or
+    Raises: ValueError: `steps` is below 1, or `reduction` another word. TypeError: `steps` is not a whole number, or
         `flush` no bool.
     Source: optax's `MultiSteps` runs the inner transformation in every update and multiplies by zero, so that a NaN
         stays forever. torch and Keras add gradients, and leave the division to the user, or to Keras.

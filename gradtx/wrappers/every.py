@@ -44,7 +44,7 @@ def every(inner: Transformation, steps: Count, *, otherwise: str = "zero"):
             updates that came in; for one member of a chain.
 
     State: `EveryState`.
-    Raises: ValueError: `steps` is below 1, or `otherwise` is another word. TypeError: `steps` is no whole number.
+    Raises: ValueError: `steps` is below 1, or `otherwise` is another word. TypeError: `steps` is not a whole number.
     Source: optax's `conditionally_mask` ("zero") and `conditionally_transform` ("pass"), which take a function of the
         step.
 

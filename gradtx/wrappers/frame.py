@@ -63,9 +63,9 @@ def in_frame(inner: Transformation, frame: Frame, *, carry: str | None = None):
 
     State: `InFrameState`.
     Raises:
-        TypeError: `frame` is no frame; a transformation inside needs `value_fn`, `grad_fn` or `grad`, which belong to
-            the coordinates outside. ValueError: `carry` is another word, or nothing that the frame can do; naming the
-            leaf: the frame cannot take it, or a field of the state cannot be carried.
+        TypeError: `frame` is not a frame; a transformation inside needs `value_fn`, `grad_fn` or `grad`, which belong
+            to the coordinates outside. ValueError: `carry` is another word, or the frame cannot do it; naming the leaf:
+            the frame cannot take it, or a field of the state cannot be carried.
     Source: the idea of Vyas et al. 2024 (arXiv:2409.11321), SOAP, and Zhao et al. 2024 (arXiv:2403.03507), GaLore,
         apart from their Adam and their bases. Not in optax, torch or Keras.
 
@@ -109,7 +109,7 @@ class Inside:
         manner = frame.carries[0] if carry is None else carry
         one_of(tuple(TURNED), carry=manner)
         if manner not in frame.carries:
-            raise ValueError(f"carry={manner!r} is nothing that {frame!r} can do; it can {' or '.join(frame.carries)}")
+            raise ValueError(f"{frame!r} cannot do carry={manner!r}; it can do {' or '.join(frame.carries)}")
         if not _is_still(frame):
             _require_inside(who, inner)
         self._who, self._inner, self._frame, self._roles = who, inner, frame, TURNED[manner]

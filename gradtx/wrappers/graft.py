@@ -69,7 +69,7 @@ def graft(
     Raises: ValueError: `per` is another word, or an axis that a leaf does not have; one of the two is an optimizer and
         the other a piece in front of a learning rate; one sets the parameters, such as `compensate`; the updates of the
         two do not fit each other; the frame cannot take a leaf, or changes all of its axes. TypeError: axis_name is not
-        a name; through is no frame.
+        a name; through is not a frame.
     Source: Agarwal et al. 2020 (arXiv:2002.11803), AdaGraft, per leaf or for the whole tree. Not in optax. Within 6
         ulp of the exact quotient.
 

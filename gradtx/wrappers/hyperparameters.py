@@ -29,7 +29,7 @@ def hyperparameters(state: Any) -> dict[str, Any]:
     those of the pieces: the momentum of `sgd` is `decay` of `add_momentum`, unless `sgd` itself is under `inject`.
     """
     if isinstance(state, GradientTransformation):
-        raise TypeError(f"hyperparameters takes a state; of {state.name} itself, read the attributes or `arguments`")
+        raise TypeError(f"hyperparameters takes a state; for {state.name} itself, read its attributes or `arguments`")
     found = _by_place(state)
     names = [name for name, _ in found.values()]
     return {
@@ -52,8 +52,8 @@ def set_hyperparameters(state: Any, values: Mapping[str, Any] | None = None, /, 
 
     Returns: the new state.
     Raises:
-        ValueError: a name is unknown, is the end of several, or follows a schedule; a value is no scalar. TypeError: a
-            value is no number.
+        ValueError: a name is unknown, is the end of several, or follows a schedule; a value is not a scalar. TypeError:
+            a value is not a number.
 
     Example:
         >>> import gradtx, jax.numpy as jnp
@@ -63,7 +63,7 @@ def set_hyperparameters(state: Any, values: Mapping[str, Any] | None = None, /, 
         0.5
     """
     if isinstance(state, GradientTransformation):
-        raise TypeError(f"set_hyperparameters takes a state; of {state.name} itself, use replace(...)")
+        raise TypeError(f"set_hyperparameters takes a state; for {state.name} itself, use replace(...)")
     whole = _by_place(state)
     new: dict[str, Any] = {}
     for name, value in {**(values or {}), **named}.items():
@@ -94,9 +94,8 @@ def set_count(state: Any, n: Any, *, names: Iterable[str] | None = None) -> Any:
     """Let the schedules of a state go on from step n: the next update uses their values there.
 
     This restarts a schedule (n = 0), or moves it when training is resumed. Everything else stays: averages, Adam's own
-    count for its bias correction, counts of wrappers. The values that `hyperparameters` reads are those of the last
-    update (at init, of step 0) until the next one: the state does not hold the schedules, so their values at n are not
-    known here.
+    count for its bias correction, counts of wrappers. Until the next update, `hyperparameters` reads the values of the
+    last one (at init, of step 0): the state does not hold the schedules, so their values at n are not known here.
 
     Args:
         state: a state, or a tree of states, with a `HyperparametersState` in it.
@@ -107,7 +106,7 @@ def set_count(state: Any, n: Any, *, names: Iterable[str] | None = None) -> Any:
 
     Returns: the new state.
     Raises:
-        TypeError: n is no whole number. ValueError: n is out of range or of another shape, or the state has no such
+        TypeError: n is not a whole number. ValueError: n is out of range or of another shape, or the state has no such
             count.
 
     Example:
@@ -142,7 +141,7 @@ def set_count(state: Any, n: Any, *, names: Iterable[str] | None = None) -> Any:
     if not found:
         raise ValueError("this state has no count of schedules: no hyperparameter follows one")
     for name in sorted(wanted - found):
-        raise ValueError(f"no count is of {name!r}{suggestion(name, found)}; there is {', '.join(sorted(found))}")
+        raise ValueError(f"there is no count of {name!r}{suggestion(name, found)}; there is {', '.join(sorted(found))}")
     return changed
 
 

@@ -90,7 +90,7 @@ def inject(inner: Transformation):
 def _difference(held: Mapping[str, Any], given: Mapping[str, Any]) -> str:
     for name in held:
         if name not in given:
-            return f"the state has {name!r}, which is no hyperparameter here{suggestion(name, given)}"
+            return f"the state has {name!r}, which is not a hyperparameter here{suggestion(name, given)}"
     return f"the state lacks the hyperparameter {next(name for name in given if name not in held)!r}"
 
 

@@ -95,7 +95,7 @@ Selection = Callable[[Any, Any], list[bool]]
 def selection(who: str, mask: Any) -> Selection:
     """`(updates, params) -> chosen`: a bool for each leaf, None among them, for every kind of mask.
 
-    Raises: TypeError: this is no kind of mask.
+    Raises: TypeError: this is not a kind of mask.
     """
     rules: Any = mask if isinstance(mask, tuple | list) and all(map(is_rule, mask)) else (mask,)
     if all(map(is_rule, rules)):

@@ -28,15 +28,15 @@ def on_matrices(matrices: Transformation, others: Transformation, exclude: Any =
     Args:
         matrices: the transformation for hidden matrices.
         others: the transformation for all other leaves.
-        exclude: the rule for the matrices that go to `others`, in place of the names above: a glob, a regular
-            expression, a function of `(path, leaf)`, or a tuple or list of these, as in `route`; () for none.
+        exclude: the rule for the matrices that go to `others`, in place of the names above; () for none. It is a glob,
+            a regular expression, a function of `(path, leaf)`, or a tuple or list of these, as in `route`.
         stacks: whether leaves with more than two axes, such as scanned layers and convolutions, are matrices; or the
             rule for those that are, as for exclude.
 
     State: a dict, `"matrices"` and `"others"` -> the state of each; pieces without state have no entry. Leaves of the
         other one are `None`.
     Raises: ValueError: a rule takes no leaf; it is a function, and `params` is not given. TypeError: exclude or
-        stacks is no rule.
+        stacks is not a rule.
     Source: Jordan et al. 2024 (Muon, on kellerjordan.github.io) says which leaves Muon is for. torch lets the caller
         choose, optax takes all leaves with two axes, Keras those without "embedding" in their path.
 

@@ -53,7 +53,7 @@ def outer(inner: Transformation, outer_tx: Transformation, every: Count):
         every: updates between two meetings; a whole number, at least 1.
 
     State: `OuterState`.
-    Raises: ValueError: `every` is below 1, or `params` is not given. TypeError: `every` is no whole number.
+    Raises: ValueError: `every` is below 1, or `params` is not given. TypeError: `every` is not a whole number.
     Source: Douillard et al. 2023 (arXiv:2311.08105), algorithm 1, with one worker; for several, s - w must be averaged
         over them. Not in optax. Within 150 ulp of the largest parameter so far over 1,000 steps in
         float32; an outer momentum multiplies roundings as it does steps, and with 0.9 it is within 1000.

@@ -24,9 +24,9 @@ def route(rules: dict[Any, Transformation], default: Transformation | None = Non
     """Give each leaf the transformation of the first rule that matches it.
 
     Args:
-        rules: rule -> transformation, in order. A rule is a glob for the path of a leaf or of a node above it
-            (`"layers/*/bias"`; `**` stands for any number of names), a compiled regular expression, a function of
-            `(path, leaf)`, or a tuple of these, any of which may match.
+        rules: rule -> transformation, in order. A rule is a glob, a compiled regular expression, a function of `(path,
+            leaf)`, or a tuple of these, where one match is enough. A glob is for the path of a leaf or of a node above
+            it: `"layers/*/bias"`; `**` stands for any number of names.
         default: the transformation for leaves that no rule matches.
 
     State: a dict, text of the rule -> the state of its transformation, and `"default"` for the default's. Pieces
@@ -34,7 +34,7 @@ def route(rules: dict[Any, Transformation], default: Transformation | None = Non
     Raises:
         ValueError: a rule takes no leaf (the error has the nearest paths), or matches both the key `a/b` and `b` inside
             `a`; no rule matches a leaf, and there is no default; a function needs `params`, which is not given.
-        TypeError: a key of `rules` is no rule.
+        TypeError: a key of `rules` is not a rule.
     If a rule inside one of the transformations matches only leaves of the others, it has no effect, which is no error:
         several of them may share a mask.
     Source: optax's `partition`, which needs a tree of labels.

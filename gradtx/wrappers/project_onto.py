@@ -47,7 +47,7 @@ def project_onto(inner: Transformation, onto: Set):
         onto: a set of `gradtx.sets`.
 
     State: `ProjectOntoState`. The updates must be added as they are: in a chain this is the last member.
-    Raises: TypeError: `onto` is no set. ValueError: a set cannot take a parameter, or `params` is not given.
+    Raises: TypeError: `onto` is not a set. ValueError: a set cannot take a parameter, or `params` is not given.
     Source: projected gradient descent, Goldstein 1964, https://doi.org/10.1090/S0002-9904-1964-11178-2. optax's
         `keep_params_nonnegative` at the end of a chain does what nonnegative() does; its other projections are for the
         training loop to call after the step. Within 40 ulp of the largest parameter over 1,000 steps in float32;

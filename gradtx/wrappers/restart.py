@@ -50,7 +50,7 @@ def restart(inner: Transformation, every: Count | None = None, warmup: Count = 0
         warmup: updates after a restart that are made smaller; a whole number, at least 0.
 
     State: `RestartState`.
-    Raises: ValueError: an argument is out of range, or `params` is not given. TypeError: it is no whole number.
+    Raises: ValueError: an argument is out of range, or `params` is not given. TypeError: it is not a whole number.
     Source: Huang et al. 2025 (arXiv:2501.06842), section 4: momentum reset. Their code makes the first update after a
         restart one hundredth, and then lets it grow along half a cosine, as here. Not in optax. It adds no rounding to
         the inner transformation besides the product: within 2 ulp of it.

@@ -17,7 +17,7 @@ from gradtx.core.factory import key_name
 from gradtx.core.trees import flatten_with_paths, is_trained, leaf_names, path_name
 
 Rule = str | re.Pattern | Callable[[str, Any], bool] | tuple
-"""A glob, a compiled expression, a function of `(path, leaf)`, or a tuple of these, any of which may match."""
+"""A glob, a compiled expression, a function of `(path, leaf)`, or a tuple of these, where one match is enough."""
 
 
 class Leaf(NamedTuple):

@@ -60,7 +60,7 @@ def skip_nonfinite(
             devices (a clip with an axis_name), devices that do not skip would wait forever for those that do.
 
     State: `SkipState`.
-    Raises: ValueError: `max_consecutive` is below 0. TypeError: it is no whole number, or `axis_name` is no name.
+    Raises: ValueError: `max_consecutive` is below 0. TypeError: it is not a whole number, or `axis_name` is not a name.
     Source: optax's `apply_if_finite`, which looks at the gradients only.
 
     Example:

@@ -71,7 +71,7 @@ def resolved(who: str, tree: Any, params: Any) -> Any:
 def prefix_leaves(who: str, what: str, prefix: Any, tree: Any) -> list[Any]:
     """For each leaf of a tree, the leaf of the prefix tree that covers it.
 
-    Raises: ValueError: `prefix` is no prefix of the tree; the error names the leaf.
+    Raises: ValueError: `prefix` is not a prefix of the tree; the error names the leaf.
     """
     out: list[Any] = []
     if not flatten(tree)[0]:

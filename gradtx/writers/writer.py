@@ -91,7 +91,7 @@ class Writer(abc.ABC):
             )
 
     def _require_fits(self, new: Readings) -> None:  # noqa: B027 - a hook
-        """Raise ValueError if readings are of other leaves or stages than the written ones; here everything fits."""
+        """Raise ValueError if readings do not have the leaves and stages of the written ones; here everything fits."""
 
     def _cut(self, step: int) -> None:  # noqa: B027 - a hook
         """Remove the rows from this step on that an earlier writer wrote; here there are none."""

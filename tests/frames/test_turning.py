@@ -217,7 +217,7 @@ def test_codes_cannot_turn():
 
 
 def test_a_random_basis_cannot_carry():
-    with pytest.raises(ValueError, match=r"carry='turn' is nothing that frames.low_rank.* can do; it can keep"):
+    with pytest.raises(ValueError, match=r"frames.low_rank.* cannot do carry='turn'; it can do keep"):
         gradtx.in_frame(gradtx.scale_by_adam(), frames.low_rank(2, basis="random"), carry="turn")
 
 

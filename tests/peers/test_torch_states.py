@@ -262,7 +262,7 @@ BAD = {
         "Adam",
         {"names": NAMES},
         lambda s: [of.update(step=3.7) for of in s["state"].values()],
-        r"torch's 'step' of parameter . \(layer/.\) is 3.7, which is no number of steps",
+        r"torch's 'step' of parameter . \(layer/.\) is 3.7, which is not a number of steps",
     ),
 }
 

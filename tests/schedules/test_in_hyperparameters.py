@@ -211,7 +211,7 @@ class TestSetCount:
             with pytest.raises(ValueError, match="no count of schedules: no hyperparameter follows one"):
                 set_count(state, 5)
         state = gradtx.adam(RATE).init(jnp.ones(2))
-        with pytest.raises(ValueError, match=r"no count is of 'learning_rat' .did you mean 'learning_rate'"):
+        with pytest.raises(ValueError, match=r"there is no count of 'learning_rat' .did you mean 'learning_rate'"):
             set_count(state, 5, names=["learning_rat"])
-        with pytest.raises(ValueError, match="no count is of 'b1'"):
+        with pytest.raises(ValueError, match="there is no count of 'b1'"):
             set_count(state, 5, names=["learning_rate", "b1"])

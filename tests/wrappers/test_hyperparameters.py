@@ -70,7 +70,7 @@ def test_a_state_with_other_names_is_refused():
         inject(adam(0.1)).update(G, state, W)
     wrong = inject(chain(adam(0.1))).init(W)
     wrong.hyperparameters["learning_rate"] = jnp.float32(0.1)
-    with pytest.raises(ValueError, match=r"'learning_rate', which is no hyperparameter here .did you mean"):
+    with pytest.raises(ValueError, match=r"'learning_rate', which is not a hyperparameter here .did you mean"):
         inject(chain(adam(0.1))).update(G, wrong, W)
 
 
@@ -90,9 +90,9 @@ def test_setting_what_cannot_be_set():
         gradtx.set_hyperparameters(state, {"adam/b1": jnp.ones(2)})
     with pytest.raises(ValueError, match=r"no hyperparameter 'learning_rate'; there is none .*inject"):
         gradtx.set_hyperparameters(adam(0.1).init(W), learning_rate=0.2)
-    with pytest.raises(TypeError, match="set_hyperparameters takes a state; of adam itself, use replace"):
+    with pytest.raises(TypeError, match="set_hyperparameters takes a state; for adam itself, use replace"):
         gradtx.set_hyperparameters(adam(0.1), learning_rate=0.2)
-    with pytest.raises(TypeError, match="hyperparameters takes a state; of adam itself, read the attributes"):
+    with pytest.raises(TypeError, match="hyperparameters takes a state; for adam itself, read its attributes"):
         hyperparameters(adam(0.1))
     assert float(gradtx.set_hyperparameters(state, {"adam/b1": 0.5}).hyperparameters["adam/b1"]) == 0.5
 

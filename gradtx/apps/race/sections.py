@@ -91,7 +91,7 @@ def escape(words: str) -> str:
     """
     words = " ".join(words.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     words = re.sub(r"([\\`*|\[\]])", r"\\\1", words)
-    words = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", words)  # inside of a word an underscore is no markup
+    words = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", words)  # inside of a word an underscore is not markup
     words = re.sub(r"^(\d+)([.)])(?=\s)", r"\1\\\2", words)  # nor begins a list
     return re.sub(r"^([#+-])(?=\s)", r"\\\1", words)
 

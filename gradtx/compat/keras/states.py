@@ -33,15 +33,15 @@ def import_state(tx: GradientTransformation, variables: Any, params: Any) -> Any
         tx: an optimizer of this module, also in a `LossScaleOptimizer`. (In that one Keras forgets a number of `Nadam`
             and some of `Adafactor`: the error is about the number of variables.)
         variables: Keras' optimizer; its `variables`; their values in that order, as `stateless_apply` returns them; or
-            a dict of values by path, or by "0", "1", ...: in the file that `model.save_weights` writes, h5py reads
-            this one as `file["optimizer"]["vars"]`.
+            a dict of values by path, or by "0", "1", .... In the file that `model.save_weights` writes, such a dict is
+            `file["optimizer"]["vars"]` for h5py.
         params: the parameters at that step. Where `variables` has no names, a list in the order of
             `model.trainable_variables`. With names also a tree with the paths of the variables.
 
     Returns: the state of `tx`: copies, which may be donated.
     Raises:
         ValueError: the variables are of another optimizer or of other parameters, or wider than the state here; the
-            error names the entry. TypeError: `tx` is no transformation; `variables` is something else.
+            error names the entry. TypeError: `tx` is not a transformation; `variables` is something else.
 
     Example:
         >>> import jax.numpy as jnp
@@ -198,7 +198,7 @@ def _layout(who: str, tx: GradientTransformation, state: Any) -> tuple[Layout, d
 
 
 def _mapped(state: Any, fn: Callable[[str, str, Any], Any], label: str = "") -> Any:
-    """The state with `fn(type, field, value)` for each field that is no state itself."""
+    """The state with `fn(type, field, value)` for each field that is not a state itself."""
     if isinstance(state, dict):
         groups = {"matrices": "matrices/", "others": "others/"}
         return {key: _mapped(x, fn, groups.get(key, label)) for key, x in state.items()}

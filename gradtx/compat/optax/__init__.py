@@ -95,12 +95,12 @@ Two schedules
   first rate is 100 times optax's, and no clip. GaLore takes directions of the shorter side, where optax takes those of
   the longer, and its `scale` is for all leaves.
 * A label that no leaf has is not noticed.
-* A value prints as gradtx's call behind `compat.optax.`, which may have other words than yours. `gradtx.parse` and
-  `to_dict` refuse it, since no text can say optax's protocol: pickle it, or keep the Python code.
+* A value prints as gradtx's call behind `compat.optax.`, which may differ from yours. `gradtx.parse` and `to_dict`
+  refuse it, since no text can say optax's protocol: pickle it, or keep the Python code.
 * `mu_dtype`, `accumulator_dtype` and `state_dtype` say how a field is kept between steps; without them it is float32 or
   wider, also for half-precision parameters. Hyperparameters in a state are float32 or wider too.
-* An argument that has no meaning here is an error that says what to do: `adapt_lower_bound`, `safeguard_warmup`,
-  another `hessian_diagonal_fn` than Hutchinson's, b2 of SM3. These are errors too: numbers out of range, None where the
+* An argument that has no meaning here is an error that says what to do: `adapt_lower_bound`, `safeguard_warmup`, a
+  `hessian_diagonal_fn` that is not Hutchinson's, b2 of SM3. These are errors too: numbers out of range, None where the
   other tree has an array, the state of another transformation, and with `value_fn` an extra argument that it does not
   have. Integer parameters never change. Under `inject_hyperparams`, numbers that decide what is built must be in
   `static_args`, as `min_dim_size_to_factor` of `adafactor`.

@@ -18,7 +18,7 @@ def from_optax(tx: Any) -> GradientTransformation:
         tx: a transformation of optax, also `MultiSteps`, or any pair `(init, update)`. One of gradtx comes back as it
             is.
 
-    Raises: TypeError: this is no transformation.
+    Raises: TypeError: this is not a transformation.
 
     Example:
         >>> import jax.numpy as jnp, optax

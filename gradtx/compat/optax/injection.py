@@ -99,7 +99,7 @@ def inject_hyperparams(
     unknown = sorted(static - set(signature.parameters))
     if unknown:
         known = ", ".join(signature.parameters)
-        raise ValueError(f"static_args has {unknown[0]!r}, which is no parameter of the factory; it has {known}")
+        raise ValueError(f"static_args has {unknown[0]!r}, which is not a parameter of the factory; it has {known}")
 
     @functools.wraps(inner_factory)
     def made(*args: Any, **kwargs: Any) -> GradientTransformation:

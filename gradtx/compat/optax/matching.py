@@ -148,7 +148,7 @@ def _placed(record: Record, ours: list[Field], waiting: list[int]) -> Record:
 
 
 def _require_one_type(record: Record, chosen: list[Field]) -> None:
-    """Raise ValueError if our fields are of one state, and of another piece than optax's, as their names say."""
+    """Raise ValueError if our fields are of one state, and the names say that it is not that of optax's piece."""
     kinds = {field.kind for field in chosen if field.node == chosen[0].node == chosen[-1].node}  # ADOPT's are of two
     for kind in kinds - {record.kind}:
         if {record.kind, kind} <= KNOWN and (record.kind, kind) not in ALSO:

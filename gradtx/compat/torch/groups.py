@@ -21,7 +21,7 @@ def param_groups(
             counts, `"**"` fits the rest.
         **defaults: options of all groups that do not give their own.
 
-    Raises: TypeError: the optimizer is no function, groups no dict. Else as `route` and the optimizer.
+    Raises: TypeError: the optimizer is not a function, groups not a dict. Else as `route` and the optimizer.
 
     Example:
         >>> from gradtx.compat import torch

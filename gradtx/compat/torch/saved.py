@@ -50,7 +50,7 @@ class Saved:
         self._taken.add(name)
         x = float(as_numpy(self.values[name]))
         if name == "step" and not x.is_integer():
-            raise ValueError(f"torch's 'step' of {self.what} is {x:g}, which is no number of steps")
+            raise ValueError(f"torch's 'step' of {self.what} is {x:g}, which is not a number of steps")
         return x
 
     def _array(self, name: str) -> Any:

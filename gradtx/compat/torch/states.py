@@ -79,7 +79,7 @@ def import_state(
     Returns: the state of `tx`: copies, which may be donated.
     Raises:
         ValueError: the parameters are others, a shape does not fit, an entry is missing or has no place; the error
-            names it. TypeError: `tx` is no transformation, or `state_dict` no state_dict.
+            names it. TypeError: `tx` is not a transformation, or `state_dict` no state_dict.
 
     Example:
         >>> import jax.numpy as jnp
