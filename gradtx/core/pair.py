@@ -190,8 +190,8 @@ class GradientTransformation(Value):
             return self
         wraps = any(marker.wraps for marker in factory.leaves.values())
         traits = narrowed(factory.traits, self._arguments.values())
-        if any(x.traits.takes_examples for x in self._inside()):
-            traits = dataclasses.replace(traits, takes_examples=True)
+        combined = traits.around([x.traits for x in self._inside()], self._arguments)
+        traits = dataclasses.replace(traits, takes_examples=combined.takes_examples, leafwise=combined.leafwise)
         piece = Piece(self.name, result, traits, wraps=wraps, inside=[x.extras for x in self._inside()])
         self._cache["plan"] = Scheduled(piece, schedules, self._body) if schedules else piece
         self._cache["piece"] = self

@@ -53,6 +53,7 @@ class Traits:
             self,
             any_leaves=self.any_leaves and all(t.any_leaves for t in inside),
             sparse_rows=self.sparse_rows and all(t.sparse_rows for t in inside),
+            leafwise=self.leafwise and all(t.leafwise for t in inside),
             sets_params=self.sets_params or next((t.sets_params for t in inside if t.sets_params), ""),
             clips=all(t.clips for t in inside) if inside else self.clips,
             takes_examples=self.takes_examples or any(t.takes_examples for t in inside),

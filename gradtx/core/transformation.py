@@ -62,8 +62,8 @@ def transformation(body: Any = None, /, **traits: Unpack[Declared]) -> Any:
             if they have another one. Not declared, `eps` is in units of the gradient, and `eps_root` in their squares.
         words: phrases for `explain`: "rest" if it holds parameters still; "in" and "out" in front of what it did.
 
-    These traits are declared for pieces and wrappers, and `tx.traits` combines them. A wrapper has `any_leaves` and
-    `sparse_rows` only if everything inside has them too. A recipe has the traits of its piece.
+    These traits are declared for pieces and wrappers, and `tx.traits` combines them. A wrapper has `any_leaves`,
+    `sparse_rows` and `leafwise` only if everything inside has them too. A recipe has the traits of its piece.
 
     Example:
         >>> import jax

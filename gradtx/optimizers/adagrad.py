@@ -34,7 +34,7 @@ def _divisors(given: Mapping[str, Any], state: Any) -> dict[str, Divisor]:
     return {"sum_of_squares": Divisor(*eps)}
 
 
-@transformation(any_leaves=True, sparse_rows=True, divides=_divisors, gradient_powers=powers_of_eps)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True, divides=_divisors, gradient_powers=powers_of_eps)
 def accumulate_squares(
     initial_accumulator_value: Number = 0.1,
     eps: Hyper = 1e-7,

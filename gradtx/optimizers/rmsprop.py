@@ -51,7 +51,7 @@ def powers_of_eps(arguments: Mapping[str, Any]) -> dict[str, int]:
     return {"eps": 2 if arguments["eps_in_sqrt"] else 1}
 
 
-@transformation(any_leaves=True, sparse_rows=True, divides=_divisors, gradient_powers=powers_of_eps)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True, divides=_divisors, gradient_powers=powers_of_eps)
 def scale_by_rms(
     decay: Hyper = 0.9,
     eps: Hyper = 1e-8,

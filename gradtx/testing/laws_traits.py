@@ -171,7 +171,7 @@ def signs(case: Case) -> None:
 @law(values_only=True, after=RUNS)
 def deferred_leaves(case: Case) -> None:
     """With `leafwise` it gives the same shapes and dtypes in a traced chain, where its leaves are deferred."""
-    if not case.tx.own_traits.leafwise:
+    if not case.has("leafwise"):
         raise SkippedError("it does not declare leafwise")
     grads, state, around = case.gradients(1)[0], case.init(case.params), case.with_tx(chain(of=case.tx))
     expected = jax.eval_shape(case.update, grads, state, case.params)

@@ -16,7 +16,7 @@ from gradtx.core.transformation import transformation
 from gradtx.core.trees import is_none, is_trained
 
 
-@transformation(any_leaves=True, sparse_rows=True)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True)
 def identity():
     """Return the updates unchanged, in their own dtype.
 

@@ -42,7 +42,7 @@ def _divisors(given: Mapping[str, Any], state: Any) -> dict[str, Divisor]:
     return {"nu": Divisor(given["eps_root"], given["eps"], weight)}
 
 
-@transformation(any_leaves=True, sparse_rows=True, divides=_divisors)
+@transformation(any_leaves=True, sparse_rows=True, leafwise=True, divides=_divisors)
 def divide_by_rms(
     filter: Transformation,
     b2: Hyper = 0.999,
