@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -88,7 +88,12 @@ def performance_ratios(costs: np.ndarray) -> np.ndarray:
 
 
 def performance_profile(
-    costs: Mapping[str, Any], *, limit: float | None = None, what: str = "cost", ax: Any = None
+    costs: Mapping[str, Any],
+    *,
+    limit: float | None = None,
+    what: str = "cost",
+    named: Collection[str] | None = None,
+    ax: Any = None,
 ) -> Any:
     """Draw the share of the tasks that each optimizer solves within a factor of the best one; see `profile`.
 
@@ -99,6 +104,7 @@ def performance_profile(
         costs: label -> `[tasks]`, infinite if a task was not solved.
         limit: the greatest factor that is shown, above 1; None: the last at which something changes.
         what: the cost, for the axis: "steps", "seconds".
+        named: the labels that have a colour and a name; the others are grey. None: all.
         ax: the matplotlib Axes to draw in; None: pyplot's current one.
 
     Returns: the Axes.
@@ -124,8 +130,12 @@ def performance_profile(
         ax = axes(ax)
         ax.grid(axis="y", color=FAINT)
         ends = []
-        for label, look in zip(shares, looks_of(len(shares)), strict=True):
-            x, y = np.append(factors, max(right, factors[-1])), np.append(shares[label], shares[label][-1])
+        x = np.append(factors, max(right, factors[-1]))
+        those = [label for label in shares if named is None or label in named]
+        for label in shares.keys() - {*those}:
+            ax.step(x, np.append(shares[label], shares[label][-1]), where="post", color=FAINT, linewidth=0.8)
+        for label, look in zip(those, looks_of(len(those)), strict=True):
+            y = np.append(shares[label], shares[label][-1])
             ax.step(x, y, where="post", color=look.color, linestyle=look.dash, label=label, linewidth=1.8)
             ends.append(End(float(y[np.searchsorted(x, right, side="right") - 1]), label, look.color))
         ax.set_xscale("log", base=2)

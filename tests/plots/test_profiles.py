@@ -66,6 +66,12 @@ def test_ticks_are_few_and_within(worst):
     assert shown[0] == 1
 
 
+def test_only_those_that_are_asked_for_have_names():
+    ax = plots.performance_profile({"a": [1.0, 4.0], "b": [2.0, 2.0], "c": [3.0, INF]}, named=["b"])
+    assert list(words(ax)) == ["b"]
+    assert len(ax.lines) == 3
+
+
 def test_a_limit_cuts_and_labels_where_the_line_is_then():
     ax = plots.performance_profile({"a": [1.0, 1.0], "b": [1.5, 100.0]}, limit=4.0)
     assert ax.get_xlim() == (1, 4)

@@ -20,6 +20,7 @@ from gradtx.plots.profiles import performance_ratios
 from gradtx.plots.style import SEQUENTIAL, in_style, many_decades
 
 MANY_SEEDS = 8  # with as many, the band is the middle half of the seeds; with fewer, all of them
+NAMED = 14  # profiles; more names would not fit
 SLOWEST = 16.0  # times the fewest steps: anything slower has the brightest colour
 
 RACE = (
@@ -38,7 +39,7 @@ SUMMARY = (
 )
 PROFILES = (
     "For each optimizer the share of the tasks on which it needs at most so many times the steps of the fastest, or "
-    "ends at most so many times above the best. Higher is better."
+    f"ends at most so many times above the best. Higher is better. The {NAMED} highest have names, the others are grey."
 )
 
 
@@ -81,7 +82,10 @@ def profile(results: Results) -> Any:
         for ax, costs, what, limit in zip(
             axes, (b.steps, b.finals), ("steps to target", "final score"), (16.0, 1e4), strict=True
         ):
-            plots.performance_profile(dict(zip(b.optimizers, costs, strict=True)), limit=limit, what=what, ax=ax)
+            behind = np.minimum(np.log(performance_ratios(costs)), math.log(limit)).mean(axis=1)
+            named = [b.optimizers[i] for i in np.argsort(behind, kind="stable")[:NAMED]]
+            table = dict(zip(b.optimizers, costs, strict=True))
+            plots.performance_profile(table, limit=limit, what=what, named=named, ax=ax)
             ax.set_ylabel("share of the tasks")
     return figure
 
