@@ -193,7 +193,7 @@ def rmnp(
 
     State: that of `on_matrices`. Its update needs `params`.
     Raises: as the pieces. TypeError: frame is not a frame.
-    Source: 2603.20527 on arXiv, whose rate for AdamW beside it is 3e-3. Not in optax, torch or Keras. Within 4e-6 of
+    Source: 2603.20527 on arXiv, whose rate for its AdamW is 3e-3. Not in optax, torch or Keras. Within 4e-6 of
         the largest entry of the parameters over 1,000 steps in float32.
 
     Example:

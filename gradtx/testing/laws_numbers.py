@@ -42,7 +42,7 @@ def vmap_over_params(case: Case) -> None:
         alone = case.step(grads[k], case.init(batch[k]), batch[k])
         near(f"row {k} of a mapped update", updates, alone[0])
         near(f"the state of row {k} of a mapped update", state, alone[1])
-        # Beside the parameters before: a step may cancel them.
+        # Relative to the parameters before: a step may cancel them.
         near(f"row {k} of mapped parameters", over_time([batch[k], params]), over_time([batch[k], alone[2]]))
 
 

@@ -106,7 +106,7 @@ def untrained_leaves_pass(case: Case) -> None:
     if any(after[k] is not params[k] for k in odd):
         raise BrokenError(f"the untrained leaves became { {k: after[k] for k in odd} }")
     alone, _ = case.update({"w": grads["w"]}, case.init(plain), plain)
-    same_bits("the update beside untrained leaves", {"w": updates["w"]}, alone)
+    same_bits("the update next to untrained leaves", {"w": updates["w"]}, alone)
 
 
 @law(values_only=True)

@@ -100,7 +100,7 @@ def kind_of(aval: Any, where: str) -> str:
         NotTranslatedError: JavaScript numbers cannot compute in this type.
     """
     dtype = str(getattr(aval, "dtype", aval))
-    if dtype == "int64" and getattr(aval, "weak_type", False):  # a Python integer, beside a count
+    if dtype == "int64" and getattr(aval, "weak_type", False):  # a Python integer, next to a count
         return "integer"
     if dtype not in KINDS:
         raise NotTranslatedError(f"{where} has the type {dtype}; only {', '.join(KINDS)} can be translated")
