@@ -14,8 +14,9 @@ from pathlib import Path
 os.environ.setdefault(
     "GRADTX_TEST_FLAGS",
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-    # jaxlib 0.12 does not know this one, and an unknown flag ends the process.
-    + " --xla_cpu_use_fusion_emitters=false" * (tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11)),
+    # jaxlib 0.12 does not know all of these, and an unknown flag ends the process.
+    + " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    * (tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11)),
 )
 os.environ["XLA_FLAGS"] = " ".join(
     [os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=8", os.environ["GRADTX_TEST_FLAGS"]]

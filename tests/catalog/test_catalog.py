@@ -161,7 +161,6 @@ EXAMPLES = {
 ENGLISH = {"came"}  # a word in many files
 GENERATED = {
     "tests/contract/golden.json",
-    "tests/benchmarks/figures.md",
     "tests/apps/race/report.md",
     "gradtx/passports/figures.json",
 }
@@ -176,7 +175,9 @@ def words_of_files():
     files = [root / "README.md", *(f for part in ("gradtx", "tests", "notebooks") for f in (root / part).rglob("*"))]
     texts = {str(f.relative_to(root)): f for f in files if f.suffix in WRITTEN}
     return {
-        name: set(re.findall(r"\w+", f.read_text())) for name, f in texts.items() if name not in (*GENERATED, *TOURS)
+        name: set(re.findall(r"\w+", f.read_text()))
+        for name, f in texts.items()
+        if name not in GENERATED and not name.startswith(TOURS)
     }
 
 
@@ -192,8 +193,13 @@ DIALECTS = (
     "notebooks/14_from_optax_torch_keras.ipynb",
 )  # other libraries' names for what there is
 FAMILIES = ("gradtx/optimizers/", "gradtx/rates/", "tests/optimizers/", "tests/rates/")
-# They compare some by name: ten that one may try first, and those for matrices.
-TOURS = ("notebooks/06_zoo.ipynb", "notebooks/13_matrices.ipynb", "tests/benchmarks/pays.py")
+# They compare some by name: ten that one may try first, those for matrices, and what is timed.
+TOURS = (
+    "notebooks/06_zoo.ipynb",
+    "notebooks/13_matrices.ipynb",
+    "tests/benchmarks/",
+    "tests/sharding/test_preconditioners.py",
+)
 OPTIMIZER_FACTORIES = [n for n, e in ENTRIES.items() if e.factory.__module__.startswith("gradtx.optimizers.")]
 
 

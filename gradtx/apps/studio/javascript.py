@@ -61,7 +61,7 @@ class Translation:
         known.update(zip(jaxpr.invars, inputs, strict=True))
         for eqn in jaxpr.eqns:
             outer = self._scope
-            self._scope = outer or str(eqn.source_info.name_stack).split("/")[-1]
+            self._scope = str(eqn.source_info.name_stack).split("/")[-1] or outer
             for variable in eqn.outvars:
                 kind_of(variable.aval, f"a result of the primitive {eqn.primitive.name!r}")
             results = self._equation(eqn, [atoms(x) for x in eqn.invars])
