@@ -62,7 +62,8 @@ def divide_by_rms(
     Gradients above 1.8e19 (float32) count as 1.8e19 for both, since their squares would overflow.
 
     Around an average, a step moves as many bytes as with `scale_by_adam`, 40 for each parameter (float32, CPU), holds
-    no copy of a leaf, and traces, compiles and runs in the same time.
+    no copy of a leaf, compiles and runs in the same time, and in a chain is traced in it too. Alone, with hundreds of
+    leaves, it takes 1.5 times as long to trace and lower.
 
     Args:
         filter: the transformation that gives the numerator; usually an average of the gradients.
