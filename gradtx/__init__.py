@@ -687,10 +687,10 @@ def __getattr__(name: str):
     """Import `gradtx.checkpoint` and others when they are first used, since they need other packages or time."""
     if name in {"apps", "catalog", "checkpoint", "compat", "plots", "testing", "writers"}:
         return _import_module(f"gradtx.{name}")
-    entries = {} if name.startswith("_") else _import_module("gradtx.catalog").ENTRIES
-    here = "".join(
-        f": here it is {entry.name}" for entry in entries.values() if {name, f"contrib.{name}"} & {*entry.optax_names}
-    )
+    if name.startswith("_"):  # tools ask for many
+        raise AttributeError(f"module 'gradtx' has no attribute {name!r}")
+    entries = _import_module("gradtx.catalog").ENTRIES.values()
+    here = "".join(f": here it is {x.name}" for x in entries if {name, f"contrib.{name}"} & {*x.optax_names})
     if name in {"import_state", "export_state"}:
         here = ": it is in gradtx.compat.optax, .torch and .keras"
     raise AttributeError(f"module 'gradtx' has no attribute {name!r}{here or _suggestion(name, __all__)}")
