@@ -161,6 +161,7 @@ EXAMPLES = {
 ENGLISH = {"came"}  # a word in many files
 GENERATED = {
     "tests/contract/golden.json",
+    "tests/apps/race/all.md",
     "tests/apps/race/report.md",
     "gradtx/passports/figures.json",
 }

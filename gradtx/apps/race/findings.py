@@ -154,7 +154,7 @@ def _failures(results: Results) -> Iterable[str]:
             yield (
                 f"On {task.name} these fail at every rate that was tried, closing less than 5% of the gap "
                 f"({number(start)} at the start): {ends}; the target, {number(task.target - task.lower_bound)}, is "
-                f"reached by {series(reached)}."
+                f"reached by {_some(reached)}."
             )
 
 
