@@ -135,7 +135,7 @@ class Checkpoints:
             TypeError: there is no target, or a leaf is neither an array nor a number.
         """
         if not targets:
-            raise TypeError("there is nothing to restore: restore(params=params, state=state), with trees as targets")
+            raise TypeError("there is nothing to restore: give targets by name, restore(params=params, state=state)")
         wanted = named_trees(targets)
         steps = self.steps
         step = newest_step(self.folder, steps) if step is None else whole_step(step)

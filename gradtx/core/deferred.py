@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.core import Tracer
 
 from gradtx.core.errors import unbatched
@@ -19,7 +18,7 @@ from gradtx.core.trees import is_trained
 
 
 class Deferred:
-    """An array that is not computed yet, with its `shape` and `dtype`. JAX's functions compute it when they get it."""
+    """An array that is not computed yet, with its `shape` and `dtype`. `jnp.asarray` computes it."""
 
     __slots__ = ("aval", "dtype", "line", "place", "shape")
 
@@ -34,6 +33,21 @@ class Deferred:
 
     def __jax_array__(self) -> jax.Array:
         return self.line.value(self.place)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name if name.startswith("__") else self._refusal(name))
+
+    def _refuse(self, *_: Any) -> Any:
+        raise TypeError(self._refusal("arithmetic"))
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __pow__ = _refuse
+    __neg__ = __abs__ = __getitem__ = __lt__ = __gt__ = __le__ = __ge__ = __bool__ = __float__ = _refuse
+
+    def _refusal(self, what: str) -> str:
+        return (
+            f"{self.line.shared.member}: it declares leafwise, and uses a leaf of its updates outside of map_leaves "
+            f"({what}); do that in map_leaves, or on jnp.asarray(leaf), or declare leafwise=False"
+        )
 
 
 class Shared:
@@ -111,20 +125,25 @@ def called(function: Callable[..., tuple], given: Sequence[Any]) -> Callable[...
     return jax.jit(function, inline=True) if short else program  # JAX traces once for both
 
 
-def noted(on_leaf: Callable[..., tuple], count: int, width: Callable[[frozenset], Any]) -> Callable[..., tuple]:
-    """A function of leaves that returns `count` arrays, for deferred ones: it notes the call.
+def noted(on_leaf: Callable[..., tuple], like: Sequence[Any], result: tuple) -> Callable[..., tuple]:
+    """A function of leaves, for deferred ones: it notes the call. Another mix of dtypes than that of `like` is traced.
 
-    width: dtypes of leaves -> the real dtype in which the function computes.
+    like: the avals of one row. result: what the function makes of them.
     """
+
+    def dtypes_of(avals: Sequence[Any]) -> tuple:
+        return tuple([None if x is None else x.dtype for x in avals])
+
+    made = {dtypes_of(like): result}
 
     def note(*row: Any) -> tuple:
         avals = [aval_of(x) for x in row]
-        dtypes = frozenset(x.dtype for x in avals if x is not None)
-        if any(jnp.issubdtype(dtype, jnp.complexfloating) for dtype in dtypes):
-            update = jax.eval_shape(on_leaf, *avals)[0].dtype
-        else:
-            update = width(dtypes)
-        return row[0].then(on_leaf, row, [avals[0].update(dtype=update, weak_type=False), *avals[1:count]])
+        dtypes = dtypes_of(avals)
+        if dtypes not in made:
+            made[dtypes] = jax.eval_shape(on_leaf, *avals)
+        update, *others = made[dtypes]
+        first = avals[0].update(dtype=update.dtype, weak_type=False)
+        return row[0].then(on_leaf, row, [first, *avals[1 : 1 + len(others)]])
 
     return note
 

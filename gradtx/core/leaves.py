@@ -102,7 +102,8 @@ def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any, idle: Sequence
     * Leaves that are not trained (None, integers, keys, float0) pass through unchanged; `fn` does not see them.
     * For a special leaf such as a `RowSparse`, `fn` gets its rows, (k, ...), and the same rows of the other trees. All
       other rows keep their state, to the bit, and cost nothing.
-    * Under a trace, `fn` is traced once for each distinct shape and dtype, not once for each leaf.
+    * Under a trace, `fn` is traced once for each distinct shape and dtype, not once for each leaf; where a chain joins
+      it with its neighbors (`leafwise`), once more to find its types.
 
     Args:
         fn: a function of arrays of the same shape, one leaf of each tree; it returns arrays of that shape.
@@ -140,7 +141,8 @@ def map_leaves(fn: Callable[..., Any], updates: Any, *trees: Any, idle: Sequence
     on_leaf = _wide(fn)
     first = next((row for row in rows if is_trained(row[0])), None)
     if first is not None and any(isinstance(g, Deferred) for g in leaves):
-        on_leaf = noted(on_leaf, len(jax.eval_shape(on_leaf, *map(aval_of, first))), _width)
+        avals = [*map(aval_of, first)]
+        on_leaf = noted(on_leaf, avals, jax.eval_shape(on_leaf, *avals))
     elif first is not None and any(is_staged(row[0]) for row in rows):
         on_leaf = called(on_leaf, first)
     results: list[tuple] = []

@@ -42,8 +42,9 @@ def _fast(in_lax: Callable, anywhere: Callable) -> Callable[[Any, Any], jax.Arra
         traced = x if isinstance(x, Tracer) else y
         if isinstance(traced, Tracer):
             a, b = (traced.dtype.type(z) if type(z) is float else z for z in (x, y))
+            known = jnp.issubdtype(traced.dtype, jnp.inexact) and hasattr(a, "dtype") and hasattr(b, "dtype")
             weak = getattr(a, "weak_type", False) or getattr(b, "weak_type", False)
-            if a.dtype == b.dtype and not weak and (a.shape == b.shape or () in (a.shape, b.shape)):
+            if known and not weak and a.dtype == b.dtype and (a.shape == b.shape or () in (a.shape, b.shape)):
                 return in_lax(a, b)
         return anywhere(x, y)
 

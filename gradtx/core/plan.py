@@ -144,7 +144,8 @@ class Piece:
                     f"{self.name}: the gradients are a pair whose second part fits the parameters: value_and_grad "
                     f"returns (value, grads); give update the grads alone"
                 ) from None
-            if jax.tree.structure(state) == wanted != jax.tree.structure(updates):
+            own = jax.tree.structure(jax.eval_shape(self.closures.init, params))  # a state may look like the parameters
+            if jax.tree.structure(state) == wanted != own == jax.tree.structure(updates):
                 raise TypeError(f"{self.name}: {_SWAPPED}") from None
             if jax.tree.structure(state) == jax.tree.structure(updates) != wanted:
                 raise TypeError(f"{self.name}: {_SWAPPED.replace('updates', 'params', 1)}") from None

@@ -44,9 +44,10 @@ def transformation(body: Any = None, /, **traits: Unpack[Declared]) -> Any:
             on the shape, rows, norm or name of a leaf. Then `pack` may join small leaves.
         sparse_rows: declare that a row without gradient may be left alone: the transformation is elementwise, or uses a
             norm of the whole tree. Then gradients may be `RowSparse`.
-        leafwise: declare that `update` hands the updates to `map_leaves` alone, or to functions that make arrays of the
-            leaves, and returns the trees that it gets from there without looking at them. Then a chain may join its
-            leaf function with those of its neighbors, which JAX traces faster.
+        leafwise: declare that `update` hands the updates to `map_leaves` alone, or its leaves to `jnp.asarray`, and
+            returns the trees that it gets from there without looking at them. Then a chain may join its leaf function
+            with those of its neighbors, which JAX traces faster. It may run after `update` has returned, so it must not
+            read what changes meanwhile, such as the variable of a loop.
         sets_params: declare that the updates lead to exactly the parameters that this transformation chose. They must
             be added unchanged, so nothing may come after it in a chain.
         clips: declare that it only makes updates smaller, down to a bound.

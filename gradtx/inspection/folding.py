@@ -6,7 +6,7 @@ import re
 from collections.abc import Hashable, Sequence
 
 LEAST = 4  # so many rows are worth folding
-_NUMBERED = re.compile(r"(.*?)(0|[1-9][0-9]*)")
+_NUMBERED = re.compile(r"(.*?[^0-9.]|)(0|[1-9][0-9]*)")  # no 01, and no 0..3
 
 
 def folded(names: Sequence[str], kinds: Sequence[Hashable]) -> list[tuple[str, list[int]]]:

@@ -149,7 +149,7 @@ def plan(tx: Any, params: Any, shardings: Any = None, *, mesh: Any = None) -> Pl
     """
     if isinstance(shardings, MESHES) or not (mesh is None or isinstance(mesh, MESHES)):
         wrong = shardings if isinstance(shardings, MESHES) else mesh
-        raise TypeError(f"plan: give mesh=, a jax.sharding.Mesh or AbstractMesh; got {describe(wrong)}")
+        raise TypeError(f"plan: give a jax.sharding.Mesh or AbstractMesh by name, mesh=...; got {describe(wrong)}")
     tx = as_transformation("tx", tx)
     params = jax.tree.map(lambda x: jnp.asarray(x) if is_trained(x) and not hasattr(x, "dtype") else x, params)
     state = jax.eval_shape(tx.init, abstract(params))

@@ -27,7 +27,7 @@ class Case:
     grads: gradients of a usual size for them; normal draws unless given.
     extras: what each update is given besides, by name.
     needs_params: whether update refuses to work without params; None where that is not known.
-    complex_leaves: whether complex parameters make sense.
+    complex_leaves: whether complex parameters make sense; `check` tries them on gradtx's values unless told.
     smooth: whether steps depend smoothly on gradients, so that derivatives agree with finite differences.
     differentiable: whether a derivative can be taken through steps; False where that is an error; None if not known.
     any_tree: whether it takes any parameters; False where its rules or masks fit these alone.

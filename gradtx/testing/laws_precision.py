@@ -53,7 +53,10 @@ def counters_do_not_wrap(case: Case) -> None:
     updates, after, _ = case.step(gradients[0], full, params)
     for name, leaf in named(after):
         if name in most and int(leaf) < 0:
-            raise BrokenError(f"the counter of the state at {name} goes from {most[name]} to {leaf}")
+            raise BrokenError(
+                f"the counter of the state at {name} goes from {most[name]} to {leaf}: stop there, as in "
+                f"jnp.where(count < {most[name]}, count + 1, count)"
+            )
     all_finite("the update with counters at their largest value", updates)
 
 

@@ -170,7 +170,7 @@ def signs(case: Case) -> None:
 
 @law(values_only=True, after=RUNS)
 def deferred_leaves(case: Case) -> None:
-    """With `leafwise` it gives the same shapes and dtypes in a traced chain, where its leaves are deferred."""
+    """With `leafwise` it gives the same in a traced chain, where its leaves are deferred."""
     if not case.has("leafwise"):
         raise SkippedError("it does not declare leafwise")
     grads, state, around = case.gradients(1)[0], case.init(case.params), case.with_tx(chain(of=case.tx))
@@ -179,6 +179,9 @@ def deferred_leaves(case: Case) -> None:
     came = came[0], came[1].get("of", EmptyState())
     if jax.tree.map(lambda x: (x.shape, x.dtype), came) != jax.tree.map(lambda x: (x.shape, x.dtype), expected):
         raise BrokenError(f"it declares leafwise; alone it returns {expected}, and in a traced chain {came}")
+    updates, _ = jax.jit(around.update)(grads, around.init(case.params), case.params)
+    alone, _, _ = case.step(grads, state, case.params)
+    near("the update in a traced chain, which `leafwise` lets join its leaf function,", updates, alone)
 
 
 @law(values_only=True, after=RUNS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -37,12 +38,16 @@ def to_dict(value: Any) -> dict[str, Any]:
         >>> gradtx.to_dict(gradtx.scale(-0.5))
         {'_target_': 'gradtx.scale', 'step_size': -0.5}
     """
+    if inspect.isfunction(value) and value.__module__.startswith("gradtx."):
+        raise TypeError(f"to_dict: {value.__name__} is not called yet: give it {value.__name__}(...)")
     text = repr(value)
     try:
         node = ast.parse(text, mode="eval").body
     except SyntaxError:
         found = re.search(r"(\w+=)?<[^<>]*>+", text)
         shown = found[0] if found else text[:200]
+        if re.search(r"<\w+\[[\d, ]+\]>", shown):
+            raise ValueError(f"to_dict: {shown} is an array, as in a batch of transformations: take one") from None
         raise ValueError(
             f"to_dict: {shown} has no name: define it with def, and give from_dict names={{'its_name': ...}}"
         ) from None

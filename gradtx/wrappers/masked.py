@@ -17,7 +17,7 @@ from gradtx.wrappers.conditional import at_rest
 from gradtx.wrappers.rules import arity, first_rules, is_function, is_rule, split_leaves
 from gradtx.wrappers.subtree import extras_for, merged, part, prefix_leaves, resolved
 
-INSTEAD["mask"] = "masked(tx, mask) applies a transformation to some of the leaves"
+INSTEAD["mask"] = "freeze keeps leaves of a whole optimizer fixed, masked(tx, mask) is for a member of a chain"
 
 
 @transformation(sparse_rows=True, sign=lambda given, signs: agreed([*signs, 1]))  # other leaves pass

@@ -102,6 +102,23 @@ def test_swapped_arguments_get_their_own_message(tx):
         tx.update(tx.init(PARAMS), GRADS, PARAMS)
 
 
+def test_a_missing_gradient_is_not_taken_for_swapped_arguments():
+    """Where the state looks like the parameters."""
+
+    @gradtx.transformation
+    def mean():
+        def update(updates, state, params=None):
+            return gradtx.map_leaves(lambda g, m: (m, 0.5 * m + 0.5 * g), updates, state)
+
+        return gradtx.zeros, update
+
+    params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
+    tx = mean()
+    for grads, leaf in (({"kernel": params["kernel"]}, "bias"), ({**params, "more": params["bias"]}, "more")):
+        with pytest.raises(ValueError, match=leaf):
+            tx.update(grads, tx.init(params), params)
+
+
 def test_state_and_params_that_are_swapped_get_their_own_message():
     tx = adam(1e-3)
     with pytest.raises(TypeError, match=r"params and state are swapped: call update\(updates, state, params\)"):

@@ -6,6 +6,7 @@ import json
 import re
 from math import inf
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -191,6 +192,13 @@ def test_what_has_no_name_has_no_dict():
         gradtx.to_dict(gradtx.chain(_args_=gradtx.sgd(0.1)))
     with pytest.raises(TypeError, match="parse takes a text"):
         gradtx.parse(gradtx.sgd(0.1))
+
+
+def test_what_is_not_called_and_batches_say_what_to_do():
+    with pytest.raises(TypeError, match=r"adam is not called yet: give it adam\(\.\.\.\)"):
+        gradtx.to_dict(gradtx.adam)
+    with pytest.raises(ValueError, match=r"learning_rate=<float32\[2\]> is an array, as in a batch"):
+        gradtx.to_dict(jax.vmap(gradtx.sgd)(jnp.array([0.1, 0.2])))
 
 
 def test_what_is_nested_too_deeply_is_refused():
