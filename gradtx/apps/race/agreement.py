@@ -53,9 +53,9 @@ def agreements(prepared: PreparedTask, ours: Contender, rivals: Sequence[Contend
     Raises: MissingExtraError: a rival's library is not installed.
     """
     task, worst, done = prepared.task, [0.0] * len(rivals), 0
-    leader = _Jax(ours, task)
-    others = [_Torch(r, task) if r.library == "torch" else _Jax(r, task) for r in rivals]
-    start, batches, gradient_at, project = prepared.as_vector
+    start, batches, loss, gradient_at, project = prepared.as_vector
+    leader = _Jax(ours, task, loss)
+    others = [_Torch(r, task) if r.library == "torch" else _Jax(r, task, loss) for r in rivals]
     w = start.astype(np.float64)
     for each in (leader, *others):
         each.begin(w)
@@ -64,9 +64,9 @@ def agreements(prepared: PreparedTask, ours: Contender, rivals: Sequence[Contend
         gradient = np.asarray(gradient_at(_narrow(w), batch), np.float64)
         if not np.isfinite(gradient).all():
             break
-        u = leader.update(gradient, w)
+        u = leader.update(gradient, w, batch)
         for k, other in enumerate(others):
-            v = other.update(gradient, w)
+            v = other.update(gradient, w, batch)
             worst[k] = np.maximum(worst[k], _difference(u, v, other.unread * np.abs(w)))  # NaN stays NaN
         w, done = w + u, t + 1
         if project is not None:
@@ -93,27 +93,35 @@ class _Jax:
 
     unread = 0.0
 
-    def __init__(self, contender: Contender, task: Any):
+    def __init__(self, contender: Contender, task: Any, loss: Callable[[Any, Any], Any]):
         hyperparameters = tuple(contender.hyperparameters_on(task).items())
-        self.tx, self.step = _compiled(contender.make, hyperparameters, contender.centre)
+        asks = raced()[contender.name][0].make().extras.needed
+        self.tx, self.step = _compiled(contender.make, hyperparameters, contender.centre, loss if asks else None)
         self.state: Any = None
 
     def begin(self, w: np.ndarray) -> None:
         with double_precision():
             self.state = self.tx.init(jnp.asarray(w))
 
-    def update(self, gradient: np.ndarray, w: np.ndarray) -> np.ndarray:
+    def update(self, gradient: np.ndarray, w: np.ndarray, batch: Any) -> np.ndarray:
         with double_precision():
-            u, self.state = self.step(jnp.asarray(gradient), self.state, jnp.asarray(w))
+            u, self.state = self.step(jnp.asarray(gradient), self.state, jnp.asarray(w), batch)
             return np.asarray(u)
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(make: Callable[..., Any], hyperparameters: tuple[tuple[str, Any], ...], rate: float) -> tuple[Any, Any]:
-    """Cached, so that tasks with equally many parameters share the program."""
+def _compiled(
+    make: Callable[..., Any], hyperparameters: tuple[tuple[str, Any], ...], rate: float, loss: Any
+) -> tuple[Any, Any]:
+    """Cached, so that tasks with equally many parameters share the program; with a loss, it is given to update."""
     with double_precision():
         tx = make(rate, **dict(hyperparameters))
-    return tx, jax.jit(tx.update)
+
+    def step(gradient: Any, state: Any, w: Any, batch: Any) -> tuple[Any, Any]:
+        given = {} if loss is None else {"value": loss(w, batch), "value_fn": lambda w: loss(w, batch)}
+        return tx.update(gradient, state, w, **given)
+
+    return tx, jax.jit(step)
 
 
 class _Torch:
@@ -130,7 +138,7 @@ class _Torch:
         groups = [{"params": [self.w], "lr": self.contender.centre}]
         self.optimizer = self.contender.make(groups, **self.hyperparameters)
 
-    def update(self, gradient: np.ndarray, w: np.ndarray) -> np.ndarray:
+    def update(self, gradient: np.ndarray, w: np.ndarray, batch: Any) -> np.ndarray:
         self.w.copy_(self.torch.tensor(w))
         self.w.grad = self.torch.tensor(gradient)
         with _float64(self.torch):

@@ -105,11 +105,12 @@ def import_torch() -> Any:
 
 
 class AsVector(NamedTuple):
-    """One run over a flat vector: a start `[n]`, batches `[steps, ...]` or None, the gradient of `(w, batch)`, and the
-    projection of w or None."""
+    """One run over a flat vector: a start `[n]`, batches `[steps, ...]` or None, the loss of `(w, batch)` and its
+    gradient, in float32, and the projection of w or None."""
 
     start: np.ndarray
     batches: Any
+    loss: Callable[[Any, Any], jax.Array]
     gradient: Callable[[Any, Any], jax.Array]
     project: Callable[[Any], jax.Array] | None
 
@@ -156,6 +157,10 @@ class PreparedTask:
         start, back = ravel_pytree(jax.tree.map(lambda x: x[0], self.starts))
         batches = None if self.batches is None else jax.tree.map(lambda x: np.asarray(x[0]), self.batches)
         gradient = jax.jit(lambda w, batch: ravel_pytree(jax.grad(task.loss)(back(w), batch))[0])
+
+        def loss(w: Any, batch: Any) -> Any:
+            return task.loss(back(w.astype(start.dtype)), batch)
+
         into = task.project
         project = None if into is None else jax.jit(lambda w: ravel_pytree(into(back(w)))[0])
-        return AsVector(np.asarray(start), batches, gradient, project)
+        return AsVector(np.asarray(start), batches, loss, gradient, project)
