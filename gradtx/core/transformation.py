@@ -31,8 +31,9 @@ def transformation(body: Any = None, /, **traits: Unpack[Declared]) -> Any:
     """Make the factory of a transformation from a function that takes hyperparameters and returns `(init, update)`.
 
     Parameters annotated `Hyper` become leaves of the value. Each may be a number, a scalar array or a schedule; the
-    closures always see numbers. Parameters annotated `Transformation` are inner transformations. All others are static.
-    A function that returns a transformation instead of a pair is a recipe.
+    closures always see numbers. `Number` is for a number that `init` reads once, so no schedule; `Count` for a whole
+    number; `Steps` for a whole number or a schedule of them. Parameters annotated `Transformation` are inner
+    transformations. All others are static. A function that returns a transformation instead of a pair is a recipe.
 
     `update` may take extra arguments, which must be keyword-only. A wrapper takes `**extra` and passes it on. The
     function may return a third closure, `step`, with the arguments of `update`: it returns the new parameters instead

@@ -19,7 +19,7 @@ def sgd_hd(learning_rate: Number = 1e-3, hyper_rate: Number = 1e-3, max_rate: Nu
         learning_rate: that of the first step; at least 0.
         hyper_rate, max_rate: as in `rates.hypergradient`.
 
-    State: `AdaptLearningRateState`. Its update needs `params`.
+    State: `AdaptLearningRateState`; `state.rate` is the learnt rate. Its update needs `params`.
     Source: Baydin et al. 2018 (arXiv:1703.04782), algorithm 4, where the rate has no bounds.
     """
     non_negative(learning_rate=learning_rate)
@@ -43,7 +43,7 @@ def adam_hd(
         b1, b2, eps: as in `adam`.
         hyper_rate, max_rate: as in `rates.hypergradient`.
 
-    State: `AdaptLearningRateState`. Its update needs `params`.
+    State: `AdaptLearningRateState`; `state.rate` is the learnt rate. Its update needs `params`.
     Source: Baydin et al. 2018 (arXiv:1703.04782), algorithm 6, where the rate has no bounds.
     """
     non_negative(learning_rate=learning_rate)

@@ -27,7 +27,7 @@ def dog(learning_rate: Hyper = 1.0, *, reps_rel: Number = 1e-6, eps: Number = 1e
         learning_rate: a factor of the learnt rate, for a schedule; at least 0.
         reps_rel, eps: as in `rates.distance`.
 
-    State: `AdaptLearningRateState`. Its update needs `params`.
+    State: `AdaptLearningRateState`; `state.rate` is the learnt rate. Its update needs `params`.
     Source: Ivgi et al. 2023 (arXiv:2302.12022), equation 1. optax's `contrib.dog`, which can also be given the length
         of the first step.
     """
@@ -42,7 +42,7 @@ def l_dog(learning_rate: Hyper = 1.0, *, reps_rel: Number = 1e-6, eps: Number = 
         learning_rate: a factor of the learnt rates, for a schedule; at least 0.
         reps_rel, eps: as in `rates.distance`.
 
-    State: `AdaptLearningRateState`. Its update needs `params`.
+    State: `AdaptLearningRateState`; `state.rate` is the learnt rate. Its update needs `params`.
     Source: Ivgi et al. 2023 (arXiv:2302.12022), section 3.3. optax's `scale_by_distance_over_gradients`, which keeps
         the parameters at the start in float32, whatever their type.
     """
@@ -57,7 +57,7 @@ def dowg(learning_rate: Hyper = 1.0, *, init_dist: Number = 1e-2, eps: Number = 
         learning_rate: a factor of the learnt rate, for a schedule; at least 0.
         init_dist, eps: as in `rates.weighted_distance`.
 
-    State: `AdaptLearningRateState`. Its update needs `params`.
+    State: `AdaptLearningRateState`; `state.rate` is the learnt rate. Its update needs `params`.
     Source: Khaled et al. 2023 (arXiv:2305.16284), algorithm 1. optax's `contrib.dowg`, which is given the square of the
         first distance.
     """
@@ -92,7 +92,7 @@ def prodigy(
         mask: which leaves decay, as in `masked`: `"**/kernel"`; None for all.
         bias_correction: multiply learning_rate by √(1 - b2^t)/(1 - b1^t).
 
-    State: `AdaptLearningRateState`. Its update needs `params`.
+    State: `AdaptLearningRateState`; `state.rate` is the learnt rate. Its update needs `params`.
     Source: Mishchenko & Defazio 2023 (arXiv:2306.06101), algorithm 4. optax's `contrib.prodigy` always has the bias
         corrections, and adds eps times the new rate, where the paper has the old one. It is NaN if the first gradients
         are all 0.
@@ -113,7 +113,7 @@ def polyak_sgd(max_learning_rate: Number = 1.0, scaling: Hyper = 1.0, f_min: Num
         max_learning_rate, f_min, eps: as in `rates.polyak`.
         scaling: a factor of the rate; at least 0.
 
-    State: `AdaptLearningRateState`. Its update needs `params` and `value`.
+    State: `AdaptLearningRateState`; `state.rate` is the learnt rate. Its update needs `params` and `value`.
     Source: Loizou et al. 2021 (arXiv:2002.10542), SPS_max. optax's `polyak_sgd(variant="sps+")` with scaling 1; without
         the variant, a loss below f_min leads uphill there. optax takes the norm of the scaled gradients, so that below
         the largest rate its scaling divides the step.
