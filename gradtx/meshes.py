@@ -47,8 +47,9 @@ def gathered_once(x: jax.Array, sides: tuple[int, ...] = (-2, -1)) -> jax.Array:
     """
     sharding = getattr(jax.typeof(x), "sharding", None)
     mesh = getattr(sharding, "mesh", None)
-    here = mesh is not None and mesh.size > 1 and set(mesh.axis_types) == {AxisType.Auto}
-    if not here or math.prod(x.shape[-2:]) > _GATHER_UP_TO:
+    if mesh is None or mesh.size == 1 or set(mesh.axis_types) != {AxisType.Auto}:
+        return x
+    if math.prod(x.shape[-2:]) > _GATHER_UP_TO:
         return x
     spec = [None if k - x.ndim in sides else PartitionSpec.UNCONSTRAINED for k in range(x.ndim)]
     return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, PartitionSpec(*spec)))

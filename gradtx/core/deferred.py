@@ -75,14 +75,12 @@ class Line:
         self.numbers: dict[int, int] = {}
         self.count, self.is_done = 0, False
 
-    def take(self, x: Any) -> int | None:
-        """The number of an argument; None for None."""
+    def take(self, x: Any) -> int:
+        """The number of an argument."""
         if type(x) is Deferred:
             if x.line is self:
                 return x.place
             x = x.__jax_array__()
-        if x is None:
-            return None
         if id(x) not in self.numbers:
             self.numbers[id(x)] = number = self._number("", None, (), 1)
             self.known[number] = x
@@ -91,7 +89,8 @@ class Line:
 
     def call(self, fn: Callable[..., tuple], row: Sequence[Any], avals: Sequence[Any]) -> tuple:
         """Note a call; its results are deferred."""
-        first = self._number(self.shared.member, fn, tuple([self.take(x) for x in row]), len(avals))
+        numbers = tuple([None if x is None else self.take(x) for x in row])
+        first = self._number(self.shared.member, fn, numbers, len(avals))
         return tuple([None if aval is None else Deferred(self, first + k, aval) for k, aval in enumerate(avals)])
 
     def value(self, place: int) -> Any:
