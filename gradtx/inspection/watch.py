@@ -66,7 +66,7 @@ def watch(
     entry 9e18 times larger than all in a sample makes the norm infinite.
 
     Cost with Adam on two CPU cores (`python -m tests.benchmarks --only watch`): with one of 100 steps measured,
-    training takes 1.05 to 1.1 times as long, for one leaf of 4M numbers and for 100 leaves of 64 x 64. A measured step
+    training takes 1.05 to 1.15 times as long, for one leaf of 4M numbers and for 100 leaves of 64 x 64. A measured step
     takes four to five times as long. Compilation takes 0.6 s more for one leaf, 2 s for 100. Each leaf adds
     `window`·(4·(11 + stages) + 2·bins) bytes to the state, and 4·`sample`.
 
