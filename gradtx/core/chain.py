@@ -64,7 +64,7 @@ def chain(*members: Transformation, **named: Transformation):
                 elif shared is not None:
                     updates, states = settled((updates, states))
                 updates, states[name] = plan.update(updates, before, params, given, step=name == stepping)
-                if not plan.traits.leafwise:  # what it returns may have special leaves
+                if shared is not None and not plan.traits.leafwise:  # what it returns may have special leaves
                     shared = joined(updates)
             return settled((updates, entries(states))) if shared is not None else (updates, entries(states))
 

@@ -175,11 +175,10 @@ def deferred_leaves(case: Case) -> None:
         raise SkippedError("it does not declare leafwise")
     grads, state, around = case.gradients(1)[0], case.init(case.params), case.with_tx(chain(of=case.tx))
     expected = jax.eval_shape(case.update, grads, state, case.params)
-    came = jax.eval_shape(around.update, grads, around.init(case.params), case.params)
-    came = came[0], came[1].get("of", EmptyState())
+    updates, states = jax.jit(around.update)(grads, around.init(case.params), case.params)
+    came = jax.eval_shape(lambda: (updates, states.get("of", EmptyState())))
     if jax.tree.map(lambda x: (x.shape, x.dtype), came) != jax.tree.map(lambda x: (x.shape, x.dtype), expected):
         raise BrokenError(f"it declares leafwise; alone it returns {expected}, and in a traced chain {came}")
-    updates, _ = jax.jit(around.update)(grads, around.init(case.params), case.params)
     alone, _, _ = case.step(grads, state, case.params)
     near("the update in a traced chain, which `leafwise` lets join its leaf function,", updates, alone)
 
