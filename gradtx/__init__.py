@@ -108,7 +108,6 @@ from gradtx.annotations import (
     Updates,
 )
 from gradtx.core.chain import chain
-from gradtx.core.errors import suggestion as _suggestion
 from gradtx.core.hyper import Count, Hyper, Number, Steps
 from gradtx.core.leaves import apply_updates, full, map_leaves, zeros
 from gradtx.core.pair import GradientTransformation
@@ -117,6 +116,7 @@ from gradtx.core.states import EmptyState, HyperparametersState
 from gradtx.core.transformation import Transformation, foreign, transformation
 from gradtx.debugging import debug_checks
 from gradtx.eager import compile_steps as _compile_steps
+from gradtx.errors import suggestion as _suggestion
 from gradtx.export import register_states as _register_states
 from gradtx.inspection.explain import Explanation, explain
 from gradtx.inspection.findings import Finding

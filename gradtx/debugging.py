@@ -8,7 +8,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradtx.core.errors import traced_check
+from gradtx.errors import traced_check
 
 
 @contextlib.contextmanager

@@ -20,10 +20,10 @@ import numpy as np
 from jax.core import Tracer, eval_context
 from jax.sharding import SingleDeviceSharding
 
-from gradtx.core.errors import traced_check
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.special import Special
-from gradtx.core.values import Value
+from gradtx.errors import traced_check
+from gradtx.values.value import Value
 
 FIRST_STEPS = 2
 """How many steps of a kind run operation by operation: a program that is used once is not worth compiling."""

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from gradtx.core.deferred import is_staged
-from gradtx.core.errors import describe, whole
 from gradtx.core.special import Special
 from gradtx.core.trees import flatten, is_trained, leaf_names, require_arrays, shape_of
+from gradtx.errors import describe, whole
 from gradtx.layout import JoinedLeavesError, Layout, layout_of
 from gradtx.storage.fields import Stored
 

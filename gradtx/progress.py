@@ -17,8 +17,8 @@ from typing import Any, Self
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import describe, whole
 from gradtx.core.trees import shape_of
+from gradtx.errors import describe, whole
 from gradtx.optional_imports import extra
 
 REPORTS = 100

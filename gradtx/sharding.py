@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
-from gradtx.core.errors import describe, suggestion
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import flatten, leaf_names, path_name, require_arrays, shape_of
+from gradtx.errors import describe, suggestion
 from gradtx.other_shardings import padded_spec
 from gradtx.placement import abstract, holder_index, mirrors, replicated, resharded, sharding_like
 

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.arguments import show
-from gradtx.core.errors import whole
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import flatten, leaf_names, shape_of
+from gradtx.errors import whole
 from gradtx.progress import progress as progress_bar
+from gradtx.values.arguments import show
 
 CACHE = 2 * 2**20  # bytes; on a CPU, so many members run in parallel as need no more than this together
 SMALL = 16 * 2**10  # bytes; a member that needs more is faster alone: its own operations last longer than their start

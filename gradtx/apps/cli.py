@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from gradtx.apps import interrupt
 from gradtx.apps.race.contenders import raced
-from gradtx.core.errors import suggestion
+from gradtx.errors import suggestion
 from gradtx.optional_imports import MissingExtraError
 
 COMMANDS = {

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
-from gradtx.core.errors import suggestion
+from gradtx.errors import suggestion
 
 
 def at_least_one(text: str) -> int:

@@ -12,8 +12,8 @@ import numpy as np
 from gradtx.checkpoint.errors import CheckpointError
 from gradtx.checkpoint.leaves import PLAIN, PYTHON, Leaf, carried, carried_shape, carrier, entries, is_type, uncarried
 from gradtx.checkpoint.report import Comparison, Report, comparison
-from gradtx.core.errors import suggestion
 from gradtx.core.trees import is_none
+from gradtx.errors import suggestion
 
 _Entry = TypeVar("_Entry")
 _MARK = "|"

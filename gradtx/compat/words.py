@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
-from gradtx.core.errors import describe, suggestion
 from gradtx.core.pair import GradientTransformation
+from gradtx.errors import describe, suggestion
 
 P = ParamSpec("P")
 R = TypeVar("R")

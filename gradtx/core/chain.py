@@ -13,7 +13,7 @@ from gradtx.core.states import EmptyState
 from gradtx.core.traits import Closures
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten
-from gradtx.core.values import member_names
+from gradtx.values.value import member_names
 
 
 @transformation(any_leaves=True, sparse_rows=True, sign=lambda given, signs: math.prod(signs))

@@ -13,8 +13,8 @@ from typing import Any
 import jax
 from jax.core import Tracer
 
-from gradtx.core.errors import unbatched
 from gradtx.core.trees import is_trained
+from gradtx.errors import unbatched
 
 
 class Deferred:

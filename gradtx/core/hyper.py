@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from gradtx.core.errors import concrete
-from gradtx.core.factory import LeafMarker
 from gradtx.core.schedule import Schedule, as_hyper, function_schedule
+from gradtx.errors import concrete
+from gradtx.values.factory import LeafMarker
 
 
 def as_number(name: str, value: Any) -> Any:

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
-from gradtx.core.errors import describe, says
 from gradtx.core.leaves import without_python_numbers
 from gradtx.core.numerics import zero_count
 from gradtx.core.plan import Extras, Piece, Scheduled
@@ -17,7 +16,8 @@ from gradtx.core.special import refusals_name
 from gradtx.core.states import finished
 from gradtx.core.traits import Branch, Closures, Group, Traits, narrowed
 from gradtx.core.trees import warn_of_integers
-from gradtx.core.values import Value
+from gradtx.errors import describe, says
+from gradtx.values.value import Value
 
 
 class GradientTransformation(Value):

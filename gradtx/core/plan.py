@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import describe, suggestion
 from gradtx.core.leaves import apply_updates, float_dtype
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.schedule import Schedule, at_step
@@ -20,6 +19,7 @@ from gradtx.core.special import refusals_name
 from gradtx.core.states import EmptyState, HyperparametersState, require_scheduled
 from gradtx.core.traits import Branch, Closures, Traits
 from gradtx.core.trees import require_arrays, require_plain_parameters, require_same_tree, taken_by
+from gradtx.errors import describe, suggestion
 
 ALWAYS_ALLOWED = frozenset({"value", "grad", "value_fn"})  # other libraries pass these to every transformation
 _SWAPPED = "updates and state are swapped: call update(updates, state, params)"

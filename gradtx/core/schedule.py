@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from gradtx.core.errors import describe, finite
-from gradtx.core.factory import Factory, LeafMarker
-from gradtx.core.values import Value
+from gradtx.errors import describe, finite
+from gradtx.values.factory import Factory, LeafMarker
+from gradtx.values.value import Value
 
 P = ParamSpec("P")
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 
 import jax
 
-from gradtx.core.errors import describe
+from gradtx.errors import describe
 
 
 class EmptyState(NamedTuple):

@@ -6,11 +6,11 @@ import inspect
 from collections.abc import Callable
 from typing import Annotated, Any, ParamSpec, Unpack, overload
 
-from gradtx.core.errors import describe
-from gradtx.core.factory import Factory, LeafMarker
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import Schedule
 from gradtx.core.traits import Declared, Traits
+from gradtx.errors import describe
+from gradtx.values.factory import Factory, LeafMarker
 
 P = ParamSpec("P")
 _RESERVED = {name for name in dir(GradientTransformation) if not name.startswith("_")}

@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.errors import describe, fixed, in_unit_interval, one_of, whole
 from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.numerics import ema, increment
 from gradtx.core.states import Role
+from gradtx.errors import describe, fixed, in_unit_interval, one_of, whole
 from gradtx.frames import kullback_leibler
 from gradtx.frames.carry import along_columns, along_rows
 from gradtx.frames.frame import Frame, Leaf

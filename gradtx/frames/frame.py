@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from gradtx.core.errors import describe
 from gradtx.core.traits import Narrowing, Traits
+from gradtx.errors import describe
 from gradtx.shown import ShownAsCall
 
 Leaf = jax.ShapeDtypeStruct

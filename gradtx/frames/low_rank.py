@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.errors import one_of, whole
 from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.numerics import quotient
+from gradtx.errors import one_of, whole
 from gradtx.frames.carry import along_columns, along_rows
 from gradtx.frames.frame import Frame, Leaf
 from gradtx.shown import ShownAsCall

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import describe, whole
+from gradtx.errors import describe, whole
 from gradtx.frames.frame import Frame, Leaf
 from gradtx.shown import ShownAsCall
 

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.errors import fixed, in_unit_interval, whole
 from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.numerics import ema, increment
+from gradtx.errors import fixed, in_unit_interval, whole
 from gradtx.frames.carry import along_columns, along_rows
 from gradtx.frames.eigenbasis import Basis
 from gradtx.frames.frame import Frame, Leaf

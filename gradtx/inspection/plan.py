@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AbstractMesh, Mesh, Sharding
 
-from gradtx.core.errors import describe
 from gradtx.core.pair import GradientTransformation, is_transformation
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, path_name, shape_of
+from gradtx.errors import describe
 from gradtx.inspection.folding import folded
 from gradtx.inspection.on_mesh import OnDevice, on_device, on_this_mesh
 from gradtx.placement import abstract, holder_index, mirrors

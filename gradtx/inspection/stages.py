@@ -13,8 +13,8 @@ from gradtx.core.pair import GradientTransformation, is_transformation
 from gradtx.core.states import HyperparametersState
 from gradtx.core.transformation import Transformation, as_transformation, transformation
 from gradtx.core.trees import flatten, shape_of
-from gradtx.core.values import member_names
 from gradtx.eager import trace_here
+from gradtx.values.value import member_names
 
 
 def stages(tx: Any) -> tuple[tuple[str, GradientTransformation], ...]:

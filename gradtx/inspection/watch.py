@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from gradtx.core.errors import describe, whole
 from gradtx.core.leaves import apply_updates, float_dtype
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.traits import Closures
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_trained, shape_of
+from gradtx.errors import describe, whole
 from gradtx.inspection.stages import look, stages
 from gradtx.inspection.watch_row import SCALARS, Setting, measure_row, samples
 from gradtx.inspection.watch_state import Labels, Watched, WatchState, require_own, watched

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from gradtx.core.errors import require
 from gradtx.core.states import Exact
 from gradtx.core.trees import flatten, leaf_names, shape_of
+from gradtx.errors import require
 from gradtx.inspection.sampling import kept
 from gradtx.inspection.watch_row import SCALARS
 from gradtx.wrappers.rules import first_rules, split_leaves

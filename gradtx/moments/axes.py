@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import whole
+from gradtx.errors import whole
 
 
 def mean(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 
-from gradtx.core.errors import non_negative, whole
 from gradtx.core.numerics import quotient, safe_sqrt
 from gradtx.core.states import NonNegative
+from gradtx.errors import non_negative, whole
 from gradtx.moments.axes import mean, require_axes, whole_numbers, with_length
 from gradtx.moments.moment import Kept, Moment, Step
 from gradtx.shown import ShownAsCall

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from gradtx.core.errors import whole
+from gradtx.errors import whole
 from gradtx.meshes import anywhere, spec_of
 from gradtx.moments.axes import mean, require_axes, whole_numbers, with_length
 from gradtx.moments.moment import Kept, Moment, Step

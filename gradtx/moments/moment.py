@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from gradtx.core.errors import describe
 from gradtx.core.leaves import full, map_leaves
 from gradtx.core.numerics import clip_and_square
 from gradtx.core.traits import Narrowing, Traits
 from gradtx.core.trees import OwnShapes, flatten, is_none, is_trained, leaf_names, shape_of
+from gradtx.errors import describe
 
 Kept = tuple[Any, ...]
 """What is kept of one leaf: arrays, or None in the place of one that this leaf does not have."""

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import below_one, finite, non_negative, positive
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import bias_correction, increment, quotient, safe_sqrt
 from gradtx.core.schedule import is_schedule
 from gradtx.core.states import NonNegative, Signed
 from gradtx.core.transformation import transformation
+from gradtx.errors import below_one, finite, non_negative, positive
 from gradtx.optimizers.adam import ScaleByAdamState, next_moments, zero_moments
 from gradtx.transforms.basic import scale_by_learning_rate
 

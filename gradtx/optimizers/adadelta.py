@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import jax
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import in_unit_interval, non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import abs_sq, clip_and_square, divide_by_root, ema, quotient, safe_sqrt
 from gradtx.core.states import NonNegative
 from gradtx.core.transformation import transformation
+from gradtx.errors import in_unit_interval, non_negative
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.wrappers.decay import add_decayed_weights
 

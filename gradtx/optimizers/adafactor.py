@@ -7,10 +7,10 @@ from typing import Any
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import non_negative
 from gradtx.core.hyper import Hyper, Number
 from gradtx.core.schedule import Term, at, schedule
 from gradtx.core.transformation import transformation
+from gradtx.errors import non_negative
 from gradtx.moments.factored import factored
 from gradtx.moments.moment import Moment
 from gradtx.optimizers.rmsprop import scale_by_rms

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import below_one, non_negative
 from gradtx.core.hyper import Hyper, Number
 from gradtx.core.numerics import divide_by_root
 from gradtx.core.states import NonNegative
 from gradtx.core.traits import Divisor
 from gradtx.core.transformation import transformation
+from gradtx.errors import below_one, non_negative
 from gradtx.moments.largest import max_of_axes
 from gradtx.moments.means import ENTRYWISE
 from gradtx.moments.moment import Moment, divided, require_moment, started

@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import below_one, non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import bias_correction, clip_and_square, divide_by_root, ema, increment, over, zero_count
 from gradtx.core.states import NonNegative, Signed
 from gradtx.core.traits import Divisor
 from gradtx.core.transformation import transformation
+from gradtx.errors import below_one, non_negative
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.wrappers.decay import add_decayed_weights
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import below_one
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import transformation
+from gradtx.errors import below_one
 from gradtx.moments.means import per_leaf
 from gradtx.moments.moment import Moment
 from gradtx.transforms.basic import scale_by_learning_rate

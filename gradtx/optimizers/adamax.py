@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import below_one, non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.numerics import bias_correction, clip_and_square, ema, increment, quotient, safe_sqrt, scale_down
 from gradtx.core.states import Magnitude, Signed
 from gradtx.core.transformation import transformation
+from gradtx.errors import below_one, non_negative
 from gradtx.optimizers.adam import zero_moments
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.wrappers.decay import add_decayed_weights

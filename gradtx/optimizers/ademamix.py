@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import below_one, in_unit_interval, non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import transformation
+from gradtx.errors import below_one, in_unit_interval, non_negative
 from gradtx.transforms.basic import scale, scale_by_learning_rate
 from gradtx.transforms.momentum import add_momentum, ema
 from gradtx.transforms.ratio import divide_by_rms

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import below_one, in_unit_interval, positive
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import clip_and_square, increment, safe_sqrt, zero_count
 from gradtx.core.numerics import ema as average
 from gradtx.core.states import NonNegative
 from gradtx.core.transformation import transformation
+from gradtx.errors import below_one, in_unit_interval, positive
 from gradtx.transforms.basic import identity, scale_by_learning_rate
 from gradtx.transforms.clipping import clip_by_value
 from gradtx.transforms.filters import nesterov_ema

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import jax
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import in_unit_interval, positive
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import clip_and_square, divide_by_root, ema
 from gradtx.core.states import NonNegative, Signed
 from gradtx.core.transformation import transformation
+from gradtx.errors import in_unit_interval, positive
 from gradtx.moments.factored import factored
 from gradtx.moments.moment import Kept, Moment, Step, divided, require_moment, started
 from gradtx.optimizers.rmsprop import scale_by_rms

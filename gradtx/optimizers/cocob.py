@@ -7,12 +7,12 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import at_least_one, finite, non_negative
 from gradtx.core.hyper import Hyper, Number
 from gradtx.core.leaves import full, map_leaves, zeros
 from gradtx.core.numerics import on_real_and_imag, quotient
 from gradtx.core.states import Exact, ExactMagnitude
 from gradtx.core.transformation import transformation
+from gradtx.errors import at_least_one, finite, non_negative
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.wrappers.decay import add_decayed_weights
 from gradtx.wrappers.lookup import copied

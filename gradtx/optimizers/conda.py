@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import fixed, in_unit_interval, non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import transformation
+from gradtx.errors import fixed, in_unit_interval, non_negative
 from gradtx.frames.singular import singular_vectors
 from gradtx.frames.trees import LeavesOf
 from gradtx.optimizers.adam import scale_by_adam

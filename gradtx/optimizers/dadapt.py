@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import below_one, finite, in_unit_interval, non_negative, positive
 from gradtx.core.hyper import Hyper, Number
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import clip_and_square, divide_by_root, ema, quotient
 from gradtx.core.schedule import product_schedules
 from gradtx.core.states import NonNegative, Signed
 from gradtx.core.transformation import transformation
+from gradtx.errors import below_one, finite, in_unit_interval, non_negative, positive
 from gradtx.optimizers.corrections import bias_corrections
 from gradtx.rates.sums import inner_product, sum_of_sizes
 from gradtx.transforms.basic import scale_by_learning_rate

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import describe, in_unit_interval
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import at_width, float_dtype, map_leaves, zeros
 from gradtx.core.states import Signed
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import OwnShapes, flatten, is_trained, leaf_names, shape_of
+from gradtx.errors import describe, in_unit_interval
 from gradtx.meshes import anywhere, spec_of
 from gradtx.optimizers.hidden import for_hidden_matrices
 from gradtx.transforms.decompositions import qr

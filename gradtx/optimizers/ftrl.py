@@ -7,12 +7,12 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import non_negative
 from gradtx.core.hyper import Hyper, Number
 from gradtx.core.leaves import full, map_leaves
 from gradtx.core.numerics import abs_sq, clip_and_square, safe_sqrt
 from gradtx.core.states import Exact, Magnitude
 from gradtx.core.transformation import transformation
+from gradtx.errors import non_negative
 from gradtx.wrappers.lookup import only_trained
 
 

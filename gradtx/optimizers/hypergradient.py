@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gradtx import rates
-from gradtx.core.errors import non_negative
 from gradtx.core.hyper import Hyper, Number
 from gradtx.core.transformation import transformation
+from gradtx.errors import non_negative
 from gradtx.optimizers.adam import adam
 from gradtx.optimizers.sgd import sgd
 from gradtx.rates.adapt import adapt_learning_rate

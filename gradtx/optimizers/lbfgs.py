@@ -8,19 +8,19 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import whole
-from gradtx.core.factory import LeafMarker
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import at_width, float_dtype, map_leaves, zeros
 from gradtx.core.numerics import increment, quotient, safe_sqrt, zero_count
 from gradtx.core.states import Exact
 from gradtx.core.transformation import as_transformation, transformation
+from gradtx.errors import whole
 from gradtx.transforms.basic import scale, scale_by_learning_rate
 from gradtx.transforms.line import like_trained
 from gradtx.transforms.norms import global_norm
 from gradtx.transforms.split import AxisName, listed, require_axis_name
 from gradtx.transforms.vectors import inner, trained
 from gradtx.transforms.zoom import scale_by_zoom_linesearch
+from gradtx.values.factory import LeafMarker
 
 
 class ScaleByLbfgsState(NamedTuple):

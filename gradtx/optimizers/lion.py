@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import in_unit_interval
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import ema
 from gradtx.core.states import Signed
 from gradtx.core.transformation import transformation
+from gradtx.errors import in_unit_interval
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.wrappers.decay import add_decayed_weights
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import transformation
+from gradtx.errors import non_negative
 from gradtx.frames.low_rank import low_rank
 from gradtx.frames.trees import LeavesOf
 from gradtx.optimizers.adam import scale_by_adam

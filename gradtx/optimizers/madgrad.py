@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import below_one, non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import clip_and_square, increment, quotient, zero_count
 from gradtx.core.states import Exact, NonNegative, Signed
 from gradtx.core.transformation import transformation
+from gradtx.errors import below_one, non_negative
 from gradtx.wrappers.decay import add_decayed_weights
 from gradtx.wrappers.lookup import copied
 

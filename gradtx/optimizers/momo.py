@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import below_one, finite, in_unit_interval, non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import bias_correction, clip_and_square, divide_by_root, ema, increment, zero_count
 from gradtx.core.states import NonNegative, Signed
 from gradtx.core.transformation import transformation
+from gradtx.errors import below_one, finite, in_unit_interval, non_negative
 from gradtx.rates.estimator import the_loss
 from gradtx.rates.sums import inner_product
 from gradtx.transforms.basic import scale_by_learning_rate

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import in_unit_interval
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.errors import in_unit_interval
 from gradtx.optimizers.hidden import POLAR, for_hidden_matrices, framed, in_frames, mean_of, of_length, require_whole
 from gradtx.sets.balls import sphere
 from gradtx.transforms.basic import scale_by_learning_rate

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import in_unit_interval
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.errors import in_unit_interval
 from gradtx.moments import per_column
 from gradtx.optimizers.hidden import POLAR, for_hidden_matrices, mean_of, of_length, require_whole
 from gradtx.optimizers.rmsprop import scale_by_rms

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import below_one, non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import bias_correction, divide_by_root, increment, zero_count
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.states import NonNegative, Signed
 from gradtx.core.transformation import transformation
+from gradtx.errors import below_one, non_negative
 from gradtx.optimizers.adam import divisors, next_moments, scale_by_nadam
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.wrappers.decay import add_decayed_weights

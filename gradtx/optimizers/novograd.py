@@ -7,10 +7,10 @@ from typing import Any
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import below_one, in_unit_interval, non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.schedule import Term, at, schedule
 from gradtx.core.transformation import transformation
+from gradtx.errors import below_one, in_unit_interval, non_negative
 from gradtx.moments.means import per_leaf
 from gradtx.optimizers.rmsprop import scale_by_rms
 from gradtx.transforms.basic import scale_by_learning_rate

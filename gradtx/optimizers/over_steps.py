@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import below_one, in_unit_interval, non_negative
 from gradtx.core.hyper import Count, Hyper, Number
 from gradtx.core.schedule import schedule
 from gradtx.core.transformation import transformation
+from gradtx.errors import below_one, in_unit_interval, non_negative
 from gradtx.optimizers.adam import adamw, scale_by_adam
 from gradtx.optimizers.rmsprop import scale_by_rms
 from gradtx.optimizers.sgd import sgd

@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import below_one, finite, in_unit_interval, one_of, positive, whole
 from gradtx.core.hyper import Hyper, Number
 from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.states import RandomKey
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, shape_of
+from gradtx.errors import below_one, finite, in_unit_interval, one_of, positive, whole
 from gradtx.meshes import gathered_once
 from gradtx.schedules.decay import exponential_decay
 from gradtx.transforms.basic import scale_by_learning_rate

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import below_one, non_negative, range_check
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.numerics import bias_correction, divide_by_root, increment, safe_sqrt
 from gradtx.core.transformation import transformation
+from gradtx.errors import below_one, non_negative, range_check
 from gradtx.optimizers.adam import ScaleByAdamState, corrected_mean, divisors, next_moments, zero_moments
 from gradtx.transforms.basic import scale_by_learning_rate
 

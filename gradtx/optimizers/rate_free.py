@@ -6,10 +6,10 @@ from typing import Any
 
 from gradtx import rates
 from gradtx.core.chain import chain
-from gradtx.core.errors import below_one, non_negative
 from gradtx.core.hyper import Hyper, Number
 from gradtx.core.schedule import product_schedules
 from gradtx.core.transformation import transformation
+from gradtx.errors import below_one, non_negative
 from gradtx.optimizers.corrections import bias_corrections
 from gradtx.optimizers.sgd import sgd
 from gradtx.rates.adapt import adapt_learning_rate

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import below_one, in_unit_interval, non_negative
 from gradtx.core.hyper import Hyper, Number
 from gradtx.core.leaves import float_dtype, full, map_leaves, zeros
 from gradtx.core.numerics import abs_sq, clip_and_square, divide_by_root, ema, increment, scale_down, zero_count
@@ -17,6 +16,7 @@ from gradtx.core.numerics import bias_correction as correction
 from gradtx.core.states import NonNegative, Signed
 from gradtx.core.traits import Divisor
 from gradtx.core.transformation import transformation
+from gradtx.errors import below_one, in_unit_interval, non_negative
 from gradtx.moments.means import ENTRYWISE
 from gradtx.moments.moment import Moment, divided, require_moment, started
 from gradtx.transforms.basic import scale_by_learning_rate

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 
 from gradtx.core.chain import chain
 from gradtx.core.deferred import is_staged
-from gradtx.core.errors import at_least_one, finite, in_unit_interval, non_negative, ordered, positive
 from gradtx.core.hyper import Hyper, Number
 from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import on_real_and_imag, scale_down
 from gradtx.core.states import Exact, ExactMagnitude
 from gradtx.core.transformation import transformation
+from gradtx.errors import at_least_one, finite, in_unit_interval, non_negative, ordered, positive
 from gradtx.transforms.basic import scale
 
 

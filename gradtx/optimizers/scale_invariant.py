@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import below_one, concrete, in_unit_interval, non_negative, whole
 from gradtx.core.hyper import Hyper, Number
 from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import quotient
 from gradtx.core.pair import require_changeable
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
+from gradtx.errors import below_one, concrete, in_unit_interval, non_negative, whole
 from gradtx.optimizers.adam import scale_by_adam
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.momentum import add_momentum, add_nesterov_momentum

@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import describe, in_unit_interval, one_of
 from gradtx.core.hyper import Hyper
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.errors import describe, in_unit_interval, one_of
 from gradtx.optimizers.hidden import POLAR, framed, in_frames, of_length
 from gradtx.transforms.basic import scale, scale_by_learning_rate, scale_by_sign
 from gradtx.transforms.momentum import ema

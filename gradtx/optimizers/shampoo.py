@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import finite, fixed, in_unit_interval, non_negative, one_of, positive, whole
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.numerics import abs_sq, increment, zero_count
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, shape_of
+from gradtx.errors import finite, fixed, in_unit_interval, non_negative, one_of, positive, whole
 from gradtx.meshes import gathered_once
 from gradtx.optimizers.adagrad import accumulate_squares
 from gradtx.optimizers.adam import scale_by_adam

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import below_one
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import transformation
+from gradtx.errors import below_one
 from gradtx.transforms.basic import scale_by_learning_rate, scale_by_sign
 from gradtx.transforms.momentum import ema
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import fixed, in_unit_interval
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.errors import fixed, in_unit_interval
 from gradtx.frames.eigenbasis import eigenbasis
 from gradtx.optimizers.adam import scale_by_adam
 from gradtx.optimizers.hidden import POLAR, for_hidden_matrices, mean_of, require_whole

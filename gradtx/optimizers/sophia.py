@@ -10,12 +10,12 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import at_least_one, below_one, finite, non_negative, positive
 from gradtx.core.hyper import Count, Hyper
 from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import clip_and_square, ema, increment, zero_count
 from gradtx.core.states import NonNegative, RandomKey, Signed
 from gradtx.core.transformation import transformation
+from gradtx.errors import at_least_one, below_one, finite, non_negative, positive
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.curvature import gradient, hessian_diagonal, require_real
 from gradtx.transforms.seeds import key_data_of, key_of, require_seed

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import below_one, fixed, in_unit_interval, non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import transformation
+from gradtx.errors import below_one, fixed, in_unit_interval, non_negative
 from gradtx.frames.eigenbasis import eigenbasis
 from gradtx.transforms.basic import scale, scale_by_learning_rate, scale_by_sign
 from gradtx.transforms.growth import hold_still

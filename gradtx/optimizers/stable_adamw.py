@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import below_one
 from gradtx.core.hyper import Hyper
 from gradtx.core.transformation import transformation
+from gradtx.errors import below_one
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.momentum import ema
 from gradtx.transforms.ratio import divide_by_capped_rms

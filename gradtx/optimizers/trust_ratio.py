@@ -8,11 +8,11 @@ from typing import Any
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
+from gradtx.errors import non_negative
 from gradtx.optimizers.adam import scale_by_adam
 from gradtx.transforms.basic import scale_by_learning_rate
 from gradtx.transforms.momentum import add_momentum, add_nesterov_momentum

@@ -5,11 +5,11 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import below_one, non_negative
 from gradtx.core.hyper import Hyper, Number
 from gradtx.core.leaves import float_dtype, full, map_leaves, zeros
 from gradtx.core.numerics import bias_correction, clip_and_square, divide_by_root, ema, increment, zero_count
 from gradtx.core.transformation import transformation
+from gradtx.errors import below_one, non_negative
 from gradtx.optimizers.adam import ScaleByAdamState, divisors
 from gradtx.transforms.basic import scale_by_learning_rate
 

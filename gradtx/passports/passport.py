@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from gradtx.core.errors import describe, suggestion
 from gradtx.core.pair import GradientTransformation, is_transformation
+from gradtx.errors import describe, suggestion
 from gradtx.passports.figures import Raced, figures, raced
 from gradtx.passports.page import markdown, text
 from gradtx.rates.estimator import Estimator

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.errors import finite, positive
 from gradtx.core.hyper import as_number
+from gradtx.errors import finite, positive
 from gradtx.optimizers.rmsprop import scale_by_rms
 from gradtx.plots.style import DIVERGING, axes, color_scale, halo, in_style
 

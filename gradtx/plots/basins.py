@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradtx.core.errors import finite, non_negative
+from gradtx.errors import finite, non_negative
 from gradtx.plots.checking import array, ascending, entries, some_finite
 from gradtx.plots.labels import End, label_ends
 from gradtx.plots.style import (

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gradtx.core.errors import describe
+from gradtx.errors import describe
 
 
 def entries(name: str, given: Any, holds: str) -> dict[str, Any]:

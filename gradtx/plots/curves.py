@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gradtx.core.errors import in_unit_interval
+from gradtx.errors import in_unit_interval
 from gradtx.plots.checking import array, ascending, entries, some_finite
 from gradtx.plots.labels import End, label_ends
 from gradtx.plots.style import FAINT, QUIET, axes, count_axis, halo, in_style, log_axis, looks_of, many_decades

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gradtx.core.errors import one_of
+from gradtx.errors import one_of
 from gradtx.plots.checking import array, some_finite
 from gradtx.plots.style import QUIET, SEQUENTIAL, axes, color_scale, in_style, lightness, many_decades
 

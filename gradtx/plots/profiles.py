@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradtx.core.errors import finite
+from gradtx.errors import finite
 from gradtx.plots.checking import array, entries
 from gradtx.plots.labels import End, label_ends
 from gradtx.plots.style import FAINT, axes, in_style, looks_of

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradtx.core.errors import describe, one_of, suggestion
+from gradtx.errors import describe, one_of, suggestion
 from gradtx.plots.checking import array, ascending, some_finite
 from gradtx.plots.labels import End, label_ends
 from gradtx.plots.style import FAINT, QUIET, axes, color_scale, count_axis, halo, in_style, log_axis, looks_of, shades

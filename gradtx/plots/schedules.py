@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.errors import whole
 from gradtx.core.schedule import Schedule, as_hyper, is_schedule
+from gradtx.errors import whole
 from gradtx.optional_imports import extra
 from gradtx.plots.checking import entries
 from gradtx.plots.labels import End, label_ends

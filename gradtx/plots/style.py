@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradtx.core.errors import describe
+from gradtx.errors import describe
 from gradtx.optional_imports import extra
 
 DASHES = ("-", (0, (5, 1.2)), (0, (1, 1)), (0, (5, 1.2, 1, 1.2)), (0, (9, 2)), (0, (3, 1, 1, 1, 1, 1)))

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.arguments import show
+from gradtx.values.arguments import show
 
 EXAMPLE = "lambda w: 3 * w[0] ** 2 + 10 * w[1] ** 2"
 RINGS, GRID = 14, 161  # contours; points along a side of the grid

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.errors import whole
 from gradtx.core.leaves import apply_updates
 from gradtx.core.transformation import as_transformation
 from gradtx.core.trees import path_name, shape_of
+from gradtx.errors import whole
 from gradtx.placement import mirrors
 from gradtx.plots.surface import require_function
 

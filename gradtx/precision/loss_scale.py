@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import at_least_one, finite, in_unit_interval, ordered, positive
 from gradtx.core.hyper import Count, Hyper, Number
 from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.errors import at_least_one, finite, in_unit_interval, ordered, positive
 from gradtx.transforms.split import AxisName, on_all, require_axis_name
 from gradtx.wrappers.conditional import Decision, all_finite, conditional
 from gradtx.wrappers.lookup import the_state

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import non_negative, one_of, suggestion
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.pair import GradientTransformation, is_transformation, require_changeable
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import require_same_tree
+from gradtx.errors import non_negative, one_of, suggestion
 from gradtx.rates.estimator import LearntBy, Now, the_loss
 from gradtx.rates.leaves import each_leaf, require_fitting
 from gradtx.transforms.split import scalars

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gradtx.core.errors import non_negative
 from gradtx.core.hyper import Number
 from gradtx.core.states import EmptyState
+from gradtx.errors import non_negative
 from gradtx.rates.estimator import Advice, estimator
 
 

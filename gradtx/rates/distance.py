@@ -7,11 +7,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import finite, non_negative, positive
 from gradtx.core.hyper import Number
 from gradtx.core.leaves import float_dtype
 from gradtx.core.numerics import quotient, safe_sqrt
 from gradtx.core.states import Exact
+from gradtx.errors import finite, non_negative, positive
 from gradtx.rates.estimator import Advice, estimator
 from gradtx.rates.sums import distance_from, joined
 from gradtx.transforms.norms import global_norm

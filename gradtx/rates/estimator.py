@@ -9,10 +9,10 @@ from typing import Annotated, Any, NamedTuple, ParamSpec
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import describe
-from gradtx.core.factory import Factory, LeafMarker
 from gradtx.core.leaves import map_leaves
-from gradtx.core.values import Value
+from gradtx.errors import describe
+from gradtx.values.factory import Factory, LeafMarker
+from gradtx.values.value import Value
 
 P = ParamSpec("P")
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import non_negative, ordered, positive
 from gradtx.core.hyper import Number
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.states import Signed
+from gradtx.errors import non_negative, ordered, positive
 from gradtx.rates.estimator import Advice, estimator
 from gradtx.rates.sums import inner_product
 

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import finite, in_unit_interval, non_negative, positive
 from gradtx.core.hyper import Number
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import quotient, scale_down
 from gradtx.core.states import Exact
+from gradtx.errors import finite, in_unit_interval, non_negative, positive
 from gradtx.rates.estimator import Advice, estimator
 from gradtx.rates.sums import inner_product, joined
 from gradtx.transforms.norms import global_norm

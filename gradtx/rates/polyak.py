@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradtx.core.errors import finite, non_negative, not_below_zero
 from gradtx.core.hyper import Number
 from gradtx.core.states import EmptyState
+from gradtx.errors import finite, non_negative, not_below_zero
 from gradtx.rates.estimator import Advice, estimator
 from gradtx.transforms.norms import global_norm
 

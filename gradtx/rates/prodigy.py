@@ -7,11 +7,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import finite, in_unit_interval, positive
 from gradtx.core.hyper import Number
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import quotient, scale_down
 from gradtx.core.states import Exact, Signed
+from gradtx.errors import finite, in_unit_interval, positive
 from gradtx.rates.estimator import Advice, estimator
 from gradtx.rates.sums import difference, inner_product, sum_of_sizes
 from gradtx.wrappers.lookup import copied

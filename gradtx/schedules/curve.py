@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core.errors import concrete, finite, non_negative, positive
 from gradtx.core.numerics import COUNT_MAX, safe_sqrt
+from gradtx.errors import concrete, finite, non_negative, positive
 
 Weights = tuple[Any, Any]
 """The weights of the first and of the last value of a curve. They sum to one."""

@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import at_least_one, concrete, finite, in_unit_interval, non_negative, positive
 from gradtx.core.hyper import Number
 from gradtx.core.schedule import schedule
+from gradtx.errors import at_least_one, concrete, finite, in_unit_interval, non_negative, positive
 from gradtx.schedules.curve import Segment, between, cosine, curve, offset, periods, positive_finite
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradtx.core.errors import finite, non_negative, positive
 from gradtx.core.hyper import Number
 from gradtx.core.schedule import schedule
+from gradtx.errors import finite, non_negative, positive
 from gradtx.schedules.curve import (
     Segment,
     between,

@@ -6,9 +6,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradtx.core.errors import finite, non_negative, one_of, whole
 from gradtx.core.hyper import Number
 from gradtx.core.schedule import Term, at, schedule
+from gradtx.errors import finite, non_negative, one_of, whole
 from gradtx.schedules.curve import SHAPES, Segment, curve, elapsed, increasing, offset
 
 

@@ -8,7 +8,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import describe
+from gradtx.errors import describe
 from gradtx.sets.set import Plain, Set, as_constant, is_complex
 
 

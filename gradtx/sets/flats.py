@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.errors import describe
+from gradtx.errors import describe
 from gradtx.sets.set import Plain, Set, as_constant, is_complex
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import describe
+from gradtx.errors import describe
 from gradtx.shown import ShownAsCall
 
 

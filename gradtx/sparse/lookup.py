@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from gradtx.core.errors import describe
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
+from gradtx.errors import describe
 from gradtx.sparse.checks import INDEX_MAX, nan_without
 from gradtx.sparse.rows import made, merged, take
 from gradtx.wrappers.rules import first_rules, rule_name, trained_leaves

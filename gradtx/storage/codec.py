@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from gradtx.core.errors import describe
 from gradtx.core.leaves import float_dtype
+from gradtx.errors import describe
 from gradtx.shown import ShownAsCall
 from gradtx.storage.bits import rounded_stochastically
 

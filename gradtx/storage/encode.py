@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 
-from gradtx.core.errors import describe
 from gradtx.core.leaves import float_dtype
 from gradtx.core.numerics import clip_and_square
 from gradtx.core.trees import flatten, is_none, is_trained, path_name, shape_of
+from gradtx.errors import describe
 from gradtx.placement import split_spec
 from gradtx.storage.bits import hashed_bits
 from gradtx.storage.codec import Codec

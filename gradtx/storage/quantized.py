@@ -10,7 +10,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import whole
+from gradtx.errors import whole
 from gradtx.shown import ShownAsCall
 from gradtx.storage.blocks import Blocks, cut, joined, scales_of, widened
 from gradtx.storage.codebook import Book

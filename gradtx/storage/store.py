@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.errors import INSTEAD, one_of, suggestion, whole
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.states import ROLES
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_none, is_trained, path_name, shape_of
+from gradtx.errors import INSTEAD, one_of, suggestion, whole
 from gradtx.placement import move_codes, owner_index
 from gradtx.storage.codec import Codec, require_codec
 from gradtx.storage.encode import decoded_field, encoded, seed, stored, supports

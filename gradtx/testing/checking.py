@@ -7,9 +7,9 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from gradtx.core.errors import suggestion
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import as_transformation
+from gradtx.errors import suggestion
 from gradtx.testing.case import Case
 from gradtx.testing.compare import BrokenError, SkippedError, first_line
 from gradtx.testing.law import Law

@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core.trees import is_none
-from gradtx.core.values import Value
 from gradtx.testing.case import Case, cast
 from gradtx.testing.compare import BrokenError, SkippedError, error_of, first_line, same_types
 from gradtx.testing.law import law
+from gradtx.values.value import Value
 
 
 @law(values_only=True)

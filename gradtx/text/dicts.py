@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gradtx.core.errors import describe
+from gradtx.errors import describe
 from gradtx.text.names import makers, public, written
 from gradtx.text.parse import evaluated, part
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 
-from gradtx.core.errors import suggestion
+from gradtx.errors import suggestion
 
 PACKAGES = ("frames", "moments", "rates", "sets", "storage")
 UNWRITTEN = "compat.optax."  # what stands in front of a call that keeps optax's protocol

@@ -7,13 +7,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import in_unit_interval, non_negative, not_below_zero, positive, whole
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.numerics import increment, safe_sqrt, zero_count
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
+from gradtx.errors import in_unit_interval, non_negative, not_below_zero, positive, whole
 from gradtx.transforms.norms import global_norm, leaf_norm, within
 from gradtx.transforms.split import AxisName, map_split, own_axes, require_axis_name
 

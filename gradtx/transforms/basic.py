@@ -7,13 +7,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import concrete, finite, non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import times
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import is_none, is_trained
+from gradtx.errors import concrete, finite, non_negative
 
 
 @transformation(any_leaves=True, sparse_rows=True, leafwise=True)

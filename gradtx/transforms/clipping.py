@@ -7,7 +7,6 @@ from typing import Any
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from gradtx.core.errors import not_below_zero, one_of
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import times
@@ -15,6 +14,7 @@ from gradtx.core.special import SpecialLeaf
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names
+from gradtx.errors import not_below_zero, one_of
 from gradtx.transforms.norms import global_norm, leaf_norm, within
 from gradtx.transforms.split import AxisName, device_count, map_split, own_axes, require_axis_name
 

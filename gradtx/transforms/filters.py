@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import below_one, in_unit_interval, non_negative, not_below_zero
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import ema, increment, zero_count
 from gradtx.core.states import Signed
 from gradtx.core.transformation import transformation
+from gradtx.errors import below_one, in_unit_interval, non_negative, not_below_zero
 from gradtx.transforms.norms import leaf_norm, within
 from gradtx.transforms.split import AxisName, map_split, require_axis_name
 

@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import describe
 from gradtx.core.trees import flatten, is_trained, require_same_tree
+from gradtx.errors import describe
 from gradtx.transforms.backtracking import ScaleByBacktrackingLinesearchState
 from gradtx.transforms.line import like_trained, on_trained, value_and_grad
 from gradtx.transforms.split import AxisName, listed, on_all, require_axis_name

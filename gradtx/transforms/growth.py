@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import at_least_one, not_below_one
 from gradtx.core.hyper import Count, Hyper
 from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import OwnShapes
+from gradtx.errors import at_least_one, not_below_one
 from gradtx.transforms.norms import leaf_norm, within
 from gradtx.transforms.split import AxisName, map_split, require_axis_name, scalars
 

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import core as jax_core
 
-from gradtx.core.errors import describe
 from gradtx.core.leaves import apply_updates, float_dtype, map_leaves
 from gradtx.core.trees import flatten, is_trained, require_same_tree
+from gradtx.errors import describe
 from gradtx.transforms.split import AxisName, device_count, listed, names_of, over_whole, summed
 from gradtx.transforms.vectors import inner, trained
 

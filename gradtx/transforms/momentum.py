@@ -7,13 +7,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import below_one, in_unit_interval
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import bias_correction, increment, plus, scale_down, zero_count
 from gradtx.core.numerics import ema as average
 from gradtx.core.states import Signed
 from gradtx.core.transformation import transformation
+from gradtx.errors import below_one, in_unit_interval
 
 
 class AddMomentumState(NamedTuple):

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import at_width, float_dtype, map_leaves
 from gradtx.core.numerics import increment, safe_sqrt, zero_count
 from gradtx.core.states import RandomKey
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, shape_of
+from gradtx.errors import non_negative
 from gradtx.transforms.seeds import key_data_of, key_of, leaf_keys, require_seed
 
 

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import finite, non_negative, whole
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import increment, quotient, zero_count
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
+from gradtx.errors import finite, non_negative, whole
 from gradtx.transforms.basic import sign_of
 from gradtx.transforms.norms import global_norm, leaf_norm
 from gradtx.transforms.split import AxisName, device_count, map_split, on_all, own_axes, require_axis_name, summed

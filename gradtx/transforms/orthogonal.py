@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.errors import describe, non_negative, one_of
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import OwnShapes, flatten, is_trained, leaf_names, shape_of
+from gradtx.errors import describe, non_negative, one_of
 from gradtx.transforms.exchange import count_of
 from gradtx.transforms.newton_schulz import COEFFICIENTS, PRECONDITIONINGS, Triples, by_svd, each_of, iterated, sizes
 from gradtx.transforms.norms import leaf_norm

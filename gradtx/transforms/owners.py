@@ -13,9 +13,9 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from gradtx.core.deferred import is_staged
-from gradtx.core.errors import describe, whole
 from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
+from gradtx.errors import describe, whole
 from gradtx.meshes import anywhere, spec_of
 from gradtx.transforms.exchange import are_mapped, count_of, gathered, joined, on_parts, own_part, padded, turned
 from gradtx.transforms.split import SplitOver

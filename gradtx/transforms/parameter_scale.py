@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from gradtx.core.errors import non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.numerics import on_real_and_imag
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
+from gradtx.errors import non_negative
 from gradtx.transforms.norms import leaf_norm
 from gradtx.transforms.split import AxisName, device_count, map_split, own_axes, require_axis_name
 

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import at_least_one, in_unit_interval, non_negative
 from gradtx.core.hyper import Count, Hyper
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.numerics import zero_count
 from gradtx.core.transformation import transformation
+from gradtx.errors import at_least_one, in_unit_interval, non_negative
 
 
 class ReduceOnPlateauState(NamedTuple):

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import finite, non_negative, positive
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.states import RandomKey
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, require_arrays
+from gradtx.errors import finite, non_negative, positive
 from gradtx.transforms.norms import leaf_norm, within
 from gradtx.transforms.seeds import key_data_of, key_of, leaf_keys, require_seed
 

@@ -7,12 +7,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import in_unit_interval, non_negative, one_of
 from gradtx.core.hyper import Hyper
 from gradtx.core.numerics import quotient
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
+from gradtx.errors import in_unit_interval, non_negative, one_of
 from gradtx.transforms.norms import leaf_norm
 from gradtx.transforms.split import AxisName, map_split, own_axes, require_axis_name, summed
 

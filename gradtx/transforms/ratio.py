@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import below_one, in_unit_interval, non_negative, positive
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.numerics import bias_correction as correction
@@ -20,6 +19,7 @@ from gradtx.core.states import NonNegative
 from gradtx.core.traits import Divisor
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import require_same_tree
+from gradtx.errors import below_one, in_unit_interval, non_negative, positive
 from gradtx.moments.means import ENTRYWISE
 from gradtx.moments.moment import Moment, divided, require_moment, started
 from gradtx.transforms.basic import identity

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.errors import describe
 from gradtx.core.trees import is_none
+from gradtx.errors import describe
 
 
 def require_seed(**values: Any) -> None:

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import below_one, non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.numerics import bias_correction, ema, increment, quotient, safe_sqrt, zero_count
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import OwnShapes
+from gradtx.errors import below_one, non_negative
 from gradtx.transforms.norms import leaf_norm
 from gradtx.transforms.split import AxisName, map_split, names_of, own_axes, require_axis_name, scalars
 

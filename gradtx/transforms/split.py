@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from gradtx.core.arguments import frozen, show
-from gradtx.core.errors import describe
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.trees import OwnShapes, beside, flatten, is_none, is_trained, leaf_names, path_name
+from gradtx.errors import describe
+from gradtx.values.arguments import frozen, show
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

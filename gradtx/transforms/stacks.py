@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import one_of
 from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.trees import OwnShapes, beside, flatten, is_trained, leaf_names, require_arrays, shape_of
+from gradtx.errors import one_of
 from gradtx.meshes import anywhere, spec_of
 
 VECTORS = ("diagonal", "pass", "refuse")

@@ -7,11 +7,11 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradtx.core.errors import non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.numerics import quotient
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
+from gradtx.errors import non_negative
 from gradtx.transforms.norms import leaf_norm
 from gradtx.transforms.radial import as_axes, require_axes
 from gradtx.transforms.split import AxisName, device_count, map_split, own_axes, require_axis_name

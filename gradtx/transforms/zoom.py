@@ -7,12 +7,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import below_one, non_negative, one_of, ordered, positive, range_check, whole
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, zeros
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.states import Exact
 from gradtx.core.transformation import transformation
+from gradtx.errors import below_one, non_negative, one_of, ordered, positive, range_check, whole
 from gradtx.transforms.line import Line, Point, chosen, line, moved, stored
 from gradtx.transforms.split import AxisName, require_axis_name
 

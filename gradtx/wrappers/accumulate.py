@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import at_least_one, describe, one_of
 from gradtx.core.hyper import Steps
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.schedule import at_step, is_schedule
 from gradtx.core.states import Exact
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.errors import at_least_one, describe, one_of
 from gradtx.wrappers.conditional import Decision, conditional
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import describe, positive, whole
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import OwnShapes, flatten, is_trained, leaf_names, shape_of
+from gradtx.errors import describe, positive, whole
 from gradtx.wrappers.rules import Leaf, first_rules, is_rule, split_leaves
 
 

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import at_least_one, below_one, in_unit_interval, non_negative
 from gradtx.core.hyper import Count, Hyper
 from gradtx.core.leaves import apply_updates, float_dtype, map_leaves
 from gradtx.core.numerics import bias_correction, increment, zero_count
 from gradtx.core.states import Exact
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.errors import at_least_one, below_one, in_unit_interval, non_negative
 from gradtx.wrappers.lookup import copied, only_trained, the_state, with_params
 
 

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.errors import in_unit_interval, positive
 from gradtx.core.hyper import Hyper
 from gradtx.core.numerics import COUNT_MAX, on_real_and_imag
 from gradtx.core.pair import GradientTransformation, require_changeable
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import require_same_tree
+from gradtx.errors import in_unit_interval, positive
 from gradtx.transforms.split import AxisName, device_count, map_split, own_axes, require_axis_name, summed
 
 

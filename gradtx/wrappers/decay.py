@@ -7,12 +7,12 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradtx.core.errors import INSTEAD, range_check
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import plus, times
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
+from gradtx.errors import INSTEAD, range_check
 from gradtx.wrappers.masked import masked
 
 INSTEAD["weight_decay"] = "chain it with add_decayed_weights(weight_decay): in front for L2, or as in adamw"

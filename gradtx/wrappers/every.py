@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import at_least_one, one_of
 from gradtx.core.hyper import Count
 from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import zero_count
 from gradtx.core.traits import agreed
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.errors import at_least_one, one_of
 from gradtx.wrappers.conditional import Decision, conditional
 
 

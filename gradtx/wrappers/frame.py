@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import one_of
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.pair import require_changeable
 from gradtx.core.traits import Closures, Group
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_trained, require_same_tree
+from gradtx.errors import one_of
 from gradtx.frames.carry import TURNED, carried
 from gradtx.frames.frame import Frame, identity, require_frame
 from gradtx.frames.leaves import carry_leaf, learn_leaf, refresh_leaf

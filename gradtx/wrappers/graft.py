@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import one_of
 from gradtx.core.leaves import at_width, float_dtype, map_leaves
 from gradtx.core.numerics import on_real_and_imag
 from gradtx.core.pair import require_changeable
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import OwnShapes, flatten, is_trained, leaf_names, require_same_tree, shape_of
+from gradtx.errors import one_of
 from gradtx.frames.frame import Frame
 from gradtx.frames.trees import into_frame
 from gradtx.transforms.basic import identity

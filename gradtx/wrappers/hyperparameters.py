@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from gradtx.core.errors import describe, suggestion
 from gradtx.core.hyper import as_number
 from gradtx.core.numerics import COUNT_MAX
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import is_schedule
 from gradtx.core.states import HyperparametersState
 from gradtx.core.trees import path_name
+from gradtx.errors import describe, suggestion
 from gradtx.wrappers.inject import InjectState
 
 

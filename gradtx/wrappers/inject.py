@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import suggestion
 from gradtx.core.leaves import float_dtype
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import is_schedule
@@ -16,6 +15,7 @@ from gradtx.core.states import no_hyperparams
 from gradtx.core.traits import Closures
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import path_name
+from gradtx.errors import suggestion
 
 
 class InjectState(NamedTuple):

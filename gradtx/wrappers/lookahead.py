@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import at_least_one, in_unit_interval
 from gradtx.core.hyper import Count, Hyper
 from gradtx.core.leaves import apply_updates, map_leaves
 from gradtx.core.numerics import zero_count
@@ -15,6 +14,7 @@ from gradtx.core.pair import require_changeable
 from gradtx.core.states import Exact
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_trained
+from gradtx.errors import at_least_one, in_unit_interval
 from gradtx.wrappers.conditional import only_where
 from gradtx.wrappers.hyperparameters import keep_hyperparameters
 from gradtx.wrappers.lookup import copied

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import describe
 from gradtx.core.leaves import at_width, float_dtype
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.trees import flatten, is_none, is_trained, leaf_names, path_name, require_same_tree
+from gradtx.errors import describe
 
 State = TypeVar("State")
 

@@ -9,10 +9,10 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from gradtx.core.errors import INSTEAD, describe
 from gradtx.core.traits import Closures, Group, agreed
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names
+from gradtx.errors import INSTEAD, describe
 from gradtx.wrappers.conditional import at_rest
 from gradtx.wrappers.rules import arity, first_rules, is_function, is_rule, split_leaves
 from gradtx.wrappers.subtree import extras_for, merged, part, prefix_leaves, resolved

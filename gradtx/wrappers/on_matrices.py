@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from gradtx.core.errors import describe
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, shape_of
+from gradtx.errors import describe
 from gradtx.wrappers.partition import by_group
 from gradtx.wrappers.rules import Leaf, first_rules, is_rule, rule_name, split_leaves
 

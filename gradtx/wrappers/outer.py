@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import at_least_one
 from gradtx.core.hyper import Count
 from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import increment, zero_count
@@ -15,6 +14,7 @@ from gradtx.core.pair import require_changeable
 from gradtx.core.states import Exact
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import require_same_tree
+from gradtx.errors import at_least_one
 from gradtx.wrappers.conditional import only_where
 from gradtx.wrappers.lookup import copied
 

@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gradtx.core.chain import entries
-from gradtx.core.errors import describe, suggestion
-from gradtx.core.factory import key_name
 from gradtx.core.hyper import Hyper
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.states import EmptyState
 from gradtx.core.traits import Closures, Group
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import flatten, is_trained, leaf_names
+from gradtx.errors import describe, suggestion
 from gradtx.transforms.basic import scale
+from gradtx.values.factory import key_name
 from gradtx.wrappers.rules import arity, first_rules, is_function, is_rule, rule_name, split_leaves
 from gradtx.wrappers.subtree import extras_for, merged, part, prefix_leaves, resolved
 

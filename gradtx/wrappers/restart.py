@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import at_least_one, concrete, non_negative
 from gradtx.core.hyper import Count
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.pair import require_changeable
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.errors import at_least_one, concrete, non_negative
 from gradtx.roles import random_keys
 from gradtx.wrappers.conditional import only_where
 from gradtx.wrappers.hyperparameters import keep_hyperparameters

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from gradtx.core.errors import describe
-from gradtx.core.factory import key_name
 from gradtx.core.trees import flatten_with_paths, is_trained, leaf_names, path_name
+from gradtx.errors import describe
+from gradtx.values.factory import key_name
 
 Rule = str | re.Pattern | Callable[[str, Any], bool] | tuple
 """A glob, a compiled expression, a function of `(path, leaf)`, or a tuple of these, where one match is enough."""

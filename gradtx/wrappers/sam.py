@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import jax
 
-from gradtx.core.errors import describe, non_negative
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import apply_updates, map_leaves
 from gradtx.core.numerics import quotient
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import is_none, is_trained, require_same_tree
+from gradtx.errors import describe, non_negative
 from gradtx.transforms.norms import global_norm
 from gradtx.transforms.split import AxisName, require_axis_name
 

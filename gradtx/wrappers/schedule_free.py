@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import below_one, in_unit_interval, non_negative, positive
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves
 from gradtx.core.numerics import quotient
 from gradtx.core.pair import require_changeable
 from gradtx.core.states import Exact
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.errors import below_one, in_unit_interval, non_negative, positive
 from gradtx.wrappers.lookup import copied, filled, only_trained, the_state, with_params
 
 

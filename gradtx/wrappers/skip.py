@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.arguments import show
-from gradtx.core.errors import non_negative, not_below_zero, whole
 from gradtx.core.hyper import Count, Hyper
 from gradtx.core.leaves import float_dtype
 from gradtx.core.numerics import increment, zero_count
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.errors import non_negative, not_below_zero, whole
 from gradtx.transforms.norms import global_norm
 from gradtx.transforms.split import AxisName, on_all, require_axis_name
+from gradtx.values.arguments import show
 from gradtx.wrappers.conditional import Decision, all_finite, all_finite_as_computed, conditional
 from gradtx.wrappers.rules import arity
 

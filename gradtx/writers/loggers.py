@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gradtx.core.errors import describe
+from gradtx.errors import describe
 from gradtx.inspection.readings import Readings
 from gradtx.optional_imports import extra
 from gradtx.writers.writer import Writer, unwritable

@@ -14,7 +14,7 @@ from gradtx.apps.studio.offered import OFFERED
 from gradtx.apps.studio.page import page
 from gradtx.atomic_write import write_whole
 from gradtx.catalog import RECIPES
-from gradtx.core.errors import suggestion
+from gradtx.errors import suggestion
 
 NAME, ENDINGS = "studio.html", (".html", ".htm")
 LONGEST = 2000  # characters of a function; the page has the same limit

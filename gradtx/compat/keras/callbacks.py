@@ -7,9 +7,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradtx.core.errors import one_of, whole
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import Schedule, Term, at, schedule
+from gradtx.errors import one_of, whole
 from gradtx.transforms.plateau import reduce_on_plateau
 from gradtx.wrappers.rules import arity
 

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from gradtx.compat.keras.layouts import AROUND, Layout
-from gradtx.core.errors import describe
 from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
+from gradtx.errors import describe
 
 
 class Entry(NamedTuple):

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core.errors import non_negative
 from gradtx.core.hyper import Hyper, Number
 from gradtx.core.leaves import full, map_leaves, zeros
 from gradtx.core.numerics import clip_and_square, quotient, safe_sqrt
 from gradtx.core.states import Exact, NonNegative
 from gradtx.core.transformation import transformation
+from gradtx.errors import non_negative
 
 
 class FtrlState(NamedTuple):

@@ -8,9 +8,9 @@ from typing import Any
 import jax.numpy as jnp
 
 from gradtx.compat.keras.around import in_keras_words
-from gradtx.core.errors import finite, non_negative
 from gradtx.core.hyper import Number
 from gradtx.core.schedule import Schedule, schedule
+from gradtx.errors import finite, non_negative
 from gradtx.schedules.curve import positive_finite
 from gradtx.schedules.cycles import cosine_restarts_schedule
 from gradtx.schedules.decay import (

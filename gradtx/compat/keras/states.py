@@ -11,10 +11,10 @@ import numpy as np
 
 from gradtx.compat.keras.entries import Entry, entries_of, matched
 from gradtx.compat.keras.layouts import AROUND, LAYOUTS, WRAPPERS, Layout
-from gradtx.core.errors import describe, whole
 from gradtx.core.pair import GradientTransformation, is_transformation
 from gradtx.core.states import finished
 from gradtx.core.trees import flatten
+from gradtx.errors import describe, whole
 from gradtx.precision.loss_scale import DynamicLossScaleState
 from gradtx.wrappers.accumulate import accumulate
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gradtx.core.chain import chain
-from gradtx.core.errors import describe
 from gradtx.core.pair import GradientTransformation, is_transformation
+from gradtx.errors import describe
 from gradtx.precision.loss_scale import dynamic_loss_scale
 from gradtx.transforms.basic import scale
 from gradtx.wrappers.decay import add_decayed_weights

@@ -18,13 +18,13 @@ from gradtx.compat.optax.dimension_numbers import (
 from gradtx.compat.optax.dtypes import in_dtype
 from gradtx.compat.optax.protocol import optaxed
 from gradtx.compat.optax.which import partition
-from gradtx.core.errors import below_one
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import float_dtype, map_leaves, zeros
 from gradtx.core.numerics import ema, increment, zero_count
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import shape_of
+from gradtx.errors import below_one
 from gradtx.optimizers.adam import corrected_mean
 from gradtx.transforms.newton_schulz import COEFFICIENTS
 

@@ -6,7 +6,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from gradtx.core.errors import suggestion
+from gradtx.errors import suggestion
 from gradtx.optional_imports import extra
 
 MODULES = ("assignment", "experimental", "losses", "microbatching", "perturbations")

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 
 import gradtx
 from gradtx.compat.optax.protocol import optaxed
-from gradtx.core.errors import in_unit_interval, non_negative, one_of
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves, zeros
 from gradtx.core.numerics import ema
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.errors import in_unit_interval, non_negative, one_of
 from gradtx.transforms.adaptive_clipping import unit_axes
 from gradtx.transforms.norms import leaf_norm
 

@@ -12,9 +12,9 @@ from gradtx.compat.fields import into, out_of, without_marks
 from gradtx.compat.optax.conversions import AS_IS, Context
 from gradtx.compat.optax.counts import Updates
 from gradtx.compat.optax.matching import Match, matched
-from gradtx.core.errors import describe, whole
 from gradtx.core.pair import GradientTransformation, is_transformation
 from gradtx.core.states import finished
+from gradtx.errors import describe, whole
 
 
 def import_state(tx: GradientTransformation, optax_state: Any, params: Any, *, steps: Any = None) -> Any:

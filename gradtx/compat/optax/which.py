@@ -10,9 +10,9 @@ import jax
 import gradtx
 from gradtx.compat.optax.layout import MaskedState, PartitionState, with_state_in
 from gradtx.compat.optax.protocol import optaxed
-from gradtx.core.factory import key_name
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import Transformation, transformation
+from gradtx.values.factory import key_name
 from gradtx.wrappers.rules import arity, is_function
 
 __all__ = ["freeze", "masked", "multi_transform", "partition", "selective_transform"]

@@ -8,13 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.errors import not_below_zero
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import map_leaves
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import is_trained
+from gradtx.errors import not_below_zero
 from gradtx.transforms.clipping import clip_by_value
 from gradtx.transforms.norms import global_norm
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gradtx.core.errors import describe
 from gradtx.core.pair import GradientTransformation
+from gradtx.errors import describe
 from gradtx.wrappers.partition import route
 
 

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from gradtx.compat.fields import Field, into
-from gradtx.core.errors import describe, suggestion
 from gradtx.core.trees import flatten, is_trained, leaf_names, path_name
+from gradtx.errors import describe, suggestion
 
 # What follows from the number of steps and the options.
 FOLLOWS = frozenset({"step", "eta", "mu"})

@@ -9,10 +9,10 @@ from typing import Any
 import jax.numpy as jnp
 
 from gradtx.compat.torch.words import in_torch_words
-from gradtx.core.errors import at_least_one, one_of
 from gradtx.core.hyper import Number
 from gradtx.core.pair import GradientTransformation
 from gradtx.core.schedule import Schedule, product_schedules, schedule
+from gradtx.errors import at_least_one, one_of
 from gradtx.schedules.cycles import (
     cosine_onecycle_schedule,
     cosine_restarts_schedule,

@@ -11,10 +11,10 @@ import numpy as np
 
 from gradtx.compat.fields import Field, FieldReader
 from gradtx.compat.torch.saved import Saved, as_numpy, saved_leaves
-from gradtx.core.errors import describe, whole
 from gradtx.core.pair import GradientTransformation, is_transformation
 from gradtx.core.states import finished
 from gradtx.core.trees import flatten
+from gradtx.errors import describe, whole
 
 # gradtx's fields like the parameters -> torch's names for them; the first that a parameter has and that is not taken.
 SOURCES: Mapping[str, tuple[str, ...]] = {

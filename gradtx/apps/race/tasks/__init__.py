@@ -9,7 +9,7 @@ import jax
 
 from gradtx.apps.race.task import Task
 from gradtx.apps.race.tasks import burgers, convex, digits, language, streams, surfaces
-from gradtx.core.errors import suggestion, whole
+from gradtx.errors import suggestion, whole
 
 _MAKERS = (
     *(surfaces.bowl, surfaces.rosenbrock, surfaces.beale, surfaces.rastrigin, surfaces.ill_conditioned),

@@ -1,7 +1,6 @@
 """Values: calls of a factory that can be compared, hashed, printed, pickled, and flattened as pytrees.
 
-A transformation and a schedule are both *a factory and its arguments*. This file stores the call and knows nothing of
-its meaning.
+A transformation and a schedule are both *a factory and its arguments*.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from typing import Any, NamedTuple, Self
 import jax
 from jax.tree_util import GetAttrKey
 
-from gradtx.core.arguments import ByValue, frozen, same, show
-from gradtx.core.errors import suggestion
-from gradtx.core.factory import KEYWORDS, POSITIONAL, Factory, key_name
+from gradtx.errors import suggestion
+from gradtx.values.arguments import ByValue, frozen, same, show
+from gradtx.values.factory import KEYWORDS, POSITIONAL, Factory, key_name
 
 
 class Value(ByValue):

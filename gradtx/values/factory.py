@@ -11,11 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from gradtx.core.errors import INSTEAD, describe, says, suggestion
-from gradtx.core.traits import Traits
+from gradtx.errors import INSTEAD, describe, says, suggestion
 
 POSITIONAL, KEYWORDS = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
-_NO_TRAITS = Traits()
 _VARIADIC: dict[Any, type] = {POSITIONAL: tuple, KEYWORDS: dict}
 
 
@@ -37,9 +35,12 @@ class LeafMarker:
 
 
 class Factory:
-    """A decorated function: its name, its parameters, and which of them are leaves."""
+    """A decorated function: its name, its parameters, and which of them are leaves.
 
-    def __init__(self, body: Callable[..., Any], traits: Traits = _NO_TRAITS):
+    traits: what its author declares about the values that it makes.
+    """
+
+    def __init__(self, body: Callable[..., Any], traits: Any = None):
         self.body = body
         self.traits = traits
         self.makes_recipes = False  # whether the last body that ran was that of a recipe
