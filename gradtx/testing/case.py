@@ -165,7 +165,12 @@ def as_constants(tree: Any) -> Any:
 
 def cast(tree: Any, dtype: Any) -> Any:
     """The tree with its trained leaves in another type."""
-    return like_or_self(tree, lambda p: jnp.asarray(p).astype(dtype))
+    return like_or_self(tree, lambda p: jnp.asarray(np.asarray(p).astype(dtype)))
+
+
+def typed(tree: Any, dtype: Any) -> Any:
+    """The shapes of the tree, with its trained leaves in another type: for what is traced and not run."""
+    return like_or_self(tree, lambda p: jax.ShapeDtypeStruct(np.shape(p), dtype))
 
 
 def like_or_self(tree: Any, make: Any) -> Any:

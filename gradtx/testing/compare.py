@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -49,6 +51,16 @@ def same_bits(what: str, tree: Any, expected: Any) -> None:
         a, b = _host(leaf), _host(want)
         if a.tobytes() != b.tobytes():
             raise BrokenError(f"{what} at {name} is {_example(a, b)} was expected, to the bit")
+
+
+def same_results(what: str, one: Callable, other: Callable, *given: Any) -> None:
+    """Raise unless both functions make the same of what is given, to the bit. They are run only if they are traced to
+    different programs: operations that have not run yet are slow to compile."""
+    programs = [jax.make_jaxpr(function)(*given) for function in (one, other)]
+    texts = [re.sub("0x[0-9a-f]+", "", str(program.jaxpr)) for program in programs]
+    constants = [[_host(x).tobytes() for x in program.consts] for program in programs]
+    if texts[0] != texts[1] or constants[0] != constants[1]:
+        same_bits(what, one(*given), other(*given))
 
 
 def near(what: str, tree: Any, expected: Any, *, ulps: float = 64.0) -> None:
@@ -115,6 +127,16 @@ def named(tree: Any) -> list[tuple[str, Any]]:
 def over_time(history: list) -> Any:
     """A list of trees as one, whose leaves have a first axis for time: a small entry is then judged by its past."""
     return jax.tree.map(lambda *x: np.stack([np.asarray(each) for each in x]), *history)
+
+
+def in_batch(*trees: Any) -> Any:
+    """The trees as one, whose leaves have a first axis for them; made by NumPy, which compiles nothing."""
+    return jax.tree.map(lambda *x: jnp.stack(x) if is_key(x[0]) else np.stack([np.asarray(y) for y in x]), *trees)
+
+
+def of_batch(tree: Any, k: int) -> Any:
+    """The k-th of the trees in a batch."""
+    return jax.tree.map(lambda x: x[k] if is_key(x) else np.asarray(x)[k], tree)
 
 
 def _rows(tree: Any, expected: Any) -> list[tuple[str, Any, Any]]:

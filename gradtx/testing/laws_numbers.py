@@ -16,7 +16,17 @@ from gradtx.core.states import EmptyState
 from gradtx.core.trees import is_trained
 from gradtx.double_precision import double_precision
 from gradtx.testing.case import Case, as_constants, cast, like, like_or_self
-from gradtx.testing.compare import BrokenError, SkippedError, all_finite, error_of, near, over_time, same_bits
+from gradtx.testing.compare import (
+    BrokenError,
+    SkippedError,
+    all_finite,
+    error_of,
+    in_batch,
+    near,
+    of_batch,
+    over_time,
+    same_bits,
+)
 from gradtx.testing.law import law
 from gradtx.wrappers.inject import inject
 
@@ -30,7 +40,7 @@ def vmap_over_params(case: Case) -> None:
     """Mapped over a batch of parameters and gradients, it does to each what it does to it alone."""
     batch = [like_or_self(case.params, lambda p, k=k: jnp.asarray(p) * (1 - k) + k) for k in range(3)]
     grads = [case.gradients(1, seed=k)[0] for k in range(3)]
-    over = jax.tree.map(lambda *x: jnp.stack(x), *zip(grads, batch, strict=True))
+    over = in_batch(*zip(grads, batch, strict=True))
 
     def one(grads: Any, params: Any) -> Any:
         updates, state, params = case.eager_step(grads, case.init(params), params)
@@ -38,7 +48,7 @@ def vmap_over_params(case: Case) -> None:
 
     mapped = jax.jit(jax.vmap(one))(*over)
     for k in range(3):
-        updates, state, params = jax.tree.map(lambda x, k=k: x[k], mapped)
+        updates, state, params = of_batch(mapped, k)
         alone = case.step(grads[k], case.init(batch[k]), batch[k])
         near(f"row {k} of a mapped update", updates, alone[0])
         near(f"the state of row {k} of a mapped update", state, alone[1])
@@ -51,8 +61,9 @@ def vmap_over_hyperparameters(case: Case) -> None:
     """Mapped over a batch of hyperparameters, it does for each what it does for it alone."""
     factors = (1.0, 0.9, 0.5)
     values = [_scaled(case.tx, factor) for factor in factors]
-    gradients = jax.tree.map(lambda *g: jnp.stack(g), *case.gradients(2))
+    gradients = in_batch(*case.gradients(2))
 
+    @jax.jit
     def run(tx: Any) -> Any:
         tried = case.with_tx(tx)
 
@@ -63,11 +74,9 @@ def vmap_over_hyperparameters(case: Case) -> None:
         (state, _), updates = jax.lax.scan(body, (tried.init(case.params), case.params), gradients)
         return updates, state
 
-    mapped = jax.jit(jax.vmap(run))(jax.tree.map(lambda *x: jnp.stack(x), *values))
-    alone = jax.jit(run)
+    mapped = jax.jit(jax.vmap(run))(in_batch(*values))
     for k, tx in enumerate(values):
-        row = jax.tree.map(lambda x, k=k: x[k], mapped)
-        near(f"row {k} of the mapped hyperparameters", row, alone(tx), ulps=OTHER_PROGRAM)
+        near(f"row {k} of the mapped hyperparameters", of_batch(mapped, k), run(tx), ulps=OTHER_PROGRAM)
 
 
 @law(after=RUNS)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import functools
-import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -14,29 +13,26 @@ import numpy as np
 
 from gradtx.core.leaves import apply_updates
 from gradtx.double_precision import double_precision
-from gradtx.testing.case import Case, cast
+from gradtx.testing.case import Case, typed
 from gradtx.testing.compare import (
     BrokenError,
     error_of,
     first_line,
+    in_batch,
     is_key,
     named,
     near,
     over_time,
     same_bits,
+    same_results,
     same_structure,
     same_types,
 )
 from gradtx.testing.law import law
 
-# The types of parameters and gradients: the same, another one as short, a wider one, a shorter one.
-HALF = (
-    ("float16", "float16"),
-    ("bfloat16", "bfloat16"),
-    ("bfloat16", "float16"),
-    ("bfloat16", "float32"),
-    ("float32", "float16"),
-)
+# The types of parameters and gradients: another one as short, a shorter one, a wider one, the same.
+MIXED = (("bfloat16", "float16"), ("float32", "float16"))
+HALF = (("float16", "float16"), ("bfloat16", "bfloat16"), ("bfloat16", "float32"))
 WITH_DOUBLE = (("float64", "float64"), ("float64", "float32"), ("float32", "float64"), ("float32", "float32"))
 
 
@@ -57,7 +53,7 @@ def updates_fit(case: Case) -> None:
     """The updates have the structure and shapes of the parameters; and their types, where the gradients have them."""
     grads = case.gradients(1)[0]
     state = jax.eval_shape(case.init, case.params)
-    updates, _ = jax.eval_shape(case.update, grads, state, case.params)
+    updates, _, _ = jax.eval_shape(case.eager_step, grads, state, case.params)
     same_structure("the update", updates, grads)
     for (name, u), (_, g) in zip(named(updates), named(grads), strict=True):
         if np.shape(u) != np.shape(g):
@@ -72,25 +68,27 @@ def updates_fit(case: Case) -> None:
 
 @law(after=("traceable", "updates_fit"))
 def state_types(case: Case) -> None:
-    """Update returns a state with the structure, shapes, types and weak types of init's, for every mix of types."""
-    here = contextlib.nullcontext
-    mixes = [(p, g, here) for p, g in HALF]
-    mixes += [(p, g, double_precision) for p, g in WITH_DOUBLE]
-    mixes += [("complex64", "complex64", here)] if case.complex_leaves else []
+    """Update returns a state with the structure, shapes, types and weak types of init's."""
     _keeps_types(case, "the given", case.params, "the given", case.gradients(1)[0])
-    for of_params, of_grads, precision in mixes:
-        with precision():
-            _keeps_types(case, of_params, cast(case.params, of_params), of_grads, cast(case.gradients(1)[0], of_grads))
+    _keep_types(case, [*MIXED, ("complex64", "complex64")] if case.complex_leaves else MIXED)
+
+
+@law(after=("traceable", "updates_fit", "state_types"))
+def state_types_of_all_mixes(case: Case) -> None:
+    """So it does for every mix of types of parameters and gradients, with and without float64."""
+    _keep_types(case, HALF)
+    with double_precision():
+        _keep_types(case, WITH_DOUBLE)
 
 
 @law(after=("traceable", "updates_fit", "state_types"))
 def scan(case: Case) -> None:
     """Ten steps in one jax.lax.scan are ten steps one by one, to a few ulp."""
     gradients = case.gradients(10)
-    stacked = jax.tree.map(lambda *g: jnp.stack(g), *gradients)
+    stacked = in_batch(*gradients)
 
     def body(carry: Any, grads: Any) -> tuple[Any, Any]:
-        updates, state, params = case.eager_step(grads, *carry)
+        updates, state, params = case.step(grads, *carry)  # which JAX has traced already
         return (state, params), updates
 
     start = (case.init(case.params), case.params)
@@ -120,7 +118,7 @@ def one_trace(case: Case) -> None:
     probe = jax.jit(lambda *args: traces.append(1))
     state, params = case.init(case.params), case.params
     for k, grads in enumerate(case.gradients(3)):
-        probe(grads, state, params)
+        probe.eval_shape(grads, state, params)
         if len(traces) > 1:
             raise BrokenError(f"update would be traced again at step {k + 1}; one trace was expected for all steps")
         _, state, params = case.step(grads, state, params)
@@ -148,13 +146,6 @@ def donation(case: Case) -> None:
             if at in owners:
                 raise BrokenError(f"{here} is the same buffer as {owners[at]}; a copy was expected")
             owners[at] = here
-    grads = case.gradients(1)[0]
-    expected = case.step(grads, state, params)
-    state = jax.tree.map(jnp.copy, state)  # what a stranger's state shares with his own arrays is not ours to donate
-    with warnings.catch_warnings():  # donation is a matter of the backend; the law is that it does no harm
-        warnings.filterwarnings("ignore", message="Some donated buffers were not usable")
-        donated = jax.jit(case.eager_step, donate_argnums=(1, 2))(grads, state, params)
-    near("the step with donated buffers", donated, expected)
 
 
 @law(values_only=True, after=("traceable", "updates_fit"))
@@ -197,13 +188,20 @@ def pure(case: Case) -> None:
 def needs_params(case: Case) -> None:
     """Without params update says that it needs them, or does the same as with them."""
     grads, state = case.gradients(1)[0], case.init(case.params)
-    error = error_of(lambda: case.update(grads, state))
+    error = error_of(lambda: jax.eval_shape(case.update, grads, state))
     if error is None:
         if case.needs_params:
             raise BrokenError("update ran without params; an error was expected")
-        same_bits("update without params", case.update(grads, state), case.update(grads, state, case.params))
+        with_params = functools.partial(case.update, params=case.params)
+        same_results("update without params", case.update, with_params, grads, state)
     elif case.needs_params is False or not isinstance(error, ValueError | TypeError) or "param" not in str(error):
         raise BrokenError(f"update without params raised {first_line(error)}; a word about params was expected")
+
+
+def _keep_types(case: Case, mixes: Iterable[tuple[str, str]]) -> None:
+    grads = case.gradients(1)[0]
+    for of_params, of_grads in mixes:
+        _keeps_types(case, of_params, typed(case.params, of_params), of_grads, typed(grads, of_grads))
 
 
 def _keeps_types(case: Case, of_params: str, params: Any, of_grads: str, grads: Any) -> None:

@@ -20,6 +20,7 @@ from gradtx.testing.compare import (
     first_line,
     named,
     same_bits,
+    same_results,
     same_structure,
 )
 from gradtx.testing.law import law
@@ -67,12 +68,14 @@ def odd_trees(case: Case) -> None:
         deep = [deep]
     _require_any_tree(case)
     odd = {"none": None, "scalar": jnp.asarray(2.0), "void": jnp.zeros((0, 3)), "deep": deep, "node": Node(w, w)}
+    history, _, _ = case.run(case.gradients(2, odd), params=odd)
+    all_finite("the update of an odd tree", history[-1])
     for params in (odd, w, (w, [w])):
-        history, state, after = case.run(case.gradients(2, params), params=params)
-        same_structure("the update", history[-1], params)
+        before = jax.eval_shape(case.init, params)
+        update, state, after = jax.eval_shape(case.eager_step, case.gradients(1, params)[0], before, params)
+        same_structure("the update", update, params)
         same_structure("the parameters after a step", after, params)
-        same_structure("the state after update", state, case.init(params))
-        all_finite("the update of an odd tree", history[-1])
+        same_structure("the state after update", state, before)
 
 
 @law(after=("traceable", "updates_fit"))
@@ -94,19 +97,26 @@ def untrained_leaves_pass(case: Case) -> None:
     _require_any_tree(case)
     odd = {"count": jnp.asarray([1, 2, 3]), "flag": jnp.asarray(True), "key": jax.random.key(1), "none": None}
     given = {"count": np.zeros(3, jax.dtypes.float0), "flag": None, "key": jax.random.key(2), "none": None}
-    plain = {"w": jnp.asarray([1.0, -2.0])}
-    params, grads = {**plain, **odd}, {"w": jnp.asarray([0.5, 0.25]), **given}
-    state = case.init(params)
-    if len(jax.tree.leaves(state)) != len(jax.tree.leaves(case.init(plain))):
-        raise BrokenError(f"the state has leaves for what is not trained: {[name for name, _ in named(state)]}")
-    updates, state = case.update(grads, state, params)
-    if any(updates[k] is not given[k] for k in odd):
-        raise BrokenError(f"the updates of untrained leaves became { {k: updates[k] for k in odd} }")
-    after = apply_updates(params, updates)
-    if any(after[k] is not params[k] for k in odd):
-        raise BrokenError(f"the untrained leaves became { {k: after[k] for k in odd} }")
-    alone, _ = case.update({"w": grads["w"]}, case.init(plain), plain)
-    same_bits("the update next to untrained leaves", {"w": updates["w"]}, alone)
+
+    def alone(w: Any, g: Any) -> Any:
+        state = case.init({"w": w})
+        updates, _ = case.update({"w": g}, state, {"w": w})
+        return jax.tree.leaves(state), apply_updates({"w": w}, updates)["w"], updates["w"]
+
+    def beside(w: Any, g: Any) -> Any:
+        params, state = {"w": w, **odd}, case.init({"w": w, **odd})
+        if len(jax.tree.leaves(state)) != len(jax.tree.leaves(jax.eval_shape(case.init, {"w": w}))):
+            raise BrokenError(f"the state has leaves for what is not trained: {[name for name, _ in named(state)]}")
+        updates, _ = case.update({"w": g, **given}, state, params)
+        if any(updates[k] is not given[k] for k in odd):
+            raise BrokenError(f"the updates of untrained leaves became { {k: updates[k] for k in odd} }")
+        after = apply_updates(params, updates)
+        if any(after[k] is not params[k] for k in odd):
+            raise BrokenError(f"the untrained leaves became { {k: after[k] for k in odd} }")
+        return jax.tree.leaves(state), after["w"], updates["w"]
+
+    values = jnp.asarray([1.0, -2.0]), jnp.asarray([0.5, 0.25])
+    same_results("the update next to untrained leaves", beside, alone, *values)
 
 
 @law(values_only=True)
@@ -146,7 +156,7 @@ def states_of_other_params_are_errors(case: Case) -> None:
     other = _with(case.params, leaf, jnp.ones((*leaf.shape, 2), leaf.dtype))
     grads, state = case.gradients(1)[0], case.init(other)
     shapes = [np.shape(x) for x in jax.tree.leaves(state)]
-    if shapes == [np.shape(x) for x in jax.tree.leaves(case.init(case.params))]:
+    if shapes == [np.shape(x) for x in jax.tree.leaves(jax.eval_shape(case.init, case.params))]:
         raise SkippedError("its state does not depend on the shapes")
     error = error_of(lambda: case.update(grads, state, case.params))
     if not isinstance(error, ValueError | TypeError) or name not in str(error):
@@ -166,7 +176,7 @@ def extras_are_checked(case: Case) -> None:
     if not isinstance(error, TypeError) or "no_such_extra" not in str(error):
         raise BrokenError("an unknown extra argument was taken, or not named")
     always = {"value": 1.0, "grad": grads, "value_fn": None, **case.extras}
-    case.tx.update(grads, state, case.params, **always)
+    jax.eval_shape(lambda *given: case.tx.update(*given, **always), grads, state, case.params)
 
 
 def _require_any_tree(case: Case) -> None:

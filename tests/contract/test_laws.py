@@ -53,15 +53,18 @@ OF_PIECES = [
     "sharded",
     "donation",
     "pure",
+    "state_types_of_all_mixes",
+    "jit_equals_eager",
+    "inputs_unchanged",
+    "packed_leaves",
 ]
-OF_PIECES += ["owned_buffers", "resumes_from_orbax", "resumes_from_msgpack", "step_is_update_and_apply", "scan"]
+OF_PIECES += ["resumes_from_orbax", "resumes_from_msgpack", "step_is_update_and_apply", "scan"]
 OF_PIECES += ["chain_of_one", "chain_is_associative", "inject_is_neutral"]
 OF_PIECES += ["vmap_over_params", "vmap_over_hyperparameters", "constants_under_jit", "finite_derivatives"]
 OF_PIECES += ["right_derivatives", "single_precision", "double_precision_is_kept"]
 
 # Of which its further settings are not tried again either.
-OF_RECIPES = ["jit_equals_eager", "packed_leaves", "sparse_rows", "untrained_leaves_pass", "inputs_unchanged"]
-OF_RECIPES += ["mismatches_are_errors", "extras_reach_the_inside"]
+OF_RECIPES = ["sparse_rows", "untrained_leaves_pass", "mismatches_are_errors", "extras_reach_the_inside"]
 
 
 def is_of_recipe(name):
