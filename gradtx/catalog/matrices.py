@@ -57,6 +57,7 @@ ENTRIES = (
         fields={
             "trace": "the momentum, with what the rank has left out so far",
             "basis": "directions of the columns, as many as the rank",
+            "failures": "steps that were not finite and left all this as it was",
         },
     ),
     Entry(

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from gradtx.core.hyper import Hyper
 from gradtx.core.leaves import at_width, float_dtype, map_leaves, zeros
+from gradtx.core.numerics import increment
 from gradtx.core.states import Signed
 from gradtx.core.transformation import Transformation, transformation
 from gradtx.core.trees import OwnShapes, flatten, is_trained, leaf_names, shape_of
@@ -32,10 +33,12 @@ class ScaleByDionState(NamedTuple):
 
     trace: the momentum M with what past updates left out; like params, float32 or wider; 0 at init.
     basis: the directions Q of the columns, n × r for each matrix m × n, float32 or wider; Gaussian at init.
+    failures: steps that were not finite and left M and Q as they were, int32, for each matrix; 0 at init.
     """
 
     trace: Signed
     basis: Any
+    failures: Any
 
 
 @transformation(needs_matrices=True)
@@ -56,8 +59,9 @@ def scale_by_dion(
     constant M. Entries above 8e37/√(m·n) (float32) count as that.
 
     Columns of R that are zero, or as small as the rounding error of the largest one, add nothing to u, and their
-    columns of Q do not change. So a zero matrix gives zero. In derivatives, P counts as a constant. The last two axes
-    of a leaf are the matrix, those in front count matrices.
+    columns of Q do not change. So a zero matrix gives zero. Where B or a product is not finite, M and Q stay as they
+    were, and `failures` counts the matrix; the NaN itself comes out, for `skip_nonfinite` to see. In derivatives, P
+    counts as a constant. The last two axes of a leaf are the matrix, those in front count matrices.
 
     Args:
         rank: r, a whole number of at least 1 and at most the shorter side; or, as a float in (0, 1], r over that side,
@@ -67,7 +71,7 @@ def scale_by_dion(
         devices: inside `shard_map`, `owners(split_over(...))`, which says how the leaves are split; Q is split as their
             columns are. Elsewhere it does nothing.
 
-    State: `ScaleByDionState`: trace, like params, 0 at init; basis, n × r, Gaussian at init.
+    State: `ScaleByDionState`: trace, like params, 0 at init; basis, n × r, Gaussian at init; failures, int32, 0.
     Raises:
         TypeError, ValueError: an argument is something else. ValueError, naming the leaf: it has fewer than two axes,
             or a side shorter than the rank.
@@ -88,40 +92,44 @@ def scale_by_dion(
 
     def init(params):
         require_matrices("scale_by_dion", "parameter", params)
-        (leaves, structure), bases = flatten(params), []
+        (leaves, structure), bases, failures = flatten(params), [], []
         drawn, names, axes = key_of(key), leaf_names(params), sides_of(params, shared)
         for salt, x, name, (rows, columns) in zip(path_hashes(params), leaves, names, axes, strict=True):
             if not is_trained(x):
                 bases.append(None)
+                failures.append(None)
                 continue
             *front, m, n = shape_of(x)
             shape = (*front, m * count_of(rows), n * count_of(columns))
             own = jax.random.fold_in(jax.random.fold_in(drawn, salt[0]), salt[1])
             dtype = at_width(jnp.result_type(x), float_dtype(x))
             bases.append(own_part(_first_basis(own, shape, dtype, rank, name), columns, len(front)))
-        return ScaleByDionState(trace=zeros(params), basis=jax.tree.unflatten(structure, bases))
+            failures.append(jnp.zeros(front, jnp.int32))
+        return ScaleByDionState(zeros(params), *(jax.tree.unflatten(structure, x) for x in (bases, failures)))
 
     def update(updates, state, params=None):
         require_matrices("scale_by_dion", "update", updates)
 
-        def leaf(g, trace, basis, rows=(), columns=()):
+        def leaf(g, *kept, rows=(), columns=()):
             if g.ndim < 2:
-                return g, trace, basis  # of a tree without matrices
+                return g, *kept  # of a tree without matrices
             step = functools.partial(_step, momentum=momentum, rows=rows, columns=columns)
-            return anywhere(step, lambda: (spec_of(g), spec_of(trace), spec_of(basis)), g, trace, basis)
+            return anywhere(step, lambda: tuple(map(spec_of, (g, *kept))), g, *kept)
 
-        axes = sides_of(updates, shared)
+        axes, own = sides_of(updates, shared), [OwnShapes(x) for x in state[1:]]
         if not any(rows or columns for rows, columns in axes):
-            updates, trace, basis = map_leaves(leaf, updates, state.trace, OwnShapes(state.basis))
-            return updates, ScaleByDionState(trace, basis)
+            updates, *kept = map_leaves(leaf, updates, state.trace, *own)
+            return updates, ScaleByDionState(*kept)
         leaves, structure = flatten(updates)
-        rows_of = [structure.flatten_up_to(tree) for tree in (state.trace, state.basis)]
+        trees = [structure.flatten_up_to(tree) for tree in state]
         done = [
-            map_leaves(functools.partial(leaf, rows=rows, columns=columns), g, trace, OwnShapes(basis))
-            for g, trace, basis, (rows, columns) in zip(leaves, *rows_of, axes, strict=True)
+            map_leaves(
+                functools.partial(leaf, rows=rows, columns=columns), g, trace, OwnShapes(basis), OwnShapes(failed)
+            )
+            for g, trace, basis, failed, (rows, columns) in zip(leaves, *trees, axes, strict=True)
         ]
-        updates, trace, basis = (jax.tree.unflatten(structure, x) for x in zip(*done, strict=True))
-        return updates, ScaleByDionState(trace, basis)
+        updates, *kept = (jax.tree.unflatten(structure, x) for x in zip(*done, strict=True))
+        return updates, ScaleByDionState(*kept)
 
     return init, update
 
@@ -184,12 +192,13 @@ def _step(
     g: jax.Array,
     trace: jax.Array,
     basis: jax.Array,
+    failures: jax.Array,
     *,
     momentum: Any,
     rows: tuple[str, ...],
     columns: tuple[str, ...],
 ) -> tuple[jax.Array, ...]:
-    """The update, M and Q; of a part of a matrix whose rows and columns are split over these axes of a mesh."""
+    """The update, M, Q and failures, of a part of a matrix whose rows and columns are split over these axes."""
     parts = count_of(rows) * count_of(columns)
     b = bounded(trace, parts) + bounded(g, parts)
     size = jax.lax.stop_gradient(jnp.max(jnp.abs(b), (-2, -1), keepdims=True, initial=0.0))
@@ -203,4 +212,6 @@ def _step(
     seen = ~(length <= rounding * jnp.max(length, -1, keepdims=True, initial=0.0))  # NaN is seen
     q = jnp.where(seen, r / jnp.where(seen, length, 1.0).astype(r.dtype), 0.0)
     kept = b - ((1.0 - momentum) * size).astype(b.dtype) * product(p, adjoint(r))
-    return product(p, adjoint(q)), kept, jnp.where(seen, q, basis)
+    finite = jnp.isfinite(size) & jnp.isfinite(jnp.sum(length, -1, keepdims=True))
+    new = jnp.where(finite, kept, trace), jnp.where(seen & finite, q, basis)
+    return product(p, adjoint(q)), *new, increment(failures, ~finite[..., 0, 0])

@@ -78,8 +78,24 @@ def test_pathologies():
     huge, after = tx.update(g * 1e25, state)
     np.testing.assert_allclose(huge, u, atol=1e-6)
     assert jnp.isfinite(after.trace).all()
-    for bad in (jnp.nan, jnp.inf):
-        assert not jnp.isfinite(tx.update(g.at[0, 0].set(bad), state)[0]).all()
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_what_is_not_finite_is_counted_and_leaves_momentum_and_basis(bad):
+    """One matrix of two; the bad number comes out, and the next step is as if there had been none."""
+    tx, g = gradtx.scale_by_dion(2), np.random.default_rng(0).normal(size=(3, 2, 4, 6)).astype(np.float32)
+    step, wrong = jax.jit(tx.update), g[1].copy()
+    wrong[0, 1, 2] = bad
+    _, before = step(g[0], tx.init(g[0]))
+    assert not before.failures.any()
+    u, after = step(wrong, before)
+    assert not jnp.isfinite(u[0]).all()
+    assert jnp.isfinite(u[1]).all()
+    assert after.failures.tolist() == [1, 0]
+    for old, new in zip(before[:2], after[:2], strict=True):
+        np.testing.assert_array_equal(new[0], old[0])
+        assert (new[1] != old[1]).any()
+    np.testing.assert_array_equal(step(g[2], after)[0][0], step(g[2], before)[0][0])
 
 
 @pytest.mark.parametrize(
@@ -160,7 +176,7 @@ def test_inside_shard_map():
         return gradtx.chain(piece, gradtx.scale_by_shape("spectral", devices=devices))
 
     told = gradtx.owners(gradtx.split_over(("x", "y"), specs))
-    out = (specs, gradtx.ScaleByDionState(specs, bases))
+    out = (specs, gradtx.ScaleByDionState(specs, bases, dict.fromkeys(specs, PartitionSpec())))
     split = {name: put(mesh, x, *specs[name]) for name, x in g.items()}
     step = jax.jit(shard_map(partial(two, made(told)), mesh=mesh, in_specs=(specs,), out_specs=out))
     compiled = step.lower(split).compile()
