@@ -24,7 +24,7 @@ def scale_to_norm(size: Hyper = 1.0, *, axis: Any = None, rms: bool = False, axi
         u = size·g/‖g‖₂            0 where the norm is 0
         u = size·√n·g/‖g‖₂         with rms; n entries, whose root mean square becomes `size`
 
-    Norms do not overflow.
+    Norms do not overflow; above 8e37 the updates become 0.
 
     Args:
         size: the norm, or the root mean square, of the result; finite, at least 0; in the units of the updates.
