@@ -105,7 +105,7 @@ def characters(steps: int = 300) -> Task:
     def draw(key):
         return windows(jax.random.randint(key, (16,), 0, train - CONTEXT - 1))
 
-    test = windows(jnp.linspace(train, len(text) - CONTEXT - 2, 256).astype(jnp.int32))
+    test = windows(jnp.linspace(train, len(text) - CONTEXT - 2, 64).astype(jnp.int32))
     return Task(init, loss, draw, test, steps, 3e-3)
 
 

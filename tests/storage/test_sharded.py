@@ -16,7 +16,6 @@ CODECS = {
     "int8, many blocks": storage.int8(block=16),
     "int4": storage.int4(),
     "bfloat16": storage.bfloat16(),
-    "factored": storage.factored(),
     "factored, int8": storage.factored(signed=storage.int8()),
 }
 BOTH = ("data", "model")
@@ -24,12 +23,10 @@ LEAVES = [  # blocks of whole rows, of parts of rows, of several rows; cut evenl
     ((32, 16), ("data", "model")),
     ((32, 16), ("model", "data")),
     ((8, 300), ("data", "model")),
-    ((1000, 6), ("model", "data")),
     ((128, 512), (None, BOTH)),
     ((4, 6, 8), (None, "data", "model")),
     ((512,), (BOTH,)),
     ((24,), ("model",)),
-    ((40,), ("model",)),
 ]
 
 
@@ -81,7 +78,7 @@ def test_rows_and_columns_are_split_as_theirs_are(kind, way):
     assert compiled == 1
 
 
-@pytest.mark.parametrize("codec", [storage.int8(), storage.int8(block=16), storage.int4(block=8)], ids=repr)
+@pytest.mark.parametrize("codec", [storage.int8(), storage.int4(block=8)], ids=repr)
 def test_blocks_on_an_explicit_mesh(codec):
     """Of whole rows that are split, of parts of rows, and of several rows; the numbers are those of one device."""
     mesh = mesh_of(2, 4, kind=EXPLICIT)
@@ -130,7 +127,7 @@ def test_a_complex_leaf():
 def test_a_watch(kind, way):
     """The form of its specs too: another form is looked up anew in the second step."""
     tx, mesh = gradtx.watch(gradtx.sgd(0.1), every=2), mesh_of(2, 4, kind=kind)
-    params = [put(mesh, jnp.ones(shape), *spec, *[None] * (len(shape) - len(spec))) for shape, spec in LEAVES[:3]]
+    params = [put(mesh, jnp.ones(shape), *spec, *[None] * (len(shape) - len(spec))) for shape, spec in LEAVES[:2]]
     step, state = jax.jit(lambda params, state: tx.step(params, state, params)), inits(tx, params)[way](params)
     tx.update(params, state, params)  # outside jit, and without the mesh as a context
     for _ in range(3):

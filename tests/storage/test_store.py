@@ -226,9 +226,10 @@ class TestDevices:
 
 @pytest.mark.parametrize("name", STORED)
 def test_recipes_stay_near(name):
-    """200 steps towards the bottom of a bowl are finite, and end about as low as with float32."""
+    """200 steps towards the bottom of a bowl with the coarsest codes end about as low as with float32."""
     case = CASES[name]
-    aim = jnp.linspace(-1.0, 1.0, 24).reshape(4, 6)
+    aim = np.linspace(-1.0, 1.0, 24, dtype=np.float32).reshape(4, 6)
+    start = aim + 0.5 * np.cos(np.arange(24, dtype=np.float32)).reshape(4, 6)
 
     def end(tx):
         def body(carry, _):
@@ -236,17 +237,11 @@ def test_recipes_stay_near(name):
             updates, state = tx.update(w - aim, state, w)
             return (gradtx.apply_updates(w, updates), state), None
 
-        start = aim + 0.5 * jnp.cos(jnp.arange(24.0)).reshape(4, 6)
-        (w, state), _ = jax.lax.scan(body, (start, tx.init(start)), length=200)
-        return w, state
+        return jax.lax.scan(body, (jnp.asarray(start), tx.init(start)), length=200)[0]
 
-    (w, _), (w8, s8), (w4, s4) = jax.jit(
-        lambda: [end(case.tx), *(end(store(case.tx, codec, min_size=0)) for codec in (INT8, INT4))]
-    )()
-    floats = [x for x in jax.tree.leaves((w8, s8, w4, s4)) if jnp.issubdtype(x.dtype, jnp.floating)]
-    assert all(bool(jnp.all(jnp.isfinite(x))) for x in floats)
-    for codec, other, most in ((INT8, w8, 0.05), (INT4, w4, 0.15)):
-        assert float(jnp.sqrt(jnp.mean((other - w) ** 2))) < most, codec
+    (w, _), (w4, state) = jax.jit(lambda: [end(case.tx), end(store(case.tx, INT4, min_size=0))])()
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating))
+    assert float(np.sqrt(np.mean((np.asarray(w4) - np.asarray(w)) ** 2))) < 0.15
 
 
 def test_codes_of_another_codec_are_not_taken():
