@@ -96,7 +96,9 @@ def sparse_rows(case: Case) -> None:
             came = "no error" if error is None else first_line(error)
             raise BrokenError(f"it does not declare sparse_rows, and rows gave {came}; a TypeError was expected")
         return
-    _, state, params = case.step({"layers": {"table": jnp.asarray(DENSE)}}, state, params)
+    for ids in (AT_REST, [4, 6, 1, 6]):  # every row has a past
+        past = RowSparse(jnp.asarray(ids, jnp.int32), jnp.asarray(VALUES[::-1]), TABLE.shape)
+        _, state, params = case.step({"layers": {"table": past}}, state, params)
     updates, after, new = case.step(rows, state, params)
     if not isinstance(updates["layers"]["table"], RowSparse):
         raise BrokenError("the update for rows is a whole table; rows were expected")

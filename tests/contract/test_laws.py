@@ -38,8 +38,9 @@ STATE = [
     "resumes_from_pickle",
     "resumes_from_npz",
 ]
-NUMBERS = ["finite_steps", "finite_derivatives", "right_derivatives", "vmap_over_hyperparameters"]
-NUMBERS += ["constants_under_jit", "single_precision", "double_precision_is_kept", "complex_numbers_turn"]
+NUMBERS = ["finite_steps", "finite_complex_steps", "finite_derivatives", "right_derivatives"]
+NUMBERS += ["one_trace_for_all_values", "constants_under_jit", "single_precision", "double_precision_is_kept"]
+NUMBERS += ["complex_numbers_turn"]
 
 # A recipe is a chain of pieces, which are held to all laws, and chains are: it keeps these if they do. It is held to
 # those that its own lines can break (values, traced hyperparameters, extras, errors), and to those that the pieces can
@@ -57,6 +58,8 @@ OF_PIECES = [
     "jit_equals_eager",
     "inputs_unchanged",
     "packed_leaves",
+    "finite_complex_steps",
+    "complex_numbers_turn",
 ]
 OF_PIECES += ["resumes_from_orbax", "resumes_from_msgpack", "step_is_update_and_apply", "scan"]
 OF_PIECES += ["chain_of_one", "chain_is_associative", "inject_is_neutral"]
