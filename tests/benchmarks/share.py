@@ -5,11 +5,12 @@ machine; what is computed twice counts twice. A branch that runs in some steps c
 basis once in ten steps. Gradients take 6 operations for each parameter and token, and 12·layers·width·context for each
 token. Elementwise work is left out: AdamW has no other. A decomposition counts as the textbook says (n³ times: QR 8/3,
 eigenvectors 9), although a machine takes longer for an operation of it than for one of a product. It writes share.md
-beside this file.
+beside this file; `--seconds` measures the part in seconds too, which takes six minutes on a busy machine.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ import jax.numpy as jnp
 from jax.interpreters.partial_eval import dce_jaxpr
 
 import gradtx
-from tests.benchmarks import shapes
+from tests.benchmarks import shapes, share_seconds
 from tests.benchmarks.sides import one_step
 
 LAYERS, WIDTH, CONTEXT, PERIOD = 12, 768, 1024, 10
@@ -101,6 +102,19 @@ def table() -> str:
     return "\n".join([*lines, ""])
 
 
+def main(argv: list[str] | None = None) -> None:
+    """Write share.md: the counted figures, and those in seconds, which stay as they are unless asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seconds", action="store_true", help="measure the seconds too; six minutes on a busy machine")
+    path = Path(__file__).with_name("share.md")
+    if parser.parse_args(argv).seconds:
+        seconds = share_seconds.table()
+    else:
+        _, title, rest = path.read_text().partition(share_seconds.TITLE)
+        seconds = title + rest
+    path.write_text(f"{table()}\n{seconds}")
+    print(path.read_text())
+
+
 if __name__ == "__main__":
-    Path(__file__).with_name("share.md").write_text(table())
-    print(table())
+    main()
