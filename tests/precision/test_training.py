@@ -14,7 +14,7 @@ from gradtx.precision.master import keep_master
 from gradtx.precision.rounding import round_stochastically
 from gradtx.precision.split import split24
 
-SEEDS, STEPS, BATCH = 3, 500, 32
+SEEDS, STEPS, BATCH = 3, 250, 32
 
 
 def loss(layers, x, y):
