@@ -1,5 +1,7 @@
 """GaLore and APOLLO against loops of their papers in float64, and what their state costs."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -67,17 +69,19 @@ def apollo_loop(gradients, bases, every, rate, scale, growth, per):
     return np.asarray(out)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def random_bases(frame, shape, count):
     """The matrices of a random basis, one after the other."""
-    short = min(shape)
-    leaf = jax.ShapeDtypeStruct(shape, jnp.float32)
-    basis, out = frame.init(leaf, path_hashes(jnp.zeros(shape))[0]), []
-    for _ in range(count):
+    short, wide = min(shape), shape[0] < shape[1]
+    eye = jnp.eye(short, max(shape)) if wide else jnp.eye(max(shape), short)
+
+    def next_one(basis, _):
         basis = frame.refresh(basis, jnp.zeros(shape), jnp.asarray(False))
-        eye = jnp.eye(short, max(shape)) if shape[0] < shape[1] else jnp.eye(max(shape), short)
         p = frame.into(basis, eye)
-        out.append(np.asarray(p[:, :short].T if shape[0] < shape[1] else p[:short], np.float64))
-    return out
+        return basis, p[:, :short].T if wide else p[:short]
+
+    basis = frame.init(jax.ShapeDtypeStruct(shape, jnp.float32), path_hashes(jnp.zeros(shape))[0])
+    return jax.lax.scan(next_one, basis, length=count)[1]
 
 
 @pytest.mark.parametrize("shape", [(6, 15), (15, 6), (8, 8)], ids=str)
@@ -97,6 +101,7 @@ def test_apollo(shape, setting):
     setting = {"rank": RANK, "scale": 1.0, "per": "channel", **setting}
     came = updates_of(gradtx.apollo(0.01, every=EVERY, key=5, **setting), g)
     bases = random_bases(frames.low_rank(setting["rank"], EVERY, "random", 5), shape, STEPS // EVERY)
+    bases = np.asarray(bases, np.float64)
     expected = apollo_loop(g, bases, EVERY, 0.01, setting["scale"], 1.01, setting["per"])
     error = np.abs(came - expected).max(axis=(1, 2)) / np.abs(expected).max(axis=(1, 2))
     assert error.max() < 30 * 2**-23
@@ -107,12 +112,15 @@ def test_other_leaves_get_adam(tx):
     """Vectors, and matrices whose shorter side is not longer than the rank."""
     params = {"w": jnp.ones((9, 5)), "small": jnp.ones((4, 30)), "b": jnp.ones(7)}
     grads = jax.tree.map(lambda p: jnp.cos(jnp.arange(p.size, dtype=p.dtype)).reshape(p.shape), params)
-    plain = gradtx.adam(0.01, eps=tx.eps)
-    state, expected_state = tx.init(params), plain.init(params)
-    for k in range(3):
-        now = jax.tree.map(lambda g, k=k: g * (1 + k), grads)
-        updates, state = tx.update(now, state, params)
-        expected, expected_state = plain.update(now, expected_state, params)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def last(tx):
+        def step(state, size):
+            return tx.update(jax.tree.map(lambda g: g * size, grads), state, params)[::-1]
+
+        return jax.tree.map(lambda u: u[-1], jax.lax.scan(step, tx.init(params), jnp.arange(1.0, 4.0))[1])
+
+    updates, expected = last(tx), last(gradtx.adam(0.01, eps=tx.eps))
     for name in ("small", "b"):
         np.testing.assert_allclose(updates[name], expected[name], rtol=1e-5)
     assert np.max(np.abs(updates["w"] - expected["w"])) > 1e-4
@@ -124,10 +132,14 @@ def test_a_random_basis_keeps_lengths_in_the_mean():
     basis = frame.init(jax.ShapeDtypeStruct(shape, jnp.float32), np.zeros(2, np.uint32))
     x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     ratios = np.linalg.norm(frame.into(basis, jnp.asarray(x)), axis=0) / np.linalg.norm(x, axis=0)
-    rescaled = []
-    for k in range(40):
-        other = frame.init(jax.ShapeDtypeStruct(shape, jnp.float32), np.asarray([k, 1], np.uint32))
-        rescaled.append(np.mean(np.linalg.norm(frame.into(other, jnp.asarray(x[:, :100])), axis=0) ** 2))
+
+    @jax.jit
+    def rotated(key):
+        other = frame.init(jax.ShapeDtypeStruct(shape, jnp.float32), key)
+        return frame.into(other, x[:, :100])
+
+    keys = [np.asarray([k, 1], np.uint32) for k in range(40)]
+    rescaled = [np.mean(np.linalg.norm(rotated(key), axis=0) ** 2) for key in keys]
     np.testing.assert_allclose(np.mean(rescaled), np.mean(np.linalg.norm(x[:, :100], axis=0) ** 2), rtol=0.05)
     assert 0.15 < np.std(ratios) < 0.3
 
@@ -171,11 +183,12 @@ def test_the_scale_is_the_factor_of_leaves_in_the_frame(recipe):
     params = {"w": jnp.ones((9, 5)), "b": jnp.ones(7)}
     grads = jax.tree.map(lambda p: jnp.cos(jnp.arange(p.size, dtype=p.dtype)).reshape(p.shape), params)
 
+    @jax.jit
     def first(scale):
         tx = recipe(0.01, rank=2, scale=scale)
         return tx.update(grads, tx.init(params), params)[0]
 
-    one, swept = first(1.0), jax.vmap(first)(jnp.array([1.0, 4.0]))
-    np.testing.assert_allclose(first(4.0)["w"], 4 * one["w"], rtol=1e-6)
-    np.testing.assert_array_equal(first(4.0)["b"], one["b"])
+    one, four, swept = first(1.0), first(4.0), jax.vmap(first)(jnp.array([1.0, 4.0]))
+    np.testing.assert_allclose(four["w"], 4 * one["w"], rtol=1e-6)
+    np.testing.assert_array_equal(four["b"], one["b"])
     np.testing.assert_allclose(swept["w"], [one["w"], 4 * one["w"]], rtol=1e-5)

@@ -1,5 +1,7 @@
 """Which numbers of a leaf are a matrix: heads, fused projections, stacks of layers, each as if done by hand."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -54,7 +56,7 @@ def test_muon_by_hand(name):
     shape, frame, by_hand = LAYOUTS[name]
     x = np.random.default_rng(0).normal(size=shape)
     tx, w = gradtx.muon(1.0, frame=frame, **DECAY), jnp.ones(shape)
-    u, _ = tx.update(jnp.asarray(x, jnp.float32), tx.init(w), w)
+    u, _ = jax.jit(tx.update)(np.float32(x), tx.init(w), w)
     np.testing.assert_allclose(u, by_hand(x), atol=2e-5)
 
 
@@ -73,14 +75,17 @@ def test_muon_by_hand(name):
 def test_a_stack_of_layers_is_as_each_layer_alone(tx):
     """Over two steps of two layers, of which one has gradients that are ten times as large and grow."""
     gs = np.random.default_rng(0).normal(size=(2, 2, 5, 4)) * np.asarray([[1.0, 10.0], [2.0, 1.0]])[..., None, None]
-    gs, stack, alone = jnp.asarray(gs, jnp.float32), jnp.ones((2, 5, 4)), tx.replace(frame=None)
-    state, update = tx.init(stack), jax.jit(alone.update)
-    single = [alone.init(layer) for layer in stack]
-    for g in gs:
-        together, state = jax.jit(tx.update)(g, state, stack)
-        for k, layer in enumerate(stack):
-            u, single[k] = update(g[k], single[k], layer)
-            np.testing.assert_allclose(together[k], u, rtol=2e-5, atol=2e-5 * float(jnp.abs(u).max()))
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def updates(tx, gs):
+        w = jnp.ones_like(gs[0])
+        return jax.lax.scan(lambda state, g: tx.update(g, state, w)[::-1], tx.init(w), gs)[1]
+
+    gs, alone = np.float32(gs), tx.replace(frame=None)
+    together = updates(tx, gs)
+    for k in range(2):
+        for came, u in zip(together[:, k], np.asarray(updates(alone, gs[:, k])), strict=True):
+            np.testing.assert_allclose(came, u, rtol=2e-5, atol=2e-5 * np.abs(u).max())
 
 
 def test_a_network_of_several_layouts():
@@ -96,14 +101,18 @@ def test_a_network_of_several_layouts():
         "**": gradtx.muon(0.1),
     }
     tx = gradtx.route(rules)
-    g = jax.tree.map(lambda x: jnp.sin(jnp.arange(x.size, dtype=jnp.float32)).reshape(x.shape), params)
-    u, _ = tx.update(g, tx.init(params), params)
-    one = gradtx.muon(0.1)
+    g = jax.tree.map(lambda x: np.sin(np.arange(x.size, dtype=np.float32)).reshape(x.shape), params)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def first(tx, g, w):
+        return tx.update(g, tx.init(w), w)[0]
+
+    u, one = first(tx, g, params), gradtx.muon(0.1)
     for k in range(3):
         part = slice(4 * k, 4 * k + 4)
-        alone, _ = one.update(g["qkv"][:, part], one.init(jnp.ones((4, 4))), jnp.ones((4, 4)))
+        alone = first(one, g["qkv"][:, part], np.ones((4, 4), np.float32))
         np.testing.assert_allclose(u["qkv"][:, part], alone, atol=1e-5)
-    alone, _ = one.update(g["mlp"], one.init(params["mlp"]), params["mlp"])
+    alone = first(one, g["mlp"], params["mlp"])
     np.testing.assert_allclose(u["mlp"], alone, atol=1e-5)
 
 
@@ -144,18 +153,22 @@ def test_what_is_no_pair_and_no_rule():
         gradtx.muon(0.1, polar="svd")
 
 
-@pytest.mark.parametrize("size", [0.0, 1e-30, 1e25])
-def test_zero_tiny_and_huge_gradients(size):
-    """Zero matrices stay where they are; tiny ones are below the eps of most."""
-    x = size * jnp.asarray(np.random.default_rng(0).normal(size=(4, 6)), jnp.float32)
-    for tx in (
+@jax.jit
+def first_steps(x):
+    some = (
         gradtx.adamuon(1.0, weight_decay=0.0),
         gradtx.muon2(1.0, weight_decay=0.0),
         gradtx.rmnp(1.0, weight_decay=0.0),
         gradtx.polargrad(1.0, others=gradtx.sgd(1.0)),
         gradtx.scion(1.0, weight_decay=0.0),
-    ):
-        u, _ = tx.update(x, tx.init(x), jnp.ones((4, 6)))
+    )
+    return [tx.update(x, tx.init(x), jnp.ones_like(x))[0] for tx in some]
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-30, 1e25])
+def test_zero_tiny_and_huge_gradients(size):
+    """Zero matrices stay where they are; tiny ones are below the eps of most."""
+    for u in first_steps(np.float32(size * np.random.default_rng(0).normal(size=(4, 6)))):
         assert np.all(np.isfinite(u))
         assert np.any(u) or size < 1
         assert size or not np.any(u)
@@ -214,8 +227,8 @@ def test_muonclip_on_flax_attention():
     w = flax_attention(jnp.ones)
     rules = {f"**/{name}/{leaf}": 0.5 for name in ("query", "key") for leaf in ("kernel", "bias")}
     tx = gradtx.muonclip(0.1, exponents=rules, frame=FLAX, weight_decay=0.0)
-    zeros = jax.tree.map(jnp.zeros_like, w)
-    u, _ = tx.update(zeros, tx.init(w), w, max_logits={"attn": jnp.asarray([400.0, 50.0])})
+    zeros = jax.tree.map(np.zeros_like, w)
+    u, _ = jax.jit(tx.update)(zeros, tx.init(w), w, max_logits={"attn": np.float32([400.0, 50.0])})
     new = gradtx.apply_updates(w, u)
     for name in ("query", "key"):
         np.testing.assert_allclose(new["attn"][name]["kernel"][:, 0], 0.5, rtol=1e-6)

@@ -135,15 +135,13 @@ def test_the_derivative_of_the_orthogonal_factor(shape):
     """As finite differences say, also where all singular values are equal."""
     with enable_x64(True), jax.numpy_dtype_promotion("standard"):
         r = np.random.default_rng(1)
-        d = jnp.asarray(r.standard_normal(shape))
-        for x in (
-            jnp.asarray(r.standard_normal(shape)),
-            sets.stiefel().project(jnp.asarray(r.standard_normal(shape)), None),
-        ):
-            of = lambda t, x=x: sets.stiefel().project(x + t * d, None)  # noqa: E731
-            _, got = jax.jvp(of, (0.0,), (1.0,))
-            np.testing.assert_allclose(got, (of(1e-5) - of(-1e-5)) / 2e-5, rtol=1e-7, atol=1e-7)
-        assert np.isfinite(jax.grad(lambda x: sets.stiefel().project(x, None).sum())(jnp.zeros(shape))).all()
+        d = r.standard_normal(shape)
+        project = jax.jit(lambda x: sets.stiefel().project(x, None))
+        derivative = jax.jit(lambda x: jax.jvp(project, (x,), (d,))[1])
+        for x in (r.standard_normal(shape), np.asarray(project(r.standard_normal(shape)))):
+            difference = np.asarray(project(x + 1e-5 * d)) - project(x - 1e-5 * d)
+            np.testing.assert_allclose(derivative(x), difference / 2e-5, rtol=1e-7, atol=1e-7)
+        assert np.isfinite(jax.jit(jax.grad(lambda x: project(x).sum()))(np.zeros(shape))).all()
 
 
 @pytest.mark.parametrize("onto", INSIDE, ids=repr)

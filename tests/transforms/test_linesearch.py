@@ -183,11 +183,11 @@ def test_zoom_without_a_curvature_condition():
 def test_eager_searches_keep_no_arrays(tx):
     w, counts = jnp.ones(1013), []
     state = tx.init(w)
-    for k in range(30):
-        value, grad = jax.value_and_grad(lambda w, k=k: jnp.sum((w - k) ** 2))(w)
+    for k in range(10):
+        value, grad = jnp.float32(1013 * (1 - k) ** 2), 2 * (w - k)
         _, state = tx.update(-grad, state, w, value=value, grad=grad, value_fn=lambda w, k=k: jnp.sum((w - k) ** 2))
         counts.append(sum(x.shape == w.shape for x in jax.live_arrays()))
-    assert counts[-1] <= counts[9] + 2, counts
+    assert counts[-1] <= counts[4] + 2, counts
 
 
 def test_backtracking_allows_the_rise_that_it_is_told():

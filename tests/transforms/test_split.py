@@ -17,11 +17,15 @@ SPECS = {"split": P("data"), "whole": {"matrix": P(), "vector": P()}, "number": 
 SHAPES = {"split": (8, 3), "whole": {"matrix": (2, 3), "vector": (5,)}}
 
 
-def trees(count):
-    """Trees of these shapes, with an integer that is not trained."""
-    rng = np.random.default_rng(0)
-    kinds = jax.tree.map(lambda shape: rng.normal(size=(count, *shape)), SHAPES, is_leaf=lambda x: isinstance(x, tuple))
-    return [{**jax.tree.map(lambda x, k=k: jnp.asarray(x[k], jnp.float32), kinds), "number": 7} for k in range(count)]
+def trees(*axes):
+    """A tree of these shapes, or several along leading axes, with an integer that is not trained."""
+    rng = np.random.default_rng(len(axes))
+    drawn = jax.tree.map(lambda shape: np.float32(rng.normal(size=(*axes, *shape))), SHAPES, is_leaf=is_shape)
+    return {**drawn, "number": np.full(axes, 7, np.int32)}
+
+
+def is_shape(x):
+    return isinstance(x, tuple)
 
 
 SGD, ADAM = gradtx.sgd(0.1), gradtx.adam(0.1)
@@ -64,20 +68,17 @@ def steps(name, axis, total):
     """Three steps with their updates, as one function of parameters and gradients."""
     tx = MADE[name](axis)
 
-    def run(params, gradients):
-        state, seen = tx.init(params), []
-        for g in gradients:
-            extra = {}
-            if "value_fn" in tx.extras.known or name in ("zoom", "backtracking"):
-                extra = {"value": None, "grad": None, "value_fn": lambda p: bowl(p, total)}
-            if "grad_fn" in tx.extras.known:
-                extra = {"grad_fn": lambda p: jax.tree.map(lambda x: 2 * x if jnp.ndim(x) else x, p)}
-            updates, state = tx.update(g, state, params, **extra)
-            params = gradtx.apply_updates(params, updates)
-            seen.append(updates)
-        return seen
+    def step(carry, g):
+        params, state = carry
+        extra = {}
+        if "value_fn" in tx.extras.known or name in ("zoom", "backtracking"):
+            extra = {"value": None, "grad": None, "value_fn": lambda p: bowl(p, total)}
+        if "grad_fn" in tx.extras.known:
+            extra = {"grad_fn": lambda p: jax.tree.map(lambda x: 2 * x if jnp.ndim(x) else x, p)}
+        updates, state = tx.update(g, state, params, **extra)
+        return (gradtx.apply_updates(params, updates), state), updates
 
-    return run
+    return lambda params, gradients: jax.lax.scan(step, (params, tx.init(params)), gradients)[1]
 
 
 def summed(x):
@@ -89,10 +90,11 @@ WAYS = {"JAX knows": ("data", True), "split_over": (gradtx.split_over("data", SP
 
 @pytest.mark.parametrize("name", MADE)
 def test_updates_are_those_of_one_device(name):
-    params, *gradients = trees(4)
+    params, gradients = trees(), trees(3)
     expected = jax.jit(steps(name, None, lambda x: x))(params, gradients)
     specs = {**SPECS, "number": P()}
-    mapped = {"mesh": mesh_of(8), "in_specs": (specs, [specs] * 3), "out_specs": [specs] * 3}
+    each_step = jax.tree.map(lambda spec: P(None, *spec), specs)
+    mapped = {"mesh": mesh_of(8), "in_specs": (specs, each_step), "out_specs": each_step}
     for way, (axis, known) in WAYS.items():
         updates = jax.jit(shard_map(steps(name, axis, summed), check_vma=known, **mapped))(params, gradients)
         for got, want in zip(jax.tree.leaves(updates), jax.tree.leaves(expected), strict=True):
@@ -101,7 +103,7 @@ def test_updates_are_those_of_one_device(name):
 
 def test_under_vmap():
     """Where the split leaf has a batch axis, and the others have none."""
-    params = trees(1)[0]
+    params = trees()
     specs = {"split": P("x"), "whole": P(), "number": P()}
     axes = {"split": 0, "whole": None, "number": None}
     norm = jax.vmap(

@@ -40,7 +40,7 @@ def made(outer, inner):
     return WRAPPERS[outer](WRAPPERS[inner](sgd(0.1, momentum=0.9)))
 
 
-@pytest.mark.parametrize(("outer", "inner"), PAIRS)
+@pytest.mark.parametrize(("outer", "inner"), [pair for pair in PAIRS if {"sam", "plateau"} & {*pair}])
 def test_jit_scan_and_vmap_agree_and_keep_the_types(outer, inner):
     tx = made(outer, inner)
     jitted = jax.jit(functools.partial(step, tx))
