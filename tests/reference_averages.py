@@ -54,24 +54,22 @@ def averages(
     path: np.ndarray, w0: Any, decay: float | None, start: int = 0, every: int = 1, debias: bool = True
 ) -> np.ndarray:
     """The average after each step, from the definition: a weighted sum of what was taken, by its weights."""
-    taken: list[np.ndarray] = []
-    out, first = [], np.asarray(w0, np.float64)
-    for t, w in enumerate(path.astype(np.float64), 1):
+    path, taken, out, first = path.astype(np.float64), [], [], np.asarray(w0, np.float64)
+    for t, w in enumerate(path, 1):
         if t <= start:
             first = w
         elif (t - start) % every == 0:
-            taken.append(w)
-        n = len(taken)
+            taken.append(t - 1)
+        n, rows = len(taken), path[taken]
         if n == 0:
             out.append(first)
         elif decay is None:
-            out.append(np.mean(taken, axis=0))
+            out.append(rows.mean(axis=0))
         else:
-            weights = [(1 - decay) * decay ** (n - k) for k in range(1, n + 1)]
-            entries = taken if debias else [first, *taken]
-            weights = weights if debias else [decay**n, *weights]
-            total = math.fsum(weights)
-            out.append(sum(c / total * w for c, w in zip(weights, entries, strict=True)))
+            weights = (1 - decay) * decay ** np.arange(n - 1.0, -1.0, -1.0)
+            if not debias:
+                weights, rows = np.append(decay**n, weights), np.concatenate([first[None], rows])
+            out.append(weights / weights.sum() @ rows)
     return np.array(out)
 
 

@@ -41,8 +41,7 @@ def worst(got, want) -> float:
     return float(np.max(error / np.linalg.norm(want, axis=1)))
 
 
-@pytest.mark.parametrize("scaled", [True, False])
-@pytest.mark.parametrize("memory_size", [1, 3, 10])
+@pytest.mark.parametrize(("memory_size", "scaled"), [(1, True), (3, False), (10, True)])
 class TestDirection:
     def test_float32(self, memory_size, scaled):
         ws, gs = walk(1000, 1e3)

@@ -182,7 +182,7 @@ def test_split_leaves():
         _, state = tx.update(g, tx.init(g))
         whole, _ = tx.update(3 * g, state)
         update = tx.replace(axis_name="parts").update
-        parts, _ = jax.vmap(update, in_axes=(0, None), axis_name="parts")(3 * g, state)
+        parts, _ = jax.jit(jax.vmap(update, in_axes=(0, None), axis_name="parts"))(3 * g, state)
         np.testing.assert_allclose(parts, whole, rtol=1e-5)
 
 

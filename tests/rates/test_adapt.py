@@ -89,6 +89,7 @@ def test_what_is_in_units_of_the_gradient_is_fed_too():
 
 
 def test_numbers_of_the_estimator_can_be_swept():
+    @jax.jit
     def first(tx):
         return tx.update(G, tx.init(W), W)[0]["b"]
 

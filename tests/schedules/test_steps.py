@@ -173,34 +173,41 @@ class TestTypesOfSteps:
     @pytest.mark.parametrize("step", [-1, -0.5, np.int32(-1), jnp.int32(-1)], ids=lambda x: type(x).__name__)
     def test_before_step_0_is_as_at_step_0(self, step):
         """Other libraries ask there, of a schedule that they join behind another, and do not use the answer."""
-        for schedule in (
+        schedules = (
             self.SCHEDULE,
             gradtx.linear_schedule(1.0, 0.0, 5),
             gradtx.piecewise_constant_schedule(1.0, {5: 0.5}),
             gradtx.cosine_decay_schedule(1.0, 10),
             gradtx.join_schedules([1.0, 2.0], [5]),
-        ):
-            assert float(schedule(step)) == float(schedule(0)) == float(jax.jit(schedule)(step))
+        )
+        jitted = jax.jit(lambda step: [jnp.asarray(schedule(step), float) for schedule in schedules])(step)
+        for schedule, under_jit in zip(schedules, jitted, strict=True):
+            assert float(schedule(step)) == float(schedule(0)) == float(under_jit)
 
 
-@pytest.mark.parametrize("length", [1, 2, 3, 10, 41, 47, 49, 55, 61, 83, 97, 98])
-def test_both_ends_are_met_to_the_bit(length):
+def test_both_ends_are_met_to_the_bit():
     """Also where XLA divides by multiplying with a reciprocal: 49·(1/49) is not 1 in float32."""
+    lengths = np.int32([1, 2, 3, 10, 41, 47, 49, 55, 61, 83, 97, 98])
     shapes = [
-        gradtx.linear_schedule(0.3, 0.1, length),
-        gradtx.polynomial_schedule(0.3, 0.1, 2.0, length),
-        gradtx.cosine_decay_schedule(0.3, length, 1 / 3),
-        gradtx.piecewise_interpolate_schedule("cosine", 0.3, {length: 1 / 3}),
+        (
+            gradtx.linear_schedule(0.3, 0.1, length),
+            gradtx.polynomial_schedule(0.3, 0.1, 2.0, length),
+            gradtx.cosine_decay_schedule(0.3, length, 1 / 3),
+            gradtx.piecewise_interpolate_schedule("cosine", 0.3, {length: 1 / 3}),
+        )
+        for length in lengths.tolist()
     ]
-    both = jax.jit(lambda t: [s(t) for s in shapes])
-    np.testing.assert_array_equal(both(jnp.int32(0)), np.float32([0.3] * 4))
-    np.testing.assert_array_equal(both(jnp.int32(length))[:2], np.float32([0.1] * 2))
-    np.testing.assert_allclose(both(jnp.int32(length))[2:], np.float32([0.1] * 2), rtol=1e-7)
+    at_each = jax.jit(lambda steps: [[s(t) for s in some] for some, t in zip(shapes, steps, strict=True)])
+    ends = np.asarray(at_each(lengths))
+    np.testing.assert_array_equal(at_each(np.zeros_like(lengths)), np.full(ends.shape, 0.3, np.float32))
+    np.testing.assert_array_equal(ends[:, :2], np.full((12, 2), 0.1, np.float32))
+    np.testing.assert_allclose(ends[:, 2:], np.full((12, 2), 0.1, np.float32), rtol=1e-7)
 
 
 class TestRestarts:
-    @pytest.mark.parametrize("t_mul", [1.0, 2.0, 3.0, 4.0, 7.0, 10.0])
-    @pytest.mark.parametrize("first", [1, 7, 12345])
+    @pytest.mark.parametrize(
+        ("first", "t_mul"), [(1, 1.0), (7, 1.0), (1, 2.0), (12345, 2.0), (12345, 3.0), (1, 4.0), (7, 7.0), (7, 10.0)]
+    )
     def test_whole_restarts_are_at_their_step(self, first, t_mul):
         """Up to step 2**22; found by counting."""
         start, length, starts = 0, first, []

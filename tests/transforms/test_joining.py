@@ -45,40 +45,37 @@ def test_a_leaf_that_may_be_split_is_reduced_alone():
     assert reductions(all_finite, LEAVES) == len(LEAVES)
 
 
-@pytest.mark.parametrize("size", [0.0, 1.0, 1e-30, 1e18, 1e25])
-def test_the_norm_is_the_same(alone, size):
-    tree = jax.tree.map(lambda x: x * jnp.asarray(size, x.dtype), LEAVES)
-    exact = np.sqrt(sum(np.sum(np.asarray(x, np.float64) ** 2) for x in tree.values()))
-    for of in (gradtx.global_norm, jax.jit(gradtx.global_norm)):
-        np.testing.assert_allclose(of(tree), exact, rtol=1e-6)
-    came = jax.jit(jax.grad(gradtx.global_norm))(tree)
-    want = {name: np.asarray(x, np.float64) / (exact or 1.0) for name, x in tree.items()}
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(np.asarray(a, float), b, rtol=1e-2 if a.itemsize == 2 else 1e-5),
-        came,
-        want,
-    )
+def test_the_norm_is_the_same(alone):
+    jitted, derivative = jax.jit(gradtx.global_norm), jax.jit(jax.grad(gradtx.global_norm))
+    for size in (0.0, 1.0, 1e-30, 1e18, 1e25):
+        tree = jax.tree.map(lambda x, size=size: np.asarray(x) * np.asarray(size, x.dtype), LEAVES)
+        exact = np.sqrt(sum(np.sum(np.asarray(x, np.float64) ** 2) for x in tree.values()))
+        for of in (gradtx.global_norm, jitted):
+            np.testing.assert_allclose(of(tree), exact, rtol=1e-6)
+        for name, came in derivative(tree).items():
+            want = np.asarray(tree[name], np.float64) / (exact or 1.0)
+            np.testing.assert_allclose(np.asarray(came, float), want, rtol=1e-2 if came.itemsize == 2 else 1e-5)
 
 
-@pytest.mark.parametrize("entry", [1e-30, 1e25])
-def test_the_norm_of_constants(alone, entry):
-    of_constants([(), (2,), (1, 3)], entry)
+def test_the_norm_of_constants(alone):
+    of_constants([(), (2,), (1, 3)])
 
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
 def test_faults_are_seen(alone, bad):
-    broken = LEAVES | {"7": LEAVES["7"].at[1, 1].set(bad)}
-    assert jax.jit(all_finite)(LEAVES)
-    assert not jax.jit(all_finite)(broken)
+    seven = np.array(LEAVES["7"])
+    seven[1, 1] = bad
+    broken, finite = LEAVES | {"7": seven}, jax.jit(all_finite)
+    assert finite(LEAVES)
+    assert not finite(broken)
     assert not np.isfinite(jax.jit(gradtx.global_norm)(broken))
 
 
 def test_a_batch(alone):
-    tree = jax.tree.map(lambda x: jnp.stack([x, jnp.asarray(1e25, x.dtype) * x, 0 * x]), LEAVES)
+    tree = jax.tree.map(lambda x: np.stack([x, np.asarray(1e25, x.dtype) * np.asarray(x), np.zeros_like(x)]), LEAVES)
     came = jax.jit(jax.vmap(gradtx.global_norm))(tree)
-    np.testing.assert_allclose(
-        came, jnp.asarray([1.0, 1e25, 0.0]) * gradtx.global_norm(LEAVES), rtol=1e-3
-    )  # 1e25 in bfloat16
+    one = np.asarray(gradtx.global_norm(LEAVES))
+    np.testing.assert_allclose(came, np.float32([1.0, 1e25, 0.0]) * one, rtol=1e-3)  # 1e25 in bfloat16
 
 
 @pytest.mark.skipif(not hasattr(jax, "set_mesh"), reason="before JAX 0.7 there is no set_mesh")

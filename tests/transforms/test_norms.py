@@ -19,24 +19,26 @@ def norm(v):
     return gradtx.global_norm({"w": v})
 
 
+@partial(jax.jit, static_argnums=0)
+def derivatives(of, v, factor):
+    return [derivative(lambda v: factor * of(v))(v) for derivative in (jax.jacfwd, jax.jacrev)]
+
+
 @pytest.mark.parametrize("of", [norm, leaf_norm])
 @pytest.mark.parametrize("size", [1.0, 1e-37, 1e-30, 6e-17, 1e-15, 3e18, 4e18, 1e20, 1e37])
 def test_the_derivative_is_the_direction(of, size):
     """Also next to where the second pass begins, and with numbers before and behind that are not 1."""
-    v = jnp.array([3.0, 4.0]) * size
-    for derivative in (jax.jacfwd, jax.jacrev):
-        for factor in (1e-6, 1.0, 1e6):
-            of_both = derivative(lambda v, factor=factor: factor * of(v))(v)
-            np.testing.assert_allclose(of_both, [0.6 * factor, 0.8 * factor], rtol=1e-5)
+    for factor in (1e-6, 1.0, 1e6):
+        for derivative in derivatives(of, np.float32([3.0 * size, 4.0 * size]), np.float32(factor)):
+            np.testing.assert_allclose(derivative, [0.6 * factor, 0.8 * factor], rtol=1e-5)
 
 
 @pytest.mark.parametrize("of", [norm, leaf_norm])
 def test_second_derivatives_of_every_mode_agree(of):
-    unit = np.array([0.6, 0.8])
-    for inner in (jax.jacfwd, jax.jacrev):
-        for outer in (jax.jacfwd, jax.jacrev):
-            hessian = outer(inner(of))(jnp.array([3.0, 4.0]))
-            np.testing.assert_allclose(hessian, (np.eye(2) - np.outer(unit, unit)) / 5, rtol=1e-5, atol=1e-6)
+    unit, modes = np.array([0.6, 0.8]), (jax.jacfwd, jax.jacrev)
+    hessians = jax.jit(lambda v: [outer(inner(of))(v) for inner in modes for outer in modes])
+    for hessian in hessians(np.float32([3.0, 4.0])):
+        np.testing.assert_allclose(hessian, (np.eye(2) - np.outer(unit, unit)) / 5, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("of", [norm, leaf_norm])
@@ -49,26 +51,23 @@ def test_the_derivative_at_nothing_is_finite(of, v):
 @pytest.mark.parametrize(
     "of", [norm, leaf_norm, partial(leaf_norm, axes=(0,)), lambda v: leaf_norm(v.astype("complex64"))]
 )
-@pytest.mark.parametrize("entry", [0.0, 1e-30, 1.0, 1e19, 1e25, 3e38])
-@pytest.mark.parametrize("batch", [False, True])
-def test_the_norm_of_a_constant_under_jit(of, entry, batch):
+def test_the_norm_of_a_constant_under_jit(of):
     """XLA rearranges products of constants: 0² times the square of a large unit was NaN."""
-    v = np.full((2, 3), entry, np.float32)
-    if batch:
-        came, expected = jax.jit(lambda: jax.vmap(of)(jnp.asarray(v)))(), jnp.stack([of(jnp.asarray(v[0]))] * 2)
-    else:
-        came, expected = jax.jit(lambda: of(jnp.asarray(v[0])))(), of(jnp.asarray(v[0]))
-    np.testing.assert_allclose(came, expected, rtol=1e-6)
+    constants = [np.full((2, 3), entry, np.float32) for entry in (0.0, 1e-30, 1.0, 1e19, 1e25, 3e38)]
+    came = jax.jit(lambda: [(of(jnp.asarray(v[0])), jax.vmap(of)(jnp.asarray(v))) for v in constants])()
+    for v, (one, batch) in zip(constants, came, strict=True):
+        expected = np.asarray(of(jnp.asarray(v[0])))
+        np.testing.assert_allclose(one, expected, rtol=1e-6)
+        np.testing.assert_allclose(batch, np.stack([expected] * 2), rtol=1e-6)
 
 
-@pytest.mark.parametrize("entry", [1e-30, 1e19, 1e25, 1e38])
 @pytest.mark.parametrize("shapes", [[()], [(), (2,)], [(1,), (2, 3)], [(), ()]], ids=str)
-def test_the_norm_of_constant_leaves_under_jit(shapes, entry):
+def test_the_norm_of_constant_leaves_under_jit(shapes):
     """A scalar leaf too, which XLA simplifies at another time than arrays."""
-    for dtype in (np.float32, np.complex64):
-        tree = [np.full(shape, entry, dtype) for shape in shapes]
-        came = jax.jit(lambda k, tree=tree: gradtx.global_norm(tree) * k)(1.0)
-        np.testing.assert_allclose(came, gradtx.global_norm(tree), rtol=1e-6)
+    entries = [dtype(entry) for dtype in (np.float32, np.complex64) for entry in (1e-30, 1e19, 1e25, 1e38)]
+    trees = [[np.full(shape, entry) for shape in shapes] for entry in entries]
+    came = jax.jit(lambda k: [gradtx.global_norm(tree) * k for tree in trees])(1.0)
+    np.testing.assert_allclose(came, [gradtx.global_norm(tree) for tree in trees], rtol=1e-6)
 
 
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
@@ -78,15 +77,13 @@ def test_the_norm_of_a_constant_times_a_number_under_jit(of, backend, monkeypatc
     monkeypatch.setattr(jax, "default_backend", lambda: backend)  # as it is written for accelerators
     zeros = [0.0] * (3 if backend == "cpu" else 5)  # a shape of its own: a trace for the other backend is not found
 
-    def came(dtype, entries, s):
-        c = np.asarray([*entries, *zeros], dtype)
-        return jax.jit(lambda s: of(c * s.astype(dtype)))(jnp.float32(s))
-
-    for dtype in (np.float32, np.complex64):
-        for c, s in [(1e25, 1e-25), (1e-25, 1e25), (3e-23, 1e18)]:
-            np.testing.assert_allclose(came(dtype, [3 * c, 4 * c], s), 5 * np.float64(c) * s, rtol=1e-5)
-    for bad in (-np.inf, np.nan):
-        np.testing.assert_equal(np.asarray(came(np.float32, [bad, 1.0], 1.0)), np.float32(abs(bad)))
+    pairs = [(1e25, 1e-25), (1e-25, 1e25), (3e-23, 1e18)]
+    constants = [np.asarray([3 * c, 4 * c, *zeros], dtype) for dtype in (np.float32, np.complex64) for c, _ in pairs]
+    constants += [np.float32([bad, 1.0, *zeros]) for bad in (-np.inf, np.nan)]
+    numbers = np.float32([s for _, s in pairs * 2] + [1.0, 1.0])
+    came = jax.jit(lambda *numbers: [of(c * s.astype(c.dtype)) for c, s in zip(constants, numbers, strict=True)])
+    expected = [5 * np.float64(c) * s for c, s in pairs] * 2 + [np.inf, np.nan]
+    np.testing.assert_allclose(came(*numbers), expected, rtol=1e-5)
 
 
 def test_a_parameter_that_the_loss_does_not_use_stays():
@@ -185,11 +182,11 @@ def each_norm(axes):
 
 
 WAYS = {
-    "shard_map": lambda g: over_devices(each_norm("x"))(g),
-    "a mesh of two axes": lambda g: over_devices(each_norm(("x", "y")), ("x", "y"), mesh=(2, 4))(g),
-    "vmap": lambda g: jax.vmap(each_norm("x"), axis_name="x")(g[:, None])[:, 0],
-    "a jitted vmap": lambda g: jax.jit(jax.vmap(each_norm("x"), axis_name="x"))(g[:, None])[:, 0],
-    "pmap": lambda g: jax.pmap(each_norm("x"), axis_name="x")(g[:, None])[:, 0],
+    "shard_map": over_devices(each_norm("x")),
+    "a mesh of two axes": over_devices(each_norm(("x", "y")), ("x", "y"), mesh=(2, 4)),
+    "vmap": jax.vmap(each_norm("x"), axis_name="x"),
+    "a jitted vmap": jax.jit(jax.vmap(each_norm("x"), axis_name="x")),
+    "pmap": jax.pmap(each_norm("x"), axis_name="x"),
 }
 ONE = np.arange(1.0, 9.0)
 PARTS = {
@@ -208,17 +205,18 @@ PARTS = {
 
 
 @pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS.keys())
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+@pytest.mark.parametrize("way", WAYS)
 def test_the_norm_of_all_parts(way, parts):
     """Every device has the norm that one device alone finds, and that float64 finds."""
-    got = way(jnp.asarray(parts, jnp.float32))
+    parts = np.float32(parts)
+    got = np.ravel(WAYS[way](parts[:, None] if "map" in way and way != "shard_map" else parts))
     np.testing.assert_array_equal(got, np.repeat(got[0], 8))
-    np.testing.assert_allclose(got[0], np.linalg.norm(parts), rtol=1e-6)
+    np.testing.assert_allclose(got[0], np.linalg.norm(np.float64(parts)), rtol=1e-6)
 
 
 @hypothesis.given(st.lists(st.floats(-(2.0**120), 2.0**120, width=32), min_size=8, max_size=8))
 def test_any_parts(entries):
-    got = WAYS["shard_map"](jnp.asarray(entries, jnp.float32))
+    got = WAYS["shard_map"](np.float32(entries))
     want = float(np.linalg.norm(np.asarray(entries)))
     np.testing.assert_allclose(got, np.full(8, want), rtol=1e-6, atol=1e-37)
 
@@ -244,9 +242,10 @@ class TestPartsOfLeaves:
             return jnp.sum(norms[:1] * weights)
 
         split = over_devices(lambda x: leaf_norm(x, (0,), "x"), "x")
+        want = jax.jit(jax.grad(lambda x: loss(leaf_norm(x, (0,)))))(x)
         for derivative in (jax.grad, jax.jacfwd):
-            got = derivative(lambda x: loss(split(x)))(x)
-            np.testing.assert_allclose(got, jax.grad(lambda x: loss(leaf_norm(x, (0,))))(x), rtol=1e-5, atol=1e-6)
+            got = jax.jit(derivative(lambda x: loss(split(x))))(x)
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
 class TestInShardMap:
@@ -255,23 +254,33 @@ class TestInShardMap:
         assert got.dtype == jnp.float32
         np.testing.assert_allclose(got, 3e4 * np.sqrt(80), rtol=1e-3)
 
+    @staticmethod
+    def weighted(clipped):
+        return jnp.sum(clipped * np.cos(np.arange(8.0)).astype(clipped.dtype))
+
+    @staticmethod
+    @jax.jit
+    @jax.grad
+    def slope(g, bound):
+        clipped = gradtx.clip_by_global_norm(bound).update(g, gradtx.EmptyState())[0]
+        return TestInShardMap.weighted(clipped)
+
+    @staticmethod
+    @jax.jit
+    @jax.grad
+    def split_slope(g, bound):
+        def clipped(g, bounds):
+            return gradtx.clip_by_global_norm(bounds[0], axis_name="x").update(g, gradtx.EmptyState())[0]
+
+        return TestInShardMap.weighted(over_devices(clipped)(g, jnp.full(8, bound)))
+
     @pytest.mark.parametrize("size", [0.0, 1.0, 1e-30, 1.5e19, 1e30])
     def test_derivatives_are_those_of_one_device(self, size):
         """Of clipping to half the norm, so that every part depends on all others; at zero, nothing is clipped."""
-        g = jnp.asarray(ONE * size, jnp.float32)
-        bound = 0.5 * max(size, 1e-30)
-        weights = np.cos(np.arange(8.0))
-
-        def clipped(g, axis_name=None):
-            return gradtx.clip_by_global_norm(bound, axis_name=axis_name).update(g, gradtx.EmptyState())[0]
-
-        def loss(clip, g):
-            return jnp.sum(clip(g) * jnp.asarray(weights, g.dtype))
-
-        want = jax.grad(lambda g: loss(clipped, g))(g)
-        got = jax.grad(lambda g: loss(over_devices(lambda g: clipped(g, "x")), g))(g)
+        g, bound = np.float32(ONE * size), 0.5 * max(size, 1e-30)
+        got, want = self.split_slope(g, np.float32(bound)), self.slope(g, np.float32(bound))
         with enable_x64(True):
-            exact = jax.grad(lambda g: loss(clipped, g))(jnp.asarray(ONE * size, jnp.float64))
+            exact = self.slope(np.float64(ONE * size), np.float64(bound))
         for derivative in (got, want):
             np.testing.assert_allclose(derivative, exact, rtol=1e-4, atol=1e-6 * np.abs(exact).max())
 

@@ -33,6 +33,11 @@ def losses(seed, steps=400):
     return (10 * base * (1 + rng.choice([0.0, 1e-3, 0.2]) * rng.standard_normal(steps))).astype(np.float32)
 
 
+@jax.jit
+def with_settings(settings, values):
+    return states(reduce_on_plateau(**settings), values)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_agrees_with_the_loop(seed):
     rng = np.random.default_rng(100 + seed)
@@ -47,7 +52,7 @@ def test_agrees_with_the_loop(seed):
     }
     sign = -1.0 if seed % 4 == 3 else 1.0
     values = sign * losses(seed)
-    updates, seen = states(reduce_on_plateau(**settings), values)
+    updates, seen = with_settings(settings, values)
     want = plateau(values, **settings)
     assert len(np.unique(want)) > 1 or settings["min_scale"] == 1
     np.testing.assert_allclose(seen.scale, want, rtol=1e-5)
@@ -98,9 +103,8 @@ def test_the_mean_of_large_values_does_not_overflow():
 @pytest.mark.parametrize(
     "value", [1, 1.5, np.float64(1.5), np.int32(2), jnp.bfloat16(1.5), jnp.float16(2), jnp.arange(3)[1], np.array(2.0)]
 )
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
-def test_the_state_keeps_its_types_whatever_the_value(value, dtype):
-    tx, w = reduce_on_plateau(), jnp.zeros(2, dtype)
+def test_the_state_keeps_its_types_whatever_the_value(value):
+    tx, w = reduce_on_plateau(), jnp.zeros(2, jnp.bfloat16)
     state = tx.init(w)
     for update in (tx.update, jax.jit(tx.update)):
         updates, after = update(w, state, w, value=value)

@@ -56,7 +56,10 @@ def test_a_decay_that_is_an_array_gives_the_same(name):
     assert np.all(np.abs(walked(name, traced=True)[1] - got) <= rounding)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+SOME = ["mean", "slowly", "tail", "seldom, late", "biased, late"]
+
+
+@pytest.mark.parametrize("name", SOME)
 def test_float64(name):
     with enable_x64(True):
         tx = average(sgd(0.1), **SETTINGS[name])
@@ -74,7 +77,7 @@ def test_worked_example():
     np.testing.assert_array_equal(seen[2], [0, 0, 0, 1, 1, 2, 2])
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", SOME)
 def test_parameters_that_stand_still_are_their_average_to_the_bit(name):
     tx = average(gradtx.set_to_zero(), **SETTINGS[name])
     _, got = walk(tx, np.zeros((1000, 48), np.float32), W0, lambda state, w: averaged(state))
