@@ -44,8 +44,10 @@ def owner_sharding(
 
     Such a leaf is m × k or n × k for a parameter m × n, with the same axes in front. The axes in front, such as that of
     scanned layers, are split first: then each device has whole matrices, and decomposes its own alone. Otherwise the
-    first side is split, and is gathered where it is used: memory falls, but each step gathers m² + n² numbers for a
-    matrix m × n. Of many matrices of one shape, make one stack, which goes to its owners and back.
+    first side is split, and is gathered where it is used: memory falls, but each step gathers both bases or roots, m² +
+    n² numbers for a matrix m × n, and one with new ones also the statistics (PSGD has none, Shampoo the old roots too),
+    each once; on an Explicit mesh SOAP and Conda gather the old bases again. Of many matrices of one shape, make one
+    stack, which goes to its owners and back.
 
     Example:
         >>> import jax, jax.numpy as jnp

@@ -125,15 +125,15 @@ class Eigenbasis(ShownAsCall, Frame):
 
     def refresh(self, basis: EigenbasisState, g: jax.Array, first: jax.Array) -> EigenbasisState:
         """The eigenvectors at first, or always; else one step of orthogonal iteration from the old ones."""
-        g, anew = gathered_once(g), None if self.exact else first
+        g, anew, (left, right) = gathered_once(g), None if self.exact else first, (basis.left, basis.right)
         new = basis._replace(
-            left=None if basis.left is None else eigenvectors(basis.rows, basis.left, anew),
-            right=None if basis.right is None else eigenvectors(basis.columns, basis.right, anew),
+            left=None if left is None else gathered_once(eigenvectors(basis.rows, left, anew)),
+            right=None if right is None else gathered_once(eigenvectors(basis.columns, right, anew)),
         )
         sums = [jnp.sum(abs(q), (-2, -1), keepdims=True) for q in (new.left, new.right) if q is not None]
         finite = jnp.isfinite(sum(sums))
         if basis.row_values is not None:
-            new = kullback_leibler.turned(new, basis, g, first)
+            new = kullback_leibler.turned(new, basis._replace(left=left, right=right), g, first)
         return jax.tree.map(functools.partial(jnp.where, finite), new, basis._replace(skipped=increment(basis.skipped)))
 
     def into(self, basis: EigenbasisState, x: jax.Array) -> jax.Array:
@@ -187,7 +187,9 @@ def eigenbasis(
     The means are updated in every step, before the basis. The first basis is that of the first gradient. Later ones are
     one step of orthogonal iteration from the one before: Q = qr(L·Q), with the columns in falling order of the diagonal
     of QᴴLQ; with `exact` they are eigenvectors too. Where all gradients have been zero, the coordinates are those that
-    the leaf has; the next basis of a single matrix is then decomposed. In derivatives, Q counts as a constant.
+    the leaf has, and the next basis after the first other gradient is decomposed: in a stack too, of which all matrices
+    are then decomposed, although the others keep to the iteration. For that, devices that share out a stack send one
+    bit for each side, in steps with a new basis. In derivatives, Q counts as a constant.
 
     With kl, the gradients in each mean are whitened by the other side first. L ⊗ R is then nearest to the covariance of
     the gradients in the Kullback-Leibler divergence. It needs both sides; matrices with one side have the means above.
@@ -203,7 +205,8 @@ def eigenbasis(
     gives steps of full length and of either sign, in this one step.
     Vectors and scalars pass. Of more than two axes, the last two make the matrices: see `matrices` for others. Entries
     above 8e37/√(m·n) (float32) count as that. Under `jit` on a mesh, a split matrix of up to 2²⁴ entries is gathered
-    once in each step, and what came out inside too; with a new basis, also each field that is carried.
+    once in each step, and what came out inside too; with a new basis, also each field that is carried. `owner_sharding`
+    says what is gathered besides, if it has split L, R and Q.
     `store` leaves all of this exact. Rounded to bfloat16 after each step, Q was orthogonal to 5e-3 in place of 1e-6,
     and SOAP on 8×8 digits ended with the same loss: four seeds differ by ten times as much.
 

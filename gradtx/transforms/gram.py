@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.numerics import bias_correction, ema, on_real_and_imag
+from gradtx.meshes import gathered_once
 from gradtx.transforms.inverse_roots import inverse_root
 
 
@@ -44,9 +45,10 @@ def finite_or_old(old: jax.Array, new: jax.Array) -> tuple[jax.Array, jax.Array]
 
 def new_root(mean: jax.Array, old: jax.Array, power: float, eps: Any) -> tuple[jax.Array, jax.Array]:
     """The new roots of a stack, and the old ones of matrices that are zero or have no new root; which have none."""
+    mean, old = gathered_once(mean), gathered_once(old)
     new, failed = finite_or_old(old, inverse_root(mean, power, eps))
     nothing = jnp.all(mean == 0, (-2, -1), keepdims=True)
-    return jnp.where(nothing, old, new), failed
+    return gathered_once(jnp.where(nothing, old, new)), failed
 
 
 def divided_by_power(g: jax.Array, nu: jax.Array, power: float, eps: Any) -> jax.Array:

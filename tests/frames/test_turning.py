@@ -354,16 +354,27 @@ def test_an_infinite_gradient_shows_and_leaves_the_basis(frame):
     assert np.isfinite(tx.update(jnp.ones((3, 4)), state)[0]).all()
 
 
-def test_the_first_basis_of_a_late_leaf_is_that_of_eigenvectors():
-    """A matrix whose first gradients are zero gets eigenvectors at the first basis after these, not one iteration."""
+def test_the_first_basis_of_a_late_matrix_is_that_of_eigenvectors():
+    """Whose first gradients are zero gets eigenvectors at the first basis after these, alone or in a stack.
+
+    The other matrices of the stack go on as if they were alone, and one whose gradients stay zero keeps its axes.
+    """
     tx = gradtx.in_frame(gradtx.identity(), frames.eigenbasis(0.9, every=4))
-    gs = jnp.asarray(
-        np.concatenate([np.zeros((2, 5, 7)), np.random.default_rng(0).normal(size=(3, 5, 7))]), jnp.float32
-    )
-    state = jax.lax.scan(lambda s, g: tx.update(g, s)[::-1], tx.init(gs[0]), jnp.asarray(gs))[0]
-    q, mean = np.asarray(state.basis.left), np.asarray(state.basis.rows)
-    inside = q.T @ mean @ q
-    np.testing.assert_allclose(inside - np.diag(np.diag(inside)), 0, atol=1e-5 * np.abs(mean).max())
+    gs = np.random.default_rng(0).normal(size=(5, 3, 5, 7)).astype(np.float32)
+    gs[:2, 0] = gs[:, 2] = 0.0
+
+    @jax.jit
+    def last(gs):
+        return jax.lax.scan(lambda s, g: tx.update(g, s)[::-1], tx.init(gs[0]), gs)[0].basis
+
+    stack = last(gs)
+    for q, mean in ((stack.left[0], stack.rows[0]), (stack.right[0], stack.columns[0])):
+        inside = np.asarray(q).T @ np.asarray(mean) @ np.asarray(q)
+        np.testing.assert_allclose(inside - np.diag(np.diag(inside)), 0, atol=1e-5 * np.abs(mean).max())
+    for k in range(3):
+        alone = last(gs[:, k])
+        np.testing.assert_allclose(np.abs(stack.left[k]), np.abs(alone.left), atol=2e-5)
+        np.testing.assert_allclose(np.abs(stack.right[k][:, :5]), np.abs(alone.right[:, :5]), atol=2e-5)
 
 
 def test_the_plan_says_which_leaves_have_a_basis():

@@ -43,6 +43,7 @@ def sent(tx, shape, spec, kind, others):
         pytest.param(SOAP, AUTO, {GATHER: 2}, {GATHER: 2}, id="soap"),  # g and u; both moments
         pytest.param(SOAP, EXPLICIT, {GATHER: 2}, {GATHER: 2}, id="soap explicit"),
         pytest.param(CONDA, AUTO, {GATHER: 2}, {GATHER: 2}, id="conda"),
+        pytest.param(SHAMPOO, AUTO, {GATHER: 1}, {}, id="shampoo"),
         pytest.param(PSGD, AUTO, {GATHER: 1}, {}, id="psgd"),
     ],
 )
@@ -65,8 +66,23 @@ def test_a_stack_goes_to_its_owners_and_back(tx, each, anew):
     assert size == [each / 8, anew / 8]
 
 
-def test_a_basis_that_is_split_is_gathered_where_it_is_used():
-    """The products of the gradient stay split: nothing of them is sent."""
-    count, size = sent(SOAP, (16, 64), ROWS, AUTO, gradtx.owner_sharding)
-    assert count[0] == {GATHER: 4}
-    assert size[0] == 2 + (16 * 16 + 64 * 64) / (16 * 64)
+SIDES = (16 * 16 + 64 * 64) / (16 * 64)
+SHORT = 16 * 16 / (16 * 64)
+
+
+@pytest.mark.parametrize(
+    ("tx", "kind", "each", "anew"),
+    [
+        pytest.param(SOAP, AUTO, (4, 2 + SIDES), (4, 2 + SIDES), id="soap"),  # g, u, both Q; both moments, L and R
+        # The program for a first basis has L and R once more, and the old Q and the new Q are gathered in three places.
+        pytest.param(SOAP, EXPLICIT, (4, 2 + SIDES), (10, 2 + 4 * SIDES), id="soap explicit"),
+        pytest.param(CONDA, AUTO, (3, 2 + SHORT), (3, 2 + SHORT), id="conda"),  # g, u, Q; both moments and the mean
+        pytest.param(SHAMPOO, AUTO, (3, 1 + SIDES), (4, 2 * SIDES), id="shampoo"),  # g, roots; L and R, old roots
+        pytest.param(PSGD, AUTO, (3, 1 + SIDES), (2, SIDES), id="psgd"),  # g, both Q; both before the step
+    ],
+)
+def test_a_basis_that_is_split_is_gathered_where_it_is_used(tx, kind, each, anew):
+    """Once for each use; the products of the gradient stay split, and nothing of them is sent."""
+    count, size = sent(tx, (16, 64), ROWS, kind, gradtx.owner_sharding)
+    assert count == ({GATHER: each[0]}, {GATHER: anew[0]})
+    assert size == [each[1], anew[1]]
