@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core.chain import chain
-from gradtx.core.leaves import apply_updates
 from gradtx.core.schedule import is_schedule
 from gradtx.core.states import EmptyState
 from gradtx.core.trees import is_trained
@@ -119,7 +119,12 @@ def constants_under_jit(case: Case) -> None:
 def finite_derivatives(case: Case) -> None:
     """The derivative through five steps is finite, also where all gradients are zero; or it is an error."""
     aim = like_or_self(case.params, lambda p: jnp.asarray(p) + 1)
-    derivative = jax.jit(jax.grad(functools.partial(_loss, case), argnums=(0, 2), allow_int=True))
+
+    def loss(params: Any, aim: Any, tx: Any) -> jax.Array:
+        tried = case.with_tx(tx) if case.is_value else case
+        return _loss(tried.init, tried.eager_step, params, aim)
+
+    derivative = jax.jit(jax.grad(loss, argnums=(0, 2), allow_int=True))
     hyperparameters = case.tx if case.is_value else ()
     error = None if case.differentiable else error_of(lambda: derivative(case.params, aim, hyperparameters))
     if case.differentiable is False or error is not None:
@@ -144,7 +149,7 @@ def right_derivatives(case: Case) -> None:
 
         def along(t: Any) -> jax.Array:
             here = jax.tree.map(lambda p, v: p + t * v if is_trained(p) else p, params, way)
-            return _loss(case, here, aim, case.tx if case.is_value else ())
+            return _loss(case.init, case.step, here, aim)
 
         value_and_slope = jax.jit(lambda t: jax.jvp(along, (t,), (jnp.ones_like(t),)))
         h = 1e-4
@@ -193,17 +198,16 @@ def inject_is_neutral(case: Case) -> None:
         near("the state inside inject", injected_state.inner, state, ulps=OTHER_PROGRAM)
 
 
-def _loss(case: Case, params: Any, aim: Any, tx: Any) -> jax.Array:
+def _loss(init: Callable, step: Callable, params: Any, aim: Any) -> jax.Array:
     """Half the squared distance from the aim, after five steps towards it."""
-    case = case.with_tx(tx) if case.is_value else case
 
     def body(carry: Any, _: None) -> tuple[Any, None]:
         params, state = carry
         grads = jax.tree.map(lambda p, a: p - a if is_trained(p) else jnp.zeros_like(p), params, aim)
-        updates, state = case.update(grads, state, params)
-        return (apply_updates(params, updates), state), None
+        _, state, params = step(grads, state, params)
+        return (params, state), None
 
-    (params, _), _ = jax.lax.scan(body, (params, case.init(params)), length=5)
+    (params, _), _ = jax.lax.scan(body, (params, init(params)), length=5)
     pairs = zip(jax.tree.leaves(params), jax.tree.leaves(aim), strict=True)
     return sum((jnp.sum(jnp.abs(p - a) ** 2).astype(float) / 2 for p, a in pairs if is_trained(p)), jnp.zeros(()))
 

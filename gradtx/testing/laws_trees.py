@@ -72,7 +72,7 @@ def odd_trees(case: Case) -> None:
     all_finite("the update of an odd tree", history[-1])
     for params in (odd, w, (w, [w])):
         before = jax.eval_shape(case.init, params)
-        update, state, after = jax.eval_shape(case.eager_step, case.gradients(1, params)[0], before, params)
+        update, state, after = case.step.eval_shape(case.gradients(1, params)[0], before, params)
         same_structure("the update", update, params)
         same_structure("the parameters after a step", after, params)
         same_structure("the state after update", state, before)

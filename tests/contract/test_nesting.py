@@ -99,6 +99,7 @@ def train(tx, grads, params=PARAMS):
     return jax.lax.scan(body, (trained, tx.init(trained)), grads)
 
 
+TWICE = jax.tree.map(lambda g: np.stack([g, g]), gradients(3))
 TWO = [*itertools.product(ACTIVE, ACTIVE), *itertools.product(LAST, ACTIVE), *itertools.product(PASSING, LAST)]
 
 
@@ -107,14 +108,20 @@ def test_any_two(outer, inner):
     """Every wrapper in every other: types are kept, under vmap too, and beside leaves that are not trained."""
     wrappers = {**ACTIVE, **LAST}
     tx = wrappers[outer](wrappers[inner](ADAM))
-    before = jax.eval_shape(tx.init, PARAMS)
-    grads = jax.tree.map(lambda g: g[0], gradients(1))
-    updates, after = jax.eval_shape(tx.update, grads, before, PARAMS)
-    same_types("the state", after, before)
-    assert updates["steps"] is None
-    jax.eval_shape(
-        lambda g: jax.vmap(lambda g: train(tx, g))(g), jax.tree.map(lambda g: jnp.stack([g, g]), gradients(3))
-    )
+    stepped = []
+
+    def step(state, grads):
+        updates, after = tx.update(grads, state, PARAMS)
+        same_types("the state", after, state)
+        stepped.append(updates["steps"])
+        return after, updates
+
+    def steps(grads):
+        return jax.lax.scan(step, tx.init(PARAMS), grads)
+
+    jax.eval_shape(jax.vmap(steps), TWICE)
+    assert stepped
+    assert all(x is None for x in stepped)
 
 
 @pytest.mark.parametrize("inner", ACTIVE)
