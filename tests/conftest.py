@@ -55,9 +55,14 @@ MOST_BYTES = 1_500_000_000  # a worker that holds more drops what it has compile
 
 
 def pytest_ignore_collect(collection_path, config):
-    """A module that is marked as a whole is not imported where its mark is left out: what it needs may be missing."""
+    """Where a mark is left out, a module that is marked as a whole is not imported: what it needs may be missing.
+
+    Nor are the modules without tests, in which doctests would be looked for: some import torch.
+    """
     if collection_path.suffix != ".py":
         return None
+    if not collection_path.name.startswith("test_"):
+        return True
     marks = [mark for mark in ("peers", "nightly") if f"not {mark}" in (config.option.markexpr or "")]
     text = collection_path.read_text() if marks else ""
     return any(f"\npytestmark = pytest.mark.{mark}\n" in text for mark in marks) or None

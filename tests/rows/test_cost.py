@@ -52,7 +52,7 @@ def test_adam_takes_a_small_part_of_the_dense_step():
     """The target, 1/40, is a line of the benchmark: it takes a quiet machine to tell it from 1/25."""
     sparse, dense = sparse_step(ADAM), dense_step(ADAM)
     ratios, (few, all_) = [], (sparse[1], dense[1])
-    for _ in range(7):
+    for _ in range(3):
         a, few = seconds(sparse[0], few, 20)
         b, all_ = seconds(dense[0], all_, 2)
         ratios.append(a / b)

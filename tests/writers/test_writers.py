@@ -3,6 +3,7 @@
 import csv
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -17,9 +18,9 @@ TX = watch(gradtx.sgd(0.1), every=2, window=3)
 
 
 def states(steps, tx=TX, params=PARAMS):
-    state, out, given = tx.init(params), [], params
+    state, out, given, step = tx.init(params), [], params, jax.jit(tx.step)
     for _ in range(steps):
-        params, state = tx.step(given, state, params)
+        params, state = step(given, state, params)
         out.append(state)
     return out
 
