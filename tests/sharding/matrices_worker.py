@@ -15,6 +15,8 @@ METHODS = {
     # With both sides, the first gradient leaves directions of the longer one free, and rounding chooses.
     "soap": gradtx.soap(0.1, every=2, sides="smaller"),
     "dion": gradtx.dion(0.1, 1, exclude=()),
+    "shampoo": gradtx.shampoo(0.1, eps=1e-3, every=2, start=1),
+    "psgd": gradtx.psgd_kron(0.1, probability=0.5),
 }
 STEPS = 3
 

@@ -12,7 +12,7 @@ from tests.sharding.matrices_worker import METHODS, SHAPES
 
 @pytest.mark.slow
 def test_matrices(tmp_path):
-    """Muon, SOAP and Dion on split matrices: what goes between the processes is gloo's."""
+    """Muon, SOAP, Dion, Shampoo and PSGD on split matrices: what goes between the processes is gloo's."""
     with forks() as started:
         runs = {f"{count}-{k}": (count, k) for count in (1, 2) for k in range(count)}
         address = free_address()
