@@ -80,10 +80,11 @@ def norms_in_parts(updates: Any, params: Any) -> tuple[Any, list | None]:
     never in memory. What it is made of waits for its norm: it is overwritten later, and XLA makes no copies.
     """
     leaves, structure = flatten(updates)
-    huge = [k for k, x in enumerate(leaves) if _is_huge(x)]
+    weights = flatten(params)[0]
+    huge = [k for k, x in enumerate(leaves) if _is_huge(x) and is_whole(weights[k])]
     norms: list = [None] * len(leaves)
     for k in huge:
-        norms[k] = _norm_in_parts(leaves[k], flatten(params)[0][k])
+        norms[k] = _norm_in_parts(leaves[k], jnp.asarray(weights[k]))
         leaves[k].begin_with(lambda g, norm=norms[k]: _behind(g, jax.lax.stop_gradient(norm)))
     leaves = [jnp.asarray(x) if isinstance(x, Deferred) and norms[k] is None else x for k, x in enumerate(leaves)]
     made = jax.tree.unflatten(structure, leaves)
