@@ -1,5 +1,6 @@
 """How the tests of learnt rates compare a path with that of a float64 loop: the same noisy bowl, the same measure."""
 
+import functools
 import re
 
 import jax
@@ -29,22 +30,21 @@ def loss(t, w):
 
 def walked(tx, dtype=np.float32, *, steps=STEPS, objective=1.0, read=lambda state: ()):
     """The parameters after each step in the bowl, and what `read(state)` says after each."""
+    numbers = (np.asarray(x, dtype) for x in (W0, CURVES, AIM, NOISE[:steps], objective))
     with enable_x64(dtype == np.float64):
-        curves, aim, noise, w0 = (jnp.asarray(x, dtype) for x in (CURVES, AIM, NOISE[:steps], W0))
-        k = jnp.asarray(objective, dtype)
+        return jax.tree.map(np.asarray, in_the_bowl(tx, read, *numbers))
 
-        @jax.jit
-        def scan(w0):
-            def step(carry, noise):
-                w, state = carry
-                value = k * (jnp.sum(curves * (w - aim) ** 2) / 2 + jnp.abs(noise[0]))
-                u, state = tx.update(k * (curves * (w - aim) + noise), state, w, value=value)
-                w = gradtx.apply_updates(w, u)
-                return (w, state), (w, read(state))
 
-            return jax.lax.scan(step, (w0, tx.init(w0)), noise)[1]
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def in_the_bowl(tx, read, w0, curves, aim, noise, k):
+    def step(carry, noise):
+        w, state = carry
+        value = k * (jnp.sum(curves * (w - aim) ** 2) / 2 + jnp.abs(noise[0]))
+        u, state = tx.update(k * (curves * (w - aim) + noise), state, w, value=value)
+        w = gradtx.apply_updates(w, u)
+        return (w, state), (w, read(state))
 
-        return jax.tree.map(np.asarray, scan(w0))
+    return jax.lax.scan(step, (w0, tx.init(w0)), noise)[1]
 
 
 def along(tx, gs, w0=W0, value=1.0, read=lambda state: ()):
@@ -67,20 +67,19 @@ def along(tx, gs, w0=W0, value=1.0, read=lambda state: ()):
 def falls(tx, scale, w0, steps, *, objective=1.0):
     """The parameters in float64 on the way down of objective·½·Σ scale·w²."""
     with enable_x64(True):
-        scale, w0 = jnp.asarray(scale), jnp.asarray(w0)
+        return np.asarray(downhill(tx, steps, *(np.asarray(x, float) for x in (scale, w0, objective))))
 
-        @jax.jit
-        def scan(w0):
-            def step(carry, _):
-                w, state = carry
-                value = objective * jnp.sum(scale * w * w) / 2
-                u, state = tx.update(objective * scale * w, state, w, value=value)
-                w = gradtx.apply_updates(w, u)
-                return (w, state), w
 
-            return jax.lax.scan(step, (w0, tx.init(w0)), length=steps)[1]
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def downhill(tx, steps, scale, w0, objective):
+    def step(carry, _):
+        w, state = carry
+        value = objective * jnp.sum(scale * w * w) / 2
+        u, state = tx.update(objective * scale * w, state, w, value=value)
+        w = gradtx.apply_updates(w, u)
+        return (w, state), w
 
-        return np.asarray(scan(w0))
+    return jax.lax.scan(step, (w0, tx.init(w0)), length=steps)[1]
 
 
 def assert_agrees(tx, loop, bound, *, rtol=1e-11):
