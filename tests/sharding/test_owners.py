@@ -29,6 +29,9 @@ def update(tx, g):
     return tx.update(g, tx.init(g))[0]
 
 
+alone = jax.jit(update, static_argnums=0)  # on one device
+
+
 def sent(fn, g, spec, mesh, way, **how):
     """The collectives of an orthogonalization, how many numbers each device gets, in matrices; and its result."""
     told = gradtx.split_over(mesh.axis_names, spec) if way in ("told", "shard_map") else None
@@ -59,7 +62,7 @@ class TestCounts:
         g = matrices(12)
         kinds, size, u = sent(gradtx.orthogonalize, g, spec, mesh_for(way, 8), way)
         assert (kinds, size) == ({A2A: 2}, 4)
-        want = update(gradtx.orthogonalize(), g)
+        want = alone(gradtx.orthogonalize(), g)
         for name in g:
             np.testing.assert_allclose(u[name], want[name], atol=1e-6)
 
@@ -74,7 +77,7 @@ class TestCounts:
         kinds, size, u = sent(gradtx.orthogonalize, g, COLUMNS, mesh, way, gather_up_to=0)
         assert kinds == {SUM: 4}
         assert size == pytest.approx(3 * M / N + 1 / (M * N))
-        np.testing.assert_allclose(u["w0"], update(gradtx.orthogonalize(), g)["w0"], atol=2e-6)
+        np.testing.assert_allclose(u["w0"], alone(gradtx.orthogonalize(), g)["w0"], atol=2e-6)
 
     @pytest.mark.parametrize("preconditioning", ["spectral", "aol"])
     def test_other_norms_of_a_large_one_add_up_one_product_more(self, way, preconditioning):
@@ -82,14 +85,14 @@ class TestCounts:
         make = functools.partial(gradtx.orthogonalize, preconditioning=preconditioning)
         kinds, _, u = sent(make, g, COLUMNS, mesh, way, gather_up_to=0)
         assert kinds == {SUM: 5}
-        np.testing.assert_allclose(u["w0"], update(make(), g)["w0"], atol=2e-6)
+        np.testing.assert_allclose(u["w0"], alone(make(), g)["w0"], atol=2e-6)
 
     def test_whose_short_side_is_split_it_is_split_along_the_long_one_before(self, way):
         g = matrices(1)
         kinds, size, u = sent(gradtx.orthogonalize, g, ROWS, mesh_for(way, 8), way, gather_up_to=0)
         assert kinds == {A2A: 2, SUM: 4}
         assert size == pytest.approx(3 * M / N + 1 / (M * N) + 2 / 8)
-        np.testing.assert_allclose(u["w0"], update(gradtx.orthogonalize(), g)["w0"], atol=2e-6)
+        np.testing.assert_allclose(u["w0"], alone(gradtx.orthogonalize(), g)["w0"], atol=2e-6)
 
     def test_of_what_is_whole_everywhere_each_device_takes_its_share(self, way):
         """One exchange of the results; inside `shard_map`, where JAX knows only of a sum that it is the same on all."""
@@ -103,7 +106,7 @@ def test_split_along_both_axes_of_a_mesh(way):
     g = matrices(12)
     kinds, size, u = sent(gradtx.orthogonalize, g, BOTH, mesh_for(way, 4, 2), way)
     assert (kinds, size) == ({A2A: 4}, 8)
-    want = update(gradtx.orthogonalize(), g)
+    want = alone(gradtx.orthogonalize(), g)
     for name in g:
         np.testing.assert_allclose(u[name], want[name], atol=1e-6)
 

@@ -1,5 +1,7 @@
 """Divisors that are no squares: blocks of mixed magnitudes must not make steps too long."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,7 @@ from gradtx.catalog import RECIPES
 GRADS = jnp.concatenate([jnp.full(128, 1e3), jnp.full(128, 1e-6)])
 
 
+@functools.cache
 def longest_step(tx, steps=200):
     """The largest update that any entry gets."""
 

@@ -55,11 +55,12 @@ def test_many_rates_at_once_are_each_rate_alone(name, digits):
     prepared, rates = PreparedTask(demo_digits(digits, 12, 300, 1, 3)), contender.rates[:3]
     together = Trainings(prepared, contender, np.array(rates))
     together.advance(prepared.batches_after(0))
+    step = jax.jit(lambda tx, w, state, batch: tx.step(jax.grad(prepared.task.loss)(w, batch), state, w))
     for i, rate in enumerate(rates):
         tx, w = contender.make(rate), jax.tree.map(lambda x: x[0], prepared.starts)
-        state, step = tx.init(w), jax.jit(tx.step)
+        state = tx.init(w)
         for batch in prepared.batches[0]:
-            w, state = step(jax.grad(prepared.task.loss)(w, batch), state, w)
+            w, state = step(tx, w, state, batch)
         jax.tree.map(
             lambda many, one, i=i: np.testing.assert_allclose(many[0, i], one, rtol=2e-4, atol=2e-6), together.params, w
         )
