@@ -34,7 +34,7 @@ def test_agrees_with_the_algorithm(k, alpha):
     assert max(ulps(path, fast, fast), ulps(got, slow, fast)) <= int(bound)
 
 
-@pytest.mark.parametrize(("k", "alpha"), SETTINGS)
+@pytest.mark.parametrize(("k", "alpha"), [(6, 0.5), (1, 0.3), (2, 1.0)])
 def test_float64(k, alpha):
     gs = gradients()[:300].astype(np.float64)
     fast, slow = lookahead_sgd(gs, W0, RATE, k, alpha)
