@@ -5,7 +5,7 @@ machine; what is computed twice counts twice. A branch that runs in some steps c
 basis once in ten steps. Gradients take 6 operations for each parameter and token, and 12·layers·width·context for each
 token. Elementwise work is left out: AdamW has no other. A decomposition counts as the textbook says (n³ times: QR 8/3,
 eigenvectors 9), although a machine takes longer for an operation of it than for one of a product. It writes share.md
-beside this file; `--seconds` measures the part in seconds too, which takes six minutes on a busy machine.
+beside this file; `--seconds` measures the part in seconds too, which takes four minutes on a busy machine.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def table() -> str:
 def main(argv: list[str] | None = None) -> None:
     """Write share.md: the counted figures, and those in seconds, which stay as they are unless asked for."""
     parser = argparse.ArgumentParser(description="The optimizer's share of a step of GPT-2 small.")
-    parser.add_argument("--seconds", action="store_true", help="measure the seconds too; six minutes on a busy machine")
+    parser.add_argument("--seconds", action="store_true", help="measure the seconds too; four busy minutes")
     path = Path(__file__).with_name("share.md")
     if parser.parse_args(argv).seconds:
         seconds = share_seconds.table()

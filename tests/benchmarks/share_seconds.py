@@ -109,7 +109,7 @@ def _turned(state: Any) -> Any:
     """The state with other bases than the identity, since after that eigenvectors are decomposed."""
 
     def leaf(path: Any, x: Any) -> Any:
-        return jnp.flip(x, -1) if getattr(path[-2], "name", None) in ("left", "right") else x
+        return jnp.flip(x, -1) if getattr(path[-1], "name", None) in ("left", "right") else x
 
     return jax.tree_util.tree_map_with_path(leaf, state)
 
