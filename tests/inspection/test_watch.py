@@ -220,7 +220,7 @@ def test_inside_and_outside_of_wrappers():
         lambda tx: watch(gradtx.freeze(tx, "b"), every=1),
         lambda tx: gradtx.masked(watch(tx, every=1), "a"),
     ):
-        tx = wrap(gradtx.adam(0.1))
+        tx = wrap(gradtx.sgd(0.1))
         out = walk(tx, grads)
         found = readings(out[-1][1])
         assert len(found) == (2 if tx.name == "accumulate" else 4)

@@ -128,7 +128,9 @@ def compare(task: Task, codecs: Sequence[Any], seeds: int) -> dict[str, tuple[np
     found = {}
     for codec in codecs:
         tx = store(gradtx.adam(task.learning_rate), codec)
-        loss, accuracy = jax.jit(jax.vmap(lambda seed, tx=tx: trained(tx, seed)))(jnp.arange(seeds))
+        loss, accuracy = jax.jit(lambda seeds, tx=tx: jax.lax.map(lambda seed: trained(tx, seed), seeds))(
+            jnp.arange(seeds)
+        )
         found[repr(codec)] = np.asarray(loss), np.asarray(accuracy)
     return found
 
