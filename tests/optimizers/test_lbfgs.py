@@ -217,9 +217,9 @@ def test_without_a_search_it_is_the_rate_alone():
     tx, w = gradtx.lbfgs(0.5, linesearch=None), jnp.array([1.0, 2.0])
     assert tx == gradtx.lbfgs(0.5, linesearch=None)
     assert list(tx.init(w)) == ["scale_by_lbfgs"]
-    u, _ = tx.update(jnp.array([0.3, 0.4]), tx.init(w), w)
+    u, _ = jax.jit(tx.update)(jnp.array([0.3, 0.4]), tx.init(w), w)
     np.testing.assert_allclose(u, [-0.15, -0.2], rtol=1e-6)
-    u, _ = gradtx.lbfgs(linesearch=None).update(jnp.array([0.3, 0.4]), tx.init(w), w)
+    u, _ = jax.jit(gradtx.lbfgs(linesearch=None).update)(jnp.array([0.3, 0.4]), tx.init(w), w)
     np.testing.assert_allclose(u, [-0.3, -0.4], rtol=1e-6)
 
 
