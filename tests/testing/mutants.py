@@ -154,6 +154,18 @@ def counter_starts_weak():
     return counted(lambda: jnp.asarray(0), lambda count: count + jnp.ones((), jnp.int32))
 
 
+@mutant("state_types_of_all_mixes")
+def state_takes_the_type_of_wide_gradients():
+    def wide(x):
+        return jnp.asarray(x).astype(jnp.promote_types(x.dtype, jnp.float32))
+
+    def update(updates, state, params=None):
+        trace = on_real(lambda g, t: 0.5 * t + wide(g), updates, state.trace)
+        return trace, TraceState(trace)
+
+    return lambda params: TraceState(on_real(lambda p: 0 * wide(p), params)), update
+
+
 @mutant("state_is_arrays")
 def counts_with_a_python_number():
     return counted(lambda: 0, lambda count: count + 1)
@@ -222,6 +234,17 @@ def squares_overflow():
         return g / (jnp.sqrt(trace) + 1e-8), trace
 
     return traced(leaf)
+
+
+@mutant("finite_complex_steps", complex_leaves=True)
+def squares_of_parts_overflow():
+    def leaf(g):
+        if not jnp.iscomplexobj(g):
+            return g
+        size = jnp.sqrt(g.real * g.real + g.imag * g.imag)
+        return (g * (size / (1 + size))).astype(g.dtype)
+
+    return stateless(leaf)
 
 
 @mutant("finite_derivatives")
