@@ -202,8 +202,18 @@ class TestDevices:
     def mesh(self):
         return jax.make_mesh((8,), ("x",), devices=jax.devices()[:8])
 
-    @pytest.mark.parametrize("codec", [INT8, INT4, storage.float8(), storage.factored(INT8)], ids=repr)
-    @pytest.mark.parametrize("spec", [("x",), (None, "x")], ids=str)
+    @pytest.mark.parametrize(
+        ("codec", "spec"),
+        [
+            (INT8, ("x",)),
+            (INT8, (None, "x")),
+            (INT4, ("x",)),
+            (INT4, (None, "x")),
+            (storage.float8(), ("x",)),
+            (storage.factored(INT8), (None, "x")),
+        ],
+        ids=str,
+    )
     def test_split_where_the_parameter_is_and_the_same_numbers(self, codec, spec):
         mesh, tx = self.mesh(), store(gradtx.adam(0.1), codec, min_size=0)
         w = jnp.asarray(np.random.default_rng(0).normal(size=(16, 2048)), jnp.float32)
