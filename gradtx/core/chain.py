@@ -61,7 +61,6 @@ def chain(*members: Transformation, **named: Transformation):
                 before, given = state.get(name, EmptyState()), plan.extras.taken(extra)
                 if shared is not None and plan.traits.leafwise:
                     shared.member, updates = name, deferred(updates, shared)
-                    shared.whole |= set() if plan.traits.any_leaves else {name}
                 elif shared is not None:
                     updates, states = settled((updates, states))
                 updates, states[name] = plan.update(updates, before, params, given, step=name == stepping)

@@ -34,24 +34,6 @@ class Deferred:
     def __jax_array__(self) -> jax.Array:
         return self.line.value(self.place)
 
-    @property
-    def divisible(self) -> tuple:
-        """The arrays of which each entry is computed by itself, if there are several; else none."""
-        line = self.line
-        whole = line.is_done or any(fn is not None and name in line.shared.whole for name, fn, _, _ in line.calls)
-        whole |= len(line.given) < 2 or any(x.shape != self.shape for x in line.given)
-        return () if whole else tuple(line.given)
-
-    def part(self, start: int, stop: int) -> jax.Array:
-        """These rows, computed from the same rows of what is `divisible`; all of them are computed again later."""
-        rows = [jax.lax.slice_in_dim(x, start, stop) for x in self.line.given]
-        return self.line.program([self.place], rows)(*rows)[0]
-
-    def begin_with(self, make: Callable[[Any], Any]) -> None:
-        """Let what has not been computed yet be made of `make(x)` in place of the first array x."""
-        if not self.line.is_done:
-            self.line.given[0] = make(self.line.given[0])
-
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(name if name.startswith("__") else self._refusal(name))
 
@@ -69,15 +51,11 @@ class Deferred:
 
 
 class Shared:
-    """What all leaves of a chain share: the programs, and the name of the member that is running.
-
-    whole: the names of members that do not compute each entry by itself.
-    """
+    """What all leaves of a chain share: the programs, and the name of the member that is running."""
 
     def __init__(self) -> None:
         self.programs: dict[Any, Callable] = {}
         self.member = ""
-        self.whole: set[str] = set()
 
 
 class Line:
@@ -123,15 +101,12 @@ class Line:
 
     def run(self, places: Sequence[int]) -> None:
         """Compute these of the arrays, with the program of all leaves that have the same calls."""
-        self.known.update(zip(places, self.program(places, self.given)(*self.given), strict=True))
-        self.is_done = True
-
-    def program(self, places: Sequence[int], given: Sequence[Any]) -> Callable[..., tuple]:
-        """The function of the arrays from outside that computes these of the arrays; it is traced with `given`."""
         key = tuple(self.calls), tuple(places)
-        if key not in self.shared.programs:
-            self.shared.programs[key] = called(_joint(*key), given)
-        return self.shared.programs[key]
+        program = self.shared.programs.get(key)
+        if program is None:
+            program = self.shared.programs[key] = called(_joint(*key), self.given)
+        self.known.update(zip(places, program(*self.given), strict=True))
+        self.is_done = True
 
     def _number(self, *call: Any) -> int:
         self.calls.append(call)

@@ -161,7 +161,7 @@ def signs(case: Case) -> None:
         raise SkippedError("its gradients may come from elsewhere")
     grads = like(case.params, lambda p: jnp.asarray(100.0 * (1 + np.arange(p.size).reshape(p.shape) % 3), p.dtype))
     history, _, _ = case.run([grads] * 3)
-    moved = sum(float(np.sum(np.asarray(u).real)) for u in jax.tree.leaves(history) if is_trained(u))
+    moved = sum(float(np.sum(np.real(np.asarray(u)))) for u in jax.tree.leaves(history) if is_trained(u))
     if moved * sign < 0:
         way = "against" if sign > 0 else "along"
         raise BrokenError(

@@ -21,7 +21,7 @@ def joined(leaves: list) -> list:
     small: dict[tuple, list] = {}
     others = []
     for x in leaves:
-        if x.size <= _SMALL and is_whole(x):
+        if x.size <= _SMALL and _is_whole(x):
             small.setdefault((x.dtype, varying(x)), []).append(x)
         else:
             others.append(x)
@@ -35,7 +35,7 @@ def _vector(xs: list) -> jax.Array:
     return jax.lax.optimization_barrier(vector)  # without it, XLA takes the reduction of the vector apart again
 
 
-def is_whole(x: jax.Array) -> bool:
+def _is_whole(x: jax.Array) -> bool:
     """Whether an array surely lies whole on each device, or is a device's own part of one, as in `shard_map`."""
     sharding = jax.typeof(x).sharding
     if sharding.mesh.empty or AxisType.Auto in sharding.mesh.axis_types:

@@ -13,12 +13,11 @@ from gradtx.core.leaves import map_leaves
 from gradtx.core.numerics import increment, quotient, zero_count
 from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
-from gradtx.core.trees import OwnShapes, flatten, is_trained, leaf_names, shape_of
+from gradtx.core.trees import flatten, is_trained, leaf_names, shape_of
 from gradtx.errors import finite, non_negative, whole
 from gradtx.transforms.basic import sign_of
 from gradtx.transforms.norms import global_norm, leaf_norm
 from gradtx.transforms.split import AxisName, device_count, map_split, on_all, own_axes, require_axis_name, summed
-from gradtx.transforms.turns import norms_in_parts
 
 
 class ZeroNansState(NamedTuple):
@@ -71,7 +70,7 @@ def normalize_by_update_norm(scale_factor: Hyper = 1.0, eps: Hyper = 1e-6, *, ax
     return init, update
 
 
-@transformation(leafwise=True)
+@transformation
 def scale_by_trust_ratio(
     min_norm: Hyper = 0.0, trust_coefficient: Hyper = 1.0, eps: Hyper = 0.0, *, axis_name: AxisName = None
 ):
@@ -104,9 +103,8 @@ def scale_by_trust_ratio(
     non_negative(min_norm=min_norm, trust_coefficient=trust_coefficient, eps=eps)
     require_axis_name(axis_name)
 
-    def leaf(axes, g, w, norm=None):
-        norm = leaf_norm(g, None, axes) if norm is None else norm
-        of_w, of_g = (jnp.maximum(n, min_norm) for n in (leaf_norm(w, None, axes), norm))
+    def leaf(axes, g, w):
+        of_w, of_g = (jnp.maximum(leaf_norm(x, None, axes), min_norm) for x in (w, g))
         nothing = (of_w == 0) | (of_g == 0)
         # The direction is computed first: the ratio of a large and a small norm may overflow, the update does not.
         # Both are made smaller where the reciprocal of the norm, by which XLA multiplies, would be below the normal
@@ -120,13 +118,7 @@ def scale_by_trust_ratio(
         return EmptyState()
 
     def update(updates, state, params):
-        if axis_name is not None:
-            return map_split(leaf, axis_name, updates, params), state
-        updates, norms = norms_in_parts(updates, params)
-        if norms is None:
-            return map_split(leaf, None, updates, params), state
-        norms = OwnShapes(jax.tree.unflatten(flatten(updates)[1], norms))
-        return map_split(leaf, None, updates, params, norms), state
+        return map_split(leaf, axis_name, updates, params), state
 
     return init, update
 

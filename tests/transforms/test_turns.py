@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import gradtx
-from gradtx.transforms import turns
 from tests.reference_norms import shard_map
 
 SIDE = 256
@@ -38,75 +37,6 @@ def test_few_leaves_are_held_at_once():
     assert turns < 4.5
     moved = [held[n].cost_analysis()["bytes accessed"] for n in (0, 1)]
     assert moved[1] <= 1.001 * moved[0]
-
-
-def in_parts(monkeypatch):
-    """As on one device, with 65,536 entries for huge: in a process with eight, JAX may not know what is whole."""
-    monkeypatch.setattr(turns, "_HUGE", 2**16)
-    monkeypatch.setattr(turns, "is_whole", lambda x: True)
-
-
-def two_steps(params, scale=1.0):
-    tx = chained(gradtx.take_turns())
-
-    @jax.jit
-    def run(params, scale):
-        state = tx.init(params)
-        for k in range(2):
-            grads = [scale * (1 + k) * g for g in GRADIENTS[: len(params)]]
-            params, state = tx.step(grads, state, params)
-        return params, state
-
-    return run(params, scale)
-
-
-@needs_its_compiler
-def test_the_update_of_a_huge_leaf_is_never_in_memory(monkeypatch):
-    """An eighth of it is; what is as large as the leaf is in the branch of a norm of parameters that overflows."""
-    huge = [jnp.ones((4096, 256))]
-    whole = compiled(chained(gradtx.take_turns()), huge)
-    in_parts(monkeypatch)
-    step = compiled(chained(gradtx.take_turns()), huge)
-    held = [s.memory_analysis().temp_size_in_bytes / huge[0].nbytes for s in (whole, step)]
-    assert held[0] > 1.9
-    assert held[1] < 1.2
-    assert " copy(" not in step.as_text()
-
-
-@pytest.mark.parametrize("scale", [0.0, 1e-25, 1.0, 1e25])
-def test_norms_in_parts_are_those_of_the_whole(monkeypatch, scale):
-    expected, expected_state = two_steps(LEAVES[:2], scale)
-    in_parts(monkeypatch)
-    found, state = two_steps(LEAVES[:2], scale)
-    for got, want in zip(jax.tree.leaves((found, state)), jax.tree.leaves((expected, expected_state)), strict=True):
-        assert np.all(np.isfinite(got))
-        np.testing.assert_allclose(got, want, rtol=3e-6, atol=3e-7 * np.max(np.abs(want)))
-
-
-@pytest.mark.parametrize("shape", [(3, 2**16), (2**17,), (1, 2**16)])
-def test_a_huge_leaf_may_have_any_shape(monkeypatch, shape):
-    tx = chained(gradtx.take_turns())
-    w = jnp.cos(jnp.arange(np.prod(shape), dtype=jnp.float32)).reshape(shape)
-    expected, _ = jax.jit(tx.update)(w[::-1], tx.init(w), w)
-    in_parts(monkeypatch)
-    found, _ = jax.jit(tx.update)(w[::-1], tx.init(w), w)
-    np.testing.assert_allclose(found, expected, rtol=3e-6)
-
-
-def test_norms_in_parts_have_derivatives_and_batches(monkeypatch):
-    tx, w, scales = chained(gradtx.take_turns()), LEAVES[:1], jnp.asarray([0.5, 2.0])
-
-    def of_scale(scale):
-        scaled = [scale * p for p in w]
-        return jnp.sum(tx.update(GRADIENTS[:1], tx.init(w), scaled)[0][0] * w[0])
-
-    def found():
-        return jax.jit(jax.vmap(jax.value_and_grad(lambda s: of_scale(s))))(scales)
-
-    expected = found()
-    in_parts(monkeypatch)
-    for got, want in zip(found(), expected, strict=True):
-        np.testing.assert_allclose(got, want, rtol=2e-5)
 
 
 def test_lamb_takes_turns():
