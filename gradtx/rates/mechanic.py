@@ -72,7 +72,7 @@ def mechanic(
     Example:
         >>> import gradtx, jax.numpy as jnp
         >>> tx, w = gradtx.adapt_learning_rate(gradtx.sgd(1.0), gradtx.rates.mechanic()), jnp.array(3.0)
-        >>> for k in range(300):  # of w²/2
+        >>> for k in range(100):  # of w²/2
         ...     u, state = tx.update(w, tx.init(w) if k == 0 else state, w)
         ...     w = w + u
         >>> print(abs(w) < 0.1)

@@ -14,7 +14,7 @@ from tests.checkpoint.forks import forks
 
 pytest.importorskip("orbax.checkpoint", reason="pip install -e '.[checkpoint]'")
 
-KILLS = 30
+KILLS = 20
 
 
 @pytest.fixture

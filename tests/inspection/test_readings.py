@@ -16,9 +16,9 @@ PARAMS = {"layers": [{"w": jnp.ones((2, 3))}], "<b>": jnp.zeros(2)}
 
 def watched(steps, **settings):
     tx = gradtx.skip_nonfinite(gradtx.chain(gradtx.identity(), seen=watch(gradtx.sgd(0.1), **settings)))
-    state, params = tx.init(PARAMS), PARAMS
+    state, params, step = tx.init(PARAMS), PARAMS, jax.jit(tx.step)
     for _ in range(steps):
-        params, state = tx.step(PARAMS, state, params)
+        params, state = step(PARAMS, state, params)
     return state
 
 

@@ -12,14 +12,8 @@ from tests.sharding.hlo import collectives
 from tests.sharding.meshes import EXPLICIT, mesh_of, put
 from tests.transforms.test_norms import test_the_norm_of_constant_leaves_under_jit as of_constants
 
-LEAVES = {str(k): jnp.full((1 + k % 3, 2 + k % 5), 0.1 * k) for k in range(40)} | {"half": jnp.ones(3, jnp.bfloat16)}
-
-
-@pytest.fixture
-def alone(monkeypatch):
-    """As on a machine with one device, with no program from before."""
-    monkeypatch.setattr(jax, "device_count", lambda: 1)
-    jax.clear_caches()
+LEAVES = {str(k): jnp.asarray(np.full((1 + k % 3, 2 + k % 5), 0.1 * k, np.float32)) for k in range(40)}
+LEAVES["half"] = jnp.ones(3, jnp.bfloat16)
 
 
 def reductions(of, tree):
@@ -33,49 +27,59 @@ def reductions(of, tree):
     return count(jax.jit(of).trace(tree).jaxpr)
 
 
-@pytest.mark.parametrize(("of", "most"), [(gradtx.global_norm, 2), (all_finite, 1)], ids=["norm", "finite"])
-def test_small_leaves_are_reduced_together(alone, of, most):
-    single = {name: x for name, x in LEAVES.items() if x.dtype == jnp.float32}
-    assert reductions(of, single) == most
-    assert reductions(of, single | {"large": jax.ShapeDtypeStruct((2**17,), "float32")}) == 2 * most
-
-
 def test_a_leaf_that_may_be_split_is_reduced_alone():
     """Under jit JAX does not know how the leaves of an automatic mesh lie, and here are eight devices."""
     assert reductions(all_finite, LEAVES) == len(LEAVES)
 
 
-def test_the_norm_is_the_same(alone):
-    jitted, derivative = jax.jit(gradtx.global_norm), jax.jit(jax.grad(gradtx.global_norm))
-    for size in (0.0, 1.0, 1e-30, 1e18, 1e25):
-        tree = jax.tree.map(lambda x, size=size: np.asarray(x) * np.asarray(size, x.dtype), LEAVES)
-        exact = np.sqrt(sum(np.sum(np.asarray(x, np.float64) ** 2) for x in tree.values()))
-        for of in (gradtx.global_norm, jitted):
-            np.testing.assert_allclose(of(tree), exact, rtol=1e-6)
-        for name, came in derivative(tree).items():
-            want = np.asarray(tree[name], np.float64) / (exact or 1.0)
-            np.testing.assert_allclose(np.asarray(came, float), want, rtol=1e-2 if came.itemsize == 2 else 1e-5)
+@pytest.fixture(scope="class")
+def alone():
+    """As on a machine with one device, without programs from before, or from here afterwards."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "device_count", lambda: 1)
+        jax.clear_caches()
+        yield
+    jax.clear_caches()
 
 
-def test_the_norm_of_constants(alone):
-    of_constants([(), (2,), (1, 3)])
+@pytest.mark.usefixtures("alone")
+class TestOneDevice:
+    @pytest.mark.parametrize(("of", "most"), [(gradtx.global_norm, 2), (all_finite, 1)], ids=["norm", "finite"])
+    def test_small_leaves_are_reduced_together(self, of, most):
+        single = {name: x for name, x in LEAVES.items() if x.dtype == jnp.float32}
+        assert reductions(of, single) == most
+        assert reductions(of, single | {"large": jax.ShapeDtypeStruct((2**17,), "float32")}) == 2 * most
 
+    def test_the_norm_is_the_same(self):
+        jitted, derivative = jax.jit(gradtx.global_norm), jax.jit(jax.grad(gradtx.global_norm))
+        for size in (0.0, 1.0, 1e-30, 1e18, 1e25):
+            tree = jax.tree.map(lambda x, size=size: np.asarray(x) * np.asarray(size, x.dtype), LEAVES)
+            exact = np.sqrt(sum(np.sum(np.asarray(x, np.float64) ** 2) for x in tree.values()))
+            for of in (gradtx.global_norm, jitted):
+                np.testing.assert_allclose(of(tree), exact, rtol=1e-6)
+            for name, came in derivative(tree).items():
+                want = np.asarray(tree[name], np.float64) / (exact or 1.0)
+                np.testing.assert_allclose(np.asarray(came, float), want, rtol=1e-2 if came.itemsize == 2 else 1e-5)
 
-@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
-def test_faults_are_seen(alone, bad):
-    seven = np.array(LEAVES["7"])
-    seven[1, 1] = bad
-    broken, finite = LEAVES | {"7": seven}, jax.jit(all_finite)
-    assert finite(LEAVES)
-    assert not finite(broken)
-    assert not np.isfinite(jax.jit(gradtx.global_norm)(broken))
+    def test_the_norm_of_constants(self):
+        of_constants([(), (2,), (1, 3)])
 
+    @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+    def test_faults_are_seen(self, bad):
+        seven = np.array(LEAVES["7"])
+        seven[1, 1] = bad
+        broken, finite = LEAVES | {"7": seven}, jax.jit(all_finite)
+        assert finite(LEAVES)
+        assert not finite(broken)
+        assert not np.isfinite(jax.jit(gradtx.global_norm)(broken))
 
-def test_a_batch(alone):
-    tree = jax.tree.map(lambda x: np.stack([x, np.asarray(1e25, x.dtype) * np.asarray(x), np.zeros_like(x)]), LEAVES)
-    came = jax.jit(jax.vmap(gradtx.global_norm))(tree)
-    one = np.asarray(gradtx.global_norm(LEAVES))
-    np.testing.assert_allclose(came, np.float32([1.0, 1e25, 0.0]) * one, rtol=1e-3)  # 1e25 in bfloat16
+    def test_a_batch(self):
+        tree = jax.tree.map(
+            lambda x: np.stack([x, np.asarray(1e25, x.dtype) * np.asarray(x), np.zeros_like(x)]), LEAVES
+        )
+        came = jax.jit(jax.vmap(gradtx.global_norm))(tree)
+        one = np.asarray(gradtx.global_norm(LEAVES))
+        np.testing.assert_allclose(came, np.float32([1.0, 1e25, 0.0]) * one, rtol=1e-3)  # 1e25 in bfloat16
 
 
 @pytest.mark.skipif(not hasattr(jax, "set_mesh"), reason="before JAX 0.7 there is no set_mesh")
