@@ -125,15 +125,15 @@ class Eigenbasis(ShownAsCall, Frame):
 
     def refresh(self, basis: EigenbasisState, g: jax.Array, first: jax.Array) -> EigenbasisState:
         """The eigenvectors at first, or always; else one step of orthogonal iteration from the old ones."""
-        g, anew, (left, right) = gathered_once(g), None if self.exact else first, (basis.left, basis.right)
+        g, anew = gathered_once(g), None if self.exact else first
         new = basis._replace(
-            left=None if left is None else gathered_once(eigenvectors(basis.rows, left, anew)),
-            right=None if right is None else gathered_once(eigenvectors(basis.columns, right, anew)),
+            left=None if basis.left is None else gathered_once(eigenvectors(basis.rows, basis.left, anew)),
+            right=None if basis.right is None else gathered_once(eigenvectors(basis.columns, basis.right, anew)),
         )
         sums = [jnp.sum(abs(q), (-2, -1), keepdims=True) for q in (new.left, new.right) if q is not None]
         finite = jnp.isfinite(sum(sums))
         if basis.row_values is not None:
-            new = kullback_leibler.turned(new, basis._replace(left=left, right=right), g, first)
+            new = kullback_leibler.turned(new, basis, g, first)
         return jax.tree.map(functools.partial(jnp.where, finite), new, basis._replace(skipped=increment(basis.skipped)))
 
     def into(self, basis: EigenbasisState, x: jax.Array) -> jax.Array:

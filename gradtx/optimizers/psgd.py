@@ -149,9 +149,9 @@ def scale_by_psgd_kron(
                 shape = (len(g) // len(places), *g.shape[1:])
                 kind = at_width(g.dtype, jnp.dtype("float32"))
                 noise = jax.vmap(lambda key: jax.random.normal(key, shape, kind))(own).reshape(g.shape).astype(g.dtype)
-                whole = tuple(q if q is None else gathered_once(q) for q in qs[:2])
+                whole = jax.tree.map(gathered_once, qs[:2])
                 new, failed = learned(form, jax.lax.stop_gradient(g), gathered_once(noise), (*whole, *qs[2:]), rate)
-                new = (*(q if q is None else gathered_once(q) for q in new[:2]), *new[2:])
+                new = (*jax.tree.map(gathered_once, new[:2]), *new[2:])
                 return (), (new, increment(failures, failed))
 
             _, (new, counted) = only_where(due, learn, tuple, (tuple(qs), failures))

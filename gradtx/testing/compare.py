@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -124,13 +124,11 @@ def named(tree: Any) -> list[tuple[str, Any]]:
     return [(name, x) for name, x in zip(leaf_names(tree), flatten(tree)[0], strict=True) if x is not None]
 
 
-def over_time(history: list) -> Any:
-    """A list of trees as one, whose leaves have a first axis for time: a small entry is then judged by its past."""
-    return jax.tree.map(lambda *x: np.stack([np.asarray(each) for each in x]), *history)
+def stacked(trees: Iterable[Any]) -> Any:
+    """Several trees as one, whose leaves have a first axis for them; made by NumPy, which compiles nothing.
 
-
-def in_batch(*trees: Any) -> Any:
-    """The trees as one, whose leaves have a first axis for them; made by NumPy, which compiles nothing."""
+    In a history, which has an axis for time, a small entry is judged by its past.
+    """
     return jax.tree.map(lambda *x: jnp.stack(x) if is_key(x[0]) else np.stack([np.asarray(y) for y in x]), *trees)
 
 

@@ -21,11 +21,10 @@ from gradtx.testing.compare import (
     SkippedError,
     all_finite,
     error_of,
-    in_batch,
     near,
     of_batch,
-    over_time,
     same_bits,
+    stacked,
 )
 from gradtx.testing.law import law
 from gradtx.wrappers.inject import inject
@@ -41,7 +40,7 @@ def vmap_over_params(case: Case) -> None:
     """Mapped over a batch of parameters and gradients, it does to each what it does to it alone."""
     batch = [like_or_self(case.params, lambda p, k=k: jnp.asarray(p) * (1 - k) + k) for k in range(3)]
     grads = [case.gradients(1, seed=k)[0] for k in range(3)]
-    over = in_batch(*zip(grads, batch, strict=True))
+    over = stacked(zip(grads, batch, strict=True))
 
     def one(grads: Any, params: Any) -> Any:
         updates, state, params = case.eager_step(grads, case.init(params), params)
@@ -54,7 +53,7 @@ def vmap_over_params(case: Case) -> None:
         near(f"row {k} of a mapped update", updates, alone[0])
         near(f"the state of row {k} of a mapped update", state, alone[1])
         # Relative to the parameters before: a step may cancel them.
-        near(f"row {k} of mapped parameters", over_time([batch[k], params]), over_time([batch[k], alone[2]]))
+        near(f"row {k} of mapped parameters", stacked([batch[k], params]), stacked([batch[k], alone[2]]))
 
 
 @law(values_only=True, after=RUNS)
@@ -62,7 +61,7 @@ def vmap_over_hyperparameters(case: Case) -> None:
     """Mapped over a batch of hyperparameters, it does for each what it does for it alone."""
     factors = (1.0, 0.9, 0.5)
     values = [_scaled(case.tx, factor) for factor in factors]
-    gradients = in_batch(*case.gradients(2))
+    gradients = stacked(case.gradients(2))
 
     @jax.jit
     def run(tx: Any) -> Any:
@@ -75,7 +74,7 @@ def vmap_over_hyperparameters(case: Case) -> None:
         (state, _), updates = jax.lax.scan(body, (tried.init(case.params), case.params), gradients)
         return updates, state
 
-    mapped = jax.jit(jax.vmap(run))(in_batch(*values))
+    mapped = jax.jit(jax.vmap(run))(stacked(values))
     for k, tx in enumerate(values):
         near(f"row {k} of the mapped hyperparameters", of_batch(mapped, k), run(tx), ulps=OTHER_PROGRAM)
 
@@ -88,7 +87,7 @@ def finite_steps(case: Case) -> None:
 
 @law(after=(*RUNS, "finite_steps"))
 def finite_complex_steps(case: Case) -> None:
-    """So do complex gradients of complex parameters."""
+    """Zero, tiny, huge and mixed complex gradients give finite updates and a finite state."""
     if not case.complex_leaves:
         raise SkippedError("complex parameters make no sense for it")
     _stay_finite(case, "complex ", cast(case.params, "complex64"))
@@ -192,7 +191,7 @@ def inject_is_neutral(case: Case) -> None:
     )
     history, state, _ = case.with_tx(as_arrays).run(gradients, jit=False)
     injected, injected_state, _ = case.with_tx(inject(case.tx)).run(gradients, jit=False)
-    near("the update after inject", over_time(injected), over_time(history), ulps=OTHER_PROGRAM)
+    near("the update after inject", stacked(injected), stacked(history), ulps=OTHER_PROGRAM)
     # Schedules are resolved by inject itself: their part of the state then stands elsewhere.
     if not any(map(is_schedule, jax.tree.leaves(case.tx, is_leaf=is_schedule))):
         near("the state inside inject", injected_state.inner, state, ulps=OTHER_PROGRAM)

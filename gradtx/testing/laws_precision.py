@@ -11,7 +11,7 @@ import numpy as np
 from gradtx.core.trees import flatten, is_trained
 from gradtx.double_precision import double_precision
 from gradtx.testing.case import Case, cast, like_or_self
-from gradtx.testing.compare import BrokenError, SkippedError, all_finite, is_key, named, near, over_time
+from gradtx.testing.compare import BrokenError, SkippedError, all_finite, is_key, named, near, stacked
 from gradtx.testing.law import law
 
 RUNS = ("traceable", "updates_fit", "state_types")
@@ -79,7 +79,7 @@ def single_precision(case: Case) -> None:
     with double_precision():
         wide, _, _ = case.run([cast(grads, "float64") for grads in gradients], params=cast(case.params, "float64"))
     for (name, came), (_, want), (_, p) in zip(
-        named(over_time(history)), named(over_time(wide)), named(case.params), strict=True
+        named(stacked(history)), named(stacked(wide)), named(case.params), strict=True
     ):
         # An update may be the difference of two parameters, which have their own rounding.
         room = SINGLE * np.max(np.abs(want), initial=0.0) + 16 * float(jnp.finfo(jnp.float32).eps) * np.max(np.abs(p))
@@ -96,7 +96,7 @@ def double_precision_is_kept(case: Case) -> None:
         params = cast(case.params, "float64")
         gradients = [cast(grads, "float64") for grads in case.gradients(4)]
         came, *coarse, fine = (
-            over_time(case.run(_changed(gradients, size), params=params)[0]) for size in (0.0, *COARSE, FINE)
+            stacked(case.run(_changed(gradients, size), params=params)[0]) for size in (0.0, *COARSE, FINE)
         )
     rows = zip(named(came), *map(named, coarse), named(fine), strict=True)
     for (name, a), *others in rows:
@@ -136,7 +136,7 @@ def complex_numbers_turn(case: Case) -> None:
     gradients = case.gradients(3, params)
     history, _, _ = case.run(gradients, params=params)
     turned, _, _ = case.run([_turned(grads) for grads in gradients], params=_turned(params))
-    near("the update of what is turned by i", over_time(turned), jax.tree.map(lambda u: u * 1j, over_time(history)))
+    near("the update of what is turned by i", stacked(turned), jax.tree.map(lambda u: u * 1j, stacked(history)))
 
 
 def _turned(tree: Any) -> Any:

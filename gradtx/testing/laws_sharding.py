@@ -14,7 +14,7 @@ from gradtx.core.trees import flatten, is_trained, leaf_names, path_name
 from gradtx.placement import mirrors
 from gradtx.sharding import state_shardings
 from gradtx.testing.case import Case, like_or_self
-from gradtx.testing.compare import BrokenError, SkippedError, near, over_time
+from gradtx.testing.compare import BrokenError, SkippedError, near, stacked
 from gradtx.testing.law import law
 
 DEVICES = 8
@@ -36,7 +36,7 @@ def sharded(case: Case) -> None:
     _at_parameters("the state of init", split, start)
     history, state, moved = case.run([place(g) for g in gradients], start, split)
     expected = case.run(gradients, params=params)
-    near("the update on many devices", over_time(history), over_time(expected[0]))
+    near("the update on many devices", stacked(history), stacked(expected[0]))
     near("the state on many devices", state, expected[1])
     near("the parameters on many devices", moved, expected[2])
     _at_parameters("the state after two steps", split, state)

@@ -17,15 +17,14 @@ from gradtx.testing.compare import (
     BrokenError,
     error_of,
     first_line,
-    in_batch,
     is_key,
     named,
     near,
-    over_time,
     same_bits,
     same_results,
     same_structure,
     same_types,
+    stacked,
 )
 from gradtx.testing.law import law
 
@@ -74,7 +73,7 @@ def state_types(case: Case) -> None:
 
 @law(after=("traceable", "updates_fit", "state_types"))
 def state_types_of_all_mixes(case: Case) -> None:
-    """So it does for every mix of types of parameters and gradients, with and without float64."""
+    """Update keeps the types of init's state for every mix of types of parameters and gradients, float64 too."""
     _keep_types(case, [*HALF, ("complex64", "complex64")] if case.complex_leaves else HALF)
     with double_precision():
         _keep_types(case, WITH_DOUBLE)
@@ -84,16 +83,15 @@ def state_types_of_all_mixes(case: Case) -> None:
 def scan(case: Case) -> None:
     """Ten steps in one jax.lax.scan are ten steps one by one, to a few ulp."""
     gradients = case.gradients(10)
-    stacked = in_batch(*gradients)
 
     def body(carry: Any, grads: Any) -> tuple[Any, Any]:
         updates, state, params = case.step(grads, *carry)  # which JAX has traced already
         return (state, params), updates
 
     start = (case.init(case.params), case.params)
-    (state, params), updates = jax.jit(functools.partial(jax.lax.scan, body))(start, stacked)
+    (state, params), updates = jax.jit(functools.partial(jax.lax.scan, body))(start, stacked(gradients))
     history, last_state, last_params = case.run(gradients)
-    near("the update in a scan", updates, over_time(history))
+    near("the update in a scan", updates, stacked(history))
     near("the state after a scan", state, last_state)
     near("the parameters after a scan", params, last_params)
 
@@ -105,7 +103,7 @@ def jit_equals_eager(case: Case) -> None:
     history, state, _ = case.run(gradients)
     eager_history, eager_state, _ = case.run(gradients, jit=False)
     same_types("the state of the eager update", eager_state, state)
-    near("the jitted update", over_time(history), over_time(eager_history))
+    near("the jitted update", stacked(history), stacked(eager_history))
     near("the state of the jitted update", state, eager_state)
 
 

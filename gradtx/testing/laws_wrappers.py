@@ -14,7 +14,7 @@ from gradtx.core.states import EmptyState
 from gradtx.core.transformation import transformation
 from gradtx.debugging import debug_checks
 from gradtx.testing.case import Case, as_constants, like
-from gradtx.testing.compare import BrokenError, SkippedError, error_of, first_line, near, over_time, same_bits
+from gradtx.testing.compare import BrokenError, SkippedError, error_of, first_line, near, same_bits, stacked
 from gradtx.testing.law import law
 
 
@@ -37,7 +37,7 @@ def _updates(case: Case, gradients: list, jitted: bool) -> Any:
         updates, state = update(grads, state, params)
         params = apply_updates(params, updates)
         history.append(updates)
-    return over_time(history)
+    return stacked(history)
 
 
 @law(values_only=True, after=("traceable", "updates_fit"))

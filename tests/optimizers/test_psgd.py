@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import gradtx
 from gradtx.transforms.seeds import leaf_keys
+from tests.sharding.meshes import assert_first_update_on_explicit_meshes
 
 STEPS = 1000
 FORMS = ("triangular", "inverse_free")
@@ -212,14 +212,8 @@ def test_complex_matrices(form):
 
 def test_an_explicit_mesh_gives_the_numbers_of_one_device():
     """And the update is split as the gradient."""
-    mesh = jax.make_mesh((8,), ("x",), axis_types=(AxisType.Explicit,))
     g, tx = kronecker_noise(1, 16, 24)[0][0], gradtx.scale_by_psgd_kron()
-    first = jax.jit(lambda g: tx.update(g, tx.init(g))[0])
-    expected = np.asarray(first(g))
-    for spec in (PartitionSpec("x", None), PartitionSpec(None, "x")):
-        came = first(jax.device_put(g, NamedSharding(mesh, spec)))
-        np.testing.assert_allclose(np.asarray(came), expected, atol=1e-5)
-        assert jax.typeof(came).sharding.spec == spec
+    assert_first_update_on_explicit_meshes(tx, g, atol=1e-5)
 
 
 def test_the_recipe_clips_and_decays():

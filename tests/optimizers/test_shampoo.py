@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import gradtx
 from gradtx import frames, moments
 from tests.double import enable_x64
+from tests.sharding.meshes import assert_first_update_on_explicit_meshes
 
 STEPS = 1000
 
@@ -207,14 +207,8 @@ def test_one_branch_for_all_leaves_of_a_shape():
 
 def test_an_explicit_mesh_gives_the_numbers_of_one_device():
     """Blocks too, and the update is split as the gradient."""
-    mesh = jax.make_mesh((8,), ("x",), axis_types=(AxisType.Explicit,))
     g, tx = gradients(100.0, (16, 24), 1)[0], gradtx.scale_by_shampoo(eps=1e-2, block_size=16)
-    first = jax.jit(lambda g: tx.update(g, tx.init(g))[0])
-    expected = np.asarray(first(g))
-    for spec in (PartitionSpec("x", None), PartitionSpec(None, "x")):
-        came = first(jax.device_put(g, NamedSharding(mesh, spec)))
-        np.testing.assert_allclose(np.asarray(came), expected, atol=1e-4)
-        assert jax.typeof(came).sharding.spec == spec
+    assert_first_update_on_explicit_meshes(tx, g, atol=1e-4)
 
 
 @pytest.mark.parametrize(

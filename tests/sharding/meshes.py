@@ -43,6 +43,17 @@ def put(mesh, x, *spec):
     return jax.device_put(x, NamedSharding(mesh, PartitionSpec(*spec)))
 
 
+def assert_first_update_on_explicit_meshes(tx, g, *, atol):
+    """Of a matrix split by rows and by columns it is that on one device, and split as the gradient."""
+    first = jax.jit(lambda g: tx.update(g, tx.init(g))[0])
+    expected = np.asarray(first(g))
+    for spec in (("x", None), (None, "x")):
+        split = put(mesh_of(8, kind=EXPLICIT, names=("x",)), g, *spec)
+        came = first(split)
+        np.testing.assert_allclose(np.asarray(came), expected, atol=atol)
+        assert jax.typeof(came).sharding.spec == PartitionSpec(*spec)
+
+
 def params_on(mesh, axis="data"):
     """A matrix split by rows, one split by columns, a vector that is whole, and a scalar."""
     return {
